@@ -1,0 +1,1 @@
+"""Benchmarks: ``prunnet-bench`` and what it measures."""

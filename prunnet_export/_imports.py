@@ -1,0 +1,49 @@
+"""Optional dependencies and entry points, looked up when they are needed and not before."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from types import ModuleType
+from typing import Any
+
+from prunnet_export._errors import MissingExtra, UnknownName
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """An optional module.
+
+    Raises:
+        MissingExtra: it is not installed; the hint names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] == module.split(".")[0]:
+            raise MissingExtra(module, extra) from None
+        raise
+
+
+def plugin_names(group: str) -> list[str]:
+    """The names registered under ``prunnet_export.<group>``, sorted."""
+    return sorted({point.name for point in entry_points(group=f"prunnet_export.{group}")})
+
+
+def plugin(group: str, kind: str, name: str) -> Any:
+    """The object registered as ``name`` under ``prunnet_export.<group>``.
+
+    Raises:
+        UnknownName: nothing is registered under that name.
+    """
+    for point in entry_points(group=f"prunnet_export.{group}"):
+        if point.name == name:
+            return point.load()
+    raise UnknownName(kind, name, plugin_names(group))
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,128 @@
+"""What a data set is to this package: three splits of labelled images, found through entry points.
+
+A format registers an object under the entry-point group ``prunnet_export.datasets``. The formats of this
+project live in :mod:`prunnet_export.training.data`; a third party's format is their peer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import plugin, plugin_names
+
+Labels = npt.NDArray[np.int64]
+
+
+class ImageSplit(ABC):
+    """Labelled images that are decoded one at a time.
+
+    Attributes:
+        labels: int64 [n], the class of each image; classes are numbered from 0 without gaps in a train split.
+        names: n strings that name each image in messages (a path, or an index).
+    """
+
+    labels: Labels
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, decoded, RGB.
+
+        Raises:
+            InvalidInput: the file cannot be read or is no image; the message names it.
+        """
+
+    def encoded(self, index: int) -> bytes:
+        """Image ``index`` as the bytes of an image file (PNG unless the split has the original file)."""
+        from io import BytesIO
+
+        buffer = BytesIO()
+        self.image(index).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class RetrievalData:
+    """A retrieval data set.
+
+    Attributes:
+        name: The format's name and where it came from, for people.
+        train: Images to learn from and to re-estimate BatchNorm statistics on.
+        query: Images to search with.
+        gallery: Images to search in.
+        exclude_self: Query and gallery are the same images in the same order, so a query's own image is
+            removed from its ranking.
+        flip: A mirrored image keeps its class (false for characters).
+    """
+
+    name: str
+    train: ImageSplit
+    query: ImageSplit
+    gallery: ImageSplit
+    exclude_self: bool = False
+    flip: bool = True
+
+
+class DatasetFormat(ABC):
+    """A layout that people have on disk, or a built-in source.
+
+    Attributes:
+        name: The entry point's name.
+        built_in: The data need no path; ``prunnet-train NAME`` is enough.
+    """
+
+    name: str
+    built_in: bool = False
+
+    @abstractmethod
+    def matches(self, path: Path) -> bool:
+        """Whether ``path`` is laid out like this (looks at names only, cheap)."""
+
+    @abstractmethod
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:
+        """The data set at ``path``; images are not decoded yet.
+
+        Raises:
+            InvalidInput: the first offending line or file, by name.
+        """
+
+
+def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> RetrievalData:
+    """The data set that ``source`` names: a built-in one, or a path whose layout is recognised.
+
+    Args:
+        source: ``"glyphs"``, or a path.
+        layout: Name of the format, where recognition is not wanted.
+        seed: For built-in sources that are rendered.
+
+    Raises:
+        UnknownName: no format is called ``layout``.
+        InvalidInput: the path does not exist, or no format recognises it.
+    """
+    if layout is not None:
+        chosen: DatasetFormat = plugin("datasets", "data layout", layout)
+        return chosen.load(None if chosen.built_in else Path(source), seed=seed)
+    formats: list[DatasetFormat] = [plugin("datasets", "data layout", n) for n in plugin_names("datasets")]
+    for candidate in formats:
+        if candidate.built_in and candidate.name == source:
+            return candidate.load(None, seed=seed)
+    path = Path(source)
+    if not path.exists():
+        built_in = ", ".join(f.name for f in formats if f.built_in)
+        raise InvalidInput(f"data set {source!r} does not exist", hint=f"give a folder, or one of: {built_in}")
+    for candidate in formats:
+        if not candidate.built_in and candidate.matches(path):
+            return candidate.load(path, seed=seed)
+    names = ", ".join(f.name for f in formats if not f.built_in)
+    raise InvalidInput(f"{source} has none of the known layouts", hint=f"known layouts: {names}; force one with --layout")

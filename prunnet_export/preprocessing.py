@@ -1,0 +1,107 @@
+"""From an image to the network's input, the same code in training, verification and on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from prunnet_export._errors import InvalidInput
+
+ImageLike = str | Path | bytes | Image.Image | npt.NDArray[Any]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an image becomes an input; mean and std are applied inside the graph.
+
+    Attributes:
+        crop: Side of the square centre crop, pixels.
+        resize: Length of the shorter side before the crop, pixels; bilinear with antialiasing.
+        mean: Per channel, of values in 0..1.
+        std: Per channel, of values in 0..1.
+    """
+
+    crop: int
+    resize: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop <= self.resize:
+            raise InvalidInput(
+                f"preprocessing crops {self.crop} pixels out of {self.resize}", hint="crop <= resize, both positive"
+            )
+        if min(self.std) <= 0:
+            raise InvalidInput(f"preprocessing divides by std {self.std}", hint="std has to be positive")
+
+    def cropped(self, image: Image.Image) -> Image.Image:
+        """The image, RGB, resized and centre-cropped to ``crop`` x ``crop``."""
+        image = image.convert("RGB")
+        width, height = image.size
+        if min(width, height) != self.resize:
+            scale = self.resize / min(width, height)
+            size = (max(self.resize, round(width * scale)), max(self.resize, round(height * scale)))
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        left, top = (image.size[0] - self.crop) // 2, (image.size[1] - self.crop) // 2
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+    def __call__(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
+        """Inputs for a network.
+
+        Args:
+            images: Paths, file contents, PIL images, or uint8 arrays [height, width, 3] or [height, width].
+
+        Returns:
+            float32 [n, 3, crop, crop] in 0..1.
+
+        Raises:
+            InvalidInput: an image cannot be read; the message names it.
+        """
+        batch = np.empty((len(images), 3, self.crop, self.crop), np.float32)
+        for index, image in enumerate(images):
+            batch[index] = to_chw(self.cropped(decode(image, name=f"image {index}")))
+        return batch
+
+
+def to_chw(image: Image.Image) -> npt.NDArray[np.float32]:
+    """An RGB image as float32 [3, height, width] in 0..1."""
+    return np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
+
+
+def decode(image: ImageLike, *, name: str) -> Image.Image:
+    """The image, decoded, RGB.
+
+    Args:
+        image: A path, a file's contents, a PIL image, or a uint8 array [height, width, 3] or [height, width].
+        name: What to call it in an error, where it has no path.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):  # noqa: PLR2004
+            raise InvalidInput(
+                f"{name} is a {image.dtype} array of shape {image.shape}",
+                hint="give uint8 [height, width, 3] in RGB order",
+            )
+        return Image.fromarray(image).convert("RGB")
+    if not isinstance(image, bytes):
+        name = str(image)
+    try:
+        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
+            return opened.convert("RGB")
+    except FileNotFoundError:
+        raise InvalidInput(f"{name}: no such image", hint="check the path") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all") from None

@@ -1,0 +1,1 @@
+"""Training: data, losses, gradient integration, the loop and ``prunnet-train``."""
