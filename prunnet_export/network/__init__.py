@@ -1,1 +1,31 @@
-"""Network."""
+"""The prunable network, its checkpoints, and BatchNorm after a cut."""
+
+from prunnet_export.network._batchnorm import reestimate_batchnorm
+from prunnet_export.network._checkpoint import (
+    DEMO,
+    Checkpoint,
+    DataSource,
+    NetworkConfig,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
+from prunnet_export.network._embedder import BackboneOption, Embedder, Normalised, build_embedder
+from prunnet_export.network._prunable import PrunableNetwork, fan_in
+
+__all__ = [
+    "DEMO",
+    "BackboneOption",
+    "Checkpoint",
+    "DataSource",
+    "Embedder",
+    "NetworkConfig",
+    "Normalised",
+    "PrunableNetwork",
+    "build_embedder",
+    "fan_in",
+    "load_checkpoint",
+    "read_config",
+    "reestimate_batchnorm",
+    "save_checkpoint",
+]

@@ -1,0 +1,116 @@
+"""What the commands print, where, and how they end.
+
+The result goes to stdout; progress, warnings and errors go to stderr. Progress is drawn on a terminal alone.
+``NO_COLOR`` is honoured by rich; under ``CI`` nothing is animated.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from prunnet_export._errors import PrunnetError
+
+EXIT_INTERRUPTED = 130
+EXIT_BUG = 70
+
+
+def stderr_console() -> Console:
+    """A console on stderr, made at use so that redirections are seen."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """One warning line on stderr."""
+    stderr_console().print(f"[yellow]warning:[/yellow] {_plain(message)}")
+
+
+def note(message: str) -> None:
+    """One line of progress on stderr, if that is a terminal."""
+    if _animated():
+        stderr_console().print(f"[dim]{_plain(message)}[/dim]")
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Progress | None]:
+    """A progress bar on stderr, or None where stderr is no terminal."""
+    if not _animated():
+        yield None
+        return
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
+        yield bar
+
+
+def run(command: click.Command, *, name: str) -> NoReturn:
+    """Run a command line to its end and exit with the documented code.
+
+    A :class:`PrunnetError` is one ``error:`` line and one ``hint:`` line. Anything else is a bug of ours: one
+    line too, and the traceback with ``--debug``.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    debug = "--debug" in sys.argv[1:]
+    try:
+        result = command.main(prog_name=name, standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except PrunnetError as error:
+        if debug:
+            traceback.print_exc()
+        _fail(error.message, error.hint)
+        code = error.exit_code
+    except click.UsageError as error:
+        context = error.ctx.command_path if error.ctx else name
+        _fail(error.format_message(), f"{context} --help lists the options")
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", "nothing half-written was left behind; run the same command again")
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of stdout went away, e.g. `| head`; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug
+        if debug:
+            traceback.print_exc()
+        _fail(
+            f"internal error: {type(error).__name__}: {_first_line(error)}",
+            "this is a bug; run again with --debug and report the traceback",
+        )
+        code = EXIT_BUG
+    sys.exit(code)
+
+
+def _fail(message: str, hint: str) -> None:
+    console = stderr_console()
+    console.print(f"[red]error:[/red] {_plain(message)}")
+    if hint:
+        console.print(f"[cyan]hint:[/cyan] {_plain(hint)}")
+
+
+def _plain(message: str) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(message.split()))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _animated() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,70 @@
+"""Reading and replacing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from prunnet_export._errors import InvalidInput, StorageError
+
+_HINTS = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    errno.EEXIST: "a part of the path is a file; choose another folder",
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while writing to ``path`` into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"cannot write {path}: {reason.lower()}", hint=_HINTS.get(error.errno or 0, "check the path and the disk")
+        ) from error
+
+
+def read_bytes(file: Path) -> bytes:
+    """The contents of a file.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file in one step: a reader sees the old contents or the new ones.
+
+    Folders are made as needed.
+
+    Raises:
+        StorageError: the disk is full, read-only, or the path is no place for a file.
+    """
+    with storage_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.chmod(temporary, 0o644)  # noqa: PTH101  # mkstemp makes it private, a checkpoint is shared
+            os.replace(temporary, file)  # noqa: PTH105
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise

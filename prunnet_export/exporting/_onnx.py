@@ -1,0 +1,98 @@
+"""From a cut network to an ONNX file: checked, shape-inferred, dynamic in the batch, normalisation inside."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import replace_file
+from prunnet_export._imports import require
+from prunnet_export.network import Normalised
+
+OPSET = 18  # the newest that TensorRT 10, OpenVINO 2024 and ONNX Runtime 1.17 all read
+INPUT, OUTPUT = "images", "embeddings"
+
+
+def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
+    """Write an embedder as ONNX: images float32 [batch, 3, crop, crop] in 0..1 to unit vectors [batch, dim].
+
+    BatchNorm is folded, the batch is dynamic, shapes are inferred, and the file carries nothing of the machine
+    that it was made on.
+
+    Args:
+        embedder: A cut network with its BatchNorm statistics in place.
+        file: Where to write.
+        crop: Side of the input image, pixels.
+
+    Raises:
+        MissingExtra: onnx or onnxscript is not installed.
+        InvalidInput: the network's weights are not finite, or it cannot be traced.
+        StorageError: the file cannot be written.
+    """
+    onnx = require("onnx", extra="host")
+    require("onnxscript", extra="host")
+    for name, tensor in embedder.state_dict().items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InvalidInput(f"weight {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run")
+    module = Normalised(embedder).eval()
+    example = torch.zeros(2, 3, crop, crop)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InvalidInput(
+                f"the network cannot be traced to ONNX: {reason}", hint="a forward pass must not depend on the data"
+            ) from None
+    assert program is not None  # noqa: S101  # it is None only with the exporter that dynamo=True replaces
+    model = program.model_proto
+    _strip(model)
+    model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(model, full_check=True)
+    replace_file(file, model.SerializeToString())
+
+
+def _strip(model: Any) -> None:
+    """Remove what speaks of the exporting machine: source paths and stack traces."""
+    model.producer_name = "prunnet-export"
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (model.graph.node, model.graph.input, model.graph.output, model.graph.initializer, model.graph.value_info):
+        for entry in part:
+            del entry.metadata_props[:]
+            entry.doc_string = ""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress and its dependencies' deprecation notes off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.|onnxscript\.")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

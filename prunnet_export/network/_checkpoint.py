@@ -1,0 +1,201 @@
+"""Checkpoints: ``network.safetensors`` and a readable ``config.json``, loaded without executing anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import torch
+from torch import Tensor
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._imports import require
+from prunnet_export.network._embedder import BackboneOption, build_embedder
+from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.preprocessing import Preprocessing
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "network.safetensors"
+DEMO = Path(__file__).parent / "demo"
+
+
+class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a network's images came from, so that a later command finds them again.
+
+    Attributes:
+        source: A built-in data set's name, or a path.
+        layout: Name of the format, where it was forced.
+        seed: For built-in sources that are rendered.
+    """
+
+    source: str
+    layout: str | None = None
+    seed: int = 0
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``config.json`` says.
+
+    Attributes:
+        backbone: A timm architecture.
+        backbone_options: Its keyword arguments.
+        embedding_dim: Length of the embedding.
+        preprocessing: How an image becomes an input.
+        weights_sha256: Of the weights file; it names the network in manifests and galleries.
+        data: What it was trained on.
+        training: How it was trained, for people.
+    """
+
+    backbone: str
+    embedding_dim: int
+    preprocessing: Preprocessing
+    weights_sha256: str
+    backbone_options: dict[str, BackboneOption] = {}
+    data: DataSource | None = None
+    training: dict[str, bool | int | float | str | list[float] | list[str]] = {}
+    format: Literal["prunnet-network"] = "prunnet-network"
+    version: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A prunable network with its configuration.
+
+    Attributes:
+        network: In evaluation mode.
+        config: What its ``config.json`` says.
+        extra: Tensors beside the network's, e.g. the classifier that training goes on with.
+        folder: Where it came from.
+    """
+
+    network: PrunableNetwork
+    config: NetworkConfig
+    extra: dict[str, Tensor]
+    folder: Path
+
+
+def save_checkpoint(
+    folder: Path,
+    network: PrunableNetwork,
+    *,
+    backbone: str,
+    backbone_options: Mapping[str, BackboneOption],
+    preprocessing: Preprocessing,
+    data: DataSource | None,
+    training: Mapping[str, bool | int | float | str | list[float] | list[str]],
+    extra: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> NetworkConfig:
+    """Write a network into a folder; each file is replaced atomically, the configuration last.
+
+    Args:
+        folder: Made where it does not exist.
+        network: The network.
+        backbone: A timm architecture.
+        backbone_options: Its keyword arguments.
+        preprocessing: How an image becomes an input.
+        data: What it was trained on.
+        training: How it was trained, for people.
+        extra: Tensors to keep beside it.
+        dtype: Floating-point type on disk.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    safetensors = require("safetensors.torch", extra="train")
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
+    stored = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in tensors.items()
+    }
+    weights: bytes = safetensors.save(stored)
+    config = NetworkConfig(
+        backbone=backbone,
+        backbone_options=dict(backbone_options),
+        embedding_dim=network.embedder.projector.out_features,
+        preprocessing=preprocessing,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        data=data,
+        training=dict(training),
+    )
+    replace_file(folder / WEIGHTS_FILE, weights)
+    replace_file(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+    return config
+
+
+def read_config(folder: Path) -> NetworkConfig:
+    """The configuration of the checkpoint in a folder.
+
+    Raises:
+        InvalidInput: the folder holds no checkpoint, or its configuration is corrupt.
+    """
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise InvalidInput(f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote")
+    try:
+        return msgspec.json.decode(read_bytes(file), type=NetworkConfig)
+    except (msgspec.DecodeError, InvalidInput) as error:  # a ValidationError is a DecodeError
+        raise InvalidInput(f"{file}: {error}", hint="the file is not a network configuration, or of a newer version") from None
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """The network in a folder, in evaluation mode, float32.
+
+    Raises:
+        InvalidInput: a file is missing, truncated, foreign, or holds NaN or infinite weights.
+        UnknownName: the backbone is not one of timm's.
+    """
+    safetensors = require("safetensors.torch", extra="train")
+    config = read_config(folder)
+    file = folder / WEIGHTS_FILE
+    if not file.is_file():
+        raise InvalidInput(f"{folder} holds no network: {WEIGHTS_FILE} is missing", hint="copy the whole folder")
+    raw = read_bytes(file)
+    if hashlib.sha256(raw).hexdigest() != config.weights_sha256:
+        raise InvalidInput(
+            f"{file} is not the file that {CONFIG_FILE} describes (sha256 differs)",
+            hint="it is truncated or from another network; copy the whole folder again",
+        )
+    try:
+        stored: dict[str, Tensor] = safetensors.load(raw)
+    except Exception as error:  # noqa: BLE001  # the parser raises its own untyped errors on foreign bytes
+        raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the whole folder again") from None
+    _check_finite(stored, file)
+    embedder = build_embedder(
+        config.backbone,
+        dim=config.embedding_dim,
+        preprocessing=config.preprocessing,
+        options=config.backbone_options,
+    )
+    network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
+    _load(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
+    extra = {name.removeprefix("extra."): tensor for name, tensor in stored.items() if name.startswith("extra.")}
+    return Checkpoint(network.eval(), config, extra, folder)
+
+
+def _check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InvalidInput(f"{file}: tensor {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run")
+
+
+def _load(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in stored:
+            raise InvalidInput(f"{file}: tensor {name!r} is missing", hint="the file is of another backbone")
+        if stored[name].shape != tensor.shape:
+            raise InvalidInput(
+                f"{file}: tensor {name!r} has shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}",
+                hint="the file is of another backbone",
+            )
+    surplus = sorted(stored.keys() - expected.keys())
+    if surplus:
+        raise InvalidInput(f"{file}: unexpected tensor {surplus[0]!r}", hint="the file is of another backbone")
+    network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in stored.items()})

@@ -1,0 +1,75 @@
+"""The prunable network: a dense embedder with a learned importance score beside each prunable weight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export._errors import UnsupportedPattern
+from prunnet_export.network._embedder import Embedder
+
+
+class PrunableNetwork(nn.Module):
+    """An embedder, and one score map that serves every pattern and capacity.
+
+    Scores attach to the weight of every convolution and linear layer of the backbone; norms, tokens and the
+    projector carry none and are shared by all subnetworks (PrunNet, section 3).
+
+    Args:
+        embedder: The dense network. It is held, not copied.
+        crop: Side of the input image, pixels, for tracing the network's structure.
+        seed: For the initial scores, S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
+
+    Attributes:
+        embedder: The dense network.
+        crop: Side of the input image, pixels.
+        found: What patterns have found out about the structure, by pattern, so that it is traced once.
+    """
+
+    def __init__(self, embedder: Embedder, *, crop: int, seed: int = 0) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.crop = crop
+        self.found: dict[str, object] = {}
+        generator = torch.Generator().manual_seed(seed)
+        self._scores = nn.ParameterDict()
+        for name, weight in self.prunable_weights().items():
+            bound = 1 / math.sqrt(fan_in(weight))
+            score = (torch.rand(weight.shape, generator=generator) * 2 - 1) * bound
+            self._scores[_key(name)] = nn.Parameter(score)
+        if not self._scores:
+            raise UnsupportedPattern("the backbone has no convolution and no linear layer", hint="nothing can be pruned")
+
+    def prunable_weights(self) -> dict[str, nn.Parameter]:
+        """The weights that carry scores, by their name in the embedder, in the order of the modules."""
+        return {
+            f"backbone.{name}.weight": module.weight
+            for name, module in self.embedder.backbone.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+        }
+
+    def scores(self) -> dict[str, nn.Parameter]:
+        """The score of each prunable weight, same shape, by the weight's name in the embedder."""
+        return {name: self._scores[_key(name)] for name in self.prunable_weights()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer of the embedder, detached, by name."""
+        named = [*self.embedder.named_parameters(), *self.embedder.named_buffers()]
+        return {name: tensor.detach() for name, tensor in named}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The dense, un-normalised embedding float32 [b, dim]."""
+        embedding: Tensor = self.embedder(images)
+        return embedding
+
+
+def fan_in(weight: Tensor) -> int:
+    """How many inputs one output of a convolution or linear weight [out, in, ...] sums over."""
+    return max(1, weight[0].numel())
+
+
+def _key(name: str) -> str:
+    # ParameterDict refuses dots in its keys.
+    return name.replace(".", "/")

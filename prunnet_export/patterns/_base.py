@@ -1,0 +1,90 @@
+"""What a pattern is to this package: the shape that zeros take, and the subnetworks that have it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network._prunable import PrunableNetwork
+
+
+class Subnetwork(ABC):
+    """What remains of a prunable network at one (capacity, pattern).
+
+    It holds indices or masks, no weights: :meth:`gather` takes them from the dense tensors at every use, so
+    training reads the current weights and nothing is copied twice.
+
+    Attributes:
+        pattern: Name of the pattern.
+        asked: The capacity that was asked for.
+        kept: Prunable weights that remain.
+        total: Prunable weights of the dense network.
+        structure: The module to run; its own tensors mean nothing, see :func:`torch.func.functional_call`.
+    """
+
+    pattern: str
+    asked: float
+    kept: int
+    total: int
+    structure: nn.Module
+
+    @property
+    def capacity(self) -> float:
+        """The fraction of the prunable weights that is kept."""
+        return self.kept / self.total
+
+    @abstractmethod
+    def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The subnetwork's tensors out of the dense ones; a new tensor each, differentiable."""
+
+    @abstractmethod
+    def scatter(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Gradients with respect to gathered prunable weights, at the dense shapes, zero where cut."""
+
+    @abstractmethod
+    def masks(self) -> dict[str, Tensor]:
+        """Which prunable weights are kept: bool, at the dense shapes."""
+
+    @abstractmethod
+    def widths(self) -> dict[str, int] | None:
+        """Kept width of each channel group, for patterns that make tensors smaller."""
+
+
+class Pattern(ABC):
+    """A shape that zeros take.
+
+    Attributes:
+        name: What ``--pattern`` takes.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def subnetworks(
+        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
+    ) -> list[Subnetwork]:
+        """The subnetworks at the capacities, nested, out of one pass over the scores.
+
+        Args:
+            network: The prunable network.
+            capacities: Kept fractions, 0 < c <= 1.
+            channel_multiple: Kept widths are multiples of this, where the pattern changes widths.
+
+        Raises:
+            InvalidInput: a capacity is out of range, or smaller than the pattern can reach.
+            UnsupportedPattern: this network cannot be cut like this.
+        """
+
+
+def check_capacity(capacity: float) -> None:
+    """Refuse a capacity outside (0, 1].
+
+    Raises:
+        InvalidInput: it is.
+    """
+    if not 0 < capacity <= 1:
+        raise InvalidInput(f"capacity {capacity} is out of range", hint="a capacity is a kept fraction: 0 < c <= 1")

@@ -1,0 +1,42 @@
+"""Making a subnetwork physically: a plain module with its own weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.patterns._base import Pattern, Subnetwork
+
+
+def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_multiple: int = 8) -> nn.Module:
+    """The subnetwork at one (capacity, pattern) as a plain module in evaluation mode.
+
+    Its BatchNorm statistics are the dense network's: call
+    :func:`prunnet_export.network.reestimate_batchnorm` before trusting its embeddings.
+
+    Args:
+        network: The prunable network, which is not changed.
+        capacity: Kept fraction of the prunable weights, 0 < c <= 1.
+        pattern: The shape that zeros take.
+        channel_multiple: Kept widths are multiples of this.
+
+    Raises:
+        InvalidInput: the capacity is out of range, or smaller than the pattern can reach.
+        UnsupportedPattern: the network cannot be cut like this.
+    """
+    [subnetwork] = pattern.subnetworks(network, [capacity], channel_multiple=channel_multiple)
+    return materialise(network, subnetwork)
+
+
+def materialise(network: PrunableNetwork, subnetwork: Subnetwork) -> nn.Module:
+    """The subnetwork as a plain module in evaluation mode, with weights of its own."""
+    module = deepcopy(subnetwork.structure)
+    with torch.no_grad():
+        gathered = subnetwork.gather(network.tensors())
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            tensor.copy_(gathered[name])
+    module.requires_grad_(requires_grad=False)
+    return module.eval()

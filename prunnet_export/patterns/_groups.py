@@ -1,0 +1,207 @@
+"""Which channels of a network stand and fall together, and where each of them lies in every tensor.
+
+torch-pruning traces the network once and says what is coupled: residual sums, depthwise convolutions, norms,
+tokens and heads. This module turns its answer into index tables, so that a cut is a gather and needs no
+further tracing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export._errors import UnsupportedPattern
+from prunnet_export._imports import require
+from prunnet_export.network._embedder import Embedder
+
+_CUTTABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.PReLU)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the units of a group lie along one axis of one tensor.
+
+    Attributes:
+        tensor: Name of the parameter or buffer in the embedder.
+        dim: The axis.
+        positions: int64 [units, k], the k indices that each unit occupies.
+    """
+
+    tensor: str
+    dim: int
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that are kept or dropped together.
+
+    Attributes:
+        name: Name of the layer that the group was found from.
+        units: How many units it has; a unit is the smallest thing that can be dropped alone.
+        unit_width: Channels in a unit: 1, or those of one group of a grouped convolution, or of one head.
+        axes: Everything that dropping a unit makes smaller.
+    """
+
+    name: str
+    units: int
+    unit_width: int
+    axes: tuple[Axis, ...]
+
+
+def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
+    """The groups of coupled channels of an embedder, in the order of its modules.
+
+    Groups that reach a layer which cannot be made narrower stay whole and are not listed.
+
+    Args:
+        embedder: The dense network.
+        crop: Side of the input image, pixels.
+
+    Raises:
+        MissingExtra: torch-pruning is not installed.
+        UnsupportedPattern: no channel can be cut at all.
+    """
+    torch_pruning = require("torch_pruning", extra="train")
+    attentions = _attentions(embedder)
+    own_handling = [attention.qkv for attention in attentions.values()]
+    training = embedder.training
+    embedder.eval()
+    device = next(embedder.parameters()).device
+    with warnings.catch_warnings():
+        # It announces the class and position tokens that it prunes along their last axis, as it should.
+        warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
+        try:
+            graph = torch_pruning.DependencyGraph().build_dependency(
+                embedder, example_inputs=torch.zeros(1, 3, crop, crop, device=device), verbose=False
+            )
+        finally:
+            embedder.train(training)
+    names = _names(embedder)
+    roots = (nn.Conv2d, nn.Linear)
+    traced = [
+        list(group)
+        for group in graph.get_all_groups(
+            ignored_layers=[embedder.projector, embedder.norm, *own_handling], root_module_types=roots
+        )
+    ]
+    groups = [group for items in traced if (group := _from_trace(items, names)) is not None]
+    groups = _merge_grouped_convolutions(groups, embedder)
+    groups += [_heads(name, attention) for name, attention in attentions.items()]
+    order = {name: index for index, name in enumerate(dict(embedder.named_modules()))}
+    groups.sort(key=lambda group: order[group.name])
+    if not groups:
+        raise UnsupportedPattern("no channel of this backbone can be cut", hint="use --pattern unstructured")
+    return groups
+
+
+def _names(embedder: nn.Module) -> dict[int, str]:
+    named: list[tuple[str, object]] = [*embedder.named_modules(), *embedder.named_parameters()]
+    return {id(thing): name for name, thing in named}
+
+
+def _from_trace(items: Iterable[Any], names: dict[int, str]) -> ChannelGroup | None:
+    """The group of one traced group, or None where a member cannot be made narrower."""
+    items = list(items)
+    root = items[0]
+    units = len(root.idxs)
+    axes: dict[tuple[str, int], Axis] = {}
+    for item in items:
+        module = item.dep.target.module
+        name = names.get(id(module))
+        if name is None:  # an operation without tensors: a sum, a concatenation, a reshape
+            continue
+        if isinstance(module, nn.Parameter):
+            tensors = [(name, max(d for d in range(module.ndim) if module.shape[d] > 1))]
+        elif isinstance(module, _CUTTABLE):
+            into = "in_channels" in item.dep.handler.__name__
+            tensors = _tensors_of(module, name, into=into)
+        else:
+            return None
+        positions = _positions(item.idxs, item.root_idxs, units)
+        if positions is None:
+            return None
+        for tensor, dim in tensors:
+            axes[tensor, dim] = Axis(tensor, dim, positions)
+    return ChannelGroup(names[id(root.dep.target.module)], units, 1, tuple(axes.values()))
+
+
+def _tensors_of(module: nn.Module, name: str, *, into: bool) -> list[tuple[str, int]]:
+    """The tensors of a module that its output (or input) channels run along, with the axis."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.out_channels > 1
+        if into and not depthwise:
+            return [(f"{name}.weight", 1)]
+    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    return [(f"{name}.{tensor}", 0) for tensor, value in own if value.ndim > 0]
+
+
+def _positions(indices: list[int], root_indices: list[int] | None, units: int) -> Tensor | None:
+    """int64 [units, k]: the positions of each root channel, or None where they are not evenly spread."""
+    index, root = torch.tensor(indices), torch.tensor(indices if root_indices is None else root_indices)
+    if len(index) % units or not torch.equal(root.bincount(minlength=units), torch.full((units,), len(index) // units)):
+        return None
+    return index[root.argsort(stable=True)].reshape(units, -1)
+
+
+def _attentions(embedder: nn.Module) -> dict[str, nn.Module]:
+    from timm.layers.attention import Attention
+
+    return {
+        name: module
+        for name, module in embedder.named_modules()
+        if type(module) is Attention and module.gate is None and isinstance(module.norm, nn.Identity)
+    }
+
+
+def _heads(name: str, attention: Any) -> ChannelGroup:
+    """The heads of a self-attention: rows of q, k and v, and columns of the output projection."""
+    heads, width = attention.num_heads, attention.head_dim
+    channels = torch.arange(heads * width).reshape(heads, width)
+    stacked = torch.cat([channels + part * heads * width for part in range(3)], dim=1)  # q, k, v one below another
+    axes = [Axis(f"{name}.qkv.weight", 0, stacked), Axis(f"{name}.proj.weight", 1, channels)]
+    if attention.qkv.bias is not None:
+        axes.append(Axis(f"{name}.qkv.bias", 0, stacked))
+    return ChannelGroup(name, heads, width, tuple(axes))
+
+
+def _merge_grouped_convolutions(groups: list[ChannelGroup], embedder: nn.Module) -> list[ChannelGroup]:
+    """Couple the inputs and outputs of each grouped convolution; whole convolution groups become the units."""
+    modules = dict(embedder.named_modules())
+    for name, module in modules.items():
+        if not isinstance(module, nn.Conv2d) or module.groups in (1, module.out_channels):
+            continue
+        touching = [group for group in groups if any(axis.tensor == f"{name}.weight" for axis in group.axes)]
+        groups = [group for group in groups if group not in touching]
+        coarse = [_coarsened(group, module.groups) for group in touching]
+        if len(coarse) == 1 and coarse[0] is not None and _reads_and_writes(touching[0], name):
+            groups.append(coarse[0])
+        elif all(coarse) and {_side(group, name) for group in touching} == {0, 1}:
+            axes = [axis for group in coarse if group for axis in group.axes]
+            # The weight of a grouped convolution has no axis over all of its inputs: they go with the outputs.
+            axes = [axis for axis in axes if (axis.tensor, axis.dim) != (f"{name}.weight", 1)]
+            widest = max(group.unit_width for group in coarse if group)
+            groups.append(ChannelGroup(name, module.groups, widest, tuple(axes)))
+        # Otherwise the channels around this layer stay whole.
+    return groups
+
+
+def _side(group: ChannelGroup, name: str) -> int:
+    return next(axis.dim for axis in group.axes if axis.tensor == f"{name}.weight")
+
+
+def _reads_and_writes(group: ChannelGroup, name: str) -> bool:
+    return {axis.dim for axis in group.axes if axis.tensor == f"{name}.weight"} == {0, 1}
+
+
+def _coarsened(group: ChannelGroup, units: int) -> ChannelGroup | None:
+    """The group with runs of neighbouring units made one, or None where they do not divide."""
+    if group.units % units:
+        return None
+    axes = tuple(Axis(a.tensor, a.dim, a.positions.reshape(units, -1)) for a in group.axes)
+    return ChannelGroup(group.name, units, group.unit_width * group.units // units, axes)

@@ -1,0 +1,52 @@
+"""Physically smaller copies of an embedder: the shapes of a cut, without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export.network._embedder import Embedder
+
+
+def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+    """A copy of the embedder whose named tensors have other shapes; their values mean nothing.
+
+    Args:
+        embedder: The dense network.
+        shapes: New shape of each tensor that changes, by its name.
+    """
+    memo: dict[int, object] = {}
+    for name, tensor in [*embedder.named_parameters(), *embedder.named_buffers()]:
+        # Tensors that change are replaced in the memo, so the copy never holds them at the dense size.
+        if name in shapes:
+            small = torch.empty(shapes[name], dtype=tensor.dtype, device=tensor.device)
+            memo[id(tensor)] = nn.Parameter(small) if isinstance(tensor, nn.Parameter) else small
+    small_one = deepcopy(embedder, memo)
+    for module in small_one.modules():
+        _agree_with_tensors(module)
+    return small_one
+
+
+def _agree_with_tensors(module: nn.Module) -> None:
+    """Make the attributes of a module say what the shapes of its tensors say."""
+    if isinstance(module, nn.Conv2d):
+        outputs, inputs_per_group = module.weight.shape[:2]
+        if module.groups > 1:
+            module.groups = outputs * module.groups // module.out_channels
+        module.out_channels, module.in_channels = outputs, inputs_per_group * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.num_features = _length(module.running_mean, module.weight, default=module.num_features)
+    elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+        module.normalized_shape = tuple(module.weight.shape)
+    elif hasattr(module, "qkv") and hasattr(module, "attn_dim") and hasattr(module, "head_dim"):
+        module.attn_dim = module.proj.weight.shape[1]  # type: ignore[union-attr, index, assignment]  # timm's Attention
+        module.num_heads = module.attn_dim // module.head_dim  # type: ignore[operator, assignment]  # timm's Attention
+
+
+def _length(*tensors: Tensor | None, default: int) -> int:
+    return next((len(tensor) for tensor in tensors if tensor is not None), default)

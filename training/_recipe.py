@@ -1,0 +1,86 @@
+"""Everything that a training run depends on, readable and comparable."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network import BackboneOption, DataSource
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._integration import Rule
+
+Schedule = Literal["step", "cosine"]
+Optimizer = Literal["sgd", "adamw"]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A training run.
+
+    Attributes:
+        data: The images.
+        backbone: A timm architecture.
+        backbone_options: Its keyword arguments.
+        embedding_dim: Length of the embedding.
+        preprocessing: How an image becomes an input.
+        patterns: Patterns of the subnetworks in a step.
+        capacities: Capacities of the subnetworks in a step, for each pattern.
+        channel_multiple: Kept widths are multiples of this.
+        integration: How conflicts between gradients are resolved.
+        gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        optimizer: ``sgd`` has momentum 0.9.
+        learning_rate: At its highest.
+        schedule: ``step`` divides by 10 at 25, 50 and 75 % of the steps.
+        warmup: Share of the steps with a linearly rising learning rate.
+        weight_decay: On weights and scores.
+        seed: Of everything random.
+        statistics_images: Training images that BatchNorm statistics are re-estimated on.
+    """
+
+    data: DataSource
+    preprocessing: Preprocessing
+    backbone: str = "resnet18"
+    backbone_options: dict[str, BackboneOption] = {}
+    embedding_dim: int = 256
+    patterns: tuple[str, ...] = ("channel",)
+    capacities: tuple[float, ...] = (0.8, 0.6, 0.4, 0.2)
+    channel_multiple: int = 8
+    integration: Rule = "progressive"
+    gamma: float = 0.5
+    epochs: int = 30
+    batch_size: int = 128
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.1
+    schedule: Schedule = "step"
+    warmup: float = 0.02
+    weight_decay: float = 5e-4
+    seed: int = 0
+    statistics_images: int = 2000
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step out of ``steps``."""
+        warm = math.ceil(self.warmup * steps)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        done = step / steps
+        if self.schedule == "cosine":
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return self.learning_rate * 0.1 ** math.floor(min(done, 0.9999) * 4)
+
+    def check_same(self, other: Recipe) -> None:
+        """Refuse to go on with another recipe.
+
+        Raises:
+            InvalidInput: the first field that differs.
+        """
+        for field in self.__struct_fields__:
+            here, there = getattr(self, field), getattr(other, field)
+            if here != there:
+                raise InvalidInput(
+                    f"the run to resume was started with {field} = {there}, not {here}",
+                    hint="repeat the first command exactly and add --resume, or choose another --out",
+                )

@@ -1,0 +1,133 @@
+"""``prunnet-train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunnet_export._console import progress_bar, run
+from prunnet_export._errors import InvalidInput
+
+RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imports torch
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("data")
+@click.option("--layout", help="Layout of DATA, where it should not be recognised: folder, in-shop, fashion-mnist, ...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where the run goes.  [default: runs/DATA]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with the same options.")
+@click.option("--backbone", default="resnet18", help="A timm architecture.")
+@click.option(
+    "--backbone-option",
+    "backbone_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
+)
+@click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256)
+@click.option("--crop-px", type=click.IntRange(8, 2048), default=224, help="Side of the input image.")
+@click.option("--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]")
+@click.option("--pattern", "patterns", multiple=True, default=["channel"], help="Pattern of the subnetworks. Repeatable.")
+@click.option("--capacities", default="0.8,0.6,0.4,0.2", help="Capacities trained beside the dense network.")
+@click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, help="Kept widths are multiples of this.")
+@click.option("--integration", type=click.Choice(RULES), default="progressive", help="How conflicts are resolved.")
+@click.option("--gamma", type=click.FloatRange(0, 8), default=0.5, help="0.5 for CNNs, 1.0 for transformers.")
+@click.option("--epochs", type=click.IntRange(1), default=30)
+@click.option("--batch-size", type=click.IntRange(2), default=128)
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
+@click.option("--schedule", type=click.Choice(["step", "cosine"]), default="step")
+@click.option("--weight-decay", type=click.FloatRange(0), default=5e-4)
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--workers", type=click.IntRange(0, 64), default=0, help="Processes that decode images.")
+@click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="prunnet-export")
+def command(**options: Any) -> None:
+    """Train one network from which a compatible subnetwork of any capacity can be cut later.
+
+    DATA is a folder in a known layout, or `glyphs`, which is built in. The run's folder then holds the
+    checkpoint (network.safetensors, config.json), the recipe, and one line of metrics every ten steps.
+    """
+    from prunnet_export.datasets import open_dataset
+    from prunnet_export.network import DataSource
+    from prunnet_export.patterns import check_capacity, find_pattern
+    from prunnet_export.preprocessing import Preprocessing
+    from prunnet_export.training._loop import train
+    from prunnet_export.training._recipe import Recipe
+
+    source = options["data"]
+    crop = options["crop_px"]
+    capacities = _numbers(options["capacities"], "--capacities")
+    for capacity in capacities:
+        check_capacity(capacity)
+    for pattern in options["patterns"]:
+        find_pattern(pattern)
+    data = open_dataset(source, layout=options["layout"], seed=options["seed"])
+    recipe = Recipe(
+        data=DataSource(source=source, layout=options["layout"], seed=options["seed"]),
+        preprocessing=Preprocessing(crop=crop, resize=options["resize_px"] or round(crop * 8 / 7)),
+        backbone_options=dict(_backbone_option(text) for text in options["backbone_options"]),
+        patterns=tuple(options["patterns"]),
+        capacities=capacities,
+        **{
+            name: options[name]
+            for name in (
+                "backbone", "embedding_dim", "channel_multiple", "integration", "gamma", "epochs", "batch_size",
+                "optimizer", "learning_rate", "schedule", "weight_decay", "seed",
+            )
+        },
+    )  # fmt: skip
+    out = options["out"] or Path("runs") / Path(source).name
+    with progress_bar("training") as bar:
+        task = None if bar is None else bar.add_task("", total=None, text="")
+
+        def show(step: int, steps: int, metrics: dict[str, float]) -> None:
+            if bar is not None and task is not None:
+                text = f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
+                bar.update(task, completed=step, total=steps, text=text)
+
+        train(
+            recipe,
+            data,
+            out,
+            resume=options["resume"],
+            workers=options["workers"],
+            half_precision_checkpoint=options["half_precision_checkpoint"],
+            progress=show,
+        )
+    click.echo(f"network: {out}")
+    click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
+
+
+def main() -> None:
+    """The entry point."""
+    run(command, name="prunnet-train")
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no list of numbers", hint="e.g. 0.8,0.6,0.4,0.2") from None
+
+
+def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int] | list[float]]:
+    """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
+    import msgspec
+
+    name, equals, value = text.partition("=")
+    try:
+        parsed = msgspec.json.decode(
+            f"[{value}]" if "," in value else value, type=bool | int | float | list[int | float]
+        )
+    except msgspec.DecodeError:
+        parsed = None
+    if not name or not equals or parsed is None:
+        raise InvalidInput(
+            f"--backbone-option {text!r} is not NAME=VALUE with a number, true, false or a list of numbers",
+            hint="e.g. --backbone-option channels=16,32,64,128",
+        )
+    return name, parsed  # type: ignore[return-value]  # the list is of one kind as far as timm cares
