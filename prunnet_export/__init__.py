@@ -54,16 +54,18 @@ __all__ = [
 _ROOMS = {"LoadedArtifact": "prunnet_export.artifact", "load": "prunnet_export.artifact"}
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker that sees this would believe in every name
 
-        return version("prunnet-export")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "__version__":
+            from importlib.metadata import version
 
-    return getattr(import_module(_ROOMS.get(name, "prunnet_export._errors")), name)
+            return version("prunnet-export")
+        from importlib import import_module
+
+        return getattr(import_module(_ROOMS.get(name, "prunnet_export._errors")), name)
 
 
 def __dir__() -> list[str]:

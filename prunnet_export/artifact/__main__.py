@@ -1,0 +1,7 @@
+"""The JSON Schema of manifest.json: ``python -m prunnet_export.artifact > manifest.schema.json``."""
+
+import sys
+
+from prunnet_export.artifact._manifest import schema_document
+
+sys.stdout.write(schema_document())

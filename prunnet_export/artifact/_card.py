@@ -1,0 +1,167 @@
+"""README.md of an artifact: its manifest, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prunnet_export.artifact._manifest import Gate, Manifest
+from prunnet_export.measuring import LatencyReport
+
+
+def render_card(manifest: Manifest) -> str:
+    """The model card, Markdown; every number with its percentile, n, engine and origin."""
+    sections = [
+        _what(manifest),
+        _use(manifest),
+        _latency(manifest),
+        _budget(manifest),
+        _verification(manifest),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _what(manifest: Manifest) -> str:
+    cut, network, size = manifest.subnetwork, manifest.network, manifest.preprocessing.crop
+    lines = [
+        f"# {_plain(network.name)} for {_plain(manifest.target)}",
+        (
+            f"A subnetwork of a {_plain(network.backbone)} that embeds {size} x {size} images as"
+            f" {network.embedding_dim} numbers, to be matched against a gallery of the *dense* network."
+        ),
+    ]
+    if manifest.status == "rejected":
+        reasons = "\n".join(f"> - {_plain(reason)}" for reason in manifest.reasons)
+        lines.append(f"> **Rejected.** Do not deploy this artifact:\n>\n{reasons}")
+    lines.append(
+        _table(
+            ("", ""),
+            [
+                ("status", manifest.status),
+                ("pattern", cut.pattern),
+                (
+                    "capacity",
+                    f"{cut.capacity:.1%} ({cut.weights_kept:,} of {cut.weights_total:,} prunable weights)",
+                ),
+                ("precision", cut.precision),
+                ("engine", f"{manifest.runtime.name} {manifest.runtime.version}"),
+                ("model files", f"{manifest.size_mb:.2f} MB"),
+                ("network", f"`{network.sha256[:12]}`"),
+                ("made", manifest.created),
+            ],
+        )
+    )
+    return "\n\n".join(lines)
+
+
+def _use(manifest: Manifest) -> str:
+    allow = ", allow_rejected=True" if manifest.status == "rejected" else ""
+    return f"""## Use
+
+```sh
+pip install 'prunnet-export[{manifest.runtime.name}]'
+```
+
+```python
+import prunnet_export
+
+model = prunnet_export.load("."{allow})      # this folder
+embeddings = model.embed(["query.jpg"])  # float32 [1, {manifest.network.embedding_dim}], unit length
+```
+
+Decoding, resizing and cropping are done by `embed`; mean, standard deviation and L2 normalisation are inside
+the model."""
+
+
+def _latency(manifest: Manifest) -> str:
+    reports = [("this artifact", manifest.latency)]
+    if manifest.dense_latency is not None:
+        reports.append(("dense network", manifest.dense_latency))
+    head = ("model", "p50 ms", "p90 ms", "p99 ms", "asked", "upper bound", "cv", "terms")
+    lines = ["## Latency", _table(head, (_latency_row(name, report) for name, report in reports))]
+    lines.append("Compute only: no decoding, no preprocessing.")
+    if not manifest.latency.steady:
+        lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
+    if manifest.device is not None:
+        lines.append(f"Device: {_plain(str(manifest.device))}.")
+    return "\n\n".join(lines)
+
+
+def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
+    return (
+        name,
+        f"{report.p50_ms:.2f}",
+        f"{report.p90_ms:.2f}",
+        f"{report.p99_ms:.2f}",
+        f"p{report.percentile:g} {report.percentile_ms:.2f} ms",
+        f"{report.upper_ms:.2f} ms at {report.confidence:.0%} confidence",
+        f"{report.cv:.1%}",
+        report.terms(),
+    )
+
+
+def _budget(manifest: Manifest) -> str:
+    budget, latency, memory = manifest.budget, manifest.latency, manifest.memory
+    rows = []
+    if budget.latency_ms is not None:
+        came_out = f"{latency.upper_ms:.2f} ms upper bound ({latency.terms()})"
+        rows.append((f"latency, p{budget.percentile:g}", f"{budget.latency_ms:g} ms", came_out))
+    if budget.size_mb is not None:
+        rows.append(("model files", f"{budget.size_mb:g} MB", f"{manifest.size_mb:.2f} MB"))
+    if memory is not None or budget.ram_mb is not None:
+        asked = "-" if budget.ram_mb is None else f"{budget.ram_mb:g} MiB"
+        came_out = (
+            "not measured" if memory is None else f"{memory.peak_mb:.1f} MiB (measured, {memory.source})"
+        )
+        rows.append(("peak memory above the engine", asked, came_out))
+    return f"## Budget\n\n{_table(('', 'allowed', 'came out'), rows)}" if rows else ""
+
+
+def _verification(manifest: Manifest) -> str:
+    found = manifest.verification
+    scores = [
+        ("cross-test: query by this artifact, gallery by the dense network", found.cross_r1, found.cross_map),
+        ("self-test: both by this artifact", found.self_r1, found.self_map),
+        ("dense self-test: both by the dense network", found.dense_self_r1, found.dense_self_map),
+    ]
+    rows = [
+        (name, _share(r1), _share(mean)) for name, r1, mean in scores if r1 is not None or mean is not None
+    ]
+    lines = [
+        "## Verification",
+        (
+            f"On the exported files, by {manifest.runtime.name} {manifest.runtime.version}, measured:"
+            f" {found.n_queries:,} queries against {found.n_gallery:,} gallery images"
+            f" of {_plain(found.data)}."
+        ),
+    ]
+    if rows:
+        lines.append(_table(("test", "R@1", "mAP"), rows))
+    if found.gates:
+        lines.append(_table(("gate", "value", "has to be", "n", "", ""), map(_gate, found.gates)))
+    return "\n\n".join(lines)
+
+
+def _gate(gate: Gate) -> tuple[str, ...]:
+    wanted = "-" if gate.threshold is None else f"{gate.comparison or ''} {gate.threshold:g}".strip()
+    return (
+        gate.name,
+        f"{gate.value:.6g}",
+        wanted,
+        f"{gate.n:,}",
+        "passed" if gate.passed else "**failed**",
+        gate.note,
+    )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text that can break neither a line nor a table."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

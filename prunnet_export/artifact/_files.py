@@ -1,0 +1,90 @@
+"""An artifact's files: read strictly, hashed, and never outside their folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest, decode_manifest
+
+_LARGEST_MANIFEST = 16 * 2**20
+_BLOCK = 2**20
+_AGAIN = "copy or export the artifact again"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artifact.
+
+    Raises:
+        InvalidInput: no artifact, or a manifest that is damaged or too new; the message says where.
+    """
+    folder = Path(folder)
+    file = folder / MANIFEST
+    try:
+        with file.open("rb") as opened:
+            document = opened.read(_LARGEST_MANIFEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        kind = "no such folder" if not folder.is_dir() else f"no {MANIFEST} in it"
+        hint = "give the folder that prunnet-export wrote"
+        raise InvalidInput(f"{folder}: not an artifact ({kind})", hint=hint) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"{file}: cannot be read ({error.strerror})", hint="check its permissions"
+        ) from None
+    if len(document) > _LARGEST_MANIFEST:
+        raise InvalidInput(
+            f"{file}: larger than {_LARGEST_MANIFEST // 2**20} MiB", hint="this is no manifest"
+        )
+    return decode_manifest(document, name=str(file))
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Every file is there, in its folder, with the length and the SHA-256 that the manifest states.
+
+    Raises:
+        InvalidInput: one is not; the message names it.
+    """
+    for name, entry in manifest.files.items():
+        file = inside(folder, name)
+        if file.stat().st_size != entry.bytes:
+            raise InvalidInput(
+                f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_AGAIN
+            )
+        if sha256(file) != entry.sha256:
+            raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_AGAIN)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file ``name`` of an artifact.
+
+    Raises:
+        InvalidInput: it is missing, no regular file, or a link leads out of the folder.
+    """
+    file, home = (Path(folder) / name).resolve(), Path(folder).resolve()
+    if not file.is_relative_to(home):
+        raise InvalidInput(
+            f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact"
+        )
+    if not file.is_file():
+        raise InvalidInput(f"{Path(folder) / name}: missing", hint=_AGAIN)
+    return file
+
+
+def hash_files(folder: Path) -> dict[str, FileEntry]:
+    """Every file in the folder but the manifest, by name, sorted."""
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
+    return {
+        name: FileEntry(sha256=sha256(folder / name), bytes=(folder / name).stat().st_size)
+        for name in names
+        if name != MANIFEST
+    }
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

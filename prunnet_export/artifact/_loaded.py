@@ -1,0 +1,121 @@
+"""Embedding images with an artifact, on a device without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput, VerificationFailed
+from prunnet_export.artifact._files import inside, read_manifest, verify_files
+from prunnet_export.artifact._manifest import Manifest
+from prunnet_export.preprocessing import ImageLike, decode, to_chw
+from prunnet_export.runtimes import Session, find_runtime
+from prunnet_export.runtimes._shaped import ShapedSession
+
+
+class LoadedArtifact:
+    """An artifact that is ready to embed images; made by :func:`load`.
+
+    Attributes:
+        folder: Where it is from.
+        manifest: What is known about it.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, session: Session, *, threads: int | None) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._session = session
+        self._threads = threads
+
+    def __repr__(self) -> str:
+        rejected = ", allow_rejected=True" if self.manifest.status == "rejected" else ""
+        return f"load({str(self.folder)!r}, threads={self._threads!r}{rejected})"
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.manifest.network.embedding_dim
+
+    def embed(self, images: Sequence[ImageLike], batch_size: int = 32) -> npt.NDArray[np.float32]:
+        """Embeddings of images, to be matched against a gallery of the dense network by inner product.
+
+        Args:
+            images: A list of paths, file contents, PIL images, or uint8 arrays [height, width, 3] in RGB or
+                [height, width]. One image is a list of one: a bare path, array or image is refused, because
+                an array could as well be a batch, and a string a list of letters.
+            batch_size: Images per inference.
+
+        Returns:
+            float32 [n, dim], rows of unit length, in the order of the images.
+
+        Raises:
+            InvalidInput: an image cannot be read; the message names it.
+        """
+        if isinstance(images, str | bytes | Path | Image.Image | np.ndarray) or not isinstance(
+            images, Sequence
+        ):
+            raise InvalidInput(
+                f"embed() takes a list of images, not one {type(images).__name__}",
+                hint="embed([image]), or embed(list(images)) for an array of several",
+            )
+        if batch_size < 1:
+            raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
+        embeddings = np.empty((len(images), self.dim), np.float32)
+        for start in range(0, len(images), batch_size):
+            batch = self._inputs(images[start : start + batch_size], start)
+            embeddings[start : start + batch_size] = self._session.run(batch)
+        return embeddings
+
+    def _inputs(self, images: Sequence[ImageLike], start: int) -> npt.NDArray[np.float32]:
+        preprocessing = self.manifest.preprocessing
+        decoded = (decode(image, name=f"image {index}") for index, image in enumerate(images, start))
+        return np.stack([to_chw(preprocessing.cropped(image)) for image in decoded])
+
+
+def load(
+    folder: str | Path, *, threads: int | None = None, check_hashes: bool = True, allow_rejected: bool = False
+) -> LoadedArtifact:
+    """An artifact, checked and loaded by its runtime.
+
+    Args:
+        folder: What ``prunnet-export`` wrote.
+        threads: Intra-operator threads; None leaves it to the engine.
+        check_hashes: Compare every file with the manifest first.
+        allow_rejected: Load an artifact that a gate rejected.
+
+    Raises:
+        InvalidInput: no artifact, or a damaged one.
+        VerificationFailed: a gate rejected it.
+        MissingExtra: its engine is not installed; the hint says how to.
+        UnknownName: its engine is not known here.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest.status == "rejected" and not allow_rejected:
+        raise VerificationFailed(
+            f"{folder} was rejected: {'; '.join(manifest.reasons)}",
+            hint="export again, or load it with allow_rejected=True to look at it",
+        )
+    if check_hashes:
+        verify_files(folder, manifest)
+    runtime = find_runtime(manifest.runtime.name)
+    session = runtime.open(
+        inside(folder, manifest.entry), precision=manifest.subnetwork.precision, threads=threads
+    )
+    if isinstance(session, ShapedSession):
+        _check_shape(folder, manifest, session)
+    return LoadedArtifact(folder, manifest, session, threads=threads)
+
+
+def _check_shape(folder: Path, manifest: Manifest, session: ShapedSession) -> None:
+    shape, crop, dim = session.shape, manifest.preprocessing.crop, manifest.network.embedding_dim
+    if (shape.height, shape.width, shape.dim) != (crop, crop, dim):
+        raise InvalidInput(
+            f"{folder}: the model maps {shape.height} x {shape.width} pixels to {shape.dim} numbers,"
+            f" the manifest says {crop} x {crop} to {dim}",
+            hint="the files are of two artifacts; export again",
+        )

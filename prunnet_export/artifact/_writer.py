@@ -1,0 +1,176 @@
+"""Writing an artifact so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import storage_errors
+from prunnet_export.artifact._card import render_card
+from prunnet_export.artifact._files import hash_files, read_manifest
+from prunnet_export.artifact._lock import FolderLock
+from prunnet_export.artifact._manifest import MANIFEST, Manifest, encode_manifest
+
+CARD = "README.md"
+REJECTED = ".rejected"
+
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+@final
+class ArtifactWriter:
+    """A temporary folder beside the destination that takes its place in one rename.
+
+    ::
+
+        with ArtifactWriter(Path("dist/jetson")) as writer:
+            entry, *_ = runtime.compile(onnx_file, writer.folder, precision="fp32")
+            ...
+            folder = writer.finish(manifest)
+
+    Without :meth:`finish`, and after any error, the destination is as it was. A rejected artifact goes to
+    ``NAME.rejected`` and leaves NAME alone.
+
+    Args:
+        destination: The artifact's folder; parents are made, an artifact that is there is replaced.
+
+    Raises:
+        StorageError: on entering: another export writes there, something that is no artifact is in the way,
+            or the disk is full or read-only.
+
+    Attributes:
+        folder: The temporary folder, inside the ``with`` block.
+    """
+
+    def __init__(self, destination: Path) -> None:
+        self.destination = Path(destination).resolve()
+        if not self.destination.name:
+            raise StorageError(f"{destination} is no place for an artifact", hint="choose another folder")
+        self.folder = self._beside(self.destination, "partial")
+        self._lock = FolderLock(self.destination)
+
+    def __enter__(self) -> ArtifactWriter:
+        with storage_errors(self.destination):
+            self.destination.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            try:
+                self._clean_up()
+                _check_replaceable(self.destination)
+                self.folder.mkdir()
+            except BaseException:
+                self._lock.release()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self._lock.release()
+        if isinstance(error, OSError) and self._is_ours(error):
+            with storage_errors(self.destination):
+                raise error
+
+    def finish(self, manifest: Manifest) -> Path:
+        """Add the card and the manifest, make all of it durable, and put it in place.
+
+        Args:
+            manifest: ``files`` is filled in here.
+
+        Returns:
+            The artifact's folder.
+
+        Raises:
+            InvalidInput: the manifest is not one that could be read back, or its entry is missing.
+            StorageError: the disk is full or read-only, or something else is in the way.
+        """
+        rejected = manifest.status == "rejected"
+        place = self.destination.with_name(self.destination.name + REJECTED) if rejected else self.destination
+        with storage_errors(place):
+            (self.folder / CARD).write_text(render_card(manifest), encoding="utf-8")
+            manifest = msgspec.structs.replace(manifest, files=hash_files(self.folder))
+            (self.folder / MANIFEST).write_bytes(encode_manifest(manifest))
+            for file in [*self.folder.rglob("*"), self.folder]:
+                _sync(file)
+            _check_replaceable(place)
+            self._move_into(place)
+            _sync(place.parent)
+        return place
+
+    def _move_into(self, place: Path) -> None:
+        old = self._beside(place, "old")
+        replaced = place.exists()
+        if replaced:
+            place.rename(old)
+        try:
+            self.folder.rename(place)
+        except BaseException:
+            if replaced:
+                old.rename(place)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _clean_up(self) -> None:
+        """Remove what killed exports left; bring back an artifact whose replacement did not arrive."""
+        for place in (self.destination, self.destination.with_name(self.destination.name + REJECTED)):
+            pattern = re.compile(rf"\.{re.escape(place.name)}\.(partial|old)-[0-9a-f]{{12}}")
+            for entry in sorted(place.parent.iterdir()):
+                found = pattern.fullmatch(entry.name)
+                if found is None:
+                    continue
+                if found[1] == "old" and not place.exists():
+                    entry.rename(place)
+                else:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+    @staticmethod
+    def _beside(place: Path, kind: str) -> Path:
+        return place.with_name(f".{place.name}.{kind}-{secrets.token_hex(6)}")
+
+    def _is_ours(self, error: OSError) -> bool:
+        named = str(error.filename or "")
+        return error.errno in _OF_THE_DISK or named.startswith((str(self.folder), str(self.destination)))
+
+
+def _check_replaceable(place: Path) -> None:
+    """Nothing, an empty folder, or an artifact and no more than that is at ``place``.
+
+    Raises:
+        StorageError: something is there that an export has no right to delete.
+    """
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise StorageError(f"{place} is a file", hint="choose another --out")
+    present = {file.relative_to(place).as_posix() for file in place.rglob("*") if not file.is_dir()}
+    if not present:
+        return
+    hint = "choose another --out, or move that folder away"
+    try:
+        manifest = read_manifest(place)
+    except InvalidInput as error:
+        raise StorageError(
+            f"{place} is not an artifact and is not replaced ({error.message})", hint=hint
+        ) from None
+    foreign = sorted(present - {MANIFEST, *manifest.files})
+    if foreign:
+        raise StorageError(f"{place} holds {foreign[0]}, which is no part of the artifact", hint=hint)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,194 @@
+"""What the host asks of devices, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import storage_errors
+from prunnet_export.devices._base import Device
+from prunnet_export.devices._protocol import (
+    EmbedReply,
+    EmbedRequest,
+    LatencyReply,
+    LatencyRequest,
+    MemoryReply,
+    MemoryRequest,
+    PlacementReply,
+    PlacementRequest,
+)
+from prunnet_export.measuring import LatencyReport, samples_needed, summarise
+from prunnet_export.measuring._statistics import check_confidence, check_percentile
+
+
+def measure_latency(
+    device: Device,
+    runtime_name: str,
+    model_files: Sequence[Path],
+    *,
+    precision: str = "fp32",
+    threads: int | None = None,
+    runs: int = 3,
+    samples: int = 200,
+    seconds: float = 20.0,
+    percentile: float = 90.0,
+    confidence: float = 0.95,
+    warmup: int = 20,
+    rounds: int = 5,
+    timeout: float | None = None,
+) -> list[LatencyReport]:
+    """Latencies of models side by side, batch 1, compute only.
+
+    Args:
+        device: Where to run.
+        runtime_name: The engine.
+        model_files: What the engine opens.
+        precision: What to execute in.
+        threads: Intra-operator threads; None leaves it to the engine.
+        runs: Fresh processes.
+        samples: Timed inferences per model and run.
+        seconds: Time for the samples of one run, over all models. What the bound on the percentile needs is
+            taken even when that takes longer.
+        percentile: The one that is bounded, in per cent.
+        confidence: Of the bound.
+        warmup: Untimed inferences per model and run.
+        rounds: Turns that each model takes in a run.
+        timeout: Seconds for one run; None waits as long as it takes.
+
+    Returns:
+        One report per model, in order.
+
+    Raises:
+        InvalidInput: a number is out of range, or a model is not one of this engine.
+        UnknownName: no such runtime or precision.
+        MissingExtra: the engine is not installed.
+        Unreachable: the device does not answer.
+    """
+    check_confidence(confidence)
+    check_percentile(percentile)
+    if min(runs, samples, rounds, len(model_files)) < 1 or warmup < 0 or not seconds > 0:
+        raise InvalidInput(
+            f"{len(model_files)} models, {runs} runs, {samples} samples, {rounds} rounds,"
+            f" {warmup} warm-ups, {seconds} s",
+            hint="each has to be positive (warm-ups may be 0)",
+        )
+    request = LatencyRequest(
+        runtime=runtime_name,
+        precision=precision,
+        threads=threads,
+        models=[_absolute(file) for file in model_files],
+        warmup=warmup,
+        samples=samples,
+        at_least=-(-samples_needed(percentile, confidence=confidence) // runs),
+        seconds=seconds,
+        rounds=rounds,
+    )
+    replies = [device.ask(request, LatencyReply, timeout=timeout) for _ in range(runs)]
+    return [
+        summarise(
+            [reply.samples[index] for reply in replies],
+            percentile_asked=percentile,
+            confidence=confidence,
+            threads=threads,
+            runtime=runtime_name,
+            runtime_version=replies[0].runtime_version,
+            device=device.fingerprint().id,
+        )
+        for index in range(len(model_files))
+    ]
+
+
+def peak_memory_mb(
+    device: Device,
+    runtime_name: str,
+    model_file: Path,
+    *,
+    precision: str = "fp32",
+    threads: int | None = None,
+    timeout: float | None = None,
+) -> MemoryReply:
+    """Peak memory of loading and running a model at batch 1, MiB, above the engine alone.
+
+    Raises:
+        PrunnetError: as :func:`measure_latency`.
+    """
+    request = MemoryRequest(
+        runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file)
+    )
+    return device.ask(request, MemoryReply, timeout=timeout)
+
+
+def embed(
+    device: Device,
+    runtime_name: str,
+    model_file: Path,
+    inputs: npt.NDArray[np.float32],
+    *,
+    precision: str = "fp32",
+    threads: int | None = None,
+    batch_size: int = 32,
+    timeout: float | None = None,
+) -> npt.NDArray[np.float32]:
+    """Embeddings by a model as its own engine computes them on the device.
+
+    Args:
+        device: Where to run.
+        runtime_name: The engine.
+        model_file: What the engine opens.
+        inputs: float32 [n, 3, height, width] in 0..1.
+        precision: What to execute in.
+        threads: Intra-operator threads; None leaves it to the engine.
+        batch_size: Images per inference.
+        timeout: Seconds; None waits as long as it takes.
+
+    Returns:
+        float32 [n, dim].
+
+    Raises:
+        StorageError: no room for the inputs and outputs.
+        PrunnetError: as :func:`measure_latency`.
+    """
+    if batch_size < 1:
+        raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
+    with TemporaryDirectory(prefix="prunnet-embed-") as name:
+        folder = Path(name)
+        with storage_errors(folder):
+            np.save(folder / "inputs.npy", inputs, allow_pickle=False)
+        request = EmbedRequest(
+            runtime=runtime_name,
+            precision=precision,
+            threads=threads,
+            model=_absolute(model_file),
+            inputs=str(folder / "inputs.npy"),
+            outputs=str(folder / "outputs.npy"),
+            batch_size=batch_size,
+        )
+        device.ask(request, EmbedReply, timeout=timeout)
+        outputs: npt.NDArray[np.float32] = np.load(folder / "outputs.npy", allow_pickle=False)
+    return outputs
+
+
+def placement(
+    device: Device,
+    runtime_name: str,
+    model_file: Path,
+    *,
+    precision: str = "fp32",
+    timeout: float | None = None,
+) -> dict[str, int]:
+    """How many nodes of a model are on each device of its engine.
+
+    Raises:
+        PrunnetError: as :func:`measure_latency`.
+    """
+    request = PlacementRequest(runtime=runtime_name, precision=precision, model=_absolute(model_file))
+    return device.ask(request, PlacementReply, timeout=timeout).nodes
+
+
+def _absolute(file: Path) -> str:
+    return str(Path(file).absolute())

@@ -1,0 +1,87 @@
+"""What a device is to this package: something that answers requests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TypeVar
+
+from prunnet_export._errors import PrunnetError, UnknownName, Unreachable
+from prunnet_export.devices._protocol import (
+    ErrorReply,
+    Fingerprint,
+    FingerprintReply,
+    FingerprintRequest,
+    Reply,
+    Request,
+)
+
+R = TypeVar("R", bound=Reply)
+
+
+class Device(ABC):
+    """A machine that runs models for us."""
+
+    _fingerprint: Fingerprint | None = None
+
+    @abstractmethod
+    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+        """The reply to a request, from a fresh process on the device.
+
+        Args:
+            request: File names in it are paths on the device.
+            timeout: Seconds; None waits as long as it takes.
+
+        Raises:
+            Unreachable: the device does not answer, or its process died.
+            PrunnetError: what the worker raised.
+        """
+
+    def ask(self, request: Request, reply: type[R], *, timeout: float | None = None) -> R:
+        """The reply to a request, of the type that belongs to it.
+
+        Raises:
+            Unreachable: the device answers something else.
+            PrunnetError: as :meth:`run`.
+        """
+        answer = self.run(request, timeout=timeout)
+        if not isinstance(answer, reply):
+            raise Unreachable(
+                f"the device answered {type(answer).__name__} to {type(request).__name__}",
+                hint="both sides have to run the same version of this package",
+            )
+        return answer
+
+    def fingerprint(self) -> Fingerprint:
+        """What the device is; asked for once."""
+        if self._fingerprint is None:
+            self._fingerprint = self.ask(FingerprintRequest(), FingerprintReply, timeout=60).fingerprint
+        return self._fingerprint
+
+
+def raise_again(reply: ErrorReply) -> None:
+    """Raise what the worker raised; a class that this side does not know becomes a PrunnetError."""
+    kinds = {kind.__name__: kind for kind in _tree(PrunnetError)}
+    kind = kinds.get(reply.kind, PrunnetError)
+    error = kind.__new__(kind)  # the constructors of subclasses compose the message that is already there
+    PrunnetError.__init__(error, reply.message, hint=reply.hint)
+    raise error
+
+
+def _tree(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def find_device(name: str) -> Device:
+    """The device called ``name``: ``local``, this machine.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    from prunnet_export.devices._local import LocalDevice
+
+    if name == "local":
+        return LocalDevice()
+    raise UnknownName("device", name, ["local"])

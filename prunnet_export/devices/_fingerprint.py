@@ -1,0 +1,43 @@
+"""What this machine is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+
+from prunnet_export.devices._protocol import Fingerprint
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_MODEL = Path("/proc/device-tree/model")
+
+
+def fingerprint() -> Fingerprint:
+    """This machine's fingerprint: equal on two machines only where latencies may be compared."""
+    facts = {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "arch": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    digest = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
+    return msgspec.convert({"id": digest[:12], **facts}, Fingerprint)
+
+
+def _cpu() -> str:
+    """The processor's name; on Arm boards, where the kernel gives none, the board's."""
+    try:
+        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    try:
+        return _MODEL.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return platform.processor() or "unknown"

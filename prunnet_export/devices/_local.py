@@ -1,0 +1,75 @@
+"""This machine, through a fresh process for every request."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from prunnet_export._errors import Unreachable
+from prunnet_export.devices._base import Device, raise_again
+from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+
+_WORKER = "prunnet_export.devices._worker"
+_HOME = Path(__file__).parents[2]
+
+
+class LocalDevice(Device):
+    """This machine.
+
+    The worker inherits the environment and nothing else: neither this process's threads nor its memory, and
+    not its folder, whose files could otherwise be imported in the place of libraries.
+    """
+
+    def __repr__(self) -> str:
+        return "LocalDevice()"
+
+    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+        """The reply to a request; paths in it have to be absolute."""
+        with subprocess.Popen(
+            [sys.executable, "-m", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=_HOME,
+        ) as worker:
+            try:
+                out, err = worker.communicate(msgspec.json.encode(request), timeout)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                raise Unreachable(
+                    f"the worker did not answer within {timeout:g} s",
+                    hint="the machine may be busy; try again",
+                ) from None
+            except BaseException:  # Ctrl-C above all: nothing of ours keeps running
+                worker.kill()
+                raise
+        try:
+            reply: Reply = msgspec.json.decode(out, type=Reply)
+        except msgspec.MsgspecError:
+            raise _died(worker.returncode, err.decode(errors="replace")) from None
+        if isinstance(reply, ErrorReply):
+            raise_again(reply)
+        return reply
+
+
+def _died(code: int, stderr: str) -> Unreachable:
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hint = (
+            "the system may have run out of memory"
+            if name == "SIGKILL"
+            else "the engine crashed on this model"
+        )
+        return Unreachable(f"the worker was killed by {name}", hint=hint)
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    last = f": {lines[-1][:160]}" if lines else ""
+    return Unreachable(
+        f"the worker ended with code {code} and no reply{last}", hint="run the same command again"
+    )

@@ -1,0 +1,159 @@
+"""What a host asks of a worker on a device, and what it answers: one JSON document each way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Threads = Positive | None
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Base of all messages; ``type`` names the kind."""
+
+
+class LatencyRequest(_Message, frozen=True, kw_only=True, tag="latency"):
+    """Time models side by side, in one process.
+
+    Attributes:
+        runtime: Entry-point name of the engine.
+        precision: What to execute in.
+        threads: Intra-operator threads; None leaves it to the engine.
+        models: Files on the device.
+        warmup: Untimed inferences per model before the first round.
+        samples: Timed inferences per model, over all rounds.
+        at_least: Timed inferences per model that are taken even when the time is up.
+        seconds: Time after which no model starts another sample beyond ``at_least``, over all models.
+        rounds: Turns that each model takes; ratios between models are then of the same minutes.
+        pool: Different random inputs that are cycled through.
+    """
+
+    runtime: str
+    precision: str = "fp32"
+    threads: Threads = None
+    models: Annotated[list[str], msgspec.Meta(min_length=1)]
+    warmup: Annotated[int, msgspec.Meta(ge=0)] = 20
+    samples: Positive = 200
+    at_least: Positive = 1
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    rounds: Positive = 5
+    pool: Annotated[int, msgspec.Meta(ge=8)] = 8
+
+
+class MemoryRequest(_Message, frozen=True, kw_only=True, tag="memory"):
+    """Peak memory of loading and running one model at batch 1."""
+
+    runtime: str
+    precision: str = "fp32"
+    threads: Threads = None
+    model: str
+    inferences: Positive = 10
+
+
+class EmbedRequest(_Message, frozen=True, kw_only=True, tag="embed"):
+    """Embed the images of one .npy file into another; both are paths on the device."""
+
+    runtime: str
+    precision: str = "fp32"
+    threads: Threads = None
+    model: str
+    inputs: str
+    outputs: str
+    batch_size: Positive = 32
+
+
+class PlacementRequest(_Message, frozen=True, kw_only=True, tag="placement"):
+    """Count the nodes of a model on each device of its engine."""
+
+    runtime: str
+    precision: str = "fp32"
+    model: str
+
+
+class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint"):
+    """Ask a device what it is."""
+
+
+class LatencyReply(_Message, frozen=True, kw_only=True, tag="latency-reply"):
+    """Samples in milliseconds, one list per model, and the engine's version."""
+
+    samples: list[list[float]]
+    runtime_version: str
+
+
+class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
+    """Memory in MiB.
+
+    Attributes:
+        peak_mb: Peak resident set above the process with the engine imported and no model loaded.
+        engine_mb: What importing the engine added before that.
+        process_mb: Peak resident set of the whole process.
+        source: Where the kernel's figures come from.
+    """
+
+    peak_mb: float
+    engine_mb: float
+    process_mb: float
+    source: str
+
+
+class EmbedReply(_Message, frozen=True, kw_only=True, tag="embed-reply"):
+    """How many embeddings of which length were written."""
+
+    count: int
+    dim: int
+
+
+class PlacementReply(_Message, frozen=True, kw_only=True, tag="placement-reply"):
+    """Nodes per device of the engine."""
+
+    nodes: dict[str, int]
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device is.
+
+    Attributes:
+        id: The first 12 hexadecimal digits of the SHA-256 of all other fields.
+        cpu: Model name of the processor.
+        cores: Cores that a process may use.
+        arch: Instruction set, e.g. ``x86_64``.
+        system: Operating system and kernel.
+        python: Version of the interpreter.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}(?!\n)$")]
+    cpu: str
+    cores: Positive
+    arch: str
+    system: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"{self.cpu}, {self.cores} cores, {self.arch}, {self.system} ({self.id})"
+
+
+class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-reply"):
+    """The device's fingerprint."""
+
+    fingerprint: Fingerprint
+
+
+class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
+    """An error of this package, to be raised again on the host.
+
+    Attributes:
+        kind: Name of the class.
+        message: One line.
+        hint: One line.
+    """
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+Request = LatencyRequest | MemoryRequest | EmbedRequest | PlacementRequest | FingerprintRequest
+Reply = LatencyReply | MemoryReply | EmbedReply | PlacementReply | FingerprintReply | ErrorReply

@@ -1,0 +1,159 @@
+"""What a worker does for each request, in the process it runs in."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.devices._fingerprint import fingerprint
+from prunnet_export.devices._memory import PeakMemory, resident_mb
+from prunnet_export.devices._protocol import (
+    EmbedReply,
+    EmbedRequest,
+    FingerprintReply,
+    LatencyReply,
+    LatencyRequest,
+    MemoryReply,
+    MemoryRequest,
+    PlacementReply,
+    PlacementRequest,
+    Reply,
+    Request,
+)
+from prunnet_export.runtimes import Batch, Runtime, Session, find_runtime
+from prunnet_export.runtimes._shaped import ShapedSession
+
+_SETTLE = 2
+_MS = 1e-6
+
+
+def serve(request: Request) -> Reply:
+    """The answer to a request.
+
+    Raises:
+        PrunnetError: what was asked for cannot be done.
+    """
+    if isinstance(request, LatencyRequest):
+        return _latency(request)
+    if isinstance(request, MemoryRequest):
+        return _memory(request)
+    if isinstance(request, EmbedRequest):
+        return _embed(request)
+    if isinstance(request, PlacementRequest):
+        nodes = find_runtime(request.runtime).placement(Path(request.model), precision=request.precision)
+        return PlacementReply(nodes=nodes)
+    return FingerprintReply(fingerprint=fingerprint())
+
+
+def _latency(request: LatencyRequest) -> LatencyReply:
+    runtime = find_runtime(request.runtime)
+    version = runtime.version()
+    sessions = [_open(runtime, model, request) for model in request.models]
+    pools = [_random_inputs(session, request.pool) for session in sessions]
+    samples: list[list[float]] = [[] for _ in sessions]
+    for session, pool in zip(sessions, pools, strict=True):
+        _time(session, pool, request.warmup, start=0, deadline=None)
+    end = time.monotonic() + request.seconds
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(1, request.rounds + 1):
+            enough = _share(request.at_least, turn, request.rounds)
+            wanted = _share(max(request.samples, request.at_least), turn, request.rounds)
+            for session, pool, times in zip(sessions, pools, samples, strict=True):
+                if len(sessions) > 1:  # the caches hold another model
+                    _time(session, pool, _SETTLE, start=len(times), deadline=None)
+                times.extend(_time(session, pool, enough - len(times), start=len(times), deadline=None))
+                times.extend(_time(session, pool, wanted - len(times), start=len(times), deadline=end))
+    finally:
+        gc.enable()
+    return LatencyReply(samples=samples, runtime_version=version)
+
+
+def _share(total: int, turn: int, turns: int) -> int:
+    """How many of ``total`` are due by the end of a turn."""
+    return -(-total * turn // turns)
+
+
+def _time(
+    session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None
+) -> list[float]:
+    """Milliseconds of up to ``count`` inferences, none begun after the deadline."""
+    times: list[float] = []
+    for index in range(start, start + max(0, count)):
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        batch = pool[index % len(pool)]
+        begin = time.perf_counter_ns()
+        session.run(batch)
+        times.append(max(1, time.perf_counter_ns() - begin) * _MS)
+    return times
+
+
+def _memory(request: MemoryRequest) -> MemoryReply:
+    before = resident_mb()
+    runtime = find_runtime(request.runtime)
+    runtime.version()  # loads the engine
+    gc.collect()
+    peak = PeakMemory()
+    session = _open(runtime, request.model, request)
+    pool = _random_inputs(session, 1)
+    _time(session, pool, request.inferences, start=0, deadline=None)
+    return MemoryReply(
+        peak_mb=peak.growth_mb(),
+        engine_mb=max(0.0, peak.base_mb - before),
+        process_mb=peak.process_mb(),
+        source=peak.source,
+    )
+
+
+def _embed(request: EmbedRequest) -> EmbedReply:
+    inputs = _mapped(request.inputs)
+    session = _open(find_runtime(request.runtime), request.model, request)
+    size = session.shape.batch or request.batch_size
+    embeddings = np.empty((len(inputs), session.shape.dim), np.float32)
+    for start in range(0, len(inputs), size):
+        embeddings[start : start + size] = session.run(np.array(inputs[start : start + size]))
+    np.save(request.outputs, embeddings, allow_pickle=False)
+    return EmbedReply(count=len(embeddings), dim=session.shape.dim)
+
+
+def _open(
+    runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest
+) -> ShapedSession:
+    session = runtime.open(Path(model), precision=request.precision, threads=request.threads)
+    if not isinstance(session, ShapedSession):
+        raise InvalidInput(
+            f"runtime {runtime.name!r} does not say which input its models take",
+            hint="its sessions have to derive from ShapedSession",
+        )
+    return session
+
+
+def _random_inputs(session: ShapedSession, count: int) -> list[Batch]:
+    shape = session.shape
+    if shape.batch not in {None, 1}:
+        raise InvalidInput(
+            f"the model takes exactly {shape.batch} images at a time",
+            hint="measurements are of batch 1: export it with an open batch axis",
+        )
+    draw = np.random.default_rng(0)
+    size = (1, 3, shape.height, shape.width)
+    return [draw.random(size, np.float32) for _ in range(count)]
+
+
+def _mapped(file: str) -> npt.NDArray[np.float32]:
+    try:
+        array: npt.NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InvalidInput(f"{file}: no such file", hint="check the path") from None
+    except (ValueError, EOFError) as error:
+        raise InvalidInput(f"{file}: not a .npy file of numbers ({str(error).splitlines()[0]})") from None
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise InvalidInput(f"{file}: not one array of images", hint="give float32 [n, 3, height, width]")
+    return array

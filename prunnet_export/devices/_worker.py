@@ -1,0 +1,57 @@
+"""The process that measures: ``python -m prunnet_export.devices._worker``, a request in, a reply out.
+
+It imports no torch, lives for one request, and reads JSON and model files only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, Unreachable
+from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export.devices._serving import serve
+
+
+def answer(document: bytes) -> Reply:
+    """The reply to one request document; every error becomes a reply."""
+    try:
+        return serve(msgspec.json.decode(document, type=Request))
+    except PrunnetError as error:
+        return _reply(error)
+    except msgspec.MsgspecError as error:
+        return _reply(
+            InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?")
+        )
+    except OSError as error:
+        return _reply(StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror}"))
+    except MemoryError:
+        return _reply(
+            Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
+        )
+    except Exception as error:  # noqa: BLE001  a bug has to cross the process border too
+        traceback.print_exc()
+        line = str(error).partition("\n")[0]
+        return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")
+
+
+def _reply(error: PrunnetError) -> ErrorReply:
+    return ErrorReply(kind=type(error).__name__, message=error.message, hint=error.hint)
+
+
+def main() -> None:
+    """Answer the request on standard input.
+
+    Libraries print to standard output as they like, from C too: the reply gets a descriptor of its own and
+    everything else lands on standard error.
+    """
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)
+        out.write(msgspec.json.encode(answer(sys.stdin.buffer.read())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""ONNX Runtime on the CPU: dense fp32 kernels everywhere, and no gain from zeros anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._imports import require
+from prunnet_export.runtimes._base import Batch, Runtime
+from prunnet_export.runtimes._shaped import Shape, ShapedSession, check_threads, embedding_shape, one_line
+
+_PRECISIONS = ("fp32",)
+_PROVIDERS = ("CPUExecutionProvider",)
+_FATAL_ONLY = 4
+_MATRIX = 2
+_FOREIGN = "it may be truncated, or written for another runtime; export it again"
+
+
+class OnnxRuntime(Runtime):
+    """ONNX Runtime's CPU execution provider."""
+
+    name: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str] = "onnxruntime"
+    ignores: ClassVar[Mapping[str, str]] = {
+        pattern: f"onnxruntime ignores {zeros}: latency stays at the dense network's; use --pattern channel"
+        for pattern, zeros in (
+            ("unstructured", "unstructured zeros"),
+            ("n:m", "2:4 zeros"),
+            ("block", "zero blocks"),
+        )
+    }
+
+    def version(self) -> str:
+        """The engine's version; the engine is loaded afterwards."""
+        return str(self._engine().__version__)
+
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str) -> tuple[str, ...]:
+        """Write ``model.onnx``, with its weights inside, into ``folder``."""
+        _check_precision(precision)
+        model = _read_onnx(onnx_file)
+        require("onnx", extra="host").save(model, folder / "model.onnx")
+        return ("model.onnx",)
+
+    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+        """The initializers of two or more dimensions, by name."""
+        model = _read_onnx(model_file)
+        to_array = require("onnx.numpy_helper", extra="host").to_array
+        return {
+            tensor.name: to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) >= _MATRIX
+        }
+
+    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
+        """The model, loaded."""
+        _check_precision(precision)
+        engine = self._engine()
+        options = self._options(engine, check_threads(threads))
+        return OnnxSession(model_file, _load(engine, model_file, options))
+
+    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+        """How many nodes ran on each device, from the profile of one inference."""
+        _check_precision(precision)
+        engine = self._engine()
+        with TemporaryDirectory(prefix="prunnet-profile-") as folder:
+            options = self._options(engine, 1)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            loaded = _load(engine, model_file, options)
+            session = OnnxSession(model_file, loaded)
+            shape = session.shape
+            session.run(np.zeros((shape.batch or 1, 3, shape.height, shape.width), np.float32))
+            events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
+        nodes = {
+            (event["name"], event["args"]["provider"])
+            for event in events
+            if "provider" in event.get("args", {})
+        }
+        return dict(Counter(provider.removesuffix("ExecutionProvider") for _, provider in nodes))
+
+    def _engine(self) -> Any:
+        engine = require("onnxruntime", extra=self.extra)
+        engine.set_default_logger_severity(_FATAL_ONLY)  # everything else arrives as an exception
+        return engine
+
+    @staticmethod
+    def _options(engine: Any, threads: int | None) -> Any:
+        options = engine.SessionOptions()
+        options.log_severity_level = _FATAL_ONLY
+        options.intra_op_num_threads = threads or 0
+        return options
+
+
+class OnnxSession(ShapedSession):
+    """A model loaded by ONNX Runtime.
+
+    Args:
+        model_file: For errors.
+        session: The engine's session.
+    """
+
+    def __init__(self, model_file: Path, session: Any) -> None:
+        super().__init__(_shape(model_file, session))
+        self._session = session
+        self._input: str = session.get_inputs()[0].name
+
+    def _infer(self, images: Batch) -> Batch:
+        try:
+            embeddings: Batch = self._session.run(None, {self._input: images})[0]
+        except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
+            raise InvalidInput(f"onnxruntime failed on the batch: {one_line(error)}") from None
+        return embeddings
+
+
+def _load(engine: Any, model_file: Path, options: Any) -> Any:
+    if not model_file.is_file():
+        raise InvalidInput(f"{model_file}: no such model file", hint="check the path")
+    try:
+        return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS))
+    except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
+        reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
+        raise InvalidInput(
+            f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=_FOREIGN
+        ) from None
+
+
+def _shape(model_file: Path, session: Any) -> Shape:
+    def sizes(values: list[Any]) -> list[list[int | None]]:
+        return [[size if isinstance(size, int) else None for size in value.shape] for value in values]
+
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    float32 = all(value.type == "tensor(float)" for value in [*inputs, *outputs])
+    return embedding_shape(model_file, sizes(inputs), sizes(outputs), float32=float32)
+
+
+def _read_onnx(file: Path) -> Any:
+    """The ONNX model, external weights included."""
+    onnx = require("onnx", extra="host")
+    try:
+        model = onnx.load(file)
+    except FileNotFoundError:
+        raise InvalidInput(f"{file}: no such model file", hint="check the path") from None
+    except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
+        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=_FOREIGN) from None
+    if not model.graph.node:
+        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=_FOREIGN)
+    return model
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in _PRECISIONS:
+        raise UnknownName("precision", precision, _PRECISIONS)

@@ -1,0 +1,160 @@
+"""OpenVINO on the CPU, told to execute fp32 as fp32."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._imports import require
+from prunnet_export.runtimes._base import Batch, Runtime
+from prunnet_export.runtimes._shaped import Shape, ShapedSession, check_threads, embedding_shape, one_line
+
+_DEVICE = "CPU"
+_MATRIX = 2
+_FOREIGN = "it may be truncated, or written for another runtime; export it again"
+
+# What to execute in, by precision. Left alone, the engine takes bf16 where the processor has it: faster,
+# and not what was asked for.
+_EXECUTES = {"fp32": "f32"}
+_NO_WORK = frozenset({"Parameter", "Result", "Constant", "Input", "Output", "Const"})
+
+
+class OpenVino(Runtime):
+    """OpenVINO's CPU plugin, one stream, tuned for the latency of single requests."""
+
+    name: ClassVar[str] = "openvino"
+    extra: ClassVar[str] = "openvino"
+    ignores: ClassVar[Mapping[str, str]] = {
+        pattern: f"openvino ignores {zeros}: latency stays at the dense network's; use --pattern channel"
+        for pattern, zeros in (
+            ("unstructured", "unstructured zeros in convolutions"),
+            ("n:m", "2:4 zeros"),
+            ("block", "zero blocks"),
+        )
+    }
+
+    def version(self) -> str:
+        """The engine's version, without its build suffix; the engine is loaded afterwards."""
+        return str(self._engine().__version__).split("-", 1)[0]
+
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str) -> tuple[str, ...]:
+        """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in full fp32."""
+        _check_precision(precision)
+        engine = self._engine()
+        model = _read(engine, onnx_file)
+        engine.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        return ("model.xml", "model.bin")
+
+    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+        """The floating-point and 8-bit constants of two or more dimensions, by name."""
+        weights: dict[str, npt.NDArray[np.generic]] = {}
+        for node in _read(self._engine(), model_file).get_ops():
+            if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) < _MATRIX:
+                continue
+            kind = node.get_element_type()
+            if kind.is_real() or kind.get_size() == 1:  # wider integers are shapes and indices
+                weights[node.get_friendly_name()] = np.array(node.data)
+        return weights
+
+    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OpenVinoSession:
+        """The model, compiled for this processor."""
+        _check_precision(precision)
+        engine = self._engine()
+        model = _read(engine, model_file)
+        return OpenVinoSession(
+            _shape(model_file, model), _compile(engine, model_file, model, precision, threads)
+        )
+
+    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+        """How many nodes of the graph that the plugin executes are on each device."""
+        _check_precision(precision)
+        engine = self._engine()
+        compiled = _compile(engine, model_file, _read(engine, model_file), precision, 1)
+        device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
+        kinds = [
+            str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()
+        ]
+        return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
+
+    def _engine(self) -> Any:
+        return require("openvino", extra=self.extra)
+
+
+class OpenVinoSession(ShapedSession):
+    """A model compiled by OpenVINO.
+
+    Args:
+        shape: What the model takes and gives.
+        compiled: The engine's compiled model.
+    """
+
+    def __init__(self, shape: Shape, compiled: Any) -> None:
+        super().__init__(shape)
+        self._request = compiled.create_infer_request()
+
+    def _infer(self, images: Batch) -> Batch:
+        try:
+            self._request.infer({0: images}, share_inputs=True)
+        except RuntimeError as error:
+            raise InvalidInput(f"openvino failed on the batch: {one_line(error)}") from None
+        # The tensor is the engine's and is written again by the next request.
+        return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+
+def _read(engine: Any, file: Path) -> Any:
+    """The model of an .xml or .onnx file."""
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such model file", hint="check the path")
+    # Named, because an unnamed reader offers a foreign file to every frontend there is.
+    kind = "onnx" if file.suffix == ".onnx" else "ir"
+    try:
+        frontend = engine.frontend.FrontEndManager().load_by_framework(kind)
+        model = frontend.convert(frontend.load(str(file)))
+    except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load ({one_line(error)})", hint=_FOREIGN
+        ) from None
+    if not model.inputs or not model.outputs:
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=_FOREIGN
+        )
+    return model
+
+
+def _compile(engine: Any, file: Path, model: Any, precision: str, threads: int | None) -> Any:
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": _EXECUTES[precision],
+    }
+    if check_threads(threads) is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    try:
+        return engine.Core().compile_model(model, _DEVICE, options)
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN
+        ) from None
+
+
+def _shape(model_file: Path, model: Any) -> Shape:
+    def sizes(ports: list[Any]) -> list[list[int | None]]:
+        shapes = [port.get_partial_shape() for port in ports]
+        return [
+            [d.get_length() if d.is_static else None for d in shape] if shape.rank.is_static else []
+            for shape in shapes
+        ]
+
+    float32 = all(port.get_element_type().to_string() == "f32" for port in [*model.inputs, *model.outputs])
+    return embedding_shape(model_file, sizes(model.inputs), sizes(model.outputs), float32=float32)
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in _EXECUTES:
+        raise UnknownName("precision", precision, _EXECUTES)

@@ -1,0 +1,47 @@
+"""What the user allows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from prunnet_export._errors import InvalidInput, UsageError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits that an artifact has to stay inside; None where nothing is asked.
+
+    Attributes:
+        latency_ms: Of one image, at the percentile, its upper confidence bound.
+        size_mb: All model files, in 10^6 bytes.
+        ram_mb: Peak resident memory above the engine alone, in MiB.
+        percentile: The one that ``latency_ms`` is asked at, in per cent.
+
+    Raises:
+        UsageError: nothing is asked.
+        InvalidInput: a limit is not positive and finite.
+    """
+
+    latency_ms: float | None = None
+    size_mb: float | None = None
+    ram_mb: float | None = None
+    percentile: float = 90.0
+
+    def __post_init__(self) -> None:
+        limits = {"--budget-ms": self.latency_ms, "--budget-mb": self.size_mb, "--budget-ram-mb": self.ram_mb}
+        if all(limit is None for limit in limits.values()):
+            raise UsageError("no budget is given", hint="add --budget-ms, --budget-mb or --budget-ram-mb")
+        for option, limit in limits.items():
+            if limit is not None and not (math.isfinite(limit) and limit > 0):
+                raise InvalidInput(f"{option} {limit:g} is out of range", hint="a budget is positive and finite")
+
+    def __str__(self) -> str:
+        parts = []
+        if self.latency_ms is not None:
+            parts.append(f"p{self.percentile:g} <= {self.latency_ms:g} ms")
+        if self.size_mb is not None:
+            parts.append(f"{self.size_mb:g} MB")
+        if self.ram_mb is not None:
+            parts.append(f"{self.ram_mb:g} MiB of memory")
+        return ", ".join(parts)

@@ -1,0 +1,129 @@
+"""Building candidates: cut, re-estimate, export, compile; each at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export._imports import installed_version
+from prunnet_export.exporting import export_onnx
+from prunnet_export.network import Checkpoint, reestimate_batchnorm
+from prunnet_export.patterns import materialise
+from prunnet_export.runtimes import Runtime
+from prunnet_export.search._cache import BuildCache
+from prunnet_export.search._candidates import Candidate
+
+Statistics = Callable[[], Iterable[Tensor]]
+_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled candidate.
+
+    Attributes:
+        candidate: What it is.
+        folder: Where its files are.
+        names: Their names; the runtime opens the first.
+        size_mb: All of them, in 10^6 bytes.
+    """
+
+    candidate: Candidate
+    folder: Path
+    names: tuple[str, ...]
+    size_mb: float
+
+    @property
+    def entry(self) -> Path:
+        """The file that the runtime opens."""
+        return self.folder / self.names[0]
+
+
+class Builder:
+    """Makes candidates of one network for one runtime.
+
+    Args:
+        checkpoint: The network.
+        runtime: What to compile for.
+        cache: Where builds are kept.
+        device: Fingerprint of the device, since engines do not always move between devices.
+        channel_multiple: Kept widths are multiples of this.
+        statistics: Gives the images that BatchNorm statistics are re-estimated on.
+        statistics_name: Says which images these are, for the cache.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        runtime: Runtime,
+        cache: BuildCache,
+        *,
+        device: str,
+        channel_multiple: int,
+        statistics: Statistics,
+        statistics_name: str,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._runtime = runtime
+        self._cache = cache
+        self._statistics = statistics
+        self._modules: dict[Candidate, nn.Module] = {}
+        self._common = {
+            "network": checkpoint.config.weights_sha256,
+            "preprocessing": repr(checkpoint.config.preprocessing),
+            "runtime": [runtime.name, runtime.version()],
+            "device": device,
+            "channel_multiple": channel_multiple,
+            "tools": {tool: installed_version(tool) for tool in _TOOLS},
+        }
+        self._statistics_name = statistics_name
+
+    def module(self, candidate: Candidate, *, re_estimated: bool) -> nn.Module:
+        """The candidate as a torch module.
+
+        Args:
+            candidate: What to cut.
+            re_estimated: With BatchNorm statistics of its own. Without them its latency is right and its
+                embeddings are not. The dense network keeps those of its checkpoint, which made the gallery.
+        """
+        if not re_estimated or candidate.capacity == 1:
+            return materialise(self._checkpoint.network, candidate.subnetwork)
+        if candidate not in self._modules:
+            module = materialise(self._checkpoint.network, candidate.subnetwork)
+            reestimate_batchnorm(module, self._statistics())
+            self._modules[candidate] = module
+        return self._modules[candidate]
+
+    def build(self, candidate: Candidate, *, re_estimated: bool) -> Build:
+        """The candidate, compiled.
+
+        Raises:
+            StorageError: the disk is full.
+            PrunnetError: the network cannot be exported or compiled.
+        """
+        dense = candidate.capacity == 1
+        parts = {
+            **self._common,
+            "pattern": None if dense else candidate.pattern,
+            "capacity": candidate.subnetwork.kept,
+            "precision": candidate.precision,
+            "statistics": self._statistics_name if re_estimated and not dense else None,
+        }
+
+        def make(folder: Path) -> tuple[str, ...]:
+            onnx_file = folder / "subnetwork.onnx"
+            with torch.no_grad():
+                module = self.module(candidate, re_estimated=re_estimated)
+            export_onnx(module, onnx_file, crop=self._checkpoint.config.preprocessing.crop)
+            names = self._runtime.compile(onnx_file, folder, precision=candidate.precision)
+            if onnx_file.name not in names:
+                onnx_file.unlink()
+            return names
+
+        folder, names = self._cache.get(parts, make)
+        size = sum((folder / name).stat().st_size for name in names) / 1e6
+        return Build(candidate, folder, names, size)

@@ -1,0 +1,115 @@
+"""A content-addressed cache of compiled candidates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from prunnet_export._files import storage_errors
+
+LIMIT_BYTES = 2 * 1024**3
+_INDEX = "files.json"
+
+
+def default_cache_folder() -> Path:
+    """``$PRUNNET_EXPORT_CACHE``, else ``prunnet-export`` in the user's cache folder."""
+    chosen = os.environ.get("PRUNNET_EXPORT_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunnet-export"
+
+
+class BuildCache:
+    """Folders of files, found by everything that they depend on.
+
+    An entry that does not match its own hashes is made again; the least recently used ones go when the whole
+    is larger than ``limit``. Where the folder cannot be written, a temporary one serves this process.
+
+    Args:
+        folder: Where entries are kept.
+        limit: Bytes.
+    """
+
+    def __init__(self, folder: Path, *, limit: int = LIMIT_BYTES) -> None:
+        self.limit = limit
+        self._fallback: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError:
+            self._fallback = tempfile.TemporaryDirectory(prefix="prunnet-export-")
+            folder = Path(self._fallback.name)
+        self.folder = folder
+
+    def get(
+        self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]
+    ) -> tuple[Path, tuple[str, ...]]:
+        """The entry for these parts, made at most once.
+
+        Args:
+            parts: Everything that the files depend on; JSON values.
+            make: Writes the files into an empty folder and returns their names.
+
+        Returns:
+            The entry's folder and the names.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        place = self.folder / key[:32]
+        names = _intact(place)
+        if names is not None:
+            with suppress(OSError):
+                os.utime(place)
+            return place, names
+        with storage_errors(place):
+            partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=".partial-"))
+            try:
+                names = make(partial)
+                index = {"names": names, "sha256": {name: _sha256(partial / name) for name in names}}
+                (partial / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+                shutil.rmtree(place, ignore_errors=True)
+                with suppress(OSError):  # another process made the same entry meanwhile
+                    partial.rename(place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        self._trim(keep=place)
+        return place, names
+
+    def _trim(self, *, keep: Path) -> None:
+        entries = []
+        for entry in self.folder.iterdir():
+            with suppress(OSError):
+                size = sum(file.stat().st_size for file in entry.iterdir()) if entry.is_dir() else 0
+                entries.append((entry.stat().st_mtime, size, entry))
+        total = sum(size for _, size, _ in entries)
+        for _, size, entry in sorted(entries):
+            if total <= self.limit:
+                return
+            if entry != keep and not entry.name.startswith("."):
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= size
+
+
+def _intact(place: Path) -> tuple[str, ...] | None:
+    """The names of an entry's files, or None where it is missing or damaged."""
+    try:
+        index = json.loads((place / _INDEX).read_text("utf-8"))
+        names = tuple(index["names"])
+        if all(_sha256(place / name) == index["sha256"][name] for name in names):
+            return names
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

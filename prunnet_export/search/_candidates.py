@@ -1,0 +1,71 @@
+"""Candidates: what could be deployed, before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network import PrunableNetwork
+from prunnet_export.patterns import Subnetwork, find_pattern
+
+# Finer than the steps that widths in multiples of 8 make on common backbones; equal widths are merged.
+CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A subnetwork in a precision.
+
+    Attributes:
+        subnetwork: What is cut.
+        precision: What the runtime executes in.
+    """
+
+    subnetwork: Subnetwork
+    precision: str
+
+    @property
+    def pattern(self) -> str:
+        """The shape that its zeros take."""
+        return self.subnetwork.pattern
+
+    @property
+    def capacity(self) -> float:
+        """Kept fraction of the prunable weights."""
+        return self.subnetwork.capacity
+
+    def __str__(self) -> str:
+        return f"{self.pattern} {self.capacity:.1%} {self.precision}"
+
+
+def ladder(
+    network: PrunableNetwork,
+    pattern: str,
+    precision: str,
+    *,
+    channel_multiple: int,
+    capacities: Sequence[float] = CAPACITIES,
+) -> list[Candidate]:
+    """The candidates of one (pattern, precision), smallest first, each different from the one before.
+
+    Capacities that the pattern cannot reach are left out.
+
+    Raises:
+        UnsupportedPattern: the network cannot be cut like this.
+    """
+    found: list[Candidate] = []
+    chosen = find_pattern(pattern)
+    reachable = [c for c in capacities if _reachable(network, pattern, c, channel_multiple=channel_multiple)]
+    for subnetwork in chosen.subnetworks(network, reachable, channel_multiple=channel_multiple):
+        if not found or subnetwork.kept > found[-1].subnetwork.kept:
+            found.append(Candidate(subnetwork, precision))
+    return found
+
+
+def _reachable(network: PrunableNetwork, pattern: str, capacity: float, *, channel_multiple: int) -> bool:
+    try:
+        find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=channel_multiple)
+    except InvalidInput:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Gallery files: a dense network's embeddings of a gallery, as a retrieval service keeps them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export.datasets import Labels
+
+_RANK = 2
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A gallery.
+
+    Attributes:
+        embeddings: float32 [m, d], unit vectors.
+        labels: int64 [m], or None.
+        network: SHA-256 of the weights of the network that made it, or None where the file does not say.
+    """
+
+    embeddings: npt.NDArray[np.float32]
+    labels: Labels | None
+    network: str | None
+
+
+def save_gallery(gallery: Gallery, file: Path) -> None:
+    """Write a gallery as ``.npz`` with ``embeddings``, ``labels`` and ``network``.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {"embeddings": gallery.embeddings}
+    if gallery.labels is not None:
+        arrays["labels"] = gallery.labels
+    if gallery.network is not None:
+        arrays["network"] = np.array(gallery.network)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    replace_file(file, buffer.getvalue())
+
+
+def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
+    """Read a gallery: ``.npz`` as :func:`save_gallery` writes it, or ``.npy`` with the embeddings alone.
+
+    Args:
+        file: The file; nothing in it is executed.
+        network: SHA-256 of the weights that it has to be from, where it says.
+        dim: Length that its embeddings have to have.
+
+    Raises:
+        InvalidInput: it is corrupt, empty, not finite, of another network, or of another dimension.
+    """
+    try:
+        stored = np.load(io.BytesIO(read_bytes(file)), allow_pickle=False)
+        arrays = {"embeddings": stored} if isinstance(stored, np.ndarray) else {n: stored[n] for n in stored.files}
+        embeddings = arrays["embeddings"].astype(np.float32, casting="same_kind")
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise InvalidInput(
+            f"{file} is not a gallery ({error})", hint="write one with `prunnet-bench gallery`, or save embeddings as .npy"
+        ) from None
+    if embeddings.ndim != _RANK or len(embeddings) == 0:
+        raise InvalidInput(f"{file}: embeddings have shape {embeddings.shape}", hint="expected [images, dimension]")
+    if embeddings.shape[1] != dim:
+        raise InvalidInput(
+            f"{file}: embeddings have dimension {embeddings.shape[1]}, the network's have {dim}",
+            hint="the gallery is of another network",
+        )
+    made_by = str(arrays["network"]) if "network" in arrays else None
+    if made_by is not None and made_by != network:
+        raise InvalidInput(
+            f"{file} was made by network {made_by[:12]}, not {network[:12]}", hint="embed the gallery with this dense network"
+        )
+    lengths = np.linalg.norm(embeddings, axis=1)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise InvalidInput(f"{file}: row {bad[0]} is zero or not finite", hint="remove it or embed that image again")
+    labels = arrays.get("labels")
+    if labels is not None and labels.shape != (len(embeddings),):
+        raise InvalidInput(f"{file}: {labels.shape} labels for {len(embeddings)} embeddings", hint="one label an image")
+    unit = (embeddings / lengths[:, None]).astype(np.float32)
+    return Gallery(unit, None if labels is None else labels.astype(np.int64), made_by)

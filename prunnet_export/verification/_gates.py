@@ -1,0 +1,221 @@
+"""The gates: what has to hold of an exported file before it is called verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.verification._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
+from prunnet_export.verification._reference import Embeddings, Reference
+
+NEIGHBOURS = 10
+PARITY = {"fp32": 0.999, "int8": 0.99}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the gates ask for.
+
+    Attributes:
+        parity: Worst cosine between the artifact and the torch subnetwork; None takes the precision's default.
+        recall: Cross-test R@1 as a share of the dense self-test R@1.
+        overlap: Mean share of the dense query's nearest neighbours, asked for where there are no labels.
+        spread: Spread of the embeddings as a share of the dense network's.
+    """
+
+    parity: float | None = None
+    recall: float = 0.95
+    overlap: float = 0.5
+    spread: float = 0.5
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the artifact did, on its own runtime.
+
+    Attributes:
+        queries: float32 [n, d], embeddings of the reference's images.
+        from_bytes: float32 [k, d], embeddings of the first k images from their bytes, through the artifact's own
+            preprocessing and graph.
+        gallery: float32 [m, d], the artifact's embeddings of the gallery images, for the self-test; or None.
+        weights: Constant tensors in the shipped file.
+        placement: Nodes per device of the runtime.
+    """
+
+    queries: Embeddings
+    from_bytes: Embeddings
+    gallery: Embeddings | None
+    weights: Mapping[str, npt.NDArray[np.generic]]
+    placement: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the shipped file has to contain.
+
+    Attributes:
+        precision: What the runtime executes in.
+        elements: Weights of two or more dimensions in the torch subnetwork.
+        zeros: How many of them are zero.
+        device: The runtime's device that nodes were meant for.
+    """
+
+    precision: str
+    elements: int
+    zeros: int
+    device: str = "CPU"
+
+
+def verify(
+    observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds
+) -> VerificationEntry:
+    """Hold an artifact against the dense gallery.
+
+    Raises:
+        InvalidInput: embeddings are not finite, or do not have the reference's shape.
+    """
+    gates = [
+        *_embedding_gates(observed, reference, expected, thresholds),
+        *_file_gates(observed, expected),
+    ]
+    overlap = topk_overlap(
+        observed.queries,
+        reference.dense_queries,
+        reference.gallery,
+        k=min(NEIGHBOURS, len(reference.gallery) - reference.exclude_self),
+        exclude_self=reference.exclude_self,
+    )
+    gates.append(
+        at_least(
+            "neighbour overlap",
+            float(overlap.mean()),
+            None if reference.labelled else thresholds.overlap,
+            n=len(overlap),
+            note=f"mean share of the dense query's {NEIGHBOURS} nearest in the dense gallery",
+        )
+    )
+    figures: dict[str, float] = {}
+    if reference.query_labels is not None and reference.gallery_labels is not None:
+        figures = _figures(observed, reference)
+        share = figures["cross_r1"] / figures["dense_self_r1"] if figures["dense_self_r1"] > 0 else 0.0
+        gates.append(
+            at_least(
+                "cross-test recall",
+                share,
+                thresholds.recall,
+                n=len(reference.images),
+                note="R@1 against the dense gallery as a share of the dense self-test's",
+            )
+        )
+    return VerificationEntry(
+        gates=gates,
+        n_queries=len(reference.images),
+        n_gallery=len(reference.gallery),
+        data=reference.source,
+        **figures,
+    )
+
+
+def at_least(name: str, value: float, threshold: float | None, *, n: int, note: str) -> Gate:
+    """A gate that asks for a value of at least the threshold; without one it is only reported."""
+    return Gate(
+        name=name,
+        value=value,
+        threshold=threshold,
+        comparison=None if threshold is None else ">=",
+        passed=threshold is None or value >= threshold,
+        n=n,
+        note=note,
+    )
+
+
+def _embedding_gates(
+    observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds
+) -> list[Gate]:
+    parity = PARITY[expected.precision] if thresholds.parity is None else thresholds.parity
+    torch_side = reference.subnetwork_queries
+    dense_spread = spread(reference.dense_queries)
+    return [
+        at_least(
+            "parity",
+            worst_cosine(observed.queries, torch_side),
+            parity,
+            n=len(torch_side),
+            note="worst cosine between the exported file and the torch subnetwork",
+        ),
+        at_least(
+            "bytes to vector",
+            worst_cosine(observed.from_bytes, torch_side[: len(observed.from_bytes)]),
+            parity,
+            n=len(observed.from_bytes),
+            note="worst cosine from image bytes through the artifact's own preprocessing",
+        ),
+        at_least(
+            "spread",
+            spread(observed.queries) / dense_spread if dense_spread > 0 else 0.0,
+            thresholds.spread,
+            n=len(observed.queries),
+            note="1 - mean pairwise cosine, as a share of the dense network's",
+        ),
+    ]
+
+
+def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
+    tensors = [tensor for tensor in observed.weights.values() if tensor.ndim > 1]
+    elements = sum(tensor.size for tensor in tensors)
+    zeros = sum(int((tensor == 0).sum()) for tensor in tensors)
+    nodes = sum(observed.placement.values())
+    return [
+        at_least(
+            "zeros kept",
+            zeros / max(1, elements),
+            # Constants that are no weights (mean, std) are a few elements among millions.
+            expected.zeros / max(1, expected.elements) * 0.999,
+            n=elements,
+            note="share of zeros among the weights in the shipped file",
+        ),
+        Gate(
+            name="weights shipped",
+            value=elements / max(1, expected.elements),
+            threshold=1.01 + 1000 / max(1, expected.elements),
+            comparison="<=",
+            passed=elements <= 1.01 * expected.elements + 1000,
+            n=elements,
+            note="weights in the shipped file as a share of the subnetwork's",
+        ),
+        at_least(
+            "placement",
+            observed.placement.get(expected.device, 0) / max(1, nodes),
+            1.0,
+            n=nodes,
+            note=f"share of the nodes that the runtime placed on {expected.device}",
+        ),
+    ]
+
+
+def _figures(observed: Observed, reference: Reference) -> dict[str, float]:
+    assert reference.query_labels is not None  # noqa: S101  # the caller looked
+    assert reference.gallery_labels is not None  # noqa: S101  # the caller looked
+    pairs = {
+        "cross": (observed.queries, reference.gallery),
+        "dense_self": (reference.dense_queries, reference.gallery),
+    }
+    if observed.gallery is not None:
+        pairs["self"] = (observed.queries, observed.gallery)
+    figures: dict[str, float] = {}
+    for name, (query, gallery) in pairs.items():
+        metrics = retrieval_metrics(
+            query,
+            gallery,
+            reference.query_labels,
+            reference.gallery_labels,
+            exclude_self=reference.exclude_self,
+            ks=(1,),
+        )
+        figures[f"{name}_r1"] = metrics.recall_at[1]
+        figures[f"{name}_map"] = metrics.mean_average_precision
+    return figures

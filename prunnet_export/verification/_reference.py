@@ -1,0 +1,117 @@
+"""What an artifact is verified against: query images, and what the dense network makes of them and the gallery."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export.datasets import Labels
+
+Embeddings = npt.NDArray[np.float32]
+REFERENCE_FILE = "verification.npz"
+_RANK = 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The dense side of a verification.
+
+    It travels with the artifact as ``verification.npz``, so that the artifact can be verified again from its
+    own files; a device does not need that file.
+
+    Attributes:
+        network: SHA-256 of the network's weights.
+        source: Where the images are from.
+        images: n query images, each as the bytes of an image file.
+        dense_queries: float32 [n, d], the dense network's embeddings of them.
+        subnetwork_queries: float32 [n, d], those of the torch subnetwork that was exported.
+        gallery: float32 [m, d], the dense network's embeddings of the gallery.
+        query_labels: int64 [n], or None.
+        gallery_labels: int64 [m], or None.
+        exclude_self: Gallery image i is query i.
+    """
+
+    network: str
+    source: str
+    images: tuple[bytes, ...]
+    dense_queries: Embeddings
+    subnetwork_queries: Embeddings
+    gallery: Embeddings
+    query_labels: Labels | None
+    gallery_labels: Labels | None
+    exclude_self: bool
+
+    @property
+    def labelled(self) -> bool:
+        """Whether recall and mAP can be computed."""
+        return self.query_labels is not None and self.gallery_labels is not None
+
+
+def save_reference(reference: Reference, file: Path) -> None:
+    """Write a reference.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "network": np.array(reference.network),
+        "source": np.array(reference.source),
+        "bytes": np.frombuffer(b"".join(reference.images), np.uint8),
+        "lengths": np.array([len(image) for image in reference.images], np.int64),
+        "dense_queries": reference.dense_queries,
+        "subnetwork_queries": reference.subnetwork_queries,
+        "gallery": reference.gallery,
+        "exclude_self": np.array(reference.exclude_self),
+    }
+    if reference.query_labels is not None and reference.gallery_labels is not None:
+        arrays |= {"query_labels": reference.query_labels, "gallery_labels": reference.gallery_labels}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    replace_file(file, buffer.getvalue())
+
+
+def load_reference(file: Path) -> Reference:
+    """Read a reference; nothing in the file is executed.
+
+    Raises:
+        InvalidInput: it is missing, corrupt, or its parts do not fit together.
+    """
+    hint = "export the artifact again"
+    if not file.is_file():
+        raise InvalidInput(f"{file} is missing", hint="it is needed to verify again; " + hint)
+    try:
+        with np.load(io.BytesIO(read_bytes(file)), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        lengths = arrays["lengths"].astype(np.int64)
+        ends = np.cumsum(lengths)
+        joined = arrays["bytes"].tobytes()
+        reference = Reference(
+            network=str(arrays["network"]),
+            source=str(arrays["source"]),
+            images=tuple(joined[end - length : end] for end, length in zip(ends, lengths, strict=True)),
+            dense_queries=arrays["dense_queries"].astype(np.float32, casting="safe"),
+            subnetwork_queries=arrays["subnetwork_queries"].astype(np.float32, casting="safe"),
+            gallery=arrays["gallery"].astype(np.float32, casting="safe"),
+            query_labels=arrays.get("query_labels"),
+            gallery_labels=arrays.get("gallery_labels"),
+            exclude_self=bool(arrays["exclude_self"]),
+        )
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None
+    n, dim = len(reference.images), reference.gallery.shape[-1]
+    if (
+        reference.gallery.ndim != _RANK
+        or reference.dense_queries.shape != (n, dim)
+        or reference.subnetwork_queries.shape != (n, dim)
+        or n < 2  # noqa: PLR2004  # one image says nothing about a spread
+    ):
+        raise InvalidInput(f"{file}: its parts do not fit together", hint=hint)
+    return reference
