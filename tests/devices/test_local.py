@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunnet_export._errors import InvalidInput, StorageError, UnknownName, Unreachable
+from prunnet_export.devices import (
+    Device,
+    LocalDevice,
+    _local,
+    embed,
+    find_device,
+    measure_latency,
+    peak_memory_mb,
+    placement,
+)
+from prunnet_export.devices._protocol import (
+    EmbedRequest,
+    FingerprintRequest,
+    LatencyReply,
+    LatencyRequest,
+    PlacementReply,
+    Reply,
+    Request,
+)
+from prunnet_export.runtimes.onnxruntime import OnnxRuntime
+
+TinyModel = Callable[..., Path]
+
+
+class Scripted(Device):
+    """Answers what it was given and keeps the requests."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies = list(replies)
+        self.requests: list[Request] = []
+
+    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+        assert timeout is None or timeout > 0
+        self.requests.append(request)
+        return LocalDevice().run(request) if isinstance(request, FingerprintRequest) else self.replies.pop(0)
+
+
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
+    """Puts another program in the worker's place."""
+    (tmp_path / "stand_in.py").write_text(source)
+    monkeypatch.setattr(_local, "_WORKER", "stand_in")
+    monkeypatch.setattr(_local, "_HOME", tmp_path)
+
+
+def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
+    models = [tiny_model(), tiny_model(name="large.onnx", size=96, width=64)]
+    small, large = measure_latency(
+        LocalDevice(), "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5
+    )
+    assert (small.n, small.runs, small.threads, small.source, small.batch) == (80, 2, 1, "measured", 1)
+    assert small.percentile_ms < large.percentile_ms <= large.upper_ms
+    assert small.runtime_version == OnnxRuntime().version()
+    assert small.device == LocalDevice().fingerprint().id
+
+
+def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
+    device = Scripted(*(LatencyReply(samples=[[1.0] * 10], runtime_version="1") for _ in range(3)))
+    (report,) = measure_latency(device, "onnxruntime", [tiny_model()], samples=1)
+    requests = [request for request in device.requests if isinstance(request, LatencyRequest)]
+    assert [request.at_least for request in requests] == [10, 10, 10]
+    assert (report.n, report.upper_ms) == (30, 1.0)
+
+
+def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    images = np.random.default_rng(0).random((5, 3, 16, 16), np.float32)
+    ours = embed(LocalDevice(), "onnxruntime", model, images, threads=1, batch_size=2)
+    here = OnnxRuntime().open(model, precision="fp32", threads=1).run(images)
+    np.testing.assert_allclose(ours, here, atol=1e-6)
+
+
+def test_memory_and_placement(tiny_model: TinyModel) -> None:
+    memory = peak_memory_mb(LocalDevice(), "onnxruntime", tiny_model(), threads=1)
+    assert 0 < memory.peak_mb < 100
+    assert memory.engine_mb > 1
+    assert set(placement(LocalDevice(), "onnxruntime", tiny_model())) == {"CPU"}
+
+
+def test_relative_paths_are_of_this_folder(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    monkeypatch.chdir(model.parent)
+    assert placement(LocalDevice(), "onnxruntime", Path(model.name))
+
+
+def test_files_beside_the_user_are_not_imported(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model()
+    (model.parent / "msgspec.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(model.parent)
+    assert LocalDevice().fingerprint().cores >= 1
+
+
+def test_errors_of_the_worker_are_raised_here(tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"garbage")
+    with pytest.raises(InvalidInput, match="broken") as caught:
+        placement(LocalDevice(), "onnxruntime", tmp_path / "broken.onnx")
+    assert caught.value.hint
+    with pytest.raises(UnknownName, match="no-such"):
+        placement(LocalDevice(), "no-such", tmp_path / "broken.onnx")
+
+
+def test_a_killed_worker_is_unreachable_and_names_the_signal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(monkeypatch, tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(Unreachable, match="SIGKILL") as caught:
+        LocalDevice().fingerprint()
+    assert "memory" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import sys; sys.exit('no room')", "code 1 and no reply: no room"),
+        ("", "code 0 and no reply"),
+        ("print('<html>')", "code 0 and no reply"),
+        ("import sys; sys.stdin.close()", "no reply"),
+    ],
+)
+def test_a_worker_without_a_reply_is_unreachable(
+    source: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(monkeypatch, tmp_path, source)
+    with pytest.raises(Unreachable, match=message):
+        LocalDevice().fingerprint()
+
+
+def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, tmp_path, "import time; time.sleep(60)")
+    begin = time.monotonic()
+    with pytest.raises(Unreachable, match=r"within 0\.5 s"):
+        LocalDevice().run(FingerprintRequest(), timeout=0.5)
+    assert time.monotonic() - begin < 10
+
+
+def test_ctrl_c_kills_the_worker_and_is_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, tmp_path, "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)")
+
+    def interrupt(*_: object) -> None:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        LocalDevice().fingerprint()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> None:
+    with pytest.raises(Unreachable, match="PlacementReply"):
+        measure_latency(Scripted(PlacementReply(nodes={})), "onnxruntime", [tiny_model()])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"runs": 0},
+        {"samples": 0},
+        {"percentile": 100},
+        {"confidence": 0.5},
+        {"warmup": -1},
+        {"seconds": float("nan")},
+    ],
+)
+def test_impossible_measurements_are_refused_before_anything_runs(wrong: dict[str, float]) -> None:
+    device = Scripted()
+    with pytest.raises(InvalidInput):
+        measure_latency(device, "onnxruntime", [Path("m")], **wrong)  # type: ignore[arg-type]  # of mixed types
+    assert not device.requests
+
+
+def test_no_models_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="0 models"):
+        measure_latency(Scripted(), "onnxruntime", [])
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(StorageError, match="no space"):
+        embed(LocalDevice(), "onnxruntime", Path("m"), np.zeros((1, 3, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize("name", ["ssh://user@host", "gpu", "", "../local"])
+def test_other_devices_are_unknown(name: str) -> None:
+    with pytest.raises(UnknownName, match="device"):
+        find_device(name)
+
+
+def test_local_is_known_and_shows_itself() -> None:
+    assert repr(find_device("local")) == "LocalDevice()"
+
+
+def test_requests_stay_readable() -> None:
+    with pytest.raises(TypeError):
+        EmbedRequest("onnxruntime")  # type: ignore[call-arg]  # keyword-only on purpose
+
+
+def test_worker_takes_the_interpreter_that_runs_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    popen = subprocess.Popen
+
+    def watch(args: list[str], **rest: object) -> object:
+        seen.extend(args)
+        return popen(args, **rest)  # type: ignore[call-overload]  # passed through as given
+
+    monkeypatch.setattr(subprocess, "Popen", watch)
+    LocalDevice().fingerprint()
+    assert seen[0] == sys.executable

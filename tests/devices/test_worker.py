@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, VerificationFailed
+from prunnet_export.devices import _serving, _worker
+from prunnet_export.devices._base import raise_again
+from prunnet_export.devices._memory import PeakMemory
+from prunnet_export.devices._protocol import (
+    EmbedReply,
+    EmbedRequest,
+    ErrorReply,
+    FingerprintReply,
+    FingerprintRequest,
+    LatencyReply,
+    LatencyRequest,
+    MemoryReply,
+    MemoryRequest,
+    PlacementReply,
+    PlacementRequest,
+    Reply,
+    Request,
+)
+from prunnet_export.devices._serving import serve
+from prunnet_export.runtimes import Batch, Session
+from prunnet_export.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+
+TinyModel = Callable[..., Path]
+
+
+def ask(request: Request) -> Reply:
+    return _worker.answer(msgspec.json.encode(request))
+
+
+@pytest.mark.parametrize(("samples", "rounds"), [(30, 5), (7, 3), (2, 5), (1, 1)])
+def test_as_many_samples_as_asked_for_of_every_model(
+    samples: int, rounds: int, tiny_model: TinyModel
+) -> None:
+    models = [str(tiny_model()), str(tiny_model(name="other.onnx", width=4))]
+    reply = serve(
+        LatencyRequest(runtime="onnxruntime", models=models, samples=samples, rounds=rounds, warmup=1)
+    )
+    assert isinstance(reply, LatencyReply)
+    assert [len(times) for times in reply.samples] == [samples, samples]
+    assert all(time > 0 for times in reply.samples for time in times)
+
+
+def test_time_that_is_up_leaves_what_the_bound_needs(tiny_model: TinyModel) -> None:
+    reply = serve(
+        LatencyRequest(
+            runtime="onnxruntime", models=[str(tiny_model())], samples=10**6, at_least=29, seconds=1e-9
+        )
+    )
+    assert isinstance(reply, LatencyReply)
+    assert len(reply.samples[0]) == 29
+
+
+def test_inputs_are_fresh(monkeypatch: pytest.MonkeyPatch, tiny_model: TinyModel) -> None:
+    seen: list[bytes] = []
+    run = OnnxSession.run
+
+    def watch(self: OnnxSession, images: Batch) -> Batch:
+        seen.append(images.tobytes())
+        return run(self, images)
+
+    monkeypatch.setattr(OnnxSession, "run", watch)
+    serve(LatencyRequest(runtime="onnxruntime", models=[str(tiny_model())], samples=16, rounds=1, warmup=0))
+    assert len(set(seen)) == 8
+    assert all(seen[index] != seen[index + 1] for index in range(15))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_memory_grows_with_the_model(runtime: str, tiny_model: TinyModel) -> None:
+    model = str(tiny_model(size=64, width=4096, dim=4096))  # 64 MiB of weights
+    small, large = (
+        serve(MemoryRequest(runtime=runtime, model=file, threads=1))
+        for file in (str(tiny_model(name="small.onnx")), model)
+    )
+    assert isinstance(small, MemoryReply)
+    assert isinstance(large, MemoryReply)
+    assert large.peak_mb > small.peak_mb + 40
+    assert large.process_mb >= large.peak_mb
+    assert large.source.startswith("VmHWM")
+
+
+def test_peak_is_seen_after_the_memory_is_given_back() -> None:
+    peak = PeakMemory()
+    block = np.ones(64 * 2**20, np.uint8)
+    del block
+    assert peak.growth_mb() >= 60
+
+
+def test_peak_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("prunnet_export.devices._memory._STATUS", tmp_path / "none")
+    peak = PeakMemory()
+    assert peak.source == "ru_maxrss"
+    assert peak.process_mb() > 1
+
+
+def test_embeds_in_batches_with_a_rest(tiny_model: TinyModel, tmp_path: Path) -> None:
+    images = np.random.default_rng(3).random((7, 3, 16, 16), np.float32)
+    np.save(tmp_path / "in.npy", images)
+    request = EmbedRequest(
+        runtime="onnxruntime",
+        model=str(tiny_model()),
+        inputs=str(tmp_path / "in.npy"),
+        outputs=str(tmp_path / "out.npy"),
+        batch_size=3,
+    )
+    assert serve(request) == EmbedReply(count=7, dim=8)
+    assert np.load(tmp_path / "out.npy").shape == (7, 8)
+
+
+def test_pickled_inputs_are_not_executed(tiny_model: TinyModel, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "boom"),))
+
+    np.save(tmp_path / "in.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    reply = ask(
+        EmbedRequest(
+            runtime="onnxruntime",
+            model=str(tiny_model()),
+            inputs=str(tmp_path / "in.npy"),
+            outputs=str(tmp_path / "o"),
+        )
+    )
+    assert isinstance(reply, ErrorReply)
+    assert reply.kind == "InvalidInput"
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00"])
+def test_inputs_that_are_no_array(content: bytes, tiny_model: TinyModel, tmp_path: Path) -> None:
+    (tmp_path / "in.npy").write_bytes(content)
+    reply = ask(
+        EmbedRequest(
+            runtime="onnxruntime",
+            model=str(tiny_model()),
+            inputs=str(tmp_path / "in.npy"),
+            outputs=str(tmp_path / "o"),
+        )
+    )
+    assert isinstance(reply, ErrorReply)
+    assert (reply.kind, "\n" in reply.message) == ("InvalidInput", False)
+
+
+def test_placement_and_fingerprint(tiny_model: TinyModel) -> None:
+    nodes = ask(PlacementRequest(runtime="openvino", model=str(tiny_model())))
+    assert isinstance(nodes, PlacementReply)
+    assert set(nodes.nodes) == {"CPU"}
+    first, second = ask(FingerprintRequest()), ask(FingerprintRequest())
+    assert isinstance(first, FingerprintReply)
+    assert first == second
+    assert first.fingerprint.cores >= 1
+    assert first.fingerprint.id in str(first.fingerprint)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{}",
+        b"[1, 2",
+        b'{"type": "shell", "command": "true"}',
+        b'{"type": "latency", "runtime": "onnxruntime", "models": []}',
+        b'{"type": "latency", "runtime": "onnxruntime", "models": ["m"], "pool": 1}',
+        b'{"type": "memory", "runtime": "onnxruntime", "model": "m", "surprise": 1}',
+        b'{"type": "memory", "runtime": "onnxruntime", "model": "m", "threads": 0}',
+    ],
+)
+def test_a_hostile_request_is_an_error_reply(document: bytes) -> None:
+    reply = _worker.answer(document)
+    assert isinstance(reply, ErrorReply)
+    assert reply.kind == "InvalidInput"
+
+
+def test_unknown_runtime_names_the_known_ones() -> None:
+    reply = ask(PlacementRequest(runtime="onnxrutime", model="m"))
+    assert isinstance(reply, ErrorReply)
+    assert reply.kind == "UnknownName"
+    assert "onnxruntime" in reply.hint
+
+
+def test_a_fixed_batch_is_not_measured_as_batch_one(tiny_model: TinyModel) -> None:
+    with pytest.raises(InvalidInput, match="exactly 4"):
+        serve(LatencyRequest(runtime="onnxruntime", models=[str(tiny_model(batch=4))]))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device"), "StorageError"),
+        (MemoryError(), "Unreachable"),
+        (KeyError("x"), "PrunnetError"),
+    ],
+)
+def test_every_error_becomes_a_reply(error: Exception, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Request) -> Reply:
+        raise error
+
+    monkeypatch.setattr(_worker, "serve", fail)
+    reply = ask(FingerprintRequest())
+    assert isinstance(reply, ErrorReply)
+    assert reply.kind == kind
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownName("runtime", "x", ["y"]),
+        MissingExtra("openvino", "openvino"),
+        VerificationFailed("m", hint="h"),
+    ],
+)
+def test_errors_cross_the_border_unchanged(error: PrunnetError) -> None:
+    with pytest.raises(type(error)) as caught:
+        raise_again(ErrorReply(kind=type(error).__name__, message=error.message, hint=error.hint))
+    assert (caught.value.message, caught.value.hint, str(caught.value)) == (
+        error.message,
+        error.hint,
+        str(error),
+    )
+    assert caught.value.exit_code == error.exit_code
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "os", "", "object"])
+def test_a_foreign_error_class_is_not_looked_up(kind: str) -> None:
+    with pytest.raises(PrunnetError) as caught:
+        raise_again(ErrorReply(kind=kind, message="m"))
+    assert type(caught.value) is PrunnetError
+
+
+def test_standard_output_is_the_reply_alone_and_torch_stays_out(tmp_path: Path) -> None:
+    script = tmp_path / "chatty.py"
+    script.write_text(
+        "import os, sys\n"
+        "from prunnet_export.devices import _worker\n"
+        "answer = _worker.answer\n"
+        "def noisy(document):\n"
+        "    print('from python'); sys.stdout.flush(); os.write(1, b'from C')\n"
+        "    reply = answer(document)\n"
+        "    assert 'torch' not in sys.modules\n"
+        "    return reply\n"
+        "_worker.answer = noisy\n"
+        "_worker.main()\n"
+    )
+    document = msgspec.json.encode(FingerprintRequest())
+    done = subprocess.run([sys.executable, script], input=document, capture_output=True, check=True)
+    assert isinstance(msgspec.json.decode(done.stdout, type=Reply), FingerprintReply)
+    assert b"from python" in done.stderr
+    assert b"from C" in done.stderr
+
+
+def test_a_session_that_does_not_say_its_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Session):
+        def run(self, images: Batch) -> Batch:
+            return images
+
+    monkeypatch.setattr(OnnxRuntime, "open", lambda *_, **__: Silent())
+    with pytest.raises(InvalidInput, match="does not say which input"):
+        serve(MemoryRequest(runtime="onnxruntime", model="m"))
+
+
+def test_shares_add_up() -> None:
+    for total in range(40):
+        for turns in range(1, 8):
+            due = [_serving._share(total, turn, turns) for turn in range(1, turns + 1)]
+            assert due == sorted(due)
+            assert due[-1] == total

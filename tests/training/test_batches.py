@@ -1,0 +1,192 @@
+"""Batches: the same ones after an interruption, on any number of ranks and in worker processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._batches import Batch, TrainingBatches, evaluation_batches
+from prunnet_export.training.data._arrays import ArraySplit
+from prunnet_export.training.data._files import FileSplit
+
+N = 22
+PREPROCESSING = Preprocessing(crop=8, resize=10)
+
+
+def _split(height: int = 12, width: int = 15) -> ArraySplit:
+    pixels = np.random.default_rng(0).integers(0, 256, (N, height, width, 3), np.uint8)
+    return ArraySplit(pixels, np.arange(N))  # the label says which image it is
+
+
+def _batches(batch_size: int = 4, **options: int) -> TrainingBatches:
+    flip = bool(options.pop("flip", 1))
+    return TrainingBatches(_split(), PREPROCESSING, batch_size=batch_size, flip=flip, **options)
+
+
+def assert_same_batches(first: list[Batch], second: list[Batch]) -> None:
+    assert len(first) == len(second)
+    for (images, labels), (other_images, other_labels) in zip(first, second, strict=True):
+        assert torch.equal(labels, other_labels)
+        assert torch.equal(images, other_images)
+
+
+def _labels(batches: list[Batch]) -> list[int]:
+    return [int(label) for _, labels in batches for label in labels]
+
+
+class TestTrainingBatches:
+    def test_shapes_types_and_range(self) -> None:
+        batches = list(_batches().epoch(0))
+        assert len(batches) == len(_batches()) == N // 4
+        for images, labels in batches:
+            assert images.shape == (4, 3, 8, 8)
+            assert images.dtype == torch.float32
+            assert labels.dtype == torch.int64
+            assert 0 <= float(images.min()) <= float(images.max()) <= 1
+            assert images.is_contiguous()
+
+    def test_no_image_twice_in_an_epoch(self) -> None:
+        labels = _labels(list(_batches().epoch(0)))
+        assert len(set(labels)) == len(labels) == 20
+
+    def test_same_seed_and_epoch_same_batches(self) -> None:
+        assert_same_batches(list(_batches(seed=3).epoch(2)), list(_batches(seed=3).epoch(2)))
+
+    def test_seed_and_epoch_change_order_and_crops(self) -> None:
+        base, epoch, seed = (list(_batches(seed=s).epoch(e)) for s, e in ((0, 0), (0, 1), (1, 0)))
+        assert _labels(base) != _labels(epoch) != _labels(seed) != _labels(base)
+        pictures = [
+            {int(y): x for xs, ys in part for x, y in zip(xs, ys, strict=True)} for part in (base, epoch)
+        ]
+        common = pictures[0].keys() & pictures[1].keys()
+        assert any(not torch.equal(pictures[0][label], pictures[1][label]) for label in common)
+
+    @settings(max_examples=25, deadline=None)
+    @given(epoch=st.integers(0, 1000), start=st.integers(0, 5), history=st.integers(0, 3))
+    def test_resumed_in_mid_epoch(self, epoch: int, start: int, history: int) -> None:
+        whole = list(_batches().epoch(epoch))
+        resumed = _batches()
+        for before in range(history):  # what ran before does not matter
+            next(iter(resumed.epoch(before)))
+        assert_same_batches(list(resumed.epoch(epoch, start_batch=start)), whole[start:])
+
+    def test_augmentation_does_not_depend_on_the_batch_size(self) -> None:
+        small, large = list(_batches(2).epoch(0)), list(_batches(11).epoch(0))
+        assert torch.equal(torch.cat([x for x, _ in small]), torch.cat([x for x, _ in large]))
+
+    @pytest.mark.parametrize("world_size", [2, 3])
+    def test_ranks_share_one_permutation(self, world_size: int) -> None:
+        ranks = [list(_batches(3, rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)]
+        together = [
+            (torch.cat([images for images, _ in step]), torch.cat([labels for _, labels in step]))
+            for step in zip(*ranks, strict=True)
+        ]
+        assert_same_batches(together, list(_batches(3 * world_size).epoch(1)))
+
+    def test_mirrored_only_where_that_keeps_the_class(self) -> None:
+        square = Preprocessing(crop=12, resize=12)
+        split = _split(12, 12)
+        plain = torch.from_numpy(square([split.image(index) for index in range(N)]))
+        for flip in (False, True):
+            (images, labels), *_ = TrainingBatches(split, square, batch_size=N, flip=flip).epoch(0)
+            same = [torch.equal(image, plain[label]) for image, label in zip(images, labels, strict=True)]
+            mirrored = [
+                torch.equal(image.flip(2), plain[label]) for image, label in zip(images, labels, strict=True)
+            ]
+            assert all(one or other for one, other in zip(same, mirrored, strict=True))
+            assert any(mirrored) == flip
+            assert any(same)
+
+    def test_crops_reach_every_edge_and_resize_as_the_device_does(self) -> None:
+        preprocessing = Preprocessing(crop=5, resize=6)
+        ramp = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (12, 1))[None].repeat(
+            64, axis=0
+        )  # 12 x 24, rising to the right
+        split = ArraySplit(ramp, np.zeros(64, np.int64))
+        (images, _), *_ = TrainingBatches(split, preprocessing, batch_size=64).epoch(0)
+        starts = {round(float(image[0, 0, 0]), 4) for image in images}
+        wide = Preprocessing(crop=6, resize=6).cropped(split.image(0))
+        assert len(starts) == 12 - 5 + 1  # 12 columns after resizing
+        assert {round(float(np.asarray(wide)[0, column, 0]) / 255, 4) for column in range(5)} & starts
+
+    def test_torch_global_generator_is_left_alone(self) -> None:
+        before = torch.get_rng_state()
+        list(_batches().epoch(0))
+        list(evaluation_batches(_split(), PREPROCESSING, 5))
+        assert torch.equal(torch.get_rng_state(), before)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"batch_size": 0},
+            {"seed": -1},
+            {"rank": 2, "world_size": 2},
+            {"rank": -1},
+            {"world_size": 0},
+            {"workers": -1},
+        ],
+    )
+    def test_numbers_out_of_range(self, options: dict[str, int]) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            _batches(**options)
+        assert caught.value.hint
+
+    def test_too_few_images(self) -> None:
+        with pytest.raises(InvalidInput, match="22 images do not fill a batch of 12 on 2"):
+            _batches(12, world_size=2)
+
+    @pytest.mark.parametrize(("epoch", "start"), [(-1, 0), (0, -1), (0, 6)])
+    def test_no_such_batch_is_refused_before_the_first_one_is_asked_for(self, epoch: int, start: int) -> None:
+        with pytest.raises(InvalidInput, match="there is no batch"):
+            _batches().epoch(epoch, start_batch=start)
+
+
+class TestEvaluationBatches:
+    def test_order_last_batch_and_preprocessing(self) -> None:
+        split = _split()
+        batches = list(evaluation_batches(split, PREPROCESSING, 5))
+        assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 2]
+        assert _labels(batches) == list(range(N))
+        expected = PREPROCESSING([split.image(index) for index in range(N)])
+        assert torch.equal(torch.cat([images for images, _ in batches]), torch.from_numpy(expected))
+
+    def test_chosen_images(self) -> None:
+        chosen = np.array([9, 2, 2, 21])
+        assert _labels(list(evaluation_batches(_split(), PREPROCESSING, 3, chosen))) == chosen.tolist()
+        assert list(evaluation_batches(_split(), PREPROCESSING, 3, [])) == []
+
+    @pytest.mark.parametrize(
+        ("size", "indices", "match"),
+        [(0, None, "batch size 0"), (1, [0, N], "image 22"), (1, [-1], "image -1")],
+    )
+    def test_refused_at_once(self, size: int, indices: list[int] | None, match: str) -> None:
+        with pytest.raises(InvalidInput, match=match):
+            evaluation_batches(_split(), PREPROCESSING, size, indices)
+
+
+class TestWorkers:
+    def test_same_batches_over_epochs_and_after_an_epoch_was_left(self) -> None:
+        plain, served = _batches(), _batches(workers=1)
+        assert_same_batches(list(served.epoch(0)), list(plain.epoch(0)))
+        next(iter(served.epoch(1)))
+        assert_same_batches(list(served.epoch(2, start_batch=3)), list(plain.epoch(2, start_batch=3)))
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_broken_image_is_named(self, tmp_path: Path, workers: int) -> None:
+        for index in range(4):
+            Image.new("RGB", (12, 12)).save(tmp_path / f"{index}.png")
+        (tmp_path / "2.png").write_bytes(b"no image")
+        split = FileSplit([tmp_path / f"{index}.png" for index in range(4)], [0, 0, 1, 1])
+        with pytest.raises(InvalidInput) as caught:
+            list(TrainingBatches(split, PREPROCESSING, batch_size=4, workers=workers).epoch(0))
+        assert caught.value.message.startswith(f"{tmp_path / '2.png'}: not a readable image")
+        assert caught.value.hint
+        assert "\n" not in caught.value.message

@@ -1,0 +1,54 @@
+"""Images that lie on disk as one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import ImageSplit
+from prunnet_export.preprocessing import decode
+
+
+class FileSplit(ImageSplit):
+    """Labelled image files, read when they are asked for.
+
+    Args:
+        paths: n image files.
+        labels: The class of each, n integers.
+    """
+
+    def __init__(self, paths: Sequence[Path], labels: Sequence[int]) -> None:
+        if len(paths) != len(labels):
+            raise InvalidInput(
+                f"a split has {len(paths)} files and {len(labels)} labels",
+                hint="give one label for each file",
+            )
+        # Strings, because tens of thousands of Path objects are slow to send to worker processes.
+        self.names = [str(path) for path in paths]
+        self.labels = np.asarray(labels, np.int64).reshape(len(paths))
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, decoded, RGB.
+
+        Raises:
+            InvalidInput: the file is missing, truncated or no image; the message names it.
+        """
+        return decode(Path(self.names[index]), name=self.names[index])
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of file ``index`` as they are on disk.
+
+        Raises:
+            InvalidInput: the file cannot be read.
+        """
+        try:
+            return Path(self.names[index]).read_bytes()
+        except OSError as error:
+            raise InvalidInput(
+                f"{self.names[index]}: cannot be read ({error.strerror})",
+                hint="check the path and its permissions",
+            ) from None

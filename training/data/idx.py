@@ -1,0 +1,130 @@
+"""MNIST's idx files (Fashion-MNIST and its relatives), gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export.datasets import DatasetFormat, RetrievalData
+from prunnet_export.training.data._arrays import ArraySplit
+
+STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+_IMAGES, _LABELS = 3, 1  # dimensions, the last byte of the magic number
+_UBYTE = 0x08  # type code, the third byte of the magic number
+_LARGEST_SIDE = 4096  # pixels; more is a damaged header
+_DEFLATE_LIMIT = 1032  # deflate never expands one byte into more
+
+
+class Idx(DatasetFormat):
+    """``train-images-idx3-ubyte`` and its three siblings, ``.gz`` or plain, here or in ``raw/``."""
+
+    name = "fashion-mnist"
+
+    def matches(self, path: Path) -> bool:
+        """Whether the training images are there, under either spelling."""
+        return _find(path, STEMS[0]) is not None
+
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
+        """The data set at ``path``; the test images are both the query and the gallery.
+
+        Raises:
+            InvalidInput: a file is missing, is no idx file, is truncated or damaged, has trailing bytes, or
+                holds another number of labels than images; or a test class has a single image.
+            StorageError: a file cannot be read.
+        """
+        if path is None:
+            raise InvalidInput(
+                "the layout 'fashion-mnist' needs a path", hint="give the folder with the idx files"
+            )
+        train = _load_split(path, STEMS[0], STEMS[1], gapless=True)
+        test = _load_split(path, STEMS[2], STEMS[3], gapless=False)
+        classes, counts = np.unique(test.labels, return_counts=True)
+        if counts.min() == 1:
+            raise InvalidInput(
+                f"{path}: test class {classes[counts.argmin()]} has a single image to find",
+                hint="give at least two test images of each class",
+            )
+        return RetrievalData(
+            name=f"fashion-mnist {path}", train=train, query=test, gallery=test, exclude_self=True, flip=True
+        )
+
+
+def _load_split(path: Path, image_stem: str, label_stem: str, *, gapless: bool) -> ArraySplit:
+    image_file, label_file = _find(path, image_stem), _find(path, label_stem)
+    for stem, found in ((image_stem, image_file), (label_stem, label_file)):
+        if found is None:
+            raise InvalidInput(
+                f"{path / stem}-ubyte: no such file, nor with .gz", hint="the layout has four idx files"
+            )
+    images, labels = _read(cast("Path", image_file), _IMAGES), _read(cast("Path", label_file), _LABELS)
+    if len(images) != len(labels):
+        raise InvalidInput(
+            f"{label_file}: {len(labels)} labels for the {len(images)} images of {image_file}",
+            hint="the two files belong to different downloads",
+        )
+    numbers = np.unique(labels, return_inverse=True)[1] if gapless else labels
+    return ArraySplit(images, numbers, name=cast("Path", image_file).name)
+
+
+def _find(path: Path, stem: str) -> Path | None:
+    """The file under either spelling (``-idx3`` or ``.idx3``), the plain one before the gzipped one."""
+    dotted = stem.replace("-idx", ".idx")
+    names = [f"{spelling}-ubyte{suffix}" for suffix in ("", ".gz") for spelling in (stem, dotted)]
+    candidates = (folder / name for folder in (path, path / "raw") for name in names)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _read(file: Path, dimensions: int) -> npt.NDArray[np.uint8]:
+    """The uint8 array of an idx file, after a check of every field of its header."""
+    try:
+        with file.open("rb") as plain:
+            if file.suffix == ".gz":
+                with gzip.GzipFile(fileobj=plain) as unpacked:
+                    return _parse(file, cast("BinaryIO", unpacked), dimensions)
+            return _parse(file, plain, dimensions)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidInput(f"{file}: damaged gzip file ({error})", hint="download it again") from None
+    except OSError as error:
+        raise StorageError(
+            f"{file}: cannot be read ({error.strerror})", hint="check its permissions"
+        ) from None
+
+
+def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint8]:
+    length = 4 * (1 + dimensions)
+    header = stream.read(length)
+    if len(header) < length:
+        raise InvalidInput(f"{file}: truncated in its header", hint="download it again")
+    zero, kind, found, *shape = struct.unpack(f">HBB{dimensions}I", header)
+    if (zero, kind, found) != (0, _UBYTE, dimensions):
+        raise InvalidInput(
+            f"{file}: magic number 0x{header[:4].hex()} instead of 0x0000{_UBYTE:02x}{dimensions:02x}",
+            hint="not an idx file of bytes, or images and labels are swapped",
+        )
+    if shape[0] == 0 or any(not 1 <= side <= _LARGEST_SIDE for side in shape[1:]):
+        raise InvalidInput(
+            f"{file}: its header announces the shape {shape}", hint="the file is empty or damaged"
+        )
+    size = 1
+    for side in shape:
+        size *= side
+    # A header may announce terabytes: compare with what the file can hold before memory is asked for.
+    on_disk = file.stat().st_size
+    if size > on_disk * (_DEFLATE_LIMIT if file.suffix == ".gz" else 1):
+        raise InvalidInput(f"{file}: truncated, {size} bytes announced", hint="download it again")
+    payload = stream.read(size)
+    if len(payload) < size:
+        raise InvalidInput(f"{file}: truncated, {len(payload)} of {size} bytes", hint="download it again")
+    if stream.read(1):
+        raise InvalidInput(f"{file}: bytes follow after the announced {size}", hint="download it again")
+    return np.frombuffer(payload, np.uint8).reshape(shape)
+
+
+FORMAT = Idx()
