@@ -67,14 +67,14 @@ def run(command: click.Command, *, name: str) -> NoReturn:
     except PrunnetError as error:
         if debug:
             traceback.print_exc()
-        _fail(error.message, error.hint)
+        fail_line(error.message, error.hint)
         code = error.exit_code
     except click.UsageError as error:
         context = error.ctx.command_path if error.ctx else name
-        _fail(error.format_message(), f"{context} --help lists the options")
+        fail_line(error.format_message(), f"{context} --help lists the options")
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", "nothing half-written was left behind; run the same command again")
+        fail_line("interrupted", "nothing half-written was left behind; run the same command again")
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout went away, e.g. `| head`; keep the interpreter from complaining at exit.
@@ -83,7 +83,7 @@ def run(command: click.Command, *, name: str) -> NoReturn:
     except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug
         if debug:
             traceback.print_exc()
-        _fail(
+        fail_line(
             f"internal error: {type(error).__name__}: {_first_line(error)}",
             "this is a bug; run again with --debug and report the traceback",
         )
@@ -91,7 +91,8 @@ def run(command: click.Command, *, name: str) -> NoReturn:
     sys.exit(code)
 
 
-def _fail(message: str, hint: str) -> None:
+def fail_line(message: str, hint: str) -> None:
+    """One ``error:`` line and one ``hint:`` line on stderr."""
     console = stderr_console()
     console.print(f"[red]error:[/red] {_plain(message)}")
     if hint:

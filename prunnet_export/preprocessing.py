@@ -43,14 +43,19 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if min(self.std) <= 0:
             raise InvalidInput(f"preprocessing divides by std {self.std}", hint="std has to be positive")
 
-    def cropped(self, image: Image.Image) -> Image.Image:
-        """The image, RGB, resized and centre-cropped to ``crop`` x ``crop``."""
+    def resized(self, image: Image.Image) -> Image.Image:
+        """The image, RGB, its shorter side ``resize`` pixels long."""
         image = image.convert("RGB")
         width, height = image.size
-        if min(width, height) != self.resize:
-            scale = self.resize / min(width, height)
-            size = (max(self.resize, round(width * scale)), max(self.resize, round(height * scale)))
-            image = image.resize(size, Image.Resampling.BILINEAR)
+        if min(width, height) == self.resize:
+            return image
+        scale = self.resize / min(width, height)
+        size = (max(self.resize, round(width * scale)), max(self.resize, round(height * scale)))
+        return image.resize(size, Image.Resampling.BILINEAR)
+
+    def cropped(self, image: Image.Image) -> Image.Image:
+        """The image, RGB, resized and centre-cropped to ``crop`` x ``crop``."""
+        image = self.resized(image)
         left, top = (image.size[0] - self.crop) // 2, (image.size[1] - self.crop) // 2
         return image.crop((left, top, left + self.crop, top + self.crop))
 
@@ -74,7 +79,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def to_chw(image: Image.Image) -> npt.NDArray[np.float32]:
     """An RGB image as float32 [3, height, width] in 0..1."""
-    return np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
+    chw: npt.NDArray[np.float32] = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
+    return chw
 
 
 def decode(image: ImageLike, *, name: str) -> Image.Image:

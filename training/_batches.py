@@ -189,14 +189,8 @@ def _augmented(
     image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator, *, flip: bool
 ) -> Image.Image:
     """The image, resized as on the device, cropped at a random place, and mirrored every other time."""
-    resize, crop = preprocessing.resize, preprocessing.crop
-    width, height = image.size
-    scale = resize / min(width, height)
-    size = (max(resize, round(width * scale)), max(resize, round(height * scale)))
-    image = image.convert("RGB")
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (int(rng.integers(extent - crop + 1)) for extent in size)
+    image, crop = preprocessing.resized(image), preprocessing.crop
+    left, top = (int(rng.integers(extent - crop + 1)) for extent in image.size)
     mirror = bool(rng.integers(2))  # drawn even where it is not used: crops do not depend on `flip`
     image = image.crop((left, top, left + crop, top + crop))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image

@@ -65,7 +65,8 @@ def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> 
     along = (coefficients @ gram).diagonal(dim1=1, dim2=2).sum(0)
     squared = (coefficients @ gram @ coefficients.transpose(1, 2)).diagonal(dim1=1, dim2=2).sum(0)
     original = gram.diagonal(dim1=1, dim2=2).sum(0)
-    norms = (squared.clamp(min=0) * original).sqrt()
+    # Roots first: the fourth power of a small gradient's norm is 0 in single precision.
+    norms = squared.clamp(min=0).sqrt() * original.sqrt()
     cosine = torch.where(norms > 0, along / norms.clamp(min=torch.finfo(norms.dtype).tiny), torch.ones_like(norms))
     weight = ((cosine.clamp(-1, 1) + 1) / 2) ** gamma
     total = weight.sum()

@@ -221,7 +221,7 @@ def _forget_metrics_from(file: Path, *, epoch: int) -> None:
     replace_file(file, "".join(kept).encode())
 
 
-def _summary(recipe: Recipe, steps: int) -> dict[str, bool | int | float | str | list[float] | list[str]]:
+def _summary(recipe: Recipe, steps: int) -> dict[str, bool | int | float | str | list[float | str]]:
     return {
         "patterns": list(recipe.patterns),
         "capacities": list(recipe.capacities),

@@ -9,6 +9,7 @@ import click
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import InvalidInput
+from prunnet_export.cli._options import numbers
 
 RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imports torch
 
@@ -60,7 +61,7 @@ def command(**options: Any) -> None:
 
     source = options["data"]
     crop = options["crop_px"]
-    capacities = _numbers(options["capacities"], "--capacities")
+    capacities = numbers(options["capacities"], "--capacities")
     for capacity in capacities:
         check_capacity(capacity)
     for pattern in options["patterns"]:
@@ -107,14 +108,7 @@ def main() -> None:
     run(command, name="prunnet-train")
 
 
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InvalidInput(f"{option} {text!r} is no list of numbers", hint="e.g. 0.8,0.6,0.4,0.2") from None
-
-
-def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int] | list[float]]:
+def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
     """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
     import msgspec
 
@@ -130,4 +124,4 @@ def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int] | l
             f"--backbone-option {text!r} is not NAME=VALUE with a number, true, false or a list of numbers",
             hint="e.g. --backbone-option channels=16,32,64,128",
         )
-    return name, parsed  # type: ignore[return-value]  # the list is of one kind as far as timm cares
+    return name, parsed

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import torch
@@ -52,12 +52,12 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     backbone: str
-    embedding_dim: int
+    embedding_dim: Annotated[int, msgspec.Meta(ge=1)]
     preprocessing: Preprocessing
     weights_sha256: str
     backbone_options: dict[str, BackboneOption] = {}
     data: DataSource | None = None
-    training: dict[str, bool | int | float | str | list[float] | list[str]] = {}
+    training: dict[str, bool | int | float | str | list[float | str]] = {}
     format: Literal["prunnet-network"] = "prunnet-network"
     version: Literal[1] = 1
 
@@ -87,7 +87,7 @@ def save_checkpoint(
     backbone_options: Mapping[str, BackboneOption],
     preprocessing: Preprocessing,
     data: DataSource | None,
-    training: Mapping[str, bool | int | float | str | list[float] | list[str]],
+    training: Mapping[str, bool | int | float | str | list[float | str]],
     extra: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> NetworkConfig:
@@ -105,6 +105,7 @@ def save_checkpoint(
         dtype: Floating-point type on disk.
 
     Raises:
+        InvalidInput: a tensor holds NaN or infinity, or values that ``dtype`` has no room for.
         StorageError: the folder cannot be written.
     """
     safetensors = require("safetensors.torch", extra="train")
@@ -114,6 +115,10 @@ def save_checkpoint(
         name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in tensors.items()
     }
+    _check_finite(tensors, folder / WEIGHTS_FILE)
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InvalidInput(f"tensor {name!r} is too large for {dtype}", hint="store the checkpoint in float32")
     weights: bytes = safetensors.save(stored)
     config = NetworkConfig(
         backbone=backbone,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export.preprocessing import Preprocessing
 
-BackboneOption = bool | int | float | list[int] | list[float]
+BackboneOption = bool | int | float | list[int | float]
 
 # timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that.
 _REFUSED_OPTIONS = frozenset({"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
@@ -98,4 +98,6 @@ def build_embedder(
         raise InvalidInput(
             f"backbone {backbone} cannot be built with {options}: {reason}", hint="check the backbone options"
         ) from None
-    return Embedder(module, features=int(module.num_features), dim=dim, preprocessing=preprocessing)  # type: ignore[arg-type]  # every timm model has it, nn.Module's stub cannot know
+    # Where a head has a hidden layer, as MobileNetV3's, timm counts the channels before it as `num_features`.
+    features = int(getattr(module, "head_hidden_size", None) or module.num_features)  # type: ignore[arg-type]  # every timm model has it, nn.Module's stub cannot know
+    return Embedder(module, features=features, dim=dim, preprocessing=preprocessing)

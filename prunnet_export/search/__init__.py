@@ -5,6 +5,8 @@ from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build, Builder
 from prunnet_export.search._cache import BuildCache, default_cache_folder
 from prunnet_export.search._candidates import Candidate, ladder
+from prunnet_export.search._evidence import Evidence
+from prunnet_export.search._export import Export, Outcome, Select
 
 __all__ = [
     "Budget",
@@ -12,6 +14,10 @@ __all__ = [
     "BuildCache",
     "Builder",
     "Candidate",
+    "Evidence",
+    "Export",
+    "Outcome",
+    "Select",
     "default_cache_folder",
     "ladder",
     "largest_inside",

@@ -1,0 +1,56 @@
+# `make demo` and `make test` need Python 3.10 or newer and make; they create .venv and install into it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test test-slow lint types schema demo-network clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## Create .venv and install everything for work on this project
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets, measure and verify again
+	$(BIN)/prunnet-export --target x86-onnxruntime --budget-ms 3 --network runs/demo --out dist/x86-onnxruntime
+	$(BIN)/prunnet-export --target x86-openvino --budget-ms 3 --network runs/demo --out dist/x86-openvino
+	$(BIN)/prunnet-bench dist/x86-onnxruntime dist/x86-openvino
+
+# A run that was interrupted goes on where it was.
+runs/demo/config.json: | $(STAMP)
+	$(BIN)/prunnet-train glyphs --backbone-option channels=16,32,64,128 --embedding-dim 128 \
+	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 3 --schedule cosine \
+	  --out runs/demo $$(test -f runs/demo/recipe.json && echo --resume)
+
+test: $(STAMP) ## Run the linter, the type checker and the default tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## Run the linter and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Run the type checker
+	$(BIN)/mypy
+
+schema: $(STAMP) ## Write the manifest's JSON Schema
+	$(BIN)/python -m prunnet_export.artifact > prunnet_export/artifact/manifest.schema.json
+
+demo-network: $(STAMP) ## Train the demo network that ships in the package again (about ten minutes)
+	rm -rf runs/demo-network
+	$(BIN)/prunnet-train glyphs --backbone-option channels=16,32,64,128 --embedding-dim 128 \
+	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 8 --schedule cosine \
+	  --capacities 0.6,0.4,0.2,0.1 --half-precision-checkpoint --out runs/demo-network
+	cp runs/demo-network/network.safetensors runs/demo-network/config.json prunnet_export/network/demo/
+
+clean: ## Remove what was built, not .venv and not runs
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,48 @@
+"""The project's own settings: ``[tool.prunnet-export]`` in the ``pyproject.toml`` of the working folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What a project sets once.
+
+    Attributes:
+        network: Folder of the network that commands take without ``--network``.
+        data: Data set that commands take without ``--data``.
+    """
+
+    network: str | None = None
+    data: str | None = None
+
+
+def read_project_config(folder: Path) -> ProjectConfig:
+    """The settings in a folder's ``pyproject.toml``; empty where there is none.
+
+    Raises:
+        InvalidInput: the file cannot be parsed, or the table holds something unknown.
+    """
+    file = folder / "pyproject.toml"
+    try:
+        document: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return ProjectConfig()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", hint="mend the file, or give --network") from None
+    table = document.get("tool", {}).get("prunnet-export", {})
+    try:
+        return msgspec.convert(table, ProjectConfig)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{file}, [tool.prunnet-export]: {error}", hint="known keys: network, data") from None

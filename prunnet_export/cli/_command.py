@@ -1,0 +1,67 @@
+"""The options of ``prunnet-export``; what they do is imported when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunnet_export.cli._options import data_options, network_option, output_options, run_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--target", help="Hardware profile; --list-targets shows them.")
+@click.option("--budget-ms", type=float, help="Latency of one image, at the percentile of --at.")
+@click.option("--budget-mb", type=float, help="Size of the model files, in MB of 10^6 bytes.")
+@click.option("--budget-ram-mb", type=float, help="Peak memory above the runtime alone, in MiB.")
+@click.option("--at", default="p90", show_default=True, help="Percentile that --budget-ms is asked at.")
+@network_option
+@click.option("--pattern", default="auto", show_default=True, help="channel, unstructured, or what the target profits from.")
+@click.option("--precision", default="auto", show_default=True, help="fp32, or what the target profits from.")
+@click.option(
+    "--select",
+    type=click.Choice(["capacity", "accuracy"]),
+    default="capacity",
+    show_default=True,
+    help="Take the largest capacity that fits, or the best verified of those that fit.",
+)
+@run_options
+@data_options
+@click.option("--gallery", type=click.Path(path_type=Path), help="Dense gallery to verify against (.npz or .npy).")
+@click.option("--max-queries", type=click.IntRange(2), default=500, show_default=True, help="Query images to verify with.")
+@click.option("--max-gallery", type=click.IntRange(2), default=1000, show_default=True, help="Gallery images, as many.")
+@click.option("--min-recall", type=click.FloatRange(0, 2), default=0.95, show_default=True, help="Cross-test R@1, share of dense.")
+@click.option("--min-parity", type=click.FloatRange(-1, 1), help="Worst cosine to torch.  [default: 0.999 for fp32]")
+@click.option("--min-overlap", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Neighbours kept, without labels.")
+@click.option("--channel-multiple", type=click.IntRange(1, 256), help="Of kept widths.  [default: the target's]")
+@click.option("--out", type=click.Path(path_type=Path), help="The artifact's folder.  [default: dist/TARGET]")
+@click.option("--dry-run", is_flag=True, help="Show what would be searched; measure and write nothing.")
+@click.option("--list-targets", is_flag=True, help="Show the hardware profiles and what can run here.")
+@click.option("--doctor", is_flag=True, help="Show what is installed and what is missing.")
+@output_options
+@click.version_option(package_name="prunnet-export")
+def command(**options: Any) -> int:
+    """Cut the subnetwork that fits a device's budget, export it, measure it, verify the exported file.
+
+    \b
+    Exit codes: 0 inside the budget and verified; 1 a gate failed, the artifact is kept as OUT.rejected;
+    2 usage, bad input or a missing extra; 3 device or runtime not reachable; 70 a bug; 130 interrupted.
+
+    \b
+    Examples:
+      prunnet-export --target x86-onnxruntime --budget-ms 2
+      prunnet-export --target x86-openvino --budget-ms 5 --budget-mb 12 --network runs/products --at p99
+      prunnet-export --list-targets
+    """
+    if options["list_targets"]:
+        from prunnet_export.cli._survey import list_targets
+
+        return list_targets(options["output_format"])
+    if options["doctor"]:
+        from prunnet_export.cli._survey import doctor
+
+        return doctor(options["output_format"])
+    from prunnet_export.cli._export import export
+
+    return export(**options)

@@ -1,0 +1,93 @@
+"""What several commands find out first: the network, its data, the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prunnet_export._config import read_project_config
+from prunnet_export._errors import InvalidInput, UnknownName
+
+if TYPE_CHECKING:
+    from prunnet_export.datasets import RetrievalData
+    from prunnet_export.network import Checkpoint
+    from prunnet_export.target import Target
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """Which network was taken, and why.
+
+    Attributes:
+        folder: Where it is.
+        name: What to call it.
+        because: Why it was taken.
+    """
+
+    folder: Path
+    name: str
+    because: str
+
+
+def choose_network(given: Path | None) -> NetworkChoice:
+    """The network that was given, else the project's, else the demo network.
+
+    Raises:
+        InvalidInput: the project's settings cannot be read.
+    """
+    if given is not None:
+        return NetworkChoice(given, given.resolve().name, "--network")
+    configured = read_project_config(Path.cwd()).network
+    if configured is not None:
+        return NetworkChoice(Path(configured), Path(configured).name, "[tool.prunnet-export] in pyproject.toml")
+    from prunnet_export.network import DEMO
+
+    return NetworkChoice(DEMO, "demo", "the bundled demo network, as no --network is given")
+
+
+def open_data(given: str | None, layout: str | None, checkpoint: Checkpoint) -> RetrievalData:
+    """The data set that was given, else the project's, else the one that the network was trained on.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    from prunnet_export.datasets import open_dataset
+
+    source = given or read_project_config(Path.cwd()).data
+    if source is not None:
+        return open_dataset(source, layout=layout)
+    trained_on = checkpoint.config.data
+    if trained_on is None:
+        raise InvalidInput("the network does not say what it was trained on", hint="give --data")
+    return open_dataset(trained_on.source, layout=layout or trained_on.layout, seed=trained_on.seed)
+
+
+def choose_patterns(given: str, target: Target) -> tuple[str, ...]:
+    """The patterns to search: the given one, or those that the target profits from.
+
+    Raises:
+        UnknownName: there is no such pattern.
+    """
+    from prunnet_export.patterns import PATTERNS
+
+    if given == AUTO:
+        return tuple(pattern for pattern in target.patterns if pattern in PATTERNS)
+    if given not in PATTERNS:
+        raise UnknownName("pattern", given, PATTERNS)
+    return (given,)
+
+
+def choose_precisions(given: str, target: Target) -> tuple[str, ...]:
+    """The precisions to search: the given one, or those that are worth trying on the target.
+
+    Raises:
+        UnknownName: the target does not have it.
+    """
+    if given == AUTO:
+        return target.precisions
+    if given not in target.precisions:
+        raise UnknownName("precision", given, target.precisions)
+    return (given,)

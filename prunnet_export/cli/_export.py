@@ -1,0 +1,104 @@
+"""What ``prunnet-export`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunnet_export._console import fail_line, note, warn
+from prunnet_export._errors import GateFailed
+from prunnet_export.cli._context import choose_network, choose_patterns, choose_precisions, open_data
+from prunnet_export.cli._options import parse_percentile
+from prunnet_export.devices import find_device
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.search._budget import Budget
+from prunnet_export.target import find_target
+
+
+def export(**options: Any) -> int:
+    """Run one export and print its report; returns the exit code."""
+    if not options["target"]:
+        raise click.UsageError("no target is given: add --target NAME; --list-targets shows them")
+    # Everything that is cheap to check is checked before torch is imported.
+    target = find_target(options["target"])
+    budget = Budget(
+        latency_ms=options["budget_ms"],
+        size_mb=options["budget_mb"],
+        ram_mb=options["budget_ram_mb"],
+        percentile=parse_percentile(options["at"]),
+    )
+    runtime = find_runtime(target.runtime)
+    runtime.version()
+    device = find_device(options["device"])
+    precisions = choose_precisions(options["precision"], target)
+    chosen = choose_network(options["network"])
+
+    from prunnet_export._imports import require
+
+    for module in ("torch", "timm", "onnx", "onnxscript"):
+        require(module, extra="host")
+    from prunnet_export.network import load_checkpoint
+    from prunnet_export.reports import render
+    from prunnet_export.reports._export import dry_run_report, export_report
+    from prunnet_export.search import BuildCache, Builder, Evidence, Export, default_cache_folder
+    from prunnet_export.verification import Thresholds, load_gallery
+
+    patterns = choose_patterns(options["pattern"], target)
+    for pattern in patterns:
+        if pattern in runtime.ignores:
+            warn(runtime.ignores[pattern])
+    note(f"network: {chosen.folder} ({chosen.because})")
+    checkpoint = load_checkpoint(chosen.folder)
+    gallery = None
+    if options["gallery"] is not None:
+        config = checkpoint.config
+        gallery = load_gallery(options["gallery"], network=config.weights_sha256, dim=config.embedding_dim)
+    evidence = Evidence(
+        checkpoint,
+        open_data(options["data"], options["layout"], checkpoint),
+        max_queries=options["max_queries"],
+        max_gallery=options["max_gallery"],
+        gallery=gallery,
+    )
+    channel_multiple = options["channel_multiple"] or target.channel_multiple
+    builder = Builder(
+        checkpoint,
+        runtime,
+        BuildCache(default_cache_folder()),
+        device=device.fingerprint().id,
+        channel_multiple=channel_multiple,
+        statistics=evidence.statistics,
+        statistics_name=evidence.statistics_name,
+    )
+    job = Export(
+        checkpoint=checkpoint,
+        network_name=chosen.name,
+        target=target,
+        runtime=runtime,
+        device=device,
+        budget=budget,
+        evidence=evidence,
+        builder=builder,
+        patterns=patterns,
+        precisions=precisions,
+        channel_multiple=channel_multiple,
+        thresholds=Thresholds(
+            parity=options["min_parity"], recall=options["min_recall"], overlap=options["min_overlap"]
+        ),
+        select=options["select"],
+        threads=options["threads"],
+        say=note,
+    )
+    if options["dry_run"]:
+        click.echo(render(dry_run_report(job, chosen), options["output_format"]))
+        return 0
+    outcome = job.run(options["out"] or Path("dist") / target.name)
+    if not outcome.manifest.latency.steady:
+        warn(f"the coefficient of variation is {outcome.manifest.latency.cv:.1%}: clocks or other work disturb the measurement")
+    click.echo(render(export_report(outcome, chosen), options["output_format"]))
+    if outcome.manifest.status == "rejected":
+        fail_line("; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures")
+        return GateFailed.exit_code
+    return 0

@@ -1,0 +1,76 @@
+"""Groups of options that commands share, so that the same thing is called the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from prunnet_export._errors import InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "json", "junit", "github", "markdown")
+
+
+def output_options(command: F) -> F:
+    """How the result is printed, and how errors are."""
+    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
+    return click.option(
+        "--output-format", type=click.Choice(FORMATS), default="table", show_default=True, help="Of the result on stdout."
+    )(command)
+
+
+def data_options(command: F) -> F:
+    """Which images to verify with."""
+    command = click.option("--layout", help="Layout of --data, where it should not be recognised.")(command)
+    return click.option(
+        "--data",
+        help="Images for BatchNorm statistics and verification: a folder or a built-in set.  [default: the network's own]",
+    )(command)
+
+
+def network_option(command: F) -> F:
+    """Which network."""
+    return click.option(
+        "--network",
+        type=click.Path(path_type=Path),
+        help="Folder that prunnet-train wrote.  [default: the project's, else the bundled demo network]",
+    )(command)
+
+
+def run_options(command: F) -> F:
+    """Where and how models are run."""
+    command = click.option("--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: the runtime's own]")(
+        command
+    )
+    return click.option("--device", default="local", show_default=True, help="Where to measure and verify.")(command)
+
+
+def parse_percentile(text: str) -> float:
+    """The percentile in ``p90``, in per cent.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    found = re.fullmatch(r"p(\d{1,2}(?:\.\d+)?)", text)
+    if not found or not 0 < float(found[1]) < 100:  # noqa: PLR2004  # per cent
+        raise InvalidInput(f"--at {text!r} is no percentile", hint="e.g. p50, p90, p99")
+    return float(found[1])
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """The numbers in ``0.8,0.6``.
+
+    Raises:
+        InvalidInput: there is none, or something else among them.
+    """
+    try:
+        found = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        found = ()
+    if not found:
+        raise InvalidInput(f"{option} {text!r} is no list of numbers", hint="e.g. 0.8,0.6,0.4,0.2")
+    return found

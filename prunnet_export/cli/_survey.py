@@ -1,0 +1,92 @@
+"""``--list-targets`` and ``--doctor``: what there is, and what can run here."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import click
+
+from prunnet_export._errors import MissingExtra
+from prunnet_export._imports import installed_version, plugin_names
+from prunnet_export.devices import find_device
+from prunnet_export.reports import Check, Report, Table, render
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.search._cache import default_cache_folder
+from prunnet_export.target import Target, all_targets
+
+_DISTRIBUTIONS = (
+    ("numpy", "base"), ("pillow", "base"), ("msgspec", "base"), ("click", "base"), ("rich", "base"),
+    ("torch", "host"), ("timm", "host"), ("torch-pruning", "host"), ("safetensors", "host"), ("matplotlib", "host"),
+    ("onnx", "host"), ("onnxscript", "host"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino"),
+)  # fmt: skip
+
+
+def list_targets(output_format: str) -> int:
+    """Print every installed target."""
+    rows, documents = [], []
+    for target in all_targets():
+        version, state = _state(target)
+        patterns, precisions = ", ".join(target.patterns), ", ".join(target.precisions)
+        rows.append((target.name, target.device, f"{target.runtime} {version or '-'}", patterns, precisions, state))
+        documents.append(
+            {
+                "name": target.name,
+                "aliases": list(target.aliases),
+                "device": target.device,
+                "runtime": target.runtime,
+                "runtime_version": version,
+                "patterns": list(target.patterns),
+                "precisions": list(target.precisions),
+                "channel_multiple": target.channel_multiple,
+                "source": target.source,
+                "state": state,
+            }
+        )
+    columns = ("target", "device", "runtime", "patterns", "precisions", "here")
+    report = Report(
+        title="targets",
+        tables=(Table("targets", columns, tuple(rows)),),
+        checks=(),
+        document={"targets": documents},
+        footer=("next: prunnet-export --target NAME --budget-ms MS",),
+    )
+    click.echo(render(report, output_format))
+    return 0
+
+
+def doctor(output_format: str) -> int:
+    """Print what is installed and what is missing."""
+    fingerprint = find_device("local").fingerprint()
+    found = [(name, extra, installed_version(name)) for name, extra in _DISTRIBUTIONS]
+    rows = tuple(
+        (name, version or "missing", "" if version else f"pip install 'prunnet-export[{extra}]'")
+        for name, extra, version in found
+    )
+    about = (
+        ("prunnet-export", installed_version("prunnet-export") or "not installed"),
+        ("python", sys.version.split()[0]),
+        ("device", str(fingerprint)),
+        ("targets", ", ".join(plugin_names("targets"))),
+        ("runtimes", ", ".join(plugin_names("runtimes"))),
+        ("data layouts", ", ".join(plugin_names("datasets"))),
+        ("cache", str(default_cache_folder())),
+    )
+    report = Report(
+        title="doctor",
+        tables=(Table("here", ("", ""), about), Table("packages", ("package", "version", "to install"), rows)),
+        checks=tuple(Check(name, version is not None, version or "missing") for name, _, version in found),
+        document={**dict(about), "packages": {name: version for name, _, version in found}},
+        footer=(),
+    )
+    click.echo(render(report, output_format))
+    return 0
+
+
+def _state(target: Target) -> tuple[str | None, str]:
+    try:
+        version = find_runtime(target.runtime).version()
+    except MissingExtra as error:
+        return None, f"missing: {error.hint}"
+    x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    return version, "runs here" if x86 or not target.name.startswith("x86") else "another processor"

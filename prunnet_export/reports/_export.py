@@ -1,0 +1,178 @@
+"""The reports of ``prunnet-export``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from prunnet_export.artifact import Manifest
+from prunnet_export.reports._report import Check, Report, Table
+
+if TYPE_CHECKING:
+    from prunnet_export.cli._context import NetworkChoice
+    from prunnet_export.search import Export, Outcome
+
+
+def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
+    """What an export came to."""
+    manifest = outcome.manifest
+    document = {
+        "network": {"path": str(chosen.folder), "because": chosen.because, "sha256": manifest.network.sha256},
+        **manifest_document(manifest),
+        "artifact": {"path": str(outcome.folder), "size_mb": manifest.size_mb, "status": manifest.status},
+    }
+    verb = "verified" if manifest.status == "verified" else "rejected"
+    return Report(
+        title=f"prunnet-export {manifest.target}",
+        tables=(_result_table(manifest, chosen), frontier_table(manifest), gates_table(manifest)),
+        checks=checks(manifest),
+        document=document,
+        footer=(
+            f"{verb}: {outcome.folder}",
+            f"next: prunnet-bench {outcome.folder}",
+        ),
+    )
+
+
+def manifest_document(manifest: Manifest) -> dict[str, Any]:
+    """The figures of a manifest as one JSON document."""
+    whole: dict[str, Any] = msgspec.to_builtins(manifest)
+    document = {
+        "status": whole["status"],
+        "reasons": whole["reasons"],
+        "target": whole["target"],
+        "runtime": whole["runtime"],
+        "device": whole["device"],
+        "chosen": whole["subnetwork"],
+        "budget": whole["budget"],
+        "latency": whole["latency"],
+        "dense_latency": whole["dense_latency"],
+        "memory": whole["memory"],
+        "verification": whole["verification"],
+        "frontier": whole["frontier"],
+        "tools": whole["tools"],
+    }
+    if not manifest.frontier:
+        return document
+    fastest = min(manifest.frontier, key=lambda entry: entry.upper_ms)
+    return {**document, "fastest": msgspec.to_builtins(fastest)}
+
+
+def checks(manifest: Manifest) -> tuple[Check, ...]:
+    """The budget and every gate, as things that passed or failed."""
+    budget, latency = manifest.budget, manifest.latency
+    made = []
+    if budget.latency_ms is not None:
+        message = f"{latency}, budget {budget.latency_ms:g} ms"
+        made.append(Check("latency budget", latency.upper_ms <= budget.latency_ms, message))
+    if budget.size_mb is not None:
+        message = f"{manifest.size_mb:.3g} MB, budget {budget.size_mb:g} MB"
+        made.append(Check("size budget", manifest.size_mb <= budget.size_mb, message))
+    if budget.ram_mb is not None and manifest.memory is not None:
+        message = f"{manifest.memory.peak_mb:.3g} MiB, budget {budget.ram_mb:g} MiB"
+        made.append(Check("memory budget", manifest.memory.peak_mb <= budget.ram_mb, message))
+    for gate in manifest.verification.gates:
+        asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
+        made.append(Check(gate.name, gate.passed, f"{gate.value:.4g}, {asked}, n {gate.n}: {gate.note}"))
+    return tuple(made)
+
+
+def gates_table(manifest: Manifest) -> Table:
+    """Every gate of the verification."""
+    rows = tuple(
+        (
+            gate.name,
+            gate.value,
+            "" if gate.threshold is None else f"{gate.comparison} {gate.threshold:.4g}",
+            "pass" if gate.passed else "FAIL",
+            gate.n,
+        )
+        for gate in manifest.verification.gates
+    )
+    return Table("verification of the exported file", ("gate", "value", "asked", "result", "n"), rows)
+
+
+def frontier_table(manifest: Manifest) -> Table:
+    """Every candidate that was measured."""
+    label = f"p{manifest.budget.percentile:g} <= ms"
+    rows = tuple(
+        (e.pattern, f"{e.capacity:.1%}", e.precision, e.p50_ms, e.upper_ms, e.size_mb, e.n, "yes" if e.inside else "no")
+        for e in manifest.frontier
+    )
+    columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "inside")
+    return Table(f"measured candidates ({manifest.latency.source})", columns, rows)
+
+
+def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
+    subnetwork, latency, verification = manifest.subnetwork, manifest.latency, manifest.verification
+    rows: list[tuple[str, str]] = [
+        ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
+        ("device", str(manifest.device)),
+        ("chosen", f"{subnetwork.pattern} {subnetwork.capacity:.1%} {subnetwork.precision}"),
+        ("latency", str(latency)),
+    ]
+    if manifest.dense_latency is not None:
+        ratio = manifest.dense_latency.p50_ms / latency.p50_ms
+        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms in the same runs: {ratio:.2f}x"))
+    rows.append(("size", f"{manifest.size_mb:.3g} MB"))
+    if manifest.memory is not None:
+        rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
+    if verification.cross_r1 is not None and verification.dense_self_r1 is not None:
+        itself = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
+        rows.append(
+            (
+                "R@1",
+                f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
+                f" ({verification.n_queries} queries, {verification.n_gallery} gallery)",
+            )
+        )
+    rows.append(("data", verification.data))
+    return Table("result", ("", ""), tuple(rows))
+
+
+def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:
+    """What an export would search."""
+    rows = [
+        (c.pattern, f"{c.subnetwork.asked:.1%}", f"{c.capacity:.1%}", c.precision, c.subnetwork.kept / 1e6)
+        for rungs in job.candidates().values()
+        for c in rungs
+    ]
+    columns = ("pattern", "asked", "capacity", "precision", "million weights")
+    return Report(
+        title=f"prunnet-export {job.target.name} (dry run)",
+        tables=(
+            Table(
+                "plan",
+                ("", ""),
+                (
+                    ("network", f"{chosen.folder} ({chosen.because})"),
+                    ("target", f"{job.target.name}: {job.target.device}, {job.runtime.name} {job.runtime.version()}"),
+                    ("budget", str(job.budget)),
+                    ("data", job.evidence.data.name),
+                ),
+            ),
+            Table("candidates; bisection measures a few of them", columns, tuple(rows)),
+        ),
+        checks=(),
+        document={
+            "dry_run": True,
+            "network": {"path": str(chosen.folder), "because": chosen.because},
+            "target": job.target.name,
+            "runtime": {"name": job.runtime.name, "version": job.runtime.version()},
+            "data": job.evidence.data.name,
+            "candidates": [
+                {
+                    "pattern": c.pattern,
+                    "capacity_asked": c.subnetwork.asked,
+                    "capacity": c.capacity,
+                    "precision": c.precision,
+                    "weights_kept": c.subnetwork.kept,
+                    "widths": c.subnetwork.widths(),
+                }
+                for rungs in job.candidates().values()
+                for c in rungs
+            ],
+        },
+        footer=("nothing was measured or written",),
+    )

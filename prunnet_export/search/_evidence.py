@@ -1,0 +1,126 @@
+"""The images of an export: what statistics are taken on and what the result is verified with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
+from prunnet_export.network import Checkpoint, Normalised
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.verification import Gallery, Reference, choose
+from prunnet_export.verification._reference import Embeddings
+
+STATISTICS_IMAGES = 2000
+CHUNK = 250  # images that are decoded and held at a time
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an export is judged on.
+
+    Args:
+        checkpoint: The network.
+        data: The images.
+        max_queries: Query images to verify with.
+        max_gallery: Gallery images to verify with.
+        gallery: A gallery that the dense network made earlier, in place of the data set's.
+    """
+
+    checkpoint: Checkpoint
+    data: RetrievalData
+    max_queries: int = 500
+    max_gallery: int = 1000
+    gallery: Gallery | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The network's own."""
+        return self.checkpoint.config.preprocessing
+
+    def statistics(self) -> Iterator[Tensor]:
+        """Training images for BatchNorm statistics, evenly spread over the split."""
+        count = min(STATISTICS_IMAGES, len(self.data.train))
+        indices = np.arange(count) * len(self.data.train) // max(1, count)
+        for inputs in batches(self.data.train, indices, self.preprocessing):
+            if len(inputs) > 1:
+                yield torch.from_numpy(inputs)
+
+    @property
+    def statistics_name(self) -> str:
+        """Says which images :meth:`statistics` gives."""
+        return f"{self.data.name}: {min(STATISTICS_IMAGES, len(self.data.train))} of {len(self.data.train)}"
+
+    def dense(self) -> DenseSide:
+        """What the dense network makes of the verification images; expensive, so made once an export."""
+        queries, gallery = choose(self.data, max_queries=self.max_queries, max_gallery=self.max_gallery)
+        dense = self.checkpoint.network.embedder
+        if self.gallery is None:
+            embeddings = embed_in_torch(dense, batches(self.data.gallery, gallery, self.preprocessing))
+            labels: Labels | None = self.data.gallery.labels[gallery]
+        else:
+            embeddings, labels = self.gallery.embeddings, self.gallery.labels
+        return DenseSide(
+            queries=queries,
+            gallery=gallery,
+            own_gallery=self.gallery is None,
+            query_embeddings=embed_in_torch(dense, batches(self.data.query, queries, self.preprocessing)),
+            gallery_embeddings=embeddings,
+            gallery_labels=labels,
+        )
+
+    def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
+        """The reference that the exported subnetwork is held against."""
+        inputs = batches(self.data.query, dense.queries, self.preprocessing)
+        return Reference(
+            network=self.checkpoint.config.weights_sha256,
+            source=self.data.name,
+            images=tuple(self.data.query.encoded(int(index)) for index in dense.queries),
+            dense_queries=dense.query_embeddings,
+            subnetwork_queries=embed_in_torch(subnetwork, inputs),
+            gallery=dense.gallery_embeddings,
+            query_labels=None if dense.gallery_labels is None else self.data.query.labels[dense.queries],
+            gallery_labels=dense.gallery_labels,
+            exclude_self=self.data.exclude_self and dense.own_gallery,
+        )
+
+
+@dataclass(frozen=True)
+class DenseSide:
+    """The dense network's view of the verification images.
+
+    Attributes:
+        queries: Indices into the query split.
+        gallery: Indices into the gallery split.
+        own_gallery: The gallery is the data set's, not one that was given as a file.
+        query_embeddings: float32 [n, d].
+        gallery_embeddings: float32 [m, d].
+        gallery_labels: int64 [m], or None.
+    """
+
+    queries: Labels
+    gallery: Labels
+    own_gallery: bool
+    query_embeddings: Embeddings
+    gallery_embeddings: Embeddings
+    gallery_labels: Labels | None
+
+
+def batches(split: ImageSplit, indices: Iterable[int] | Labels, preprocessing: Preprocessing) -> Iterator[Embeddings]:
+    """Inputs float32 [<= CHUNK, 3, crop, crop] of the images at the indices, in order."""
+    chosen = [int(index) for index in indices]
+    for start in range(0, len(chosen), CHUNK):
+        yield preprocessing([split.image(index) for index in chosen[start : start + CHUNK]])
+
+
+def embed_in_torch(module: nn.Module, inputs: Iterable[Embeddings]) -> Embeddings:
+    """Unit vectors float32 [n, d] of an embedder, computed by torch."""
+    deployed = Normalised(module).eval()
+    with torch.inference_mode():
+        parts = [deployed(part).numpy() for batch in inputs for part in torch.from_numpy(batch).split(50)]
+    joined: Embeddings = np.concatenate(parts)
+    return joined

@@ -1,0 +1,402 @@
+"""The export: search the budget, build the winner, measure it, verify it, write the artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from shutil import copyfile
+from typing import Literal
+
+import numpy as np
+
+from prunnet_export._imports import installed_version
+from prunnet_export.artifact import (
+    ArtifactWriter,
+    BudgetEntry,
+    FrontierEntry,
+    Manifest,
+    MemoryEntry,
+    NetworkEntry,
+    RuntimeEntry,
+    SubnetworkEntry,
+    VerificationEntry,
+)
+from prunnet_export.devices import Device, embed, measure_latency, peak_memory_mb, placement
+from prunnet_export.measuring import LatencyReport
+from prunnet_export.network import Checkpoint
+from prunnet_export.runtimes import Runtime
+from prunnet_export.search._bisect import largest_inside
+from prunnet_export.search._budget import Budget
+from prunnet_export.search._builder import Build, Builder
+from prunnet_export.search._candidates import Candidate, ladder
+from prunnet_export.search._evidence import DenseSide, Evidence, batches
+from prunnet_export.target import Target
+from prunnet_export.verification import REFERENCE_FILE, Expected, Observed, Thresholds, save_reference, verify
+from prunnet_export.verification._reference import Embeddings
+
+Select = Literal["capacity", "accuracy"]
+BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
+_TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate that the search measured.
+
+    Attributes:
+        build: The compiled candidate, without BatchNorm statistics of its own.
+        latency: On the device.
+        inside: The budget.
+    """
+
+    build: Build
+    latency: LatencyReport
+    inside: bool
+
+    def entry(self) -> FrontierEntry:
+        """The row of the manifest's frontier."""
+        candidate = self.build.candidate
+        return FrontierEntry(
+            pattern=candidate.pattern,
+            capacity=candidate.capacity,
+            precision=candidate.precision,
+            p50_ms=self.latency.p50_ms,
+            upper_ms=self.latency.upper_ms,
+            size_mb=self.build.size_mb,
+            inside=self.inside,
+            n=self.latency.n,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an export came to.
+
+    Attributes:
+        folder: The artifact, or the rejected one.
+        manifest: What is written there.
+        hint: What would fit, where the budget did not hold.
+    """
+
+    folder: Path
+    manifest: Manifest
+    hint: str = ""
+
+
+@dataclass
+class Export:
+    """One export.
+
+    Attributes:
+        checkpoint: The network.
+        network_name: What to call it.
+        target: The hardware profile.
+        runtime: The target's.
+        device: Where to measure and verify.
+        budget: What is allowed.
+        evidence: The images.
+        builder: Makes candidates.
+        patterns: Patterns to search.
+        precisions: Precisions to search.
+        channel_multiple: Kept widths are multiples of this.
+        thresholds: Of the verification gates.
+        select: ``capacity`` takes the largest that fits, ``accuracy`` the best verified one among those that fit.
+        threads: Intra-operator threads of the runtime; None leaves it to the engine.
+        say: Called with one line of progress.
+    """
+
+    checkpoint: Checkpoint
+    network_name: str
+    target: Target
+    runtime: Runtime
+    device: Device
+    budget: Budget
+    evidence: Evidence
+    builder: Builder
+    patterns: Sequence[str]
+    precisions: Sequence[str]
+    channel_multiple: int
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    select: Select = "capacity"
+    threads: int | None = None
+    say: Callable[[str], None] = lambda _line: None
+
+    def __post_init__(self) -> None:
+        self._measured: dict[Candidate, Measured] = {}
+        self._dense_side: DenseSide | None = None
+        self._rungs: dict[tuple[str, str], list[Candidate]] = {}
+
+    # -- the search ----------------------------------------------------------------------------------------
+
+    def candidates(self) -> dict[tuple[str, str], list[Candidate]]:
+        """The ladder of each (pattern, precision), smallest capacity first."""
+        if not self._rungs:
+            network = self.checkpoint.network
+            self._rungs = {
+                (pattern, precision): ladder(network, pattern, precision, channel_multiple=self.channel_multiple)
+                for pattern in self.patterns
+                for precision in self.precisions
+            }
+        return self._rungs
+
+    def run(self, destination: Path) -> Outcome:
+        """Search, build, measure, verify and write.
+
+        Returns:
+            The outcome; its manifest says whether the artifact was verified or rejected.
+
+        Raises:
+            StorageError: the destination cannot be written.
+            PrunnetError: a candidate cannot be built, measured or verified.
+        """
+        with ArtifactWriter(destination) as writer:
+            for (pattern, precision), rungs in self.candidates().items():
+                self.say(f"searching {len(rungs)} {pattern} {precision} candidates for {self.budget}")
+                largest_inside(rungs, self._inside)
+            queue = self._in_order_of_choice()
+            if not queue:
+                return self._reject_all(writer)
+            for position, candidate in enumerate(queue):
+                self.say(f"building {candidate} with its own BatchNorm statistics")
+                build = self.builder.build(candidate, re_estimated=True)
+                latency, dense = self._confirm(build)
+                reasons = self._over_budget(build, latency)
+                if not reasons or position == len(queue) - 1:
+                    return self._finish(writer, build, latency, dense, reasons)
+                self.say(f"{candidate} did not confirm: {reasons[0]}")
+        raise AssertionError("unreachable: the queue is not empty")
+
+    def _inside(self, candidate: Candidate) -> bool:
+        return self._probe(candidate).inside
+
+    def _probe(self, candidate: Candidate) -> Measured:
+        if candidate not in self._measured:
+            build = self.builder.build(candidate, re_estimated=False)
+            [latency] = self._measure([build], runs=3, samples=60, seconds=5)
+            limit = self.budget.latency_ms
+            if limit is not None and latency.p50_ms <= limit < latency.upper_ms:
+                # The bound is wide where something disturbed the runs; a longer look is fairer than a verdict.
+                [latency] = self._measure([build], runs=5, samples=100, seconds=10)
+            fits_size = self.budget.size_mb is None or build.size_mb <= self.budget.size_mb
+            fits_time = self.budget.latency_ms is None or latency.upper_ms <= self.budget.latency_ms
+            inside = fits_size and fits_time and self._fits_memory(build)
+            self._measured[candidate] = Measured(build, latency, inside)
+            self.say(f"{candidate}: {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB, {'fits' if inside else 'does not fit'}")
+        return self._measured[candidate]
+
+    def _fits_memory(self, build: Build) -> bool:
+        return self.budget.ram_mb is None or self._memory(build).peak_mb <= self.budget.ram_mb
+
+    def _memory(self, build: Build) -> MemoryEntry:
+        reply = peak_memory_mb(
+            self.device,
+            self.runtime.name,
+            build.entry,
+            precision=build.candidate.precision,
+            threads=self.threads,
+        )
+        return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
+
+    def _in_order_of_choice(self) -> list[Candidate]:
+        """What to build, the first choice first; the rest is for when a longer measurement disagrees."""
+        fitting = [measured for measured in self._measured.values() if measured.inside]
+        if self.select == "accuracy":
+            return [m.build.candidate for m in sorted(fitting, key=lambda m: -self._accuracy(m.build.candidate))]
+        fitting.sort(key=lambda m: (-m.build.candidate.capacity, m.latency.upper_ms))
+        if not fitting:
+            return []
+        # Below the first choice every rung of its ladder may have to be tried, measured so far or not.
+        first = fitting[0].build.candidate
+        rungs = self.candidates()[first.pattern, first.precision]
+        return rungs[rungs.index(first) :: -1]
+
+    def _accuracy(self, candidate: Candidate) -> float:
+        self.say(f"verifying {candidate}")
+        entry = self._verify(self.builder.build(candidate, re_estimated=True))[0]
+        overlap = next(gate.value for gate in entry.gates if gate.name == "neighbour overlap")
+        return overlap if entry.cross_r1 is None else entry.cross_r1
+
+    # -- the winner ----------------------------------------------------------------------------------------
+
+    def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
+        """A longer measurement, side by side with the dense network."""
+        [top] = ladder(
+            self.checkpoint.network,
+            build.candidate.pattern,
+            self.precisions[0],
+            channel_multiple=self.channel_multiple,
+            capacities=[1.0],
+        )
+        dense = self.builder.build(top, re_estimated=False)
+        latency, dense_latency = self._measure([build, dense], runs=5, samples=100, seconds=20)
+        return latency, dense_latency
+
+    def _measure(self, builds: Sequence[Build], *, runs: int, samples: int, seconds: float) -> list[LatencyReport]:
+        return measure_latency(
+            self.device,
+            self.runtime.name,
+            [build.entry for build in builds],
+            precision=builds[0].candidate.precision,
+            threads=self.threads,
+            runs=runs,
+            samples=samples,
+            seconds=seconds,
+            percentile=self.budget.percentile,
+        )
+
+    def _over_budget(self, build: Build, latency: LatencyReport) -> list[str]:
+        reasons = []
+        budget = self.budget
+        if budget.latency_ms is not None and latency.upper_ms > budget.latency_ms:
+            reasons.append(
+                f"latency: p{budget.percentile:g} is up to {latency.upper_ms:.3g} ms, over the budget of"
+                f" {budget.latency_ms:g} ms"
+            )
+        if budget.size_mb is not None and build.size_mb > budget.size_mb:
+            reasons.append(f"size: {build.size_mb:.3g} MB, over the budget of {budget.size_mb:g} MB")
+        return reasons
+
+    def _reject_all(self, writer: ArtifactWriter) -> Outcome:
+        """Nothing fits: keep the fastest candidate that was measured, and say so."""
+        fastest = min(self._measured.values(), key=lambda m: m.latency.upper_ms)
+        candidate = fastest.build.candidate
+        build = self.builder.build(candidate, re_estimated=True)
+        latency, dense = self._confirm(build)
+        memory = self._memory(build)
+        reasons = [f"no capacity fits {self.budget}; the fastest measured is {candidate}, p{self.budget.percentile:g}"
+                   f" up to {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB, {memory.peak_mb:.3g} MiB"]  # fmt: skip
+        would_fit = []
+        if self.budget.latency_ms is not None and latency.upper_ms > self.budget.latency_ms:
+            would_fit.append(f"--budget-ms {_round_up(latency.upper_ms):g}")
+        if self.budget.size_mb is not None and build.size_mb > self.budget.size_mb:
+            would_fit.append(f"--budget-mb {_round_up(build.size_mb):g}")
+        if self.budget.ram_mb is not None and memory.peak_mb > self.budget.ram_mb:
+            would_fit.append(f"--budget-ram-mb {_round_up(memory.peak_mb):g}")
+        hint = f"{candidate} would fit {' '.join(would_fit)}" if would_fit else "ask for a larger budget"
+        return self._finish(writer, build, latency, dense, reasons, memory=memory, hint=hint)
+
+    def _verify(self, build: Build) -> tuple[VerificationEntry, Callable[[Path], None]]:
+        """The verification of a build, and what writes its reference into a folder."""
+        if self._dense_side is None:
+            self.say("embedding the gallery with the dense network")
+            self._dense_side = self.evidence.dense()
+        dense, data, preprocessing = self._dense_side, self.evidence.data, self.evidence.preprocessing
+        module = self.builder.module(build.candidate, re_estimated=True)
+        reference = self.evidence.reference(dense, module)
+        gallery = None
+        if dense.own_gallery and not data.exclude_self:
+            gallery = self._embed(build, batches(data.gallery, dense.gallery, preprocessing))
+        queries = self._embed(build, batches(data.query, dense.queries, preprocessing))
+        observed = Observed(
+            queries=queries,
+            from_bytes=self._embed(build, [preprocessing(reference.images[:BYTES_IMAGES])]),
+            gallery=queries if dense.own_gallery and data.exclude_self else gallery,
+            weights=self.runtime.read_weights(build.entry),
+            placement=placement(
+                self.device, self.runtime.name, build.entry, precision=build.candidate.precision
+            ),
+        )
+        weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
+        expected = Expected(
+            precision=build.candidate.precision,
+            elements=sum(tensor.numel() for tensor in weights),
+            zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+        )
+        entry = verify(observed, reference, expected, self.thresholds)
+        return entry, lambda folder: save_reference(reference, folder / REFERENCE_FILE)
+
+    def _embed(self, build: Build, inputs: Iterable[Embeddings]) -> Embeddings:
+        parts = [
+            embed(
+                self.device,
+                self.runtime.name,
+                build.entry,
+                batch,
+                precision=build.candidate.precision,
+                threads=self.threads,
+            )
+            for batch in inputs
+        ]
+        joined: Embeddings = np.concatenate(parts)
+        return joined
+
+    def _finish(
+        self,
+        writer: ArtifactWriter,
+        build: Build,
+        latency: LatencyReport,
+        dense_latency: LatencyReport,
+        reasons: list[str],
+        *,
+        memory: MemoryEntry | None = None,
+        hint: str = "",
+    ) -> Outcome:
+        self.say(f"verifying {build.candidate} against the dense gallery")
+        verification, write_reference = self._verify(build)
+        memory = memory or self._memory(build)
+        if self.budget.ram_mb is not None and memory.peak_mb > self.budget.ram_mb and not hint:
+            reasons = [*reasons, f"memory: {memory.peak_mb:.3g} MiB, over the budget of {self.budget.ram_mb:g} MiB"]
+        reasons = [*reasons, *(_why(gate.name, gate.value, gate.threshold) for gate in verification.gates if not gate.passed)]
+        for name in build.names:
+            copyfile(build.folder / name, writer.folder / name)
+        write_reference(writer.folder)
+        config, subnetwork = self.checkpoint.config, build.candidate.subnetwork
+        manifest = Manifest(
+            status="rejected" if reasons else "verified",
+            reasons=reasons,
+            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            entry=build.names[0],
+            target=self.target.name,
+            runtime=RuntimeEntry(name=self.runtime.name, version=self.runtime.version()),
+            network=NetworkEntry(
+                name=self.network_name,
+                sha256=config.weights_sha256,
+                backbone=config.backbone,
+                embedding_dim=config.embedding_dim,
+            ),
+            subnetwork=SubnetworkEntry(
+                pattern=subnetwork.pattern,
+                capacity=subnetwork.capacity,
+                capacity_asked=subnetwork.asked,
+                precision=build.candidate.precision,
+                channel_multiple=self.channel_multiple,
+                weights_kept=subnetwork.kept,
+                weights_total=subnetwork.total,
+                widths=subnetwork.widths(),
+            ),
+            preprocessing=config.preprocessing,
+            budget=BudgetEntry(
+                latency_ms=self.budget.latency_ms,
+                percentile=self.budget.percentile,
+                size_mb=self.budget.size_mb,
+                ram_mb=self.budget.ram_mb,
+            ),
+            latency=latency,
+            dense_latency=dense_latency,
+            memory=memory,
+            size_mb=build.size_mb,
+            verification=verification,
+            frontier=[measured.entry() for measured in sorted(self._measured.values(), key=_capacity_of)],
+            device=self.device.fingerprint(),
+            tools={tool: version for tool in _TOOLS if (version := installed_version(tool)) is not None},
+        )
+        folder = writer.finish(manifest)
+        return Outcome(folder, manifest, hint)
+
+
+def _capacity_of(measured: Measured) -> tuple[str, float]:
+    return measured.build.candidate.pattern, measured.build.candidate.capacity
+
+
+def _why(name: str, value: float, threshold: float | None) -> str:
+    return f"{name}: {value:.4g}, the gate asks for {threshold:.4g}"
+
+
+def _round_up(value: float) -> float:
+    """A little more than ``value``, to two significant digits: what to ask for instead."""
+    from math import ceil, floor, log10
+
+    step = 10 ** (floor(log10(value)) - 1)
+    return round(ceil(value * 1.02 / step) * step, 9)
