@@ -54,7 +54,9 @@ class Remeasured:
             message = f"{self.peak_mb:.3g} MiB, budget {budget.ram_mb:g} MiB"
             made.append(Check(f"{name}: memory budget", self.peak_mb <= budget.ram_mb, message))
         gates = self.verification.gates if self.verification else []
-        made += [Check(f"{name}: {gate.name}", gate.passed, f"{gate.value:.4g}, n {gate.n}: {gate.note}") for gate in gates]
+        made += [
+            Check(f"{name}: {gate.name}", gate.passed, f"{gate.value:.4g}, n {gate.n}: {gate.note}") for gate in gates
+        ]
         return tuple(made)
 
 
@@ -71,7 +73,10 @@ def check_artifacts(
     failed = [check for check in checks if not check.passed]
     click.echo(render(_report(results, checks), output_format))
     if failed:
-        fail_line(f"{failed[0].name}: {failed[0].message}", f"{len(failed)} of {len(checks)} checks failed; export again on this device")
+        fail_line(
+            f"{failed[0].name}: {failed[0].message}",
+            f"{len(failed)} of {len(checks)} checks failed; export again on this device",
+        )
         return GateFailed.exit_code
     return 0
 
@@ -169,7 +174,11 @@ def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:
         title="prunnet-bench",
         tables=(
             Table("measured now", columns, tuple(rows)),
-            Table("checks", ("check", "result", "figures"), tuple((c.name, "pass" if c.passed else "FAIL", c.message) for c in checks)),
+            Table(
+                "checks",
+                ("check", "result", "figures"),
+                tuple((c.name, "pass" if c.passed else "FAIL", c.message) for c in checks),
+            ),
         ),
         checks=checks,
         document={

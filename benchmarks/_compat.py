@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
+from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.network import Checkpoint, reestimate_batchnorm
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.search import Evidence
 from prunnet_export.search._evidence import batches, embed_in_torch
 from prunnet_export.verification import RetrievalMetrics, choose, retrieval_metrics
+from prunnet_export.verification._reference import Embeddings
 
 DEPTHS = (1, 10)
 
@@ -51,10 +55,12 @@ def compatibility(
     data, preprocessing = evidence.data, evidence.preprocessing
     queries, gallery = choose(data, max_queries=evidence.max_queries, max_gallery=evidence.max_gallery)
     labels = data.query.labels[queries], data.gallery.labels[gallery]
-    statistics = list(evidence.statistics())
-    query_inputs = list(batches(data.query, queries, preprocessing))
-    gallery_inputs = query_inputs if data.exclude_self else list(batches(data.gallery, gallery, preprocessing))
-    dense_gallery = embed_in_torch(checkpoint.network.embedder, gallery_inputs)
+
+    # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
+    def embed(module: nn.Module, split: ImageSplit, indices: Labels) -> Embeddings:
+        return embed_in_torch(module, batches(split, indices, preprocessing))
+
+    dense_gallery = embed(checkpoint.network.embedder, data.gallery, gallery)
     rows = []
     for pattern in patterns:
         subnetworks = find_pattern(pattern).subnetworks(
@@ -64,9 +70,9 @@ def compatibility(
             say(f"{pattern} {subnetwork.asked:.0%}")
             module = materialise(checkpoint.network, subnetwork)
             if subnetwork.capacity < 1:
-                reestimate_batchnorm(module, statistics)
-            own_queries = embed_in_torch(module, query_inputs)
-            own_gallery = own_queries if data.exclude_self else embed_in_torch(module, gallery_inputs)
+                reestimate_batchnorm(module, evidence.statistics())
+            own_queries = embed(module, data.query, queries)
+            own_gallery = own_queries if data.exclude_self else embed(module, data.gallery, gallery)
             self_test, cross_test = (
                 retrieval_metrics(own_queries, other, *labels, exclude_self=data.exclude_self, ks=DEPTHS)
                 for other in (own_gallery, dense_gallery)

@@ -58,7 +58,18 @@ def calibration_table(
     if max(row.cv for row in table.rows) > UNSTEADY:
         warn("the coefficient of variation of some rows is over 2.5 %: clocks or other work disturb the measurement")
     rows = tuple(
-        (r.pattern, f"{r.capacity:.0%}", f"{r.kept:.1%}", r.precision, r.p50_ms, r.p90_ms, f"{r.cv:.1%}", r.n, f"{r.speedup:.2f}x", r.size_mb)
+        (
+            r.pattern,
+            f"{r.capacity:.0%}",
+            f"{r.kept:.1%}",
+            r.precision,
+            r.p50_ms,
+            r.p90_ms,
+            f"{r.cv:.1%}",
+            r.n,
+            f"{r.speedup:.2f}x",
+            r.size_mb,
+        )
         for r in table.rows
     )
     columns = ("pattern", "capacity", "kept", "precision", "p50 ms", "p90 ms", "cv", "n", "speedup", "MB")

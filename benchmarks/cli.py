@@ -15,9 +15,7 @@ from prunnet_export.cli._options import (
     run_options,
 )
 
-ARTIFACTS = click.argument(
-    "artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT..."
-)
+ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 
 
 class _ArtifactsByDefault(click.Group):
@@ -31,7 +29,9 @@ class _ArtifactsByDefault(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_ArtifactsByDefault, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_ArtifactsByDefault, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="prunnet-export")
 def command() -> None:
     """Prove an artifact again, and measure what capacities and patterns are worth.
@@ -86,10 +86,16 @@ def compat(**options: Any) -> int:
 @command.command()
 @click.option("--target", required=True, help="Hardware profile; prunnet-export --list-targets shows them.")
 @click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture; random weights will do.")
-@click.option("--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image.")
-@click.option("--pattern", "patterns", multiple=True, default=["channel", "unstructured"], show_default=True, help="Repeatable.")
+@click.option(
+    "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
+)
+@click.option(
+    "--pattern", "patterns", multiple=True, default=["channel", "unstructured"], show_default=True, help="Repeatable."
+)
 @click.option("--capacities", default="0.8,0.6,0.4,0.2,0.1", show_default=True)
-@click.option("--samples", type=click.IntRange(10), default=60, show_default=True, help="Per model and run; there are 3 runs.")
+@click.option(
+    "--samples", type=click.IntRange(10), default=60, show_default=True, help="Per model and run; there are 3 runs."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the table goes.  [default: the user's cache]")
 @run_options
 @output_options

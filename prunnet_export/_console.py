@@ -47,7 +47,13 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
     if not _animated():
         yield None
         return
-    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    columns = (
+        TextColumn(description),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
     with Progress(*columns, console=stderr_console(), transient=True) as bar:
         yield bar
 

@@ -125,4 +125,6 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
         if not candidate.built_in and candidate.matches(path):
             return candidate.load(path, seed=seed)
     names = ", ".join(f.name for f in formats if not f.built_in)
-    raise InvalidInput(f"{source} has none of the known layouts", hint=f"known layouts: {names}; force one with --layout")
+    raise InvalidInput(
+        f"{source} has none of the known layouts", hint=f"known layouts: {names}; force one with --layout"
+    )

@@ -110,4 +110,6 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
     except FileNotFoundError:
         raise InvalidInput(f"{name}: no such image", hint="check the path") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all") from None
+        raise InvalidInput(
+            f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all"
+        ) from None

@@ -148,7 +148,9 @@ def _start(recipe: Recipe, out: Path, trainee: Trainee, *, resume: bool) -> int:
     recipe_file = out / RECIPE_FILE
     if not resume:
         if recipe_file.exists():
-            raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
+            raise InvalidInput(
+                f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out"
+            )
         replace_file(recipe_file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, epochs_done=0)

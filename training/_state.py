@@ -76,7 +76,9 @@ def load_state(folder: Path, trainee: Trainee) -> int:
         _restore(trainee, tensors)
     except Exception as error:  # noqa: BLE001  # the parser and torch raise untyped errors on foreign bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidInput(f"{file} cannot be resumed from ({reason})", hint="start the run again without --resume") from None
+        raise InvalidInput(
+            f"{file} cannot be resumed from ({reason})", hint="start the run again without --resume"
+        ) from None
     return epochs_done
 
 

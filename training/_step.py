@@ -63,15 +63,16 @@ def accumulate_gradients(
     losses: list[float] = []
     gradients: list[dict[str, Tensor]] = []
     for subnetwork in subnetworks:
-        loss, of_weights = _subnetwork_gradients(subnetwork, tensors, weights, classifier, images, labels)
+        loss, of_weights = _subnetwork_gradients(
+            subnetwork, classifier, images, labels, tensors=tensors, weights=weights
+        )
         losses.append(loss)
         gradients.append(of_weights)
     dense_loss, dense = _dense_gradients(network, classifier, weights, images, labels)
     order = orders(len(subnetworks) + 1, generator)
     scores = network.scores()
     for name, weight in weights.items():
-        full = [s.scatter({name: g[name]})[name] for s, g in zip(subnetworks, gradients, strict=True)]
-        stacked = as_filters([*full, dense[name]])
+        stacked = as_filters([*(of_weights[name] for of_weights in gradients), dense[name]])
         slope = as_filters([scores[name].detach().sign() * weight.detach()])
         weight.grad = integrate(stacked, order, rule=rule, gamma=gamma).reshape(weight.shape)
         scores[name].grad = integrate(stacked * slope, order, rule=rule, gamma=gamma).reshape(weight.shape)
@@ -81,18 +82,20 @@ def accumulate_gradients(
 
 def _subnetwork_gradients(
     subnetwork: Subnetwork,
-    tensors: Mapping[str, Tensor],
-    weights: Mapping[str, nn.Parameter],
     classifier: nn.Linear,
     images: Tensor,
     labels: Tensor,
+    *,
+    tensors: Mapping[str, Tensor],
+    weights: Mapping[str, nn.Parameter],
 ) -> tuple[float, dict[str, Tensor]]:
     gathered = subnetwork.gather(tensors)
     leaves = {name: gathered[name].requires_grad_() for name in weights}
     # The gathered buffers are copies, so batch statistics are used and the dense running ones stay untouched.
     embedding = functional_call(subnetwork.structure.train(), gathered, (images,))
     loss = F.cross_entropy(F.linear(embedding, classifier.weight.detach(), _detached(classifier.bias)), labels)
-    gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    # At the dense shapes and zero where cut, before the norm: what a weight that is not there would do does not count.
+    gradients = subnetwork.scatter(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)))
     total = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
     scale = (MAX_NORM / (total + 1e-6)).clamp(max=1)
     return float(loss.detach()), {name: gradient * scale for name, gradient in gradients.items()}

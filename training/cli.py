@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from prunnet_export._console import progress_bar, run
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import Interrupted, InvalidInput
 from prunnet_export.cli._options import numbers
 
 RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imports torch
@@ -17,7 +17,9 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("data")
 @click.option("--layout", help="Layout of DATA, where it should not be recognised: folder, in-shop, fashion-mnist, ...")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where the run goes.  [default: runs/DATA]")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Where the run goes.  [default: runs/DATA]"
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the same options.")
 @click.option("--backbone", default="resnet18", help="A timm architecture.")
 @click.option(
@@ -29,8 +31,12 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
 )
 @click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256)
 @click.option("--crop-px", type=click.IntRange(8, 2048), default=224, help="Side of the input image.")
-@click.option("--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]")
-@click.option("--pattern", "patterns", multiple=True, default=["channel"], help="Pattern of the subnetworks. Repeatable.")
+@click.option(
+    "--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]"
+)
+@click.option(
+    "--pattern", "patterns", multiple=True, default=["channel"], help="Pattern of the subnetworks. Repeatable."
+)
 @click.option("--capacities", default="0.8,0.6,0.4,0.2", help="Capacities trained beside the dense network.")
 @click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, help="Kept widths are multiples of this.")
 @click.option("--integration", type=click.Choice(RULES), default="progressive", help="How conflicts are resolved.")
@@ -90,15 +96,20 @@ def command(**options: Any) -> None:
                 text = f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
                 bar.update(task, completed=step, total=steps, text=text)
 
-        train(
-            recipe,
-            data,
-            out,
-            resume=options["resume"],
-            workers=options["workers"],
-            half_precision_checkpoint=options["half_precision_checkpoint"],
-            progress=show,
-        )
+        try:
+            train(
+                recipe,
+                data,
+                out,
+                resume=options["resume"],
+                workers=options["workers"],
+                half_precision_checkpoint=options["half_precision_checkpoint"],
+                progress=show,
+            )
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted; every finished epoch is in {out}", hint="repeat the same command with --resume"
+            ) from None
     click.echo(f"network: {out}")
     click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
 

@@ -17,7 +17,9 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 @click.option("--budget-ram-mb", type=float, help="Peak memory above the runtime alone, in MiB.")
 @click.option("--at", default="p90", show_default=True, help="Percentile that --budget-ms is asked at.")
 @network_option
-@click.option("--pattern", default="auto", show_default=True, help="channel, unstructured, or what the target profits from.")
+@click.option(
+    "--pattern", default="auto", show_default=True, help="channel, unstructured, or what the target profits from."
+)
 @click.option("--precision", default="auto", show_default=True, help="fp32, or what the target profits from.")
 @click.option(
     "--select",
@@ -29,11 +31,21 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 @run_options
 @data_options
 @click.option("--gallery", type=click.Path(path_type=Path), help="Dense gallery to verify against (.npz or .npy).")
-@click.option("--max-queries", type=click.IntRange(2), default=500, show_default=True, help="Query images to verify with.")
+@click.option(
+    "--max-queries", type=click.IntRange(2), default=500, show_default=True, help="Query images to verify with."
+)
 @click.option("--max-gallery", type=click.IntRange(2), default=1000, show_default=True, help="Gallery images, as many.")
-@click.option("--min-recall", type=click.FloatRange(0, 2), default=0.95, show_default=True, help="Cross-test R@1, share of dense.")
+@click.option(
+    "--min-recall", type=click.FloatRange(0, 2), default=0.95, show_default=True, help="Cross-test R@1, share of dense."
+)
 @click.option("--min-parity", type=click.FloatRange(-1, 1), help="Worst cosine to torch.  [default: 0.999 for fp32]")
-@click.option("--min-overlap", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Neighbours kept, without labels.")
+@click.option(
+    "--min-overlap",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Neighbours kept, without labels.",
+)
 @click.option("--channel-multiple", type=click.IntRange(1, 256), help="Of kept widths.  [default: the target's]")
 @click.option("--out", type=click.Path(path_type=Path), help="The artifact's folder.  [default: dist/TARGET]")
 @click.option("--dry-run", is_flag=True, help="Show what would be searched; measure and write nothing.")

@@ -96,9 +96,12 @@ def export(**options: Any) -> int:
         return 0
     outcome = job.run(options["out"] or Path("dist") / target.name)
     if not outcome.manifest.latency.steady:
-        warn(f"the coefficient of variation is {outcome.manifest.latency.cv:.1%}: clocks or other work disturb the measurement")
+        cv = outcome.manifest.latency.cv
+        warn(f"the coefficient of variation is {cv:.1%}: clocks or other work disturb the measurement")
     click.echo(render(export_report(outcome, chosen), options["output_format"]))
     if outcome.manifest.status == "rejected":
-        fail_line("; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures")
+        fail_line(
+            "; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures"
+        )
         return GateFailed.exit_code
     return 0

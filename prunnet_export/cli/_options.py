@@ -19,7 +19,11 @@ def output_options(command: F) -> F:
     """How the result is printed, and how errors are."""
     command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
     return click.option(
-        "--output-format", type=click.Choice(FORMATS), default="table", show_default=True, help="Of the result on stdout."
+        "--output-format",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="Of the result on stdout.",
     )(command)
 
 
@@ -28,7 +32,7 @@ def data_options(command: F) -> F:
     command = click.option("--layout", help="Layout of --data, where it should not be recognised.")(command)
     return click.option(
         "--data",
-        help="Images for BatchNorm statistics and verification: a folder or a built-in set.  [default: the network's own]",
+        help="Images for statistics and verification: a folder or a built-in set.  [default: the network's own]",
     )(command)
 
 
@@ -43,9 +47,9 @@ def network_option(command: F) -> F:
 
 def run_options(command: F) -> F:
     """Where and how models are run."""
-    command = click.option("--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: the runtime's own]")(
-        command
-    )
+    command = click.option(
+        "--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: the runtime's own]"
+    )(command)
     return click.option("--device", default="local", show_default=True, help="Where to measure and verify.")(command)
 
 

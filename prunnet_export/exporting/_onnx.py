@@ -41,7 +41,9 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
     require("onnxscript", extra="host")
     for name, tensor in embedder.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise InvalidInput(f"weight {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run")
+            raise InvalidInput(
+                f"weight {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run"
+            )
     module = Normalised(embedder).eval()
     example = torch.zeros(2, 3, crop, crop)
     with _quiet():
@@ -74,7 +76,13 @@ def _strip(model: Any) -> None:
     model.producer_name = "prunnet-export"
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    for part in (model.graph.node, model.graph.input, model.graph.output, model.graph.initializer, model.graph.value_info):
+    for part in (
+        model.graph.node,
+        model.graph.input,
+        model.graph.output,
+        model.graph.initializer,
+        model.graph.value_info,
+    ):
         for entry in part:
             del entry.metadata_props[:]
             entry.doc_string = ""

@@ -142,11 +142,15 @@ def read_config(folder: Path) -> NetworkConfig:
     """
     file = folder / CONFIG_FILE
     if not file.is_file():
-        raise InvalidInput(f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote")
+        raise InvalidInput(
+            f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote"
+        )
     try:
         return msgspec.json.decode(read_bytes(file), type=NetworkConfig)
     except (msgspec.DecodeError, InvalidInput) as error:  # a ValidationError is a DecodeError
-        raise InvalidInput(f"{file}: {error}", hint="the file is not a network configuration, or of a newer version") from None
+        raise InvalidInput(
+            f"{file}: {error}", hint="the file is not a network configuration, or of a newer version"
+        ) from None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -187,7 +191,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def _check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise InvalidInput(f"{file}: tensor {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run")
+            raise InvalidInput(
+                f"{file}: tensor {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run"
+            )
 
 
 def _load(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:

@@ -86,7 +86,9 @@ def build_embedder(
     options = dict(options or {})
     refused = sorted(_REFUSED_OPTIONS & options.keys())
     if refused:
-        raise InvalidInput(f"backbone option {refused[0]!r} is not allowed", hint="weights come from the checkpoint alone")
+        raise InvalidInput(
+            f"backbone option {refused[0]!r} is not allowed", hint="weights come from the checkpoint alone"
+        )
     if not timm.is_model(backbone):
         raise UnknownName("backbone", backbone, timm.list_models())
     if timm.get_pretrained_cfg_value(backbone, "fixed_input_size"):

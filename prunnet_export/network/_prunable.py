@@ -40,7 +40,9 @@ class PrunableNetwork(nn.Module):
             score = (torch.rand(weight.shape, generator=generator) * 2 - 1) * bound
             self._scores[_key(name)] = nn.Parameter(score)
         if not self._scores:
-            raise UnsupportedPattern("the backbone has no convolution and no linear layer", hint="nothing can be pruned")
+            raise UnsupportedPattern(
+                "the backbone has no convolution and no linear layer", hint="nothing can be pruned"
+            )
 
     def prunable_weights(self) -> dict[str, nn.Parameter]:
         """The weights that carry scores, by their name in the embedder, in the order of the modules."""

@@ -73,7 +73,8 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
     training = embedder.training
     embedder.eval()
     device = next(embedder.parameters()).device
-    with warnings.catch_warnings():
+    # The trace follows autograd's graph, also where the caller has switched that off.
+    with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.enable_grad():
         # It announces the class and position tokens that it prunes along their last axis, as it should.
         warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
         try:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, UnsupportedPattern
 from prunnet_export.network._prunable import PrunableNetwork, fan_in
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._groups import ChannelGroup, find_channel_groups
@@ -62,16 +62,14 @@ class ChannelSubnetwork(Subnetwork):
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
         ones = {
-            name: torch.ones(weight.shape, dtype=torch.bool)
-            for name, weight in self._plan.network_weights().items()
+            name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in self._plan.network_weights().items()
         }
         return self.scatter({name: self._gather_one(name, one) for name, one in ones.items()})
 
     def widths(self) -> dict[str, int]:
         """Kept channels of each group, by the name of the group's first layer."""
         return {
-            group.name: units * group.unit_width
-            for group, units in zip(self._plan.groups, self._widths, strict=True)
+            group.name: units * group.unit_width for group, units in zip(self._plan.groups, self._widths, strict=True)
         }
 
     def kept_positions(self) -> dict[str, dict[int, Tensor]]:
@@ -141,9 +139,10 @@ class ChannelPlan:
         low, high = 0.0, 1.0
         smallest = self.weights_kept(self.widths_at(low, channel_multiple=channel_multiple)) / self.weights_total
         if smallest > capacity:
+            least = math.ceil(smallest * 1000) / 1000
             raise InvalidInput(
                 f"capacity {capacity:g} is below the smallest channel cut of this network, {smallest:.3g}",
-                hint=f"widths are multiples of {channel_multiple}; ask for at least {math.ceil(smallest * 1000) / 1000:g}",
+                hint=f"widths are multiples of {channel_multiple}; ask for at least {least:g}",
             )
         for _ in range(40):  # halving 1 forty times is finer than any width
             middle = (low + high) / 2
@@ -153,6 +152,25 @@ class ChannelPlan:
             else:
                 high = middle
         return self.widths_at(low, channel_multiple=channel_multiple)
+
+    def check(self) -> None:
+        """Cut every group to half its units and run the result once: what was traced has to fit together.
+
+        Raises:
+            UnsupportedPattern: it does not.
+        """
+        halves = [torch.arange(max(1, group.units // 2)) for group in self.groups]
+        tensors = self._network.tensors()
+        image = torch.zeros(1, 3, self._network.crop, self._network.crop, device=tensors["mean"].device)
+        try:
+            half = ChannelSubnetwork(self, 1, halves)
+            with torch.no_grad():
+                torch.func.functional_call(half.structure.eval(), half.gather(tensors), (image,))
+        except Exception as error:
+            # Any shape can be wrong, and each layer complains in its own way.
+            raise UnsupportedPattern(
+                "this backbone couples its channels in a way that cannot be cut", hint="use --pattern unstructured"
+            ) from error
 
     def index(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
         """The sorted indices that stay along each axis that becomes shorter, by tensor and axis."""
@@ -228,7 +246,9 @@ class Channel(Pattern):
         """
         plan = network.found.get(self.name)
         if not isinstance(plan, ChannelPlan):
-            plan = network.found[self.name] = ChannelPlan(network)
+            plan = ChannelPlan(network)
+            plan.check()
+            network.found[self.name] = plan
         return plan
 
     def subnetworks(

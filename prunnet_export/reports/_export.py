@@ -120,13 +120,8 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
     if verification.cross_r1 is not None and verification.dense_self_r1 is not None:
         itself = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
-        rows.append(
-            (
-                "R@1",
-                f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
-                f" ({verification.n_queries} queries, {verification.n_gallery} gallery)",
-            )
-        )
+        figures = f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
+        rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     rows.append(("data", verification.data))
     return Table("result", ("", ""), tuple(rows))
 

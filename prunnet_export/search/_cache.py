@@ -48,9 +48,7 @@ class BuildCache:
             folder = Path(self._fallback.name)
         self.folder = folder
 
-    def get(
-        self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]
-    ) -> tuple[Path, tuple[str, ...]]:
+    def get(self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
         """The entry for these parts, made at most once.
 
         Args:

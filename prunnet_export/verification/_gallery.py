@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._files import replace_file
 from prunnet_export.datasets import Labels
+from prunnet_export.verification._arrays import read_arrays
 
 _RANK = 2
 
@@ -60,14 +60,12 @@ def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
     Raises:
         InvalidInput: it is corrupt, empty, not finite, of another network, or of another dimension.
     """
+    hint = "write one with `prunnet-bench gallery`, or save embeddings as .npy"
+    arrays = read_arrays(file, what="a gallery", hint=hint)
     try:
-        stored = np.load(io.BytesIO(read_bytes(file)), allow_pickle=False)
-        arrays = {"embeddings": stored} if isinstance(stored, np.ndarray) else {n: stored[n] for n in stored.files}
         embeddings = arrays["embeddings"].astype(np.float32, casting="same_kind")
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise InvalidInput(
-            f"{file} is not a gallery ({error})", hint="write one with `prunnet-bench gallery`, or save embeddings as .npy"
-        ) from None
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{file} is not a gallery ({error})", hint=hint) from None
     if embeddings.ndim != _RANK or len(embeddings) == 0:
         raise InvalidInput(f"{file}: embeddings have shape {embeddings.shape}", hint="expected [images, dimension]")
     if embeddings.shape[1] != dim:
@@ -78,7 +76,8 @@ def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
     made_by = str(arrays["network"]) if "network" in arrays else None
     if made_by is not None and made_by != network:
         raise InvalidInput(
-            f"{file} was made by network {made_by[:12]}, not {network[:12]}", hint="embed the gallery with this dense network"
+            f"{file} was made by network {made_by[:12]}, not {network[:12]}",
+            hint="embed the gallery with this dense network",
         )
     lengths = np.linalg.norm(embeddings, axis=1)
     bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
@@ -87,5 +86,7 @@ def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
     labels = arrays.get("labels")
     if labels is not None and labels.shape != (len(embeddings),):
         raise InvalidInput(f"{file}: {labels.shape} labels for {len(embeddings)} embeddings", hint="one label an image")
+    if labels is not None and labels.dtype.kind not in "iu":
+        raise InvalidInput(f"{file}: the labels are {labels.dtype}, not integers", hint="number the classes")
     unit = (embeddings / lengths[:, None]).astype(np.float32)
     return Gallery(unit, None if labels is None else labels.astype(np.int64), made_by)

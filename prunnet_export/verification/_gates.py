@@ -70,9 +70,7 @@ class Expected:
     device: str = "CPU"
 
 
-def verify(
-    observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds
-) -> VerificationEntry:
+def verify(observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds) -> VerificationEntry:
     """Hold an artifact against the dense gallery.
 
     Raises:

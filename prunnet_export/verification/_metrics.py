@@ -116,13 +116,9 @@ def topk_overlap(
     a, images = _pair(query_a, gallery, "query_a", "gallery", exclude_self=exclude_self)
     b, _ = _pair(query_b, gallery, "query_b", "gallery", exclude_self=exclude_self)
     if len(a) != len(b):
-        raise InvalidInput(
-            f"{len(a)} queries against {len(b)}", hint="embed the same images with both networks"
-        )
+        raise InvalidInput(f"{len(a)} queries against {len(b)}", hint="embed the same images with both networks")
     if not 1 <= k <= len(images) - exclude_self:
-        raise InvalidInput(
-            f"the {k} nearest of {len(images) - exclude_self} images are asked for", hint="lower k"
-        )
+        raise InvalidInput(f"the {k} nearest of {len(images) - exclude_self} images are asked for", hint="lower k")
     overlap = np.empty(len(a))
     both = zip(
         _cosines(a, images, exclude_self=exclude_self),
@@ -173,9 +169,7 @@ def _nearest(cosines: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _cosines(
-    queries: _Rows, images: _Rows, *, exclude_self: bool
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+def _cosines(queries: _Rows, images: _Rows, *, exclude_self: bool) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """The first row of each chunk, and its cosines [rows, m] in steps of 2^-24; -inf for the own image."""
     step = max(1, _CHUNK // len(images))
     for start in range(0, len(queries), step):
@@ -199,9 +193,7 @@ def _pair(
     if a.shape[1] != b.shape[1] or (exclude_self and len(a) != len(b)):
         raise InvalidInput(
             f"{first_name} has the shape {a.shape} and {second_name} {b.shape}",
-            hint="rows belong together one by one"
-            if a.shape[1] == b.shape[1]
-            else "the widths have to agree",
+            hint="rows belong together one by one" if a.shape[1] == b.shape[1] else "the widths have to agree",
         )
     return a, b
 
@@ -218,14 +210,10 @@ def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
     largest = np.abs(rows).max(axis=1)
     bad = np.flatnonzero(~np.isfinite(largest))
     if bad.size:
-        raise InvalidInput(
-            f"{name}: row {bad[0]} holds NaN or infinity", hint="the network diverged or overflowed"
-        )
+        raise InvalidInput(f"{name}: row {bad[0]} holds NaN or infinity", hint="the network diverged or overflowed")
     bad = np.flatnonzero(largest == 0)
     if bad.size:
-        raise InvalidInput(
-            f"{name}: row {bad[0]} is zero and has no direction", hint="the network's output died"
-        )
+        raise InvalidInput(f"{name}: row {bad[0]} is zero and has no direction", hint="the network's output died")
     rows /= largest[:, None]  # first, so that no square overflows
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._files import replace_file
 from prunnet_export.datasets import Labels
+from prunnet_export.verification._arrays import read_arrays
 
 Embeddings = npt.NDArray[np.float32]
 REFERENCE_FILE = "verification.npz"
@@ -87,9 +87,8 @@ def load_reference(file: Path) -> Reference:
     hint = "export the artifact again"
     if not file.is_file():
         raise InvalidInput(f"{file} is missing", hint="it is needed to verify again; " + hint)
+    arrays = read_arrays(file, what="a verification reference", hint=hint)
     try:
-        with np.load(io.BytesIO(read_bytes(file)), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
         lengths = arrays["lengths"].astype(np.int64)
         ends = np.cumsum(lengths)
         joined = arrays["bytes"].tobytes()
@@ -104,14 +103,22 @@ def load_reference(file: Path) -> Reference:
             gallery_labels=arrays.get("gallery_labels"),
             exclude_self=bool(arrays["exclude_self"]),
         )
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None
-    n, dim = len(reference.images), reference.gallery.shape[-1]
-    if (
-        reference.gallery.ndim != _RANK
-        or reference.dense_queries.shape != (n, dim)
-        or reference.subnetwork_queries.shape != (n, dim)
-        or n < 2  # noqa: PLR2004  # one image says nothing about a spread
-    ):
+    if not _fits(reference, lengths, len(joined)):
         raise InvalidInput(f"{file}: its parts do not fit together", hint=hint)
     return reference
+
+
+def _fits(reference: Reference, lengths: npt.NDArray[np.int64], n_bytes: int) -> bool:
+    n, shape = len(reference.images), reference.gallery.shape
+    labels = ((reference.query_labels, n), (reference.gallery_labels, shape[0] if shape else 0))
+    return (
+        n >= 2  # noqa: PLR2004  # one image says nothing about a spread
+        and int(lengths.min()) >= 0
+        and int(lengths.sum()) == n_bytes
+        and len(shape) == _RANK
+        and reference.dense_queries.shape == reference.subnetwork_queries.shape == (n, shape[1])
+        and (not reference.exclude_self or shape[0] == n)
+        and all(one is None or (one.shape == (count,) and one.dtype.kind in "iu") for one, count in labels)
+    )

@@ -1,1 +1,1 @@
-"""The demo network: a ResNet-18 of a quarter of the width, trained on the built-in glyphs; `make demo-network` reproduces it."""
+"""The demo network: a quarter-width ResNet-18 trained on the built-in glyphs; `make demo-network` makes it again."""

@@ -1,0 +1,102 @@
+"""Documentation that shows a command is tested by running it, or, where it takes minutes, by parsing its options."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.cli._command import command as export
+from prunnet_export.training.cli import command as train
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+COMMANDS: dict[str, click.Command] = {"prunnet-export": export, "prunnet-train": train, "prunnet-bench": bench}
+BIN = Path(sys.executable).parent
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """Every command line in the page's shell blocks, and every one in backticks that starts with our names."""
+    text = page.read_text("utf-8")
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            stripped = line.removeprefix("$ ").split(" # ")[0].strip()
+            if stripped.startswith(("prunnet-", "make ")):
+                yield shlex.split(stripped)
+    for code in re.findall(r"`(prunnet-(?:export|train|bench) [^`]*)`", text):
+        yield shlex.split(code)
+
+
+def examples() -> list[list[str]]:
+    found = [command for page in PAGES for command in shown_commands(page)]
+    return [list(command) for command in dict.fromkeys(map(tuple, found))]
+
+
+def test_the_readme_shows_commands() -> None:
+    shown = {command[0] for command in shown_commands(ROOT / "README.md")}
+    assert shown == {"prunnet-export", "prunnet-train", "prunnet-bench", "make"}
+
+
+@pytest.mark.parametrize("command", examples(), ids=shlex.join)
+def test_every_shown_command_parses(command: list[str]) -> None:
+    name, *arguments = command
+    if name == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+        assert arguments[0] in targets
+        return
+    with contextlib.suppress(click.exceptions.Exit):  # --help ends the parsing
+        _parse(COMMANDS[name], name, arguments)
+
+
+def _parse(command: click.Command, name: str, arguments: list[str]) -> None:
+    """Parse arguments as the command line does, down to the subcommand; click raises on anything it does not know."""
+    # Words in capitals stand for something of the reader's own.
+    filled = [{"T": "x86-onnxruntime", "MS": "2", "B": "resnet18"}.get(word, word) for word in arguments]
+    context = command.make_context(name, list(filled), resilient_parsing=False)
+    if isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        if rest[0] not in command.commands:  # an artifact that the reader has: short for `check`
+            assert rest[0].startswith(("dist/", "ARTIFACT"))
+            return
+        _parse(command.commands[rest[0]], rest[0], rest[1:])
+
+
+@pytest.mark.parametrize("command", [["--list-targets"], ["--doctor"], ["--help"], ["--version"]], ids=" ".join)
+def test_the_survey_commands_run(command: list[str]) -> None:
+    done = subprocess.run([BIN / "prunnet-export", *command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_main_job_runs_right_after_installing(tmp_path: Path) -> None:
+    [main_job] = [c for c in shown_commands(ROOT / "README.md") if c == shlex.split(MAIN_JOB)][:1]
+    done = subprocess.run(
+        [BIN / main_job[0], *main_job[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "demo network" in done.stdout
+    assert "verified: " in done.stdout
+    artifact = tmp_path / "dist" / "x86-onnxruntime"
+    assert (artifact / "manifest.json").is_file()
+
+
+MAIN_JOB = "prunnet-export --target x86-onnxruntime --budget-ms 2"
+
+
+def test_the_python_that_the_readme_shows_is_what_the_package_has() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    assert blocks
+    for number, block in enumerate(blocks):
+        compile(block, f"README.md block {number}", "exec")
+    namespace: dict[str, object] = {}
+    exec(compile(blocks[1], "README.md target", "exec"), namespace)  # noqa: S102  # the page is ours
+    assert getattr(namespace["TARGET"], "name", None) == "kiosk"
+    assert "prunnet_export.load(" in blocks[0]
