@@ -172,14 +172,7 @@ def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:
     )  # fmt: skip
     return Report(
         title="prunnet-bench",
-        tables=(
-            Table("measured now", columns, tuple(rows)),
-            Table(
-                "checks",
-                ("check", "result", "figures"),
-                tuple((c.name, "pass" if c.passed else "FAIL", c.message) for c in checks),
-            ),
-        ),
+        tables=(Table("measured now", columns, tuple(rows)),),
         checks=checks,
         document={
             "artifacts": [

@@ -24,7 +24,9 @@ class _ArtifactsByDefault(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-") and Path(args[0]).exists():
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            if not Path(args[0]).exists():
+                raise click.UsageError(f"{args[0]!r} is neither a command nor an artifact", ctx)
             args = ["check", *args]
         return super().resolve_command(ctx, args)
 

@@ -75,6 +75,7 @@ def train(
             f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
         )
     trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1)
+    draw_subnetworks(recipe, trainee.network)  # what cannot be drawn is refused before anything is written
     epochs_done = _start(recipe, out, trainee, resume=resume)
     steps = recipe.epochs * per_epoch
     for epoch in range(epochs_done, recipe.epochs):

@@ -62,7 +62,7 @@ def command(**options: Any) -> None:
     from prunnet_export.network import DataSource
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.preprocessing import Preprocessing
-    from prunnet_export.training._loop import train
+    from prunnet_export.training._loop import RECIPE_FILE, train
     from prunnet_export.training._recipe import Recipe
 
     source = options["data"]
@@ -107,9 +107,10 @@ def command(**options: Any) -> None:
                 progress=show,
             )
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; every finished epoch is in {out}", hint="repeat the same command with --resume"
-            ) from None
+            started = (out / RECIPE_FILE).exists()
+            kept = f"every finished epoch is in {out}" if started else "nothing was written"
+            again = "repeat the same command with --resume" if started else "repeat the same command"
+            raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
     click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
 

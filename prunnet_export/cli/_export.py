@@ -70,7 +70,6 @@ def export(**options: Any) -> int:
         device=device.fingerprint().id,
         channel_multiple=channel_multiple,
         statistics=evidence.statistics,
-        statistics_name=evidence.statistics_name,
     )
     job = Export(
         checkpoint=checkpoint,

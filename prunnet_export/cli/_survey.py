@@ -10,7 +10,7 @@ import click
 from prunnet_export._errors import MissingExtra
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.devices import find_device
-from prunnet_export.reports import Check, Report, Table, render
+from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._cache import default_cache_folder
 from prunnet_export.target import Target, all_targets
@@ -75,7 +75,7 @@ def doctor(output_format: str) -> int:
     report = Report(
         title="doctor",
         tables=(Table("here", ("", ""), about), Table("packages", ("package", "version", "to install"), rows)),
-        checks=tuple(Check(name, version is not None, version or "missing") for name, _, version in found),
+        checks=(),
         document={**dict(about), "packages": {name: version for name, _, version in found}},
         footer=(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -94,12 +95,15 @@ def build_embedder(
     if timm.get_pretrained_cfg_value(backbone, "fixed_input_size"):
         options.setdefault("img_size", preprocessing.crop)
     try:
-        module: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=0, **options)
+        module: nn.Module = timm.create_model(
+            backbone, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
+        )
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
             f"backbone {backbone} cannot be built with {options}: {reason}", hint="check the backbone options"
         ) from None
     # Where a head has a hidden layer, as MobileNetV3's, timm counts the channels before it as `num_features`.
-    features = int(getattr(module, "head_hidden_size", None) or module.num_features)  # type: ignore[arg-type]  # every timm model has it, nn.Module's stub cannot know
+    hidden = getattr(module, "head_hidden_size", None)
+    features = int(hidden or module.num_features)  # type: ignore[arg-type]  # every timm model has it
     return Embedder(module, features=features, dim=dim, preprocessing=preprocessing)

@@ -47,7 +47,7 @@ class PrunableNetwork(nn.Module):
     def prunable_weights(self) -> dict[str, nn.Parameter]:
         """The weights that carry scores, by their name in the embedder, in the order of the modules."""
         return {
-            f"backbone.{name}.weight": module.weight
+            f"backbone.{name}.weight": module.get_parameter("weight")
             for name, module in self.embedder.backbone.named_modules()
             if isinstance(module, nn.Conv2d | nn.Linear)
         }

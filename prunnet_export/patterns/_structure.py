@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> nn.Modu
             small = torch.empty(shapes[name], dtype=tensor.dtype, device=tensor.device)
             memo[id(tensor)] = nn.Parameter(small) if isinstance(tensor, nn.Parameter) else small
     small_one = deepcopy(embedder, memo)
-    for module in small_one.modules():
+    # Children first: an attention reads its projection's new width.
+    for module in reversed(list(small_one.modules())):
         _agree_with_tensors(module)
     return small_one
 
@@ -43,9 +45,10 @@ def _agree_with_tensors(module: nn.Module) -> None:
         module.num_features = _length(module.running_mean, module.weight, default=module.num_features)
     elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
         module.normalized_shape = tuple(module.weight.shape)
-    elif hasattr(module, "qkv") and hasattr(module, "attn_dim") and hasattr(module, "head_dim"):
-        module.attn_dim = module.proj.weight.shape[1]  # type: ignore[union-attr, index, assignment]  # timm's Attention
-        module.num_heads = module.attn_dim // module.head_dim  # type: ignore[operator, assignment]  # timm's Attention
+    elif hasattr(module, "qkv") and hasattr(module, "attn_dim"):
+        attention: Any = module  # timm's Attention
+        attention.attn_dim = attention.proj.in_features
+        attention.num_heads = attention.attn_dim // attention.head_dim
 
 
 def _length(*tensors: Tensor | None, default: int) -> int:

@@ -1,1 +1,7 @@
-"""Reports."""
+"""Reports: one value that says what a command found out, rendered for people, programs and build servers."""
+
+from prunnet_export.reports._cells import cell_text
+from prunnet_export.reports._render import OUTPUT_FORMATS, render
+from prunnet_export.reports._report import Cell, Check, Report, Table
+
+__all__ = ["OUTPUT_FORMATS", "Cell", "Check", "Report", "Table", "cell_text", "render"]

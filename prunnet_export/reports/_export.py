@@ -25,7 +25,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
     verb = "verified" if manifest.status == "verified" else "rejected"
     return Report(
         title=f"prunnet-export {manifest.target}",
-        tables=(_result_table(manifest, chosen), frontier_table(manifest), gates_table(manifest)),
+        tables=(_result_table(manifest, chosen), frontier_table(manifest)),
         checks=checks(manifest),
         document=document,
         footer=(
@@ -76,21 +76,6 @@ def checks(manifest: Manifest) -> tuple[Check, ...]:
         asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
         made.append(Check(gate.name, gate.passed, f"{gate.value:.4g}, {asked}, n {gate.n}: {gate.note}"))
     return tuple(made)
-
-
-def gates_table(manifest: Manifest) -> Table:
-    """Every gate of the verification."""
-    rows = tuple(
-        (
-            gate.name,
-            gate.value,
-            "" if gate.threshold is None else f"{gate.comparison} {gate.threshold:.4g}",
-            "pass" if gate.passed else "FAIL",
-            gate.n,
-        )
-        for gate in manifest.verification.gates
-    )
-    return Table("verification of the exported file", ("gate", "value", "asked", "result", "n"), rows)
 
 
 def frontier_table(manifest: Manifest) -> Table:

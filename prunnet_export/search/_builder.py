@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,6 @@ class Builder:
         device: Fingerprint of the device, since engines do not always move between devices.
         channel_multiple: Kept widths are multiples of this.
         statistics: Gives the images that BatchNorm statistics are re-estimated on.
-        statistics_name: Says which images these are, for the cache.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Builder:
         device: str,
         channel_multiple: int,
         statistics: Statistics,
-        statistics_name: str,
     ) -> None:
         self._checkpoint = checkpoint
         self._runtime = runtime
@@ -80,7 +79,6 @@ class Builder:
             "channel_multiple": channel_multiple,
             "tools": {tool: installed_version(tool) for tool in _TOOLS},
         }
-        self._statistics_name = statistics_name
 
     def module(self, candidate: Candidate, *, re_estimated: bool) -> nn.Module:
         """The candidate as a torch module.
@@ -106,12 +104,14 @@ class Builder:
             PrunnetError: the network cannot be exported or compiled.
         """
         dense = candidate.capacity == 1
+        # By content: a data set's name or size says nothing about which images it holds today.
+        statistics = None if dense or not re_estimated else _digest(self.module(candidate, re_estimated=True))
         parts = {
             **self._common,
             "pattern": None if dense else candidate.pattern,
             "capacity": candidate.subnetwork.kept,
             "precision": candidate.precision,
-            "statistics": self._statistics_name if re_estimated and not dense else None,
+            "statistics": statistics,
         }
 
         def make(folder: Path) -> tuple[str, ...]:
@@ -127,3 +127,12 @@ class Builder:
         folder, names = self._cache.get(parts, make)
         size = sum((folder / name).stat().st_size for name in names) / 1e6
         return Build(candidate, folder, names, size)
+
+
+def _digest(module: nn.Module) -> str:
+    """SHA-256 of a module's buffers: its BatchNorm statistics."""
+    digest = hashlib.sha256()
+    for name, buffer in module.named_buffers():
+        digest.update(name.encode())
+        digest.update(buffer.numpy().tobytes())
+    return digest.hexdigest()

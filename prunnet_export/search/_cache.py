@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +18,9 @@ from prunnet_export._files import storage_errors
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
+_KEY = re.compile(r"[0-9a-f]{32}")
+_PARTIAL = ".partial-"
+_ABANDONED_S = 24 * 3600  # what a killed process left; no build takes that long
 
 
 def default_cache_folder() -> Path:
@@ -29,7 +35,8 @@ class BuildCache:
     """Folders of files, found by everything that they depend on.
 
     An entry that does not match its own hashes is made again; the least recently used ones go when the whole
-    is larger than ``limit``. Where the folder cannot be written, a temporary one serves this process.
+    is larger than ``limit``, but none that this object handed out. Where the folder cannot be written, a
+    temporary one serves this process.
 
     Args:
         folder: Where entries are kept.
@@ -38,14 +45,14 @@ class BuildCache:
 
     def __init__(self, folder: Path, *, limit: int = LIMIT_BYTES) -> None:
         self.limit = limit
-        self._fallback: tempfile.TemporaryDirectory[str] | None = None
+        self._in_use: set[Path] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError:
-            self._fallback = tempfile.TemporaryDirectory(prefix="prunnet-export-")
-            folder = Path(self._fallback.name)
+            folder = Path(tempfile.mkdtemp(prefix="prunnet-export-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.folder = folder
 
     def get(self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
@@ -63,38 +70,56 @@ class BuildCache:
         """
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         place = self.folder / key[:32]
+        self._in_use.add(place)
         names = _intact(place)
         if names is not None:
             with suppress(OSError):
                 os.utime(place)
             return place, names
         with storage_errors(place):
-            partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=".partial-"))
+            partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PARTIAL))
             try:
                 names = make(partial)
                 index = {"names": names, "sha256": {name: _sha256(partial / name) for name in names}}
                 (partial / _INDEX).write_text(json.dumps(index), encoding="utf-8")
-                shutil.rmtree(place, ignore_errors=True)
-                with suppress(OSError):  # another process made the same entry meanwhile
-                    partial.rename(place)
+                names = _put(partial, place, names)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-        self._trim(keep=place)
+        self._trim()
         return place, names
 
-    def _trim(self, *, keep: Path) -> None:
+    def _trim(self) -> None:
         entries = []
-        for entry in self.folder.iterdir():
+        for entry in self.folder.iterdir():  # others keep things here too: they are left alone
             with suppress(OSError):
-                size = sum(file.stat().st_size for file in entry.iterdir()) if entry.is_dir() else 0
-                entries.append((entry.stat().st_mtime, size, entry))
+                modified = entry.stat().st_mtime
+                if _KEY.fullmatch(entry.name):
+                    entries.append((modified, sum(file.stat().st_size for file in entry.iterdir()), entry))
+                elif entry.name.startswith(_PARTIAL) and time.time() - modified > _ABANDONED_S:
+                    shutil.rmtree(entry, ignore_errors=True)
         total = sum(size for _, size, _ in entries)
         for _, size, entry in sorted(entries):
             if total <= self.limit:
                 return
-            if entry != keep and not entry.name.startswith("."):
+            if entry not in self._in_use:
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
+
+
+def _put(partial: Path, place: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Move an entry into place, unless another process made the same one meanwhile; the names that are there."""
+    others = _intact(place)
+    if others is not None:  # it may be running from there already
+        return others
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        partial.rename(place)
+    except OSError:
+        others = _intact(place)
+        if others is None:
+            raise
+        return others
+    return names
 
 
 def _intact(place: Path) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
 from prunnet_export.network import Checkpoint, Normalised
 from prunnet_export.preprocessing import Preprocessing
@@ -43,17 +44,21 @@ class Evidence:
         return self.checkpoint.config.preprocessing
 
     def statistics(self) -> Iterator[Tensor]:
-        """Training images for BatchNorm statistics, evenly spread over the split."""
+        """Training images for BatchNorm statistics, evenly spread over the split.
+
+        Raises:
+            InvalidInput: there are fewer than two.
+        """
         count = min(STATISTICS_IMAGES, len(self.data.train))
-        indices = np.arange(count) * len(self.data.train) // max(1, count)
+        if count < 2:  # noqa: PLR2004  # one image has no variance
+            raise InvalidInput(
+                f"{self.data.name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
+                hint="add images to the train split",
+            )
+        indices = np.arange(count) * len(self.data.train) // count
         for inputs in batches(self.data.train, indices, self.preprocessing):
             if len(inputs) > 1:
                 yield torch.from_numpy(inputs)
-
-    @property
-    def statistics_name(self) -> str:
-        """Says which images :meth:`statistics` gives."""
-        return f"{self.data.name}: {min(STATISTICS_IMAGES, len(self.data.train))} of {len(self.data.train)}"
 
     def dense(self) -> DenseSide:
         """What the dense network makes of the verification images; expensive, so made once an export."""
@@ -121,6 +126,6 @@ def embed_in_torch(module: nn.Module, inputs: Iterable[Embeddings]) -> Embedding
     """Unit vectors float32 [n, d] of an embedder, computed by torch."""
     deployed = Normalised(module).eval()
     with torch.inference_mode():
-        parts = [deployed(part).numpy() for batch in inputs for part in torch.from_numpy(batch).split(50)]
+        parts = [deployed(part).numpy() for batch in inputs for part in torch.split(torch.from_numpy(batch), 50)]
     joined: Embeddings = np.concatenate(parts)
     return joined

@@ -404,4 +404,4 @@ def _round_up(value: float) -> float:
     from math import ceil, floor, log10
 
     step = 10 ** (floor(log10(value)) - 1)
-    return round(ceil(value * 1.02 / step) * step, 9)
+    return float(round(ceil(value * 1.02 / step) * step, 9))

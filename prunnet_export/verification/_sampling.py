@@ -47,7 +47,9 @@ def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int
 def _choose(labels: Labels, most: int, first: Sequence[int] | Labels, generator: np.random.Generator) -> Indices:
     if len(labels) <= most:
         return np.arange(len(labels))
-    classes = generator.permutation(np.asarray(first))[: max(1, most // _LEAST_PER_CLASS)]
+    classes = generator.permutation(np.asarray(first))
+    brought = np.cumsum([min(_LEAST_PER_CLASS, int((labels == one).sum())) for one in classes])
+    classes = classes[: max(1, int(np.searchsorted(brought, most, side="right")))]
     queues = [generator.permutation(np.flatnonzero(labels == one)) for one in classes]
     longest = max((len(queue) for queue in queues), default=0)
     in_turn = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]

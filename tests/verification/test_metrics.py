@@ -181,9 +181,7 @@ class TestTopkOverlap:
     @given(seed=st.integers(0, 10_000), k=st.integers(1, 22))
     def test_an_embedder_agrees_with_itself_even_where_all_ties(self, seed: int, k: int) -> None:
         query, gallery, *_ = _case(seed, width=2)
-        assert topk_overlap(np.sign(query), np.sign(query), np.sign(gallery), k=k).tolist() == [1.0] * len(
-            query
-        )
+        assert topk_overlap(np.sign(query), np.sign(query), np.sign(gallery), k=k).tolist() == [1.0] * len(query)
 
 
 class TestSpread:

@@ -26,9 +26,7 @@ class ArraySplit(ImageSplit):
         InvalidInput: the array has another type or shape, or holds another number of images than labels.
     """
 
-    def __init__(
-        self, images: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]], *, name: str = "image"
-    ) -> None:
+    def __init__(self, images: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]], *, name: str = "image") -> None:
         colour = images.ndim == _COLOUR and images.shape[-1] == 3  # noqa: PLR2004 - red, green and blue
         if images.dtype != np.uint8 or not (images.ndim == _GREY or colour) or 0 in images.shape[1:]:
             raise InvalidInput(

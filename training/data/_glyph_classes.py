@@ -54,9 +54,7 @@ def font_files() -> list[str]:
     files = [folder / f"{face}.ttf" for face in FACES]
     for file in files:
         if not file.is_file():
-            raise InvalidInput(
-                f"{file}: matplotlib's font is missing", hint="pip install --force-reinstall matplotlib"
-            )
+            raise InvalidInput(f"{file}: matplotlib's font is missing", hint="pip install --force-reinstall matplotlib")
     return [str(file) for file in files]
 
 
@@ -89,10 +87,7 @@ def discover(files: Sequence[str]) -> list[GlyphClass]:
         kept.append(code_point)
     # Evenly over the code points, so that every script and block of symbols is represented.
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(CLASSES, len(kept))).round().astype(int))
-    return [
-        GlyphClass(kept[i], tuple(face for face, points in enumerate(mapped) if kept[i] in points))
-        for i in chosen
-    ]
+    return [GlyphClass(kept[i], tuple(face for face, points in enumerate(mapped) if kept[i] in points)) for i in chosen]
 
 
 def ink(font: ImageFont.FreeTypeFont, character: str, *, stroke: int = 0) -> Image.Image | None:

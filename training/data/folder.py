@@ -72,9 +72,7 @@ def _class_files(split: Path) -> dict[str, list[Path]]:
                     hint=f"add one ({' '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder",
                 )
         elif _is_image(entry):
-            raise InvalidInput(
-                f"{entry}: this image lies outside of a class", hint=f"move it to {split}/<class>/"
-            )
+            raise InvalidInput(f"{entry}: this image lies outside of a class", hint=f"move it to {split}/<class>/")
     if not classes:
         raise InvalidInput(f"{split}: this split has no class", hint=f"put images into {split}/<class>/")
     return classes
@@ -88,9 +86,7 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be read ({error.strerror})", hint="check its permissions"
-        ) from None
+        raise StorageError(f"{folder}: cannot be read ({error.strerror})", hint="check its permissions") from None
 
 
 FORMAT = Folder()

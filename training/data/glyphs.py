@@ -68,9 +68,7 @@ class GlyphSplit(ImageSplit):
         face = glyph.faces[order[instance % len(order)]]
         if face not in self._fonts:
             # Basic layout, because whether libraqm is there must not change the picture.
-            self._fonts[face] = ImageFont.truetype(
-                self._files[face], FONT_SIZE, layout_engine=ImageFont.Layout.BASIC
-            )
+            self._fonts[face] = ImageFont.truetype(self._files[face], FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
         return render(self._fonts[face], chr(glyph.code_point), np.random.default_rng((*identity, instance)))
 
     def __getstate__(self) -> dict[str, Any]:

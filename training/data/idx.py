@@ -40,9 +40,7 @@ class Idx(DatasetFormat):
             StorageError: a file cannot be read.
         """
         if path is None:
-            raise InvalidInput(
-                "the layout 'fashion-mnist' needs a path", hint="give the folder with the idx files"
-            )
+            raise InvalidInput("the layout 'fashion-mnist' needs a path", hint="give the folder with the idx files")
         train = _load_split(path, STEMS[0], STEMS[1], gapless=True)
         test = _load_split(path, STEMS[2], STEMS[3], gapless=False)
         classes, counts = np.unique(test.labels, return_counts=True)
@@ -60,9 +58,7 @@ def _load_split(path: Path, image_stem: str, label_stem: str, *, gapless: bool) 
     image_file, label_file = _find(path, image_stem), _find(path, label_stem)
     for stem, found in ((image_stem, image_file), (label_stem, label_file)):
         if found is None:
-            raise InvalidInput(
-                f"{path / stem}-ubyte: no such file, nor with .gz", hint="the layout has four idx files"
-            )
+            raise InvalidInput(f"{path / stem}-ubyte: no such file, nor with .gz", hint="the layout has four idx files")
     images, labels = _read(cast("Path", image_file), _IMAGES), _read(cast("Path", label_file), _LABELS)
     if len(images) != len(labels):
         raise InvalidInput(
@@ -92,9 +88,7 @@ def _read(file: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InvalidInput(f"{file}: damaged gzip file ({error})", hint="download it again") from None
     except OSError as error:
-        raise StorageError(
-            f"{file}: cannot be read ({error.strerror})", hint="check its permissions"
-        ) from None
+        raise StorageError(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
 
 
 def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint8]:
@@ -109,9 +103,7 @@ def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint
             hint="not an idx file of bytes, or images and labels are swapped",
         )
     if shape[0] == 0 or any(not 1 <= side <= _LARGEST_SIDE for side in shape[1:]):
-        raise InvalidInput(
-            f"{file}: its header announces the shape {shape}", hint="the file is empty or damaged"
-        )
+        raise InvalidInput(f"{file}: its header announces the shape {shape}", hint="the file is empty or damaged")
     size = 1
     for side in shape:
         size *= side

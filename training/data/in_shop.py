@@ -54,15 +54,11 @@ class InShop(DatasetFormat):
         split = {status: [row for row in rows if row.status == status] for status in STATUSES}
         for status in STATUSES:
             if not split[status]:
-                raise InvalidInput(
-                    f"{listing}: no row has the status {status}", hint="download the list again"
-                )
+                raise InvalidInput(f"{listing}: no row has the status {status}", hint="download the list again")
         searched = {row.item for row in split["gallery"]}
         for row in split["query"]:
             if row.item not in searched:
-                raise InvalidInput(
-                    f"{row.where}: the gallery has no image of {row.item}", hint="remove the line"
-                )
+                raise InvalidInput(f"{row.where}: the gallery has no image of {row.item}", hint="remove the line")
         return RetrievalData(
             name=f"in-shop {path}",
             train=_load(path, split["train"], sorted({row.item for row in split["train"]})),
@@ -94,9 +90,7 @@ def _parse(listing: Path) -> list[_Row]:
     try:
         content = listing.read_bytes()
     except OSError as error:
-        raise StorageError(
-            f"{listing}: cannot be read ({error.strerror})", hint="check its permissions"
-        ) from None
+        raise StorageError(f"{listing}: cannot be read ({error.strerror})", hint="check its permissions") from None
     try:
         lines = content.decode("utf-8").rstrip().split("\n")
     except UnicodeDecodeError as error:
@@ -107,9 +101,7 @@ def _parse(listing: Path) -> list[_Row]:
         raise InvalidInput(f"{listing}:1: {count[:40]!r} is not a count", hint="line 1 is the number of rows")
     header = lines[1].split() if len(lines) > 1 else []
     if len(header) != _COLUMNS or header[-1] in STATUSES:
-        raise InvalidInput(
-            f"{listing}:2: no header line", hint="line 2 is 'image_name item_id evaluation_status'"
-        )
+        raise InvalidInput(f"{listing}:2: no header line", hint="line 2 is 'image_name item_id evaluation_status'")
     rows: list[_Row] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines[_FIRST_ROW - 1 :], _FIRST_ROW):
@@ -138,9 +130,7 @@ def _parse_row(line: str, where: str) -> _Row:
         raise InvalidInput(f"{where}: unknown status {status[:40]!r}", hint=f"known: {', '.join(STATUSES)}")
     pure = PurePosixPath(file)
     if pure.is_absolute() or ".." in pure.parts or "\0" in file:
-        raise InvalidInput(
-            f"{where}: {file[:80]!r} lies outside of the data set", hint="paths are relative to it"
-        )
+        raise InvalidInput(f"{where}: {file[:80]!r} lies outside of the data set", hint="paths are relative to it")
     return _Row(where, str(pure), item, status)
 
 

@@ -1,0 +1,51 @@
+"""GitHub-flavoured Markdown: for pull requests, job summaries and model cards."""
+
+from __future__ import annotations
+
+from prunnet_export.reports._cells import cell_text, is_numeric
+from prunnet_export.reports._report import Check, Report, Table
+
+
+def render_markdown(report: Report) -> str:
+    """Headings, tables, a list of checks, and the footer."""
+    parts = [f"## {_inline(report.title)}"] if report.title else []
+    for table in report.tables:
+        if table.title:
+            parts.append(f"### {_inline(table.title)}")
+        parts.append(_table(table))
+    if report.checks:
+        parts.append("\n".join(_check(check) for check in report.checks))
+    if report.footer:
+        parts.append("\n".join(_code(line) for line in report.footer))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    numeric = [is_numeric([row[index] for row in table.rows]) for index in range(len(table.columns))]
+    lines = [
+        _row(table.columns),
+        _row(tuple("---:" if right else "---" for right in numeric), escape=False),
+        *(_row(tuple(map(cell_text, row))) for row in table.rows),
+    ]
+    return "\n".join(lines)
+
+
+def _row(cells: tuple[str, ...], *, escape: bool = True) -> str:
+    return f"| {' | '.join(map(_inline, cells) if escape else cells)} |"
+
+
+def _check(check: Check) -> str:
+    message = f": {_inline(check.message)}" if check.message else ""
+    return f"- {'pass' if check.passed else '**FAIL**'} {_inline(check.name)}{message}"
+
+
+def _inline(text: str) -> str:
+    """Text on one line that opens no cell, no emphasis, no link and no HTML."""
+    text = " ".join(text.split())
+    for character in ("\\", "|", "`", "*", "_", "[", "]"):
+        text = text.replace(character, f"\\{character}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _code(line: str) -> str:
+    return "    " + " ".join(line.splitlines())

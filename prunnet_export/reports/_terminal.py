@@ -1,0 +1,70 @@
+"""Tables for people: in colour on a terminal, plain in a file."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.box import ASCII2, ROUNDED
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from prunnet_export.reports._cells import cell_text, is_numeric
+from prunnet_export.reports._report import Check, Report, Table
+
+# Nothing that is read by a program or in a file is cut off.
+_WIDE = 100_000
+
+
+def render_table(report: Report, *, colour: bool = False, width: int | None = None) -> str:
+    """Title, tables, checks and footer.
+
+    Args:
+        report: What to show.
+        colour: Whether escape sequences are wanted.
+        width: Of the terminal, in columns; None is as wide as it takes.
+    """
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=width or _WIDE,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        highlight=False,
+        legacy_windows=False,
+    )
+    parts: list[Text | RichTable] = [Text(report.title, style="bold")] if report.title else []
+    parts += [_table(table, colour=colour) for table in report.tables]
+    if report.checks:
+        parts.append(Text("\n").join(_check(check) for check in report.checks))
+    if report.footer:
+        parts.append(Text("\n".join(report.footer)))
+    for index, part in enumerate(parts):
+        if index:
+            console.print()
+        # A path or a command that is broken over two lines cannot be copied.
+        console.print(part, soft_wrap=isinstance(part, Text))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _table(table: Table, *, colour: bool) -> RichTable:
+    shown = RichTable(
+        title=Text(table.title) if table.title else None,
+        title_justify="left",
+        box=ROUNDED if colour else ASCII2,
+        header_style="bold",
+        show_header=any(table.columns),
+    )
+    for index, name in enumerate(table.columns):
+        numeric = is_numeric([row[index] for row in table.rows])
+        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(Text(cell_text(cell)) for cell in row))
+    return shown
+
+
+def _check(check: Check) -> Text:
+    style, word = ("green", "pass") if check.passed else ("red", "FAIL")
+    line = Text.assemble((word, style), "  ", check.name)
+    return line.append(f": {check.message}") if check.message else line

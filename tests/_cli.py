@@ -1,0 +1,125 @@
+"""One untrained network, one miniature data set, and the commands as a shell and as a test run them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import click
+import pytest
+import torch
+
+from prunnet_export._console import run as run_to_the_end
+from prunnet_export.network import BackboneOption, PrunableNetwork, build_embedder, save_checkpoint
+from prunnet_export.preprocessing import Preprocessing
+from tests._inputs import randomise, write_folder
+
+__all__ = ["Ran", "assert_error", "call", "command_file", "environment", "shell", "tiny_data", "tiny_network", "tree"]
+
+CROP, DIM = 32, 16
+OPTIONS: dict[str, BackboneOption] = {"channels": [8, 16, 16, 16]}
+SECONDS = 120  # before a command that hangs is given up
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def write_network(folder: Path, *, dim: int = DIM, seed: int = 0) -> Path:
+    """A checkpoint of an untrained network."""
+    torch.manual_seed(seed)
+    preprocessing = Preprocessing(crop=CROP, resize=CROP)
+    embedder = build_embedder("resnet18", dim=dim, preprocessing=preprocessing, options=OPTIONS)
+    network = PrunableNetwork(embedder, crop=CROP, seed=seed)
+    randomise(embedder, seed=seed)
+    save_checkpoint(
+        folder,
+        network.eval(),
+        backbone="resnet18",
+        backbone_options=OPTIONS,
+        preprocessing=preprocessing,
+        data=None,
+        training={},
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained network; nobody changes it."""
+    return write_network(tmp_path_factory.mktemp("networks") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder data set of a few small images; nobody changes it."""
+    return write_folder(tmp_path_factory.mktemp("data") / "tiny", side=CROP)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a shell without terminal, with a cache that commands share."""
+    kept = {key: value for key, value in os.environ.items() if key not in {"CI", "FORCE_COLOR", "TTY_COMPATIBLE"}}
+    return {**kept, "PRUNNET_EXPORT_CACHE": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
+
+
+def command_file(name: str) -> str:
+    """The console script beside the interpreter."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def shell(environment: dict[str, str], *command: str | Path, cwd: Path | None = None) -> Ran:
+    """Run a command in a process of its own; the first word may be one of our console scripts."""
+    words = [str(word) for word in command]
+    if words[0].startswith("prunnet-"):
+        words[0] = command_file(words[0])
+    done = subprocess.run(
+        words, capture_output=True, check=False, text=True, env=environment, cwd=cwd, timeout=SECONDS
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def call(
+    capfd: pytest.CaptureFixture[str], command: click.Command, environment: dict[str, str], *args: str | Path
+) -> Ran:
+    """Run a command in this process, from its arguments to its exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    capfd.readouterr()
+    words = [str(arg) for arg in args]
+    try:
+        with (
+            patch.object(sys, "argv", ["prunnet", *words]),
+            patch.dict(os.environ, environment),
+            pytest.raises(SystemExit) as ended,
+        ):
+            run_to_the_end(command, name="prunnet")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(ended.value.code, int)
+    return Ran(ended.value.code, *capfd.readouterr())
+
+
+def assert_error(ran: Ran, code: int) -> None:
+    """The documented exit code, one ``error:`` and one ``hint:`` line, and nothing else."""
+    lines = ran.err.splitlines()
+    assert ran.code == code, ran.err
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], ran.err
+    assert all(len(line) > len("error: ") for line in lines)
+    assert "internal error" not in ran.err
+    assert "Traceback" not in ran.err
+    assert not ran.out
+
+
+def tree(folder: Path) -> list[str]:
+    """Everything below a folder, hidden files too."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*"))

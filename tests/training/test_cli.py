@@ -1,0 +1,147 @@
+"""``prunnet-train`` as users run it: a process, its exit code, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prunnet_export.network import load_checkpoint
+from prunnet_export.training.cli import main
+from tests._asserts import assert_same_tensors
+from tests._inputs import write_folder
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from prunnet_export.training.cli import main; main()"]
+TINY = [
+    "--backbone-option", "channels=8,16,24,32", "--embedding-dim", "8", "--crop-px", "16", "--batch-size", "6",
+    "--capacities", "0.6,0.3", "--channel-multiple", "4", "--learning-rate", "0.05",
+]  # fmt: skip
+Process = subprocess.CompletedProcess[str]
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1"}
+
+
+def prunnet_train(*arguments: str | Path, cwd: Path) -> Process:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def assert_error(process: Process, message: str, hint: str = "", code: int = 2) -> None:
+    """The documented exit code, one error line, one hint line, nothing on stdout, no traceback."""
+    lines = process.stderr.strip().splitlines()
+    assert process.returncode == code, process.stderr
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], process.stderr
+    assert message in lines[0]
+    assert hint in lines[1]
+    assert process.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data") / "shop")
+
+
+def test_trains_and_names_the_next_command(data: Path, tmp_path: Path) -> None:
+    process = prunnet_train(data, *TINY, "--epochs", "1", "--half-precision-checkpoint", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    first, second = process.stdout.splitlines()
+    assert first == "network: runs/shop"
+    assert second.startswith("next:    prunnet-export --network runs/shop ")
+    config = load_checkpoint(tmp_path / "runs" / "shop").config
+    assert config.data is not None
+    assert config.data.source == str(data)
+    assert_error(prunnet_train(data, *TINY, "--epochs", "1", cwd=tmp_path), "already holds a run", "--resume")
+
+
+def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
+    options: list[str | Path] = [data, *TINY, "--epochs", "6", "--out"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, options), "cut"],
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    deadline = time.monotonic() + 100
+    while not (metrics.exists() and metrics.read_bytes()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert_error(Process([], process.returncode, out, err), "interrupted", "--resume", code=130)
+    assert not (tmp_path / "cut" / "config.json").exists()
+
+    assert prunnet_train(*options, "cut", "--resume", cwd=tmp_path).returncode == 0
+    assert prunnet_train(*options, "whole", cwd=tmp_path).returncode == 0
+    cut, whole = (load_checkpoint(tmp_path / name).network.state_dict() for name in ("cut", "whole"))
+    assert_same_tensors(cut, whole)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        ([], "Missing argument 'DATA'", "prunnet-train --help"),
+        (["{data}", "--epochs", "0"], "--epochs", "--help"),
+        (["{data}", "--batch-size", "1000"], "do not fill", "batch"),
+        (["{data}", "--capacities", "0.5;0.2"], "no list of numbers", "0.8,0.6"),
+        (["{data}", "--capacities", "1.5"], "capacity 1.5 is out of range", "0 < c <= 1"),
+        (["{data}", "--pattern", "chanel"], "unknown pattern 'chanel'", "did you mean 'channel'"),
+        (["{data}", "--backbone", "resnet19"], "unknown backbone 'resnet19'", "did you mean"),
+        (["{data}", "--backbone-option", "channels"], "not NAME=VALUE", "channels=16"),
+        (["{data}", "--backbone-option", "pretrained=true"], "'pretrained' is not allowed", "checkpoint"),
+        (["{data}", "--resize-px", "8"], "crops 16 pixels out of 8", "crop <= resize"),
+        (["{data}", "--layout", "in-shopp"], "unknown data layout", "did you mean"),
+        (["{data}", "--resume"], "no run to resume", "--resume"),
+        (["{data}", "--out", "{data}/train/class-0/0.png"], "is a file", ""),
+        (["{data}/train"], "known layouts", "--layout"),
+        (["no-such-folder"], "does not exist", "glyphs"),
+    ],
+)  # fmt: skip
+def test_bad_usage(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    usage: tuple[list[str], str, str],
+) -> None:
+    arguments, message, hint = usage
+    filled = [argument.format(data=data) for argument in arguments]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["prunnet-train", *filled[:1], *(TINY if filled else []), *filled[1:]])
+    # In this process, for speed; main() answers SIGTERM, which is given back.
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as exited:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert isinstance(exited.value.code, int)
+    assert_error(Process([], exited.value.code, *capfd.readouterr()), message, hint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "shop")
+    broken = data / "train" / "class-1" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    process = prunnet_train(data, *TINY, "--batch-size", "12", "--epochs", "1", cwd=tmp_path)
+    assert_error(process, str(broken))
+
+
+def test_help_is_on_stdout_and_loads_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    process = prunnet_train("--help", cwd=tmp_path)
+    assert process.returncode == 0
+    assert "--capacities" in process.stdout
+    assert process.stderr == ""

@@ -1,0 +1,211 @@
+"""The training loop: what it leaves behind, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import RetrievalData
+from prunnet_export.network import PrunableNetwork, load_checkpoint
+from prunnet_export.patterns import cut
+from prunnet_export.patterns.channel import Channel
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._loop import METRICS_FILE, RECIPE_FILE, new_trainee, statistics_batches, train
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._state import STATE_FILE
+from tests._asserts import assert_one_line, assert_same_tensors
+from tests._inputs import array_split, images, retrieval_data, tiny_recipe
+
+FILES = {"config.json", METRICS_FILE, "network.safetensors", RECIPE_FILE, STATE_FILE}
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+def kill_at(step: int) -> Any:
+    def progress(done: int, _steps: int, _metrics: dict[str, float]) -> None:
+        if done == step:
+            raise Killed
+
+    return progress
+
+
+def metrics(out: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (out / METRICS_FILE).read_text("utf-8").splitlines()]
+    for line in lines:
+        line.pop("seconds_per_step")
+    return lines
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[PrunableNetwork, Path]:
+    """A run of two epochs that nobody interrupted."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    return train(tiny_recipe(), retrieval_data(), out), out
+
+
+def assert_refused(match: str, recipe: Recipe, data: RetrievalData, out: Path, *, resume: bool = False) -> None:
+    with pytest.raises(InvalidInput, match=match) as raised:
+        train(recipe, data, out, resume=resume)
+    assert_one_line(raised.value)
+
+
+class TestFinished:
+    def test_leaves_these_files(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        assert {file.name for file in finished[1].iterdir()} == FILES
+
+    def test_the_checkpoint_is_the_network(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        network, out = finished
+        loaded = load_checkpoint(out)
+        assert_same_tensors(loaded.network.state_dict(), network.state_dict())
+        assert not network.training
+        assert loaded.config.data == tiny_recipe().data
+        assert loaded.config.training["steps"] == 4
+        assert loaded.config.training["capacities"] == [0.6, 0.3]
+
+    def test_metrics_have_a_loss_for_every_network(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        lines = metrics(finished[1])
+        assert [line["step"] for line in lines] == [0, 1, 3]
+        assert [line["epoch"] for line in lines] == [0, 0, 1]
+        for line in lines:
+            assert {"loss_dense", "loss_channel_0.6", "loss_channel_0.3", "gradient_norm"} <= line.keys()
+
+    def test_weights_and_scores_have_moved(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        before = dict(new_trainee(tiny_recipe(), classes=4).network.named_parameters())
+        for name, parameter in finished[0].named_parameters():
+            assert not torch.equal(parameter, before[name]), name
+
+    def test_statistics_are_those_of_the_training_images(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        norm = finished[0].embedder.norm
+        with torch.no_grad():
+            seen = torch.cat([finished[0](batch) for batch in statistics_batches(retrieval_data(), tiny_recipe())])
+            standardised = (seen - norm.bias) / norm.weight
+        assert float(standardised.mean(0).abs().max()) < 0.2
+
+    def test_subnetworks_can_be_cut(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        small = cut(finished[0], 0.3, Channel(), channel_multiple=4)
+        assert bool(small(images(2, 16)).isfinite().all())
+
+    def test_the_same_recipe_ends_at_the_same_bits(
+        self, finished: tuple[PrunableNetwork, Path], tmp_path: Path
+    ) -> None:
+        torch.manual_seed(99)
+        again = train(tiny_recipe(), retrieval_data(), tmp_path)
+        assert_same_tensors(again.state_dict(), finished[0].state_dict())
+        assert (tmp_path / "network.safetensors").read_bytes() == (finished[1] / "network.safetensors").read_bytes()
+
+    def test_resuming_a_finished_run_changes_nothing(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        again = train(tiny_recipe(), retrieval_data(), finished[1], resume=True)
+        assert_same_tensors(again.state_dict(), finished[0].state_dict())
+
+    def test_progress_is_told_after_every_step(self, tmp_path: Path) -> None:
+        told: list[tuple[int, int]] = []
+        recipe = tiny_recipe(epochs=1)
+        train(recipe, retrieval_data(), tmp_path, progress=lambda step, steps, _: told.append((step, steps)))
+        assert told == [(1, 2), (2, 2)]
+
+
+class TestResume:
+    @pytest.mark.parametrize("step", [1, 2, 3, 4])
+    def test_a_killed_run_ends_where_an_uninterrupted_one_does(
+        self, finished: tuple[PrunableNetwork, Path], tmp_path: Path, step: int
+    ) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(step))
+        assert not (tmp_path / "config.json").exists()
+        torch.manual_seed(step)
+        resumed = train(tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+        assert_same_tensors(resumed.state_dict(), finished[0].state_dict())
+        assert metrics(tmp_path) == metrics(finished[1])
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+    def test_the_optimizers_memory_is_kept(self, tmp_path: Path, optimizer: str) -> None:
+        recipe = tiny_recipe(optimizer=optimizer, schedule="cosine", patterns=("unstructured",))
+        whole = train(recipe, retrieval_data(), tmp_path / "whole")
+        with pytest.raises(Killed):
+            train(recipe, retrieval_data(), tmp_path / "cut", progress=kill_at(3))
+        resumed = train(recipe, retrieval_data(), tmp_path / "cut", resume=True)
+        assert_same_tensors(resumed.state_dict(), whole.state_dict())
+
+    def test_a_line_of_metrics_that_was_cut_in_two(
+        self, finished: tuple[PrunableNetwork, Path], tmp_path: Path
+    ) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(3))
+        with (tmp_path / METRICS_FILE).open("a") as file:
+            file.write('{"step": 3, "epo')
+        train(tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+        assert metrics(tmp_path) == metrics(finished[1])
+
+    def test_nothing_to_resume(self, tmp_path: Path) -> None:
+        assert_refused("no run to resume", tiny_recipe(), retrieval_data(), tmp_path / "none", resume=True)
+        assert not (tmp_path / "none").exists()
+
+    @pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"capacities": (0.5,)}, {"seed": 1}, {"epochs": 3}])
+    def test_another_recipe(self, finished: tuple[PrunableNetwork, Path], changed: dict[str, object]) -> None:
+        field = next(iter(changed))
+        assert_refused(f"started with {field}", tiny_recipe(**changed), retrieval_data(), finished[1], resume=True)
+
+    def test_a_run_is_not_overwritten(self, finished: tuple[PrunableNetwork, Path]) -> None:
+        assert_refused("already holds a run", tiny_recipe(), retrieval_data(), finished[1])
+
+    @pytest.mark.parametrize("length", [0, 7, 1000])
+    def test_a_truncated_state(self, tmp_path: Path, length: int) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(3))
+        state = tmp_path / STATE_FILE
+        state.write_bytes(state.read_bytes()[:length])
+        assert_refused("cannot be resumed from", tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+
+    @pytest.mark.parametrize("raw", [b"", b"{", b'{"surprise": 1}', b"\xff"])
+    def test_a_corrupt_recipe(self, tmp_path: Path, raw: bytes) -> None:
+        (tmp_path / RECIPE_FILE).write_bytes(raw)
+        assert_refused("recipe.json", tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+
+
+class TestRefused:
+    def test_a_batch_larger_than_the_data(self, tmp_path: Path) -> None:
+        assert_refused("do not fill", tiny_recipe(batch_size=25), retrieval_data(24), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_a_loss_that_is_not_finite(self, tmp_path: Path) -> None:
+        recipe = tiny_recipe(learning_rate=1e30, warmup=0.0, epochs=3)
+        assert_refused("not finite at step", recipe, retrieval_data(), tmp_path)
+        assert not (tmp_path / "config.json").exists()
+
+    def test_a_capacity_below_what_can_be_cut(self, tmp_path: Path) -> None:
+        assert_refused("smallest channel cut", tiny_recipe(capacities=(0.001,)), retrieval_data(), tmp_path)
+
+    def test_labels_of_one_class_train_all_the_same(self, tmp_path: Path) -> None:
+        one = array_split(12, classes=1)
+        train(tiny_recipe(epochs=1), RetrievalData("one", one, one, one), tmp_path)
+        assert (tmp_path / "config.json").exists()
+
+
+class TestRecipe:
+    @given(st.integers(1, 500), st.sampled_from(["step", "cosine"]), st.floats(0, 0.5))
+    def test_rates_are_positive_and_at_most_the_highest(self, steps: int, schedule: str, warmup: float) -> None:
+        recipe = tiny_recipe(schedule=schedule, warmup=warmup)
+        for step in range(0, steps, max(1, steps // 17)):
+            assert 0 < recipe.rate(step, steps) <= recipe.learning_rate * (1 + 1e-12)
+
+    def test_golden_rates(self) -> None:
+        step = tiny_recipe(learning_rate=1.0, warmup=0.1, schedule="step")
+        rates = [step.rate(index, 20) for index in (0, 1, 2, 4, 5, 9, 10, 14, 15, 19)]
+        assert rates == pytest.approx([0.5, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+        cosine = tiny_recipe(learning_rate=1.0, warmup=0.0, schedule="cosine")
+        assert [cosine.rate(index, 4) for index in range(4)] == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-6)
+
+    @pytest.mark.parametrize("count", [1, 5, 24, 1000])
+    def test_statistics_images_are_spread_over_the_split(self, count: int) -> None:
+        recipe = tiny_recipe(statistics_images=count, preprocessing=Preprocessing(crop=16, resize=16))
+        found = sum(len(batch) for batch in statistics_batches(retrieval_data(24), recipe))
+        assert found == (0 if count == 1 else min(count, 24))

@@ -1,0 +1,246 @@
+"""One step's gradients equal autograd's on an explicitly masked network."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from prunnet_export.network import PrunableNetwork
+from prunnet_export.patterns import Subnetwork, find_pattern
+from prunnet_export.training._integration import RULES, as_filters, integrate, orders
+from prunnet_export.training._step import MAX_NORM, StepResult, accumulate_gradients
+from tests._asserts import assert_same_tensors
+from tests._inputs import images, prunable, tiny_resnet
+
+CLASSES = 4
+# In double precision a difference is a wrong formula and not a rounding.
+IMAGES = images(8, 32).double()
+LABELS = torch.arange(8) % CLASSES
+Gradients = dict[str, Tensor]
+
+
+def classifier() -> nn.Linear:
+    torch.manual_seed(3)
+    return nn.Linear(8, CLASSES).double()
+
+
+def subnetworks(network: PrunableNetwork, pattern: str, capacities: tuple[float, ...]) -> list[Subnetwork]:
+    return find_pattern(pattern).subnetworks(network, capacities, channel_multiple=2)
+
+
+def step(network: PrunableNetwork, head: nn.Linear, chosen: list[Subnetwork], **options: object) -> StepResult:
+    return accumulate_gradients(
+        network,
+        head,
+        chosen,
+        IMAGES,
+        LABELS,
+        rule=options.get("rule", "sum"),  # type: ignore[arg-type]  # one of RULES
+        gamma=0.5,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def dense_gradients(network: PrunableNetwork, head: nn.Linear) -> tuple[float, Gradients]:
+    """Plain autograd of the dense loss, for every parameter of the embedder and the classifier."""
+    embedder, head = deepcopy(network.embedder).train(), deepcopy(head)
+    loss = F.cross_entropy(head(embedder(IMAGES)), LABELS)
+    torch.autograd.backward(loss)
+    named = [*embedder.named_parameters(), *((f"head.{n}", p) for n, p in head.named_parameters())]
+    return loss.item(), {name: p.grad for name, p in named if p.grad is not None}
+
+
+def masked_gradients(
+    network: PrunableNetwork, head: nn.Linear, masks: dict[str, Tensor]
+) -> tuple[float, Gradients, Gradients]:
+    """Loss and gradients of W and S through effective = W * (M + S' - S'.detach()), S' = M |S|.
+
+    The mask is straight-through: dL/dW = M G, and dL/dS = M sign(S) W G.
+    """
+    tensors = {name: tensor.clone() for name, tensor in network.tensors().items()}
+    weights = {name: w.detach().clone().requires_grad_() for name, w in network.prunable_weights().items()}
+    scores = {name: s.detach().clone().requires_grad_() for name, s in network.scores().items()}
+    for name, mask in masks.items():
+        slope = mask * scores[name].abs()
+        tensors[name] = weights[name] * (mask + slope - slope.detach())
+    embedding = functional_call(deepcopy(network.embedder).train(), tensors, (IMAGES,))
+    loss = F.cross_entropy(head(embedding), LABELS)
+    torch.autograd.backward(loss)
+    return (
+        loss.item(),
+        {name: w.grad for name, w in weights.items() if w.grad is not None},
+        {name: s.grad for name, s in scores.items() if s.grad is not None},
+    )
+
+
+def grads(named: dict[str, nn.Parameter]) -> Gradients:
+    return {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
+
+
+def assert_gradients(actual: Gradients, expected: Gradients) -> None:
+    """Equal relative to the largest gradient of each tensor."""
+    assert actual.keys() == expected.keys()
+    for name, gradient in expected.items():
+        size = float(gradient.abs().max())
+        torch.testing.assert_close(actual[name], gradient, rtol=0, atol=1e-8 * size + 1e-15, msg=name)
+
+
+@pytest.fixture
+def network() -> PrunableNetwork:
+    return tiny_resnet().double().train()
+
+
+@pytest.mark.parametrize("capacity", [0.7, 0.3])
+def test_unstructured_equals_autograd_through_the_masks(network: PrunableNetwork, capacity: float) -> None:
+    head = classifier()
+    chosen = subnetworks(network, "unstructured", (capacity,))
+    masks = chosen[0].masks()
+    ones = {name: torch.ones_like(mask) for name, mask in masks.items()}
+    sub_loss, sub_w, sub_s = masked_gradients(network, head, masks)
+    dense_loss, dense_w, dense_s = masked_gradients(network, head, ones)
+    result = step(network, head, chosen)
+    assert result.subnetwork_losses == pytest.approx((sub_loss,), rel=1e-9)
+    assert result.dense_loss == pytest.approx(dense_loss, rel=1e-9)
+    assert result.gradient_norm < MAX_NORM
+    assert_gradients(grads(network.prunable_weights()), {n: sub_w[n] + dense_w[n] for n in sub_w})
+    assert_gradients(grads(network.scores()), {n: sub_s[n] + dense_s[n] for n in sub_s})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_integrates_weights_and_scores_each_on_their_own(network: PrunableNetwork, rule: str) -> None:
+    head = classifier()
+    chosen = subnetworks(network, "unstructured", (0.7, 0.3))
+    ones = {name: torch.ones_like(mask) for name, mask in chosen[0].masks().items()}
+    parts = [masked_gradients(network, head, masks) for masks in (*(s.masks() for s in chosen), ones)]
+    step(network, head, chosen, rule=rule)
+    order = orders(3, torch.Generator().manual_seed(0))
+    for which, named in ((1, network.prunable_weights()), (2, network.scores())):
+        expected = {
+            name: integrate(
+                as_filters([part[which][name] for part in parts]),  # type: ignore[index]  # 1 and 2 are gradients
+                order,
+                rule=rule,  # type: ignore[arg-type]  # one of RULES
+                gamma=0.5,
+            ).reshape(parameter.shape)
+            for name, parameter in named.items()
+        }
+        assert_gradients(grads(named), expected)
+
+
+def test_channel_gradients_are_those_of_the_small_network_in_place(network: PrunableNetwork) -> None:
+    head = classifier()
+    [chosen] = subnetworks(network, "channel", (0.4,))
+    gathered = {name: tensor.detach() for name, tensor in chosen.gather(network.tensors()).items()}
+    small = {name: gathered[name].requires_grad_() for name in network.prunable_weights()}
+    embedding = functional_call(deepcopy(chosen.structure).train(), gathered, (IMAGES,))
+    loss = F.cross_entropy(head(embedding), LABELS)
+    of_small = dict(zip(small, torch.autograd.grad(loss, list(small.values())), strict=True))
+    of_dense = dense_gradients(network, head)[1]
+    result = step(network, head, [chosen])
+    assert result.subnetwork_losses == pytest.approx((loss.item(),), rel=1e-9)
+    masks, scores = chosen.masks(), network.scores()
+    expected_w, expected_s = {}, {}
+    for name, weight in network.prunable_weights().items():
+        full = torch.zeros_like(weight)
+        full[masks[name]] = of_small[name].flatten()  # kept entries come in the same order
+        expected_w[name] = full + of_dense[name]
+        expected_s[name] = expected_w[name] * scores[name].detach().sign() * weight.detach()
+    assert_gradients(grads(network.prunable_weights()), expected_w)
+    assert_gradients(grads(scores), expected_s)
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+@pytest.mark.parametrize("rule", RULES)
+def test_shared_parameters_learn_from_the_dense_loss_alone(network: PrunableNetwork, pattern: str, rule: str) -> None:
+    head = classifier()
+    expected = dense_gradients(network, head)[1]
+    step(network, head, subnetworks(network, pattern, (0.6, 0.3)), rule=rule)
+    scored = network.prunable_weights()
+    shared = {n: p for n, p in network.embedder.named_parameters() if n not in scored}
+    shared |= {f"head.{name}": p for name, p in head.named_parameters()}
+    assert {"projector.weight", "norm.bias", "backbone.bn1.weight", "head.weight"} <= shared.keys()
+    assert_gradients(grads(shared), {name: expected[name] for name in shared})
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_running_statistics_follow_the_dense_pass_alone(network: PrunableNetwork, pattern: str) -> None:
+    expected = deepcopy(network.embedder).train()
+    expected(IMAGES)
+    step(network, classifier(), subnetworks(network, pattern, (1.0, 0.5, 0.3)))
+    assert_same_tensors(dict(network.embedder.named_buffers()), dict(expected.named_buffers()))
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_parameters_stay_until_the_optimizer_steps(network: PrunableNetwork, pattern: str) -> None:
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    step(network, classifier(), subnetworks(network, pattern, (1.0, 0.5)))
+    assert_same_tensors({name: p.detach() for name, p in network.named_parameters()}, before)
+    assert all(p.grad is not None for p in network.parameters())
+    assert network.training
+
+
+def test_a_pruned_weight_moves_through_larger_networks_only(network: PrunableNetwork) -> None:
+    head = classifier()
+    expected = dense_gradients(network, head)[1]
+    [chosen] = subnetworks(network, "unstructured", (0.4,))
+    step(network, head, [chosen])
+    for name, mask in chosen.masks().items():
+        gradient = network.prunable_weights()[name].grad
+        assert gradient is not None
+        size = float(expected[name].abs().max())
+        torch.testing.assert_close(gradient[~mask], expected[name][~mask], rtol=0, atol=1e-8 * size)
+
+
+def test_a_subnetwork_of_all_weights_is_the_dense_network_again(network: PrunableNetwork) -> None:
+    head = classifier()
+    expected = dense_gradients(network, head)[1]
+    result = step(network, head, subnetworks(network, "unstructured", (1.0,)))
+    assert result.subnetwork_losses == pytest.approx((result.dense_loss,), rel=1e-9)
+    weights = network.prunable_weights()
+    assert_gradients(grads(weights), {name: 2 * expected[name] for name in weights})
+
+
+def test_without_subnetworks_it_is_plain_training(network: PrunableNetwork) -> None:
+    head = classifier()
+    loss, expected = dense_gradients(network, head)
+    result = step(network, head, [], rule="progressive")
+    assert result.dense_loss == pytest.approx(loss)
+    assert result.subnetwork_losses == ()
+    named = dict(network.embedder.named_parameters())
+    assert_gradients(grads(named), {name: expected[name] for name in named})
+
+
+def test_large_gradients_are_clipped_and_the_norm_before_is_told(network: PrunableNetwork) -> None:
+    head = classifier()
+    with torch.no_grad():
+        head.weight.mul_(1e5)
+    result = step(network, head, subnetworks(network, "unstructured", (0.5,)))
+    assert result.gradient_norm > MAX_NORM
+    parameters = [*network.parameters(), *head.parameters()]
+    total = torch.stack([p.grad.norm() for p in parameters if p.grad is not None]).norm()
+    assert float(total) == pytest.approx(MAX_NORM, rel=1e-3)
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_same_inputs_same_bits(pattern: str) -> None:
+    found = []
+    for _ in range(2):
+        network, head = tiny_resnet().double().train(), classifier()
+        step(network, head, subnetworks(network, pattern, (0.6, 0.3)), rule="progressive")
+        found.append(grads(dict(network.named_parameters())))
+    assert_same_tensors(found[0], found[1])
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_a_transformer_takes_a_step(pattern: str) -> None:
+    network = prunable("vit_tiny_patch16_224", crop=32, dim=8).double().train()
+    result = step(network, classifier(), subnetworks(network, pattern, (0.5,)), rule="progressive")
+    assert torch.isfinite(torch.tensor([result.dense_loss, *result.subnetwork_losses])).all()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all())
