@@ -35,6 +35,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    device: torch.device | None = None,
     workers: int = 0,
     half_precision_checkpoint: bool = False,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def train(
         out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state after every epoch, and the
             checkpoint at the end.
         resume: Go on with the run in ``out``.
+        device: Where to compute; None is the processor.
         workers: Processes that decode images; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
         progress: Called after every step with (step, steps, metrics).
@@ -74,7 +76,8 @@ def train(
         raise InvalidInput(
             f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
         )
-    trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1)
+    device = device or torch.device("cpu")
+    trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
     draw_subnetworks(recipe, trainee.network)  # what cannot be drawn is refused before anything is written
     epochs_done = _start(recipe, out, trainee, resume=resume)
     steps = recipe.epochs * per_epoch
@@ -83,7 +86,7 @@ def train(
         started = time.monotonic()
         for index, (images, labels) in enumerate(batches.epoch(epoch)):
             step = epoch * per_epoch + index
-            result = _train_step(recipe, trainee, images, labels, step=step, steps=steps)
+            result = _train_step(recipe, trainee, images.to(device), labels.to(device), step=step, steps=steps)
             seconds = (time.monotonic() - started) / (index + 1)
             metrics = _metrics(recipe, result, step=step, epoch=epoch, steps=steps, seconds=seconds)
             if step % STEPS_PER_METRIC == 0 or index + 1 == per_epoch:
@@ -91,7 +94,8 @@ def train(
             if progress is not None:
                 progress(step + 1, steps, metrics)
         save_state(out, trainee, epochs_done=epoch + 1)
-    reestimate_batchnorm(trainee.network.embedder, statistics_batches(data, recipe))
+    statistics = (images.to(device) for images in statistics_batches(data, recipe))
+    reestimate_batchnorm(trainee.network.embedder, statistics)
     save_checkpoint(
         out,
         trainee.network,
@@ -105,8 +109,8 @@ def train(
     return trainee.network.eval()
 
 
-def new_trainee(recipe: Recipe, *, classes: int) -> Trainee:
-    """A fresh network, classifier and optimizer; equal for equal recipes."""
+def new_trainee(recipe: Recipe, *, classes: int, device: torch.device) -> Trainee:
+    """A fresh network, classifier and optimizer; equal for equal recipes, whatever the device."""
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
         recipe.backbone,
@@ -116,6 +120,8 @@ def new_trainee(recipe: Recipe, *, classes: int) -> Trainee:
     )
     network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
     classifier = nn.Linear(recipe.embedding_dim, classes)
+    network.to(device)
+    classifier.to(device)
     parameters = [*network.parameters(), *classifier.parameters()]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":

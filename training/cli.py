@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput
 from prunnet_export.cli._options import numbers
+
+if TYPE_CHECKING:
+    import torch
 
 RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imports torch
 
@@ -48,6 +51,7 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
 @click.option("--schedule", type=click.Choice(["step", "cosine"]), default="step")
 @click.option("--weight-decay", type=click.FloatRange(0), default=5e-4)
 @click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--device", default="auto", help="Where to train: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option("--workers", type=click.IntRange(0, 64), default=0, help="Processes that decode images.")
 @click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -72,6 +76,7 @@ def command(**options: Any) -> None:
         check_capacity(capacity)
     for pattern in options["patterns"]:
         find_pattern(pattern)
+    device = _device(options["device"])
     data = open_dataset(source, layout=options["layout"], seed=options["seed"])
     recipe = Recipe(
         data=DataSource(source=source, layout=options["layout"], seed=options["seed"]),
@@ -102,6 +107,7 @@ def command(**options: Any) -> None:
                 data,
                 out,
                 resume=options["resume"],
+                device=device,
                 workers=options["workers"],
                 half_precision_checkpoint=options["half_precision_checkpoint"],
                 progress=show,
@@ -118,6 +124,22 @@ def command(**options: Any) -> None:
 def main() -> None:
     """The entry point."""
     run(command, name="prunnet-train")
+
+
+def _device(name: str) -> torch.device:
+    """The torch device of that name; ``auto`` is the first accelerator that is there, else the processor."""
+    import torch
+
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto takes what is there") from None
+    return device
 
 
 def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:

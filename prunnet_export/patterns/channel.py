@@ -62,7 +62,7 @@ class ChannelSubnetwork(Subnetwork):
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
         ones = {
-            name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in self._plan.network_weights().items()
+            name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._plan.network_weights().items()
         }
         return self.scatter({name: self._gather_one(name, one) for name, one in ones.items()})
 

@@ -103,6 +103,7 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
         (["{data}", "--resize-px", "8"], "crops 16 pixels out of 8", "crop <= resize"),
         (["{data}", "--layout", "in-shopp"], "unknown data layout", "did you mean"),
         (["{data}", "--resume"], "no run to resume", "--resume"),
+        (["{data}", "--device", "abacus"], "'abacus' cannot be used", "auto"),
         (["{data}", "--out", "{data}/train/class-0/0.png"], "is a file", ""),
         (["{data}/train"], "known layouts", "--layout"),
         (["no-such-folder"], "does not exist", "glyphs"),

@@ -79,7 +79,7 @@ class TestFinished:
             assert {"loss_dense", "loss_channel_0.6", "loss_channel_0.3", "gradient_norm"} <= line.keys()
 
     def test_weights_and_scores_have_moved(self, finished: tuple[PrunableNetwork, Path]) -> None:
-        before = dict(new_trainee(tiny_recipe(), classes=4).network.named_parameters())
+        before = dict(new_trainee(tiny_recipe(), classes=4, device=torch.device("cpu")).network.named_parameters())
         for name, parameter in finished[0].named_parameters():
             assert not torch.equal(parameter, before[name]), name
 
