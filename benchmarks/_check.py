@@ -17,9 +17,15 @@ from prunnet_export.devices import Device, embed, find_device, measure_latency, 
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.verification import REFERENCE_FILE, Expected, Observed, Thresholds, load_reference, verify
-
-BYTES_IMAGES = 32
+from prunnet_export.verification import (
+    BYTES_IMAGES,
+    REFERENCE_FILE,
+    Expected,
+    Observed,
+    Thresholds,
+    load_reference,
+    verify,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def check_artifacts(
         results.append(remeasure(folder, machine, threads=threads, verify_too=verify_too))
     checks = tuple(check for result in results for check in result.checks())
     failed = [check for check in checks if not check.passed]
-    click.echo(render(_report(results, checks), output_format))
+    click.echo(render(_report(results, checks), output_format), nl=False)
     if failed:
         fail_line(
             f"{failed[0].name}: {failed[0].message}",

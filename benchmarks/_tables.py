@@ -81,7 +81,7 @@ def calibration_table(
         document={**msgspec.to_builtins(table), "file": str(file)},
         footer=(f"written: {file}",),
     )
-    click.echo(render(report, output_format))
+    click.echo(render(report, output_format), nl=False)
     return 0
 
 
@@ -145,7 +145,7 @@ def compat_table(
         },
         footer=(f"network: {chosen.folder} ({chosen.because})",),
     )
-    click.echo(render(report, output_format))
+    click.echo(render(report, output_format), nl=False)
     return 0
 
 
@@ -172,5 +172,5 @@ def write_gallery(
         document={**dict(facts), "file": str(out)},
         footer=(f"written: {out}", f"next: prunnet-export --gallery {out} --target x86-onnxruntime --budget-ms 5"),
     )
-    click.echo(render(report, output_format))
+    click.echo(render(report, output_format), nl=False)
     return 0

@@ -32,7 +32,9 @@ class _ArtifactsByDefault(click.Group):
 
 
 @click.group(
-    cls=_ArtifactsByDefault, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=_ArtifactsByDefault,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="prunnet-export")
 def command() -> None:

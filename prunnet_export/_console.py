@@ -82,8 +82,9 @@ def run(command: click.Command, *, name: str) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         fail_line("interrupted", "nothing half-written was left behind; run the same command again")
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of stdout went away, e.g. `| head`; keep the interpreter from complaining at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader of stdout went away, e.g. `| head`; click makes that a SystemExit(1), which is a failed gate here.
+        # Keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug

@@ -109,9 +109,7 @@ def _budget(manifest: Manifest) -> str:
         rows.append(("model files", f"{budget.size_mb:g} MB", f"{manifest.size_mb:.2f} MB"))
     if memory is not None or budget.ram_mb is not None:
         asked = "-" if budget.ram_mb is None else f"{budget.ram_mb:g} MiB"
-        came_out = (
-            "not measured" if memory is None else f"{memory.peak_mb:.1f} MiB (measured, {memory.source})"
-        )
+        came_out = "not measured" if memory is None else f"{memory.peak_mb:.1f} MiB (measured, {memory.source})"
         rows.append(("peak memory above the engine", asked, came_out))
     return f"## Budget\n\n{_table(('', 'allowed', 'came out'), rows)}" if rows else ""
 
@@ -123,9 +121,7 @@ def _verification(manifest: Manifest) -> str:
         ("self-test: both by this artifact", found.self_r1, found.self_map),
         ("dense self-test: both by the dense network", found.dense_self_r1, found.dense_self_map),
     ]
-    rows = [
-        (name, _share(r1), _share(mean)) for name, r1, mean in scores if r1 is not None or mean is not None
-    ]
+    rows = [(name, _share(r1), _share(mean)) for name, r1, mean in scores if r1 is not None or mean is not None]
     lines = [
         "## Verification",
         (

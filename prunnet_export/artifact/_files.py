@@ -29,13 +29,9 @@ def read_manifest(folder: Path) -> Manifest:
         hint = "give the folder that prunnet-export wrote"
         raise InvalidInput(f"{folder}: not an artifact ({kind})", hint=hint) from None
     except OSError as error:
-        raise InvalidInput(
-            f"{file}: cannot be read ({error.strerror})", hint="check its permissions"
-        ) from None
+        raise InvalidInput(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
     if len(document) > _LARGEST_MANIFEST:
-        raise InvalidInput(
-            f"{file}: larger than {_LARGEST_MANIFEST // 2**20} MiB", hint="this is no manifest"
-        )
+        raise InvalidInput(f"{file}: larger than {_LARGEST_MANIFEST // 2**20} MiB", hint="this is no manifest")
     return decode_manifest(document, name=str(file))
 
 
@@ -48,9 +44,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     for name, entry in manifest.files.items():
         file = inside(folder, name)
         if file.stat().st_size != entry.bytes:
-            raise InvalidInput(
-                f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_AGAIN
-            )
+            raise InvalidInput(f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_AGAIN)
         if sha256(file) != entry.sha256:
             raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_AGAIN)
 
@@ -63,9 +57,7 @@ def inside(folder: Path, name: str) -> Path:
     """
     file, home = (Path(folder) / name).resolve(), Path(folder).resolve()
     if not file.is_relative_to(home):
-        raise InvalidInput(
-            f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact"
-        )
+        raise InvalidInput(f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact")
     if not file.is_file():
         raise InvalidInput(f"{Path(folder) / name}: missing", hint=_AGAIN)
     return file

@@ -55,9 +55,7 @@ class LoadedArtifact:
         Raises:
             InvalidInput: an image cannot be read; the message names it.
         """
-        if isinstance(images, str | bytes | Path | Image.Image | np.ndarray) or not isinstance(
-            images, Sequence
-        ):
+        if isinstance(images, str | bytes | Path | Image.Image | np.ndarray) or not isinstance(images, Sequence):
             raise InvalidInput(
                 f"embed() takes a list of images, not one {type(images).__name__}",
                 hint="embed([image]), or embed(list(images)) for an array of several",
@@ -103,9 +101,7 @@ def load(
     if check_hashes:
         verify_files(folder, manifest)
     runtime = find_runtime(manifest.runtime.name)
-    session = runtime.open(
-        inside(folder, manifest.entry), precision=manifest.subnetwork.precision, threads=threads
-    )
+    session = runtime.open(inside(folder, manifest.entry), precision=manifest.subnetwork.precision, threads=threads)
     if isinstance(session, ShapedSession):
         _check_shape(folder, manifest, session)
     return LoadedArtifact(folder, manifest, session, threads=threads)

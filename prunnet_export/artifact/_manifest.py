@@ -213,9 +213,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     """
     where = _not_finite(msgspec.to_builtins(manifest), "$")
     if where is not None:
-        raise InvalidInput(
-            f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN"
-        )
+        raise InvalidInput(f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN")
     document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
     decode_manifest(document, name=MANIFEST)
     return document
@@ -234,22 +232,16 @@ def decode_manifest(document: bytes, *, name: str) -> Manifest:
     try:
         head = msgspec.json.decode(document, type=_Head)
         if head.format != "prunnet-artifact":
-            raise InvalidInput(
-                f"{name}: its format is {head.format[:40]!r}", hint="this is no prunnet artifact"
-            )
+            raise InvalidInput(f"{name}: its format is {head.format[:40]!r}", hint="this is no prunnet artifact")
         if head.version != VERSION:
             raise InvalidInput(
                 f"{name}: version {head.version} of the format; this package reads {VERSION}",
-                hint="pip install --upgrade prunnet-export"
-                if head.version > VERSION
-                else "export the artifact again",
+                hint="pip install --upgrade prunnet-export" if head.version > VERSION else "export the artifact again",
             )
         manifest = msgspec.json.decode(document, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         hint = "it may be truncated or edited; export the artifact again"
-        raise InvalidInput(
-            f"{name}: not a manifest ({str(error) or type(error).__name__})", hint=hint
-        ) from None
+        raise InvalidInput(f"{name}: not a manifest ({str(error) or type(error).__name__})", hint=hint) from None
     _check_sense(manifest, name)
     return manifest
 
@@ -265,10 +257,7 @@ def manifest_schema() -> dict[str, Any]:
 
 def schema_document() -> str:
     """The JSON Schema as it is committed."""
-    return (
-        msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode()
-        + "\n"
-    )
+    return msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode() + "\n"
 
 
 class _Head(msgspec.Struct):
@@ -279,9 +268,7 @@ class _Head(msgspec.Struct):
 def _check_sense(manifest: Manifest, name: str) -> None:
     """What types cannot say."""
     if manifest.files and manifest.entry not in manifest.files:
-        raise InvalidInput(
-            f"{name}: entry {manifest.entry!r} is not among files", hint="export the artifact again"
-        )
+        raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint="export the artifact again")
     if MANIFEST in manifest.files:
         raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
     if (manifest.status == "rejected") != bool(manifest.reasons):

@@ -160,9 +160,7 @@ def _check_replaceable(place: Path) -> None:
     try:
         manifest = read_manifest(place)
     except InvalidInput as error:
-        raise StorageError(
-            f"{place} is not an artifact and is not replaced ({error.message})", hint=hint
-        ) from None
+        raise StorageError(f"{place} is not an artifact and is not replaced ({error.message})", hint=hint) from None
     foreign = sorted(present - {MANIFEST, *manifest.files})
     if foreign:
         raise StorageError(f"{place} holds {foreign[0]}, which is no part of the artifact", hint=hint)

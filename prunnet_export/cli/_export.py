@@ -91,13 +91,13 @@ def export(**options: Any) -> int:
         say=note,
     )
     if options["dry_run"]:
-        click.echo(render(dry_run_report(job, chosen), options["output_format"]))
+        click.echo(render(dry_run_report(job, chosen), options["output_format"]), nl=False)
         return 0
     outcome = job.run(options["out"] or Path("dist") / target.name)
     if not outcome.manifest.latency.steady:
         cv = outcome.manifest.latency.cv
         warn(f"the coefficient of variation is {cv:.1%}: clocks or other work disturb the measurement")
-    click.echo(render(export_report(outcome, chosen), options["output_format"]))
+    click.echo(render(export_report(outcome, chosen), options["output_format"]), nl=False)
     if outcome.manifest.status == "rejected":
         fail_line(
             "; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures"

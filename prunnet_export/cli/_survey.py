@@ -51,7 +51,7 @@ def list_targets(output_format: str) -> int:
         document={"targets": documents},
         footer=("next: prunnet-export --target NAME --budget-ms MS",),
     )
-    click.echo(render(report, output_format))
+    click.echo(render(report, output_format), nl=False)
     return 0
 
 
@@ -79,7 +79,7 @@ def doctor(output_format: str) -> int:
         document={**dict(about), "packages": {name: version for name, _, version in found}},
         footer=(),
     )
-    click.echo(render(report, output_format))
+    click.echo(render(report, output_format), nl=False)
     return 0
 
 

@@ -117,9 +117,7 @@ def peak_memory_mb(
     Raises:
         PrunnetError: as :func:`measure_latency`.
     """
-    request = MemoryRequest(
-        runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file)
-    )
+    request = MemoryRequest(runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file))
     return device.ask(request, MemoryReply, timeout=timeout)
 
 

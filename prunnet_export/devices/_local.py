@@ -62,14 +62,8 @@ def _died(code: int, stderr: str) -> Unreachable:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        hint = (
-            "the system may have run out of memory"
-            if name == "SIGKILL"
-            else "the engine crashed on this model"
-        )
+        hint = "the system may have run out of memory" if name == "SIGKILL" else "the engine crashed on this model"
         return Unreachable(f"the worker was killed by {name}", hint=hint)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     last = f": {lines[-1][:160]}" if lines else ""
-    return Unreachable(
-        f"the worker ended with code {code} and no reply{last}", hint="run the same command again"
-    )
+    return Unreachable(f"the worker ended with code {code} and no reply{last}", hint="run the same command again")

@@ -80,9 +80,7 @@ def _share(total: int, turn: int, turns: int) -> int:
     return -(-total * turn // turns)
 
 
-def _time(
-    session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None
-) -> list[float]:
+def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None) -> list[float]:
     """Milliseconds of up to ``count`` inferences, none begun after the deadline."""
     times: list[float] = []
     for index in range(start, start + max(0, count)):
@@ -123,9 +121,7 @@ def _embed(request: EmbedRequest) -> EmbedReply:
     return EmbedReply(count=len(embeddings), dim=session.shape.dim)
 
 
-def _open(
-    runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest
-) -> ShapedSession:
+def _open(runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest) -> ShapedSession:
     session = runtime.open(Path(model), precision=request.precision, threads=request.threads)
     if not isinstance(session, ShapedSession):
         raise InvalidInput(

@@ -23,15 +23,11 @@ def answer(document: bytes) -> Reply:
     except PrunnetError as error:
         return _reply(error)
     except msgspec.MsgspecError as error:
-        return _reply(
-            InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?")
-        )
+        return _reply(InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?"))
     except OSError as error:
         return _reply(StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror}"))
     except MemoryError:
-        return _reply(
-            Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
-        )
+        return _reply(Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model"))
     except Exception as error:  # noqa: BLE001  a bug has to cross the process border too
         traceback.print_exc()
         line = str(error).partition("\n")[0]

@@ -78,9 +78,7 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         threads = "the engine's own threads" if self.threads is None else f"{self.threads} threads"
         threads = threads.replace("1 threads", "1 thread") if self.threads == 1 else threads
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        return (
-            f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, batch 1"
-        )
+        return f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, batch 1"
 
     def __str__(self) -> str:
         return (
@@ -123,9 +121,7 @@ def summarise(
     if not pooled or not all(samples):
         raise InvalidInput("a run without samples", hint="take one or more samples in every run")
     if not all(math.isfinite(sample) and sample > 0 for sample in pooled):
-        raise InvalidInput(
-            "a latency that is not positive and finite", hint="the device's clock is not to be trusted"
-        )
+        raise InvalidInput("a latency that is not positive and finite", hint="the device's clock is not to be trusted")
     within = percentile_upper_bound(pooled, percentile_asked, confidence=confidence)
     if within is None:
         raise InvalidInput(

@@ -97,9 +97,7 @@ class ShapedSession(Session):
             )
         if not len(images) or shape.batch not in {None, len(images)}:
             count = "one or more" if shape.batch is None else f"exactly {shape.batch}"
-            raise InvalidInput(
-                f"the batch has {len(images)} images", hint=f"this model takes {count} at a time"
-            )
+            raise InvalidInput(f"the batch has {len(images)} images", hint=f"this model takes {count} at a time")
         return self._infer(np.ascontiguousarray(images))
 
     @abstractmethod

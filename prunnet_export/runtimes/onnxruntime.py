@@ -53,9 +53,7 @@ class OnnxRuntime(Runtime):
         """The initializers of two or more dimensions, by name."""
         model = _read_onnx(model_file)
         to_array = require("onnx.numpy_helper", extra="host").to_array
-        return {
-            tensor.name: to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) >= _MATRIX
-        }
+        return {tensor.name: to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) >= _MATRIX}
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
         """The model, loaded."""
@@ -77,11 +75,7 @@ class OnnxRuntime(Runtime):
             shape = session.shape
             session.run(np.zeros((shape.batch or 1, 3, shape.height, shape.width), np.float32))
             events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
-        nodes = {
-            (event["name"], event["args"]["provider"])
-            for event in events
-            if "provider" in event.get("args", {})
-        }
+        nodes = {(event["name"], event["args"]["provider"]) for event in events if "provider" in event.get("args", {})}
         return dict(Counter(provider.removesuffix("ExecutionProvider") for _, provider in nodes))
 
     def _engine(self) -> Any:
@@ -125,9 +119,7 @@ def _load(engine: Any, model_file: Path, options: Any) -> Any:
         return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS))
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
-        raise InvalidInput(
-            f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=_FOREIGN
-        ) from None
+        raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=_FOREIGN) from None
 
 
 def _shape(model_file: Path, session: Any) -> Shape:

@@ -67,9 +67,7 @@ class OpenVino(Runtime):
         _check_precision(precision)
         engine = self._engine()
         model = _read(engine, model_file)
-        return OpenVinoSession(
-            _shape(model_file, model), _compile(engine, model_file, model, precision, threads)
-        )
+        return OpenVinoSession(_shape(model_file, model), _compile(engine, model_file, model, precision, threads))
 
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
         """How many nodes of the graph that the plugin executes are on each device."""
@@ -77,9 +75,7 @@ class OpenVino(Runtime):
         engine = self._engine()
         compiled = _compile(engine, model_file, _read(engine, model_file), precision, 1)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
-        kinds = [
-            str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()
-        ]
+        kinds = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()]
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
 
     def _engine(self) -> Any:
@@ -117,13 +113,9 @@ def _read(engine: Any, file: Path) -> Any:
         frontend = engine.frontend.FrontEndManager().load_by_framework(kind)
         model = frontend.convert(frontend.load(str(file)))
     except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
-        raise InvalidInput(
-            f"{file.name}: no model that openvino can load ({one_line(error)})", hint=_FOREIGN
-        ) from None
+        raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=_FOREIGN) from None
     if not model.inputs or not model.outputs:
-        raise InvalidInput(
-            f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=_FOREIGN
-        )
+        raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=_FOREIGN)
     return model
 
 
@@ -138,17 +130,14 @@ def _compile(engine: Any, file: Path, model: Any, precision: str, threads: int |
     try:
         return engine.Core().compile_model(model, _DEVICE, options)
     except RuntimeError as error:
-        raise InvalidInput(
-            f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN
-        ) from None
+        raise InvalidInput(f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN) from None
 
 
 def _shape(model_file: Path, model: Any) -> Shape:
     def sizes(ports: list[Any]) -> list[list[int | None]]:
         shapes = [port.get_partial_shape() for port in ports]
         return [
-            [d.get_length() if d.is_static else None for d in shape] if shape.rank.is_static else []
-            for shape in shapes
+            [d.get_length() if d.is_static else None for d in shape] if shape.rank.is_static else [] for shape in shapes
         ]
 
     float32 = all(port.get_element_type().to_string() == "f32" for port in [*model.inputs, *model.outputs])

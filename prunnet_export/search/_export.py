@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from shutil import copyfile
 from typing import Literal
 
-import numpy as np
-
-from prunnet_export._imports import installed_version
 from prunnet_export.artifact import (
     ArtifactWriter,
-    BudgetEntry,
     FrontierEntry,
     Manifest,
     MemoryEntry,
-    NetworkEntry,
-    RuntimeEntry,
-    SubnetworkEntry,
-    VerificationEntry,
 )
-from prunnet_export.devices import Device, embed, measure_latency, peak_memory_mb, placement
+from prunnet_export.devices import Device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
 from prunnet_export.runtimes import Runtime
@@ -31,14 +22,13 @@ from prunnet_export.search._bisect import largest_inside
 from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build, Builder
 from prunnet_export.search._candidates import Candidate, ladder
-from prunnet_export.search._evidence import DenseSide, Evidence, batches
+from prunnet_export.search._evidence import Evidence
+from prunnet_export.search._judge import Judge
+from prunnet_export.search._manifest_of import compose_manifest
 from prunnet_export.target import Target
-from prunnet_export.verification import REFERENCE_FILE, Expected, Observed, Thresholds, save_reference, verify
-from prunnet_export.verification._reference import Embeddings
+from prunnet_export.verification import REFERENCE_FILE, Thresholds, save_reference
 
 Select = Literal["capacity", "accuracy"]
-BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
-_TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy")
 
 
 @dataclass(frozen=True)
@@ -125,7 +115,14 @@ class Export:
 
     def __post_init__(self) -> None:
         self._measured: dict[Candidate, Measured] = {}
-        self._dense_side: DenseSide | None = None
+        self._judge = Judge(
+            evidence=self.evidence,
+            runtime=self.runtime,
+            device=self.device,
+            thresholds=self.thresholds,
+            threads=self.threads,
+            say=self.say,
+        )
         self._rungs: dict[tuple[str, str], list[Candidate]] = {}
 
     # -- the search ----------------------------------------------------------------------------------------
@@ -215,7 +212,8 @@ class Export:
 
     def _accuracy(self, candidate: Candidate) -> float:
         self.say(f"verifying {candidate}")
-        entry = self._verify(self.builder.build(candidate, re_estimated=True))[0]
+        build = self.builder.build(candidate, re_estimated=True)
+        entry, _ = self._judge.verify(build, self.builder.module(candidate, re_estimated=True))
         overlap = next(gate.value for gate in entry.gates if gate.name == "neighbour overlap")
         return overlap if entry.cross_r1 is None else entry.cross_r1
 
@@ -281,49 +279,6 @@ class Export:
         hint = f"{candidate} would fit {' '.join(would_fit)}" if would_fit else "ask for a larger budget"
         return self._finish(writer, build, latency, dense, [reason + figures], memory=memory, hint=hint)
 
-    def _verify(self, build: Build) -> tuple[VerificationEntry, Callable[[Path], None]]:
-        """The verification of a build, and what writes its reference into a folder."""
-        if self._dense_side is None:
-            self.say("embedding the gallery with the dense network")
-            self._dense_side = self.evidence.dense()
-        dense, data, preprocessing = self._dense_side, self.evidence.data, self.evidence.preprocessing
-        module = self.builder.module(build.candidate, re_estimated=True)
-        reference = self.evidence.reference(dense, module)
-        gallery = None
-        if dense.own_gallery and not data.exclude_self:
-            gallery = self._embed(build, batches(data.gallery, dense.gallery, preprocessing))
-        queries = self._embed(build, batches(data.query, dense.queries, preprocessing))
-        observed = Observed(
-            queries=queries,
-            from_bytes=self._embed(build, [preprocessing(reference.images[:BYTES_IMAGES])]),
-            gallery=queries if dense.own_gallery and data.exclude_self else gallery,
-            weights=self.runtime.read_weights(build.entry),
-            placement=placement(self.device, self.runtime.name, build.entry, precision=build.candidate.precision),
-        )
-        weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
-        expected = Expected(
-            precision=build.candidate.precision,
-            elements=sum(tensor.numel() for tensor in weights),
-            zeros=sum(int((tensor == 0).sum()) for tensor in weights),
-        )
-        entry = verify(observed, reference, expected, self.thresholds)
-        return entry, lambda folder: save_reference(reference, folder / REFERENCE_FILE)
-
-    def _embed(self, build: Build, inputs: Iterable[Embeddings]) -> Embeddings:
-        parts = [
-            embed(
-                self.device,
-                self.runtime.name,
-                build.entry,
-                batch,
-                precision=build.candidate.precision,
-                threads=self.threads,
-            )
-            for batch in inputs
-        ]
-        joined: Embeddings = np.concatenate(parts)
-        return joined
-
     def _finish(
         self,
         writer: ArtifactWriter,
@@ -336,7 +291,8 @@ class Export:
         hint: str = "",
     ) -> Outcome:
         self.say(f"verifying {build.candidate} against the dense gallery")
-        verification, write_reference = self._verify(build)
+        module = self.builder.module(build.candidate, re_estimated=True)
+        verification, reference = self._judge.verify(build, module)
         memory = memory or self._memory(build)
         if self.budget.ram_mb is not None and memory.peak_mb > self.budget.ram_mb and not hint:
             reasons = [*reasons, f"memory: {memory.peak_mb:.3g} MiB, over the budget of {self.budget.ram_mb:g} MiB"]
@@ -346,46 +302,22 @@ class Export:
         ]
         for name in build.names:
             copyfile(build.folder / name, writer.folder / name)
-        write_reference(writer.folder)
-        config, subnetwork = self.checkpoint.config, build.candidate.subnetwork
-        manifest = Manifest(
-            status="rejected" if reasons else "verified",
+        save_reference(reference, writer.folder / REFERENCE_FILE)
+        manifest = compose_manifest(
+            build,
             reasons=reasons,
-            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            entry=build.names[0],
-            target=self.target.name,
-            runtime=RuntimeEntry(name=self.runtime.name, version=self.runtime.version()),
-            network=NetworkEntry(
-                name=self.network_name,
-                sha256=config.weights_sha256,
-                backbone=config.backbone,
-                embedding_dim=config.embedding_dim,
-            ),
-            subnetwork=SubnetworkEntry(
-                pattern=subnetwork.pattern,
-                capacity=subnetwork.capacity,
-                capacity_asked=subnetwork.asked,
-                precision=build.candidate.precision,
-                channel_multiple=self.channel_multiple,
-                weights_kept=subnetwork.kept,
-                weights_total=subnetwork.total,
-                widths=subnetwork.widths(),
-            ),
-            preprocessing=config.preprocessing,
-            budget=BudgetEntry(
-                latency_ms=self.budget.latency_ms,
-                percentile=self.budget.percentile,
-                size_mb=self.budget.size_mb,
-                ram_mb=self.budget.ram_mb,
-            ),
+            target=self.target,
+            runtime=self.runtime,
+            config=self.checkpoint.config,
+            network_name=self.network_name,
+            channel_multiple=self.channel_multiple,
+            budget=self.budget,
             latency=latency,
             dense_latency=dense_latency,
             memory=memory,
-            size_mb=build.size_mb,
             verification=verification,
             frontier=[measured.entry() for measured in sorted(self._measured.values(), key=_capacity_of)],
             device=self.device.fingerprint(),
-            tools={tool: version for tool in _TOOLS if (version := installed_version(tool)) is not None},
         )
         folder = writer.finish(manifest)
         return Outcome(folder, manifest, hint)

@@ -1,7 +1,7 @@
 """Verification: the exported file, run by its own runtime, against the dense gallery."""
 
 from prunnet_export.verification._gallery import Gallery, load_gallery, save_gallery
-from prunnet_export.verification._gates import Expected, Observed, Thresholds, verify
+from prunnet_export.verification._gates import BYTES_IMAGES, Expected, Observed, Thresholds, verify
 from prunnet_export.verification._metrics import (
     RetrievalMetrics,
     retrieval_metrics,
@@ -13,6 +13,7 @@ from prunnet_export.verification._reference import REFERENCE_FILE, Reference, lo
 from prunnet_export.verification._sampling import choose
 
 __all__ = [
+    "BYTES_IMAGES",
     "REFERENCE_FILE",
     "Expected",
     "Gallery",

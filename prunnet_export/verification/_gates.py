@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
 from prunnet_export.verification._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
 from prunnet_export.verification._reference import Embeddings, Reference
 
 NEIGHBOURS = 10
+BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
 PARITY = {"fp32": 0.999, "int8": 0.99}
 
 
@@ -25,12 +28,21 @@ class Thresholds:
         recall: Cross-test R@1 as a share of the dense self-test R@1.
         overlap: Mean share of the dense query's nearest neighbours, asked for where there are no labels.
         spread: Spread of the embeddings as a share of the dense network's.
+
+    Raises:
+        InvalidInput: one is not finite.
     """
 
     parity: float | None = None
     recall: float = 0.95
     overlap: float = 0.5
     spread: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("parity", "recall", "overlap", "spread"):
+            asked = getattr(self, name)
+            if asked is not None and not math.isfinite(asked):
+                raise InvalidInput(f"the gate for {name} asks for {asked}", hint="give a finite number")
 
 
 @dataclass(frozen=True)

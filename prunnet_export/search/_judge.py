@@ -1,0 +1,101 @@
+"""Verifying a build: what it does on its own runtime, held against the dense network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from prunnet_export.artifact import VerificationEntry
+from prunnet_export.devices import Device, embed, placement
+from prunnet_export.runtimes import Runtime
+from prunnet_export.search._builder import Build
+from prunnet_export.search._evidence import DenseSide, Evidence, batches
+from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
+from prunnet_export.verification._reference import Embeddings
+
+
+@dataclass
+class Judge:
+    """Holds builds against one dense network and one set of images.
+
+    Attributes:
+        evidence: The network and the images.
+        runtime: Runs the builds.
+        device: Where.
+        thresholds: Of the gates.
+        threads: Intra-operator threads of the runtime; None leaves it to the engine.
+        say: Called with one line of progress.
+    """
+
+    evidence: Evidence
+    runtime: Runtime
+    device: Device
+    thresholds: Thresholds
+    threads: int | None
+    say: Callable[[str], None]
+
+    @cached_property
+    def dense(self) -> DenseSide:
+        """What the dense network makes of the images; computed at first use."""
+        self.say("embedding the gallery with the dense network")
+        return self.evidence.dense()
+
+    def verify(self, build: Build, module: nn.Module) -> tuple[VerificationEntry, Reference]:
+        """The verification of a build.
+
+        Args:
+            build: Compiled, with BatchNorm statistics of its own.
+            module: The same subnetwork in torch.
+
+        Returns:
+            What came out, and the reference that it was held against.
+
+        Raises:
+            InvalidInput: an image or an embedding is not what it has to be.
+            Unreachable: the device does not answer.
+        """
+        dense, data, preprocessing = self.dense, self.evidence.data, self.evidence.preprocessing
+        reference = self.evidence.reference(dense, module)
+        queries = self._embed(build, batches(data.query, dense.queries, preprocessing))
+        gallery = None
+        if dense.own_gallery:
+            # Where query and gallery are the same images, so are their embeddings.
+            gallery = (
+                queries
+                if data.exclude_self
+                else self._embed(build, batches(data.gallery, dense.gallery, preprocessing))
+            )
+        precision = build.candidate.precision
+        observed = Observed(
+            queries=queries,
+            from_bytes=self._embed(build, [preprocessing(reference.images[:BYTES_IMAGES])]),
+            gallery=gallery,
+            weights=self.runtime.read_weights(build.entry),
+            placement=placement(self.device, self.runtime.name, build.entry, precision=precision),
+        )
+        weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
+        expected = Expected(
+            precision=precision,
+            elements=sum(tensor.numel() for tensor in weights),
+            zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+        )
+        return verify(observed, reference, expected, self.thresholds), reference
+
+    def _embed(self, build: Build, inputs: Iterable[Embeddings]) -> Embeddings:
+        parts = [
+            embed(
+                self.device,
+                self.runtime.name,
+                build.entry,
+                batch,
+                precision=build.candidate.precision,
+                threads=self.threads,
+            )
+            for batch in inputs
+        ]
+        joined: Embeddings = np.concatenate(parts)
+        return joined

@@ -1,0 +1,90 @@
+"""The manifest of a build: everything that the export found out about it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from prunnet_export._imports import installed_version
+from prunnet_export.artifact import (
+    BudgetEntry,
+    FrontierEntry,
+    Manifest,
+    MemoryEntry,
+    NetworkEntry,
+    RuntimeEntry,
+    SubnetworkEntry,
+    VerificationEntry,
+)
+from prunnet_export.devices import Fingerprint
+from prunnet_export.measuring import LatencyReport
+from prunnet_export.network import NetworkConfig
+from prunnet_export.runtimes import Runtime
+from prunnet_export.search._budget import Budget
+from prunnet_export.search._builder import Build
+from prunnet_export.target import Target
+
+TOOLS = (
+    "prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy",
+    "pillow",
+)  # fmt: skip
+
+
+def compose_manifest(
+    build: Build,
+    *,
+    reasons: Sequence[str],
+    target: Target,
+    runtime: Runtime,
+    config: NetworkConfig,
+    network_name: str,
+    channel_multiple: int,
+    budget: Budget,
+    latency: LatencyReport,
+    dense_latency: LatencyReport,
+    memory: MemoryEntry,
+    verification: VerificationEntry,
+    frontier: Sequence[FrontierEntry],
+    device: Fingerprint,
+) -> Manifest:
+    """The manifest of a build, rejected where there are reasons; the writer fills in the files."""
+    subnetwork = build.candidate.subnetwork
+    return Manifest(
+        status="rejected" if reasons else "verified",
+        reasons=list(reasons),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        entry=build.names[0],
+        target=target.name,
+        runtime=RuntimeEntry(name=runtime.name, version=runtime.version()),
+        network=NetworkEntry(
+            name=network_name,
+            sha256=config.weights_sha256,
+            backbone=config.backbone,
+            embedding_dim=config.embedding_dim,
+        ),
+        subnetwork=SubnetworkEntry(
+            pattern=subnetwork.pattern,
+            capacity=subnetwork.capacity,
+            capacity_asked=subnetwork.asked,
+            precision=build.candidate.precision,
+            channel_multiple=channel_multiple,
+            weights_kept=subnetwork.kept,
+            weights_total=subnetwork.total,
+            widths=subnetwork.widths(),
+        ),
+        preprocessing=config.preprocessing,
+        budget=BudgetEntry(
+            latency_ms=budget.latency_ms,
+            percentile=budget.percentile,
+            size_mb=budget.size_mb,
+            ram_mb=budget.ram_mb,
+        ),
+        latency=latency,
+        dense_latency=dense_latency,
+        memory=memory,
+        size_mb=build.size_mb,
+        verification=verification,
+        frontier=list(frontier),
+        device=device,
+        tools={tool: version for tool in TOOLS if (version := installed_version(tool)) is not None},
+    )
