@@ -14,7 +14,6 @@ from prunnet_export.artifact._files import inside, read_manifest, verify_files
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.preprocessing import ImageLike, decode, to_chw
 from prunnet_export.runtimes import Session, find_runtime
-from prunnet_export.runtimes._shaped import ShapedSession
 
 
 class LoadedArtifact:
@@ -102,12 +101,11 @@ def load(
         verify_files(folder, manifest)
     runtime = find_runtime(manifest.runtime.name)
     session = runtime.open(inside(folder, manifest.entry), precision=manifest.subnetwork.precision, threads=threads)
-    if isinstance(session, ShapedSession):
-        _check_shape(folder, manifest, session)
+    _check_shape(folder, manifest, session)
     return LoadedArtifact(folder, manifest, session, threads=threads)
 
 
-def _check_shape(folder: Path, manifest: Manifest, session: ShapedSession) -> None:
+def _check_shape(folder: Path, manifest: Manifest, session: Session) -> None:
     shape, crop, dim = session.shape, manifest.preprocessing.crop, manifest.network.embedding_dim
     if (shape.height, shape.width, shape.dim) != (crop, crop, dim):
         raise InvalidInput(

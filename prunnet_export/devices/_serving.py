@@ -26,7 +26,6 @@ from prunnet_export.devices._protocol import (
     Request,
 )
 from prunnet_export.runtimes import Batch, Runtime, Session, find_runtime
-from prunnet_export.runtimes._shaped import ShapedSession
 
 _SETTLE = 2
 _MS = 1e-6
@@ -121,17 +120,11 @@ def _embed(request: EmbedRequest) -> EmbedReply:
     return EmbedReply(count=len(embeddings), dim=session.shape.dim)
 
 
-def _open(runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest) -> ShapedSession:
-    session = runtime.open(Path(model), precision=request.precision, threads=request.threads)
-    if not isinstance(session, ShapedSession):
-        raise InvalidInput(
-            f"runtime {runtime.name!r} does not say which input its models take",
-            hint="its sessions have to derive from ShapedSession",
-        )
-    return session
+def _open(runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest) -> Session:
+    return runtime.open(Path(model), precision=request.precision, threads=request.threads)
 
 
-def _random_inputs(session: ShapedSession, count: int) -> list[Batch]:
+def _random_inputs(session: Session, count: int) -> list[Batch]:
     shape = session.shape
     if shape.batch not in {None, 1}:
         raise InvalidInput(

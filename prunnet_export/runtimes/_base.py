@@ -11,23 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._imports import plugin
-
-Batch = npt.NDArray[np.float32]
-
-
-class Session(ABC):
-    """A model that is loaded and ready to run on this device."""
-
-    @abstractmethod
-    def run(self, images: Batch) -> Batch:
-        """Embeddings of a batch.
-
-        Args:
-            images: float32 [n, 3, height, width] in 0..1, RGB.
-
-        Returns:
-            float32 [n, dim], L2-normalised by the graph.
-        """
+from prunnet_export.runtimes._session import Session
 
 
 class Runtime(ABC):

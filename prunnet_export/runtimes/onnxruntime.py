@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Batch, Runtime
-from prunnet_export.runtimes._shaped import Shape, ShapedSession, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._base import Runtime
+from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
 _PRECISIONS = ("fp32",)
 _PROVIDERS = ("CPUExecutionProvider",)
@@ -91,7 +91,7 @@ class OnnxRuntime(Runtime):
         return options
 
 
-class OnnxSession(ShapedSession):
+class OnnxSession(Session):
     """A model loaded by ONNX Runtime.
 
     Args:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Batch, Runtime
-from prunnet_export.runtimes._shaped import Shape, ShapedSession, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._base import Runtime
+from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
 _DEVICE = "CPU"
 _MATRIX = 2
@@ -82,7 +82,7 @@ class OpenVino(Runtime):
         return require("openvino", extra=self.extra)
 
 
-class OpenVinoSession(ShapedSession):
+class OpenVinoSession(Session):
     """A model compiled by OpenVINO.
 
     Args:

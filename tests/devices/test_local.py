@@ -57,9 +57,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
 
 def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
     models = [tiny_model(), tiny_model(name="large.onnx", size=96, width=64)]
-    small, large = measure_latency(
-        LocalDevice(), "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5
-    )
+    small, large = measure_latency(LocalDevice(), "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5)
     assert (small.n, small.runs, small.threads, small.source, small.batch) == (80, 2, 1, "measured", 1)
     assert small.percentile_ms < large.percentile_ms <= large.upper_ms
     assert small.runtime_version == OnnxRuntime().version()
@@ -95,9 +93,7 @@ def test_relative_paths_are_of_this_folder(tiny_model: TinyModel, monkeypatch: p
     assert placement(LocalDevice(), "onnxruntime", Path(model.name))
 
 
-def test_files_beside_the_user_are_not_imported(
-    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_beside_the_user_are_not_imported(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     (model.parent / "msgspec.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(model.parent)
@@ -113,9 +109,7 @@ def test_errors_of_the_worker_are_raised_here(tmp_path: Path) -> None:
         placement(LocalDevice(), "no-such", tmp_path / "broken.onnx")
 
 
-def test_a_killed_worker_is_unreachable_and_names_the_signal(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_killed_worker_is_unreachable_and_names_the_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script(monkeypatch, tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(Unreachable, match="SIGKILL") as caught:
         LocalDevice().fingerprint()

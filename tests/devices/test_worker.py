@@ -30,8 +30,8 @@ from prunnet_export.devices._protocol import (
     Request,
 )
 from prunnet_export.devices._serving import serve
-from prunnet_export.runtimes import Batch, Session
-from prunnet_export.runtimes.onnxruntime import OnnxRuntime, OnnxSession
+from prunnet_export.runtimes import Batch
+from prunnet_export.runtimes.onnxruntime import OnnxSession
 
 TinyModel = Callable[..., Path]
 
@@ -41,13 +41,9 @@ def ask(request: Request) -> Reply:
 
 
 @pytest.mark.parametrize(("samples", "rounds"), [(30, 5), (7, 3), (2, 5), (1, 1)])
-def test_as_many_samples_as_asked_for_of_every_model(
-    samples: int, rounds: int, tiny_model: TinyModel
-) -> None:
+def test_as_many_samples_as_asked_for_of_every_model(samples: int, rounds: int, tiny_model: TinyModel) -> None:
     models = [str(tiny_model()), str(tiny_model(name="other.onnx", width=4))]
-    reply = serve(
-        LatencyRequest(runtime="onnxruntime", models=models, samples=samples, rounds=rounds, warmup=1)
-    )
+    reply = serve(LatencyRequest(runtime="onnxruntime", models=models, samples=samples, rounds=rounds, warmup=1))
     assert isinstance(reply, LatencyReply)
     assert [len(times) for times in reply.samples] == [samples, samples]
     assert all(time > 0 for times in reply.samples for time in times)
@@ -55,9 +51,7 @@ def test_as_many_samples_as_asked_for_of_every_model(
 
 def test_time_that_is_up_leaves_what_the_bound_needs(tiny_model: TinyModel) -> None:
     reply = serve(
-        LatencyRequest(
-            runtime="onnxruntime", models=[str(tiny_model())], samples=10**6, at_least=29, seconds=1e-9
-        )
+        LatencyRequest(runtime="onnxruntime", models=[str(tiny_model())], samples=10**6, at_least=29, seconds=1e-9)
     )
     assert isinstance(reply, LatencyReply)
     assert len(reply.samples[0]) == 29
@@ -258,16 +252,6 @@ def test_standard_output_is_the_reply_alone_and_torch_stays_out(tmp_path: Path) 
     assert isinstance(msgspec.json.decode(done.stdout, type=Reply), FingerprintReply)
     assert b"from python" in done.stderr
     assert b"from C" in done.stderr
-
-
-def test_a_session_that_does_not_say_its_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent(Session):
-        def run(self, images: Batch) -> Batch:
-            return images
-
-    monkeypatch.setattr(OnnxRuntime, "open", lambda *_, **__: Silent())
-    with pytest.raises(InvalidInput, match="does not say which input"):
-        serve(MemoryRequest(runtime="onnxruntime", model="m"))
 
 
 def test_shares_add_up() -> None:

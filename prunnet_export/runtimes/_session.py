@@ -1,16 +1,18 @@
-"""Sessions that know their shapes: what a model has to look like, and what a batch has to look like."""
+"""Loaded models: what one has to look like, and what a batch has to look like."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes._base import Batch, Session
+
+Batch = npt.NDArray[np.float32]
 
 _CHANNELS = 3
 _INPUT_RANK = 4
@@ -66,8 +68,10 @@ def embedding_shape(
     )
 
 
-class ShapedSession(Session):
-    """A session that refuses a batch of the wrong shape or type before the engine sees it.
+class Session(ABC):
+    """A model that is loaded and ready to run on this device.
+
+    It refuses a batch of the wrong shape or type before the engine sees it.
 
     Attributes:
         shape: What the model takes and gives.
