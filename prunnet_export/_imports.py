@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import ModuleType
 from typing import Any
 
-from prunnet_export._errors import MissingExtra, UnknownName
+from prunnet_export._errors import MissingExtra, UnknownName, UsageError
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -34,10 +34,17 @@ def plugin(group: str, kind: str, name: str) -> Any:
 
     Raises:
         UnknownName: nothing is registered under that name.
+        UsageError: what is registered cannot be imported.
     """
     for point in entry_points(group=f"prunnet_export.{group}"):
         if point.name == name:
-            return point.load()
+            try:
+                return point.load()
+            except (ImportError, AttributeError) as error:
+                raise UsageError(
+                    f"{kind} {name!r} cannot be loaded from {point.value}: {error}",
+                    hint="update or uninstall the package that brings it",
+                ) from error
     raise UnknownName(kind, name, plugin_names(group))
 
 

@@ -33,19 +33,18 @@ class Target:
     aliases: tuple[str, ...] = ()
 
 
-def all_targets() -> list[Target]:
-    """Every installed target, by name."""
-    return [plugin("targets", "target", name) for name in plugin_names("targets")]
-
-
 def find_target(name: str) -> Target:
     """The target called ``name``, or that has it as an alias.
 
     Raises:
         UnknownName: there is none.
     """
-    targets = all_targets()
-    for target in targets:
-        if name in (target.name, *target.aliases):
-            return target
-    raise UnknownName("target", name, [t.name for t in targets])
+    names = plugin_names("targets")
+    if name not in names:
+        for other in names:
+            target: Target = plugin("targets", "target", other)
+            if name in target.aliases:
+                return target
+        raise UnknownName("target", name, names)
+    found: Target = plugin("targets", "target", name)
+    return found

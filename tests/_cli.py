@@ -83,9 +83,7 @@ def shell(environment: dict[str, str], *command: str | Path, cwd: Path | None = 
     words = [str(word) for word in command]
     if words[0].startswith("prunnet-"):
         words[0] = command_file(words[0])
-    done = subprocess.run(
-        words, capture_output=True, check=False, text=True, env=environment, cwd=cwd, timeout=SECONDS
-    )
+    done = subprocess.run(words, capture_output=True, check=False, text=True, env=environment, cwd=cwd, timeout=SECONDS)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -59,9 +59,7 @@ def tiny_model(tmp_path: Path) -> TinyModel:
             "head.bias": draw.normal(size=dim),
         }
         nodes = [
-            helper.make_node(
-                "Conv", ["images", "conv.weight"], ["c"], "conv", pads=[1, 1, 1, 1], strides=[2, 2]
-            ),
+            helper.make_node("Conv", ["images", "conv.weight"], ["c"], "conv", pads=[1, 1, 1, 1], strides=[2, 2]),
             helper.make_node("Relu", ["c"], ["r"], "relu"),
             helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
             helper.make_node("Flatten", ["p"], ["f"], "flatten"),
@@ -153,9 +151,7 @@ def manifest() -> Manifest:
                 n=90,
             )
         ],
-        device=Fingerprint(
-            id="0123456789ab", cpu="A CPU", cores=2, arch="x86_64", system="Linux 6.1", python="3.11.7"
-        ),
+        device=Fingerprint(id="0123456789ab", cpu="A CPU", cores=2, arch="x86_64", system="Linux 6.1", python="3.11.7"),
         tools={"numpy": "2.0"},
     )
 
@@ -169,8 +165,6 @@ def make_artifact(tiny_model: Callable[..., Path], manifest: Manifest, tmp_path:
         with ArtifactWriter(tmp_path / name) as writer:
             entry = engine.compile(tiny_model(), writer.folder, precision="fp32")[0]
             version = RuntimeEntry(name=runtime, version=engine.version())
-            return writer.finish(
-                msgspec.structs.replace(manifest, entry=entry, runtime=version, files={}, **fields)
-            )
+            return writer.finish(msgspec.structs.replace(manifest, entry=entry, runtime=version, files={}, **fields))
 
     return make

@@ -74,7 +74,10 @@ def choose_patterns(given: str, target: Target) -> tuple[str, ...]:
     from prunnet_export.patterns import PATTERNS
 
     if given == AUTO:
-        return tuple(pattern for pattern in target.patterns if pattern in PATTERNS)
+        known = tuple(pattern for pattern in target.patterns if pattern in PATTERNS)
+        if not known:
+            raise UnknownName(f"pattern of target {target.name}:", ", ".join(target.patterns), PATTERNS)
+        return known
     if given not in PATTERNS:
         raise UnknownName("pattern", given, PATTERNS)
     return (given,)

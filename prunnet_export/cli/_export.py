@@ -33,12 +33,12 @@ def export(**options: Any) -> int:
     runtime.version()
     device = find_device(options["device"])
     precisions = choose_precisions(options["precision"], target)
-    chosen = choose_network(options["network"])
 
     from prunnet_export._imports import require
 
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
+    chosen = choose_network(options["network"])  # the demo network's place is known to a module that needs torch
     from prunnet_export.network import load_checkpoint
     from prunnet_export.reports import render
     from prunnet_export.reports._export import dry_run_report, export_report

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import asdict
 
 import click
 
-from prunnet_export._errors import MissingExtra
+from prunnet_export._errors import MissingExtra, UsageError
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._cache import default_cache_folder
-from prunnet_export.target import Target, all_targets
+from prunnet_export.target import Target, find_target
 
 _DISTRIBUTIONS = (
     ("numpy", "base"), ("pillow", "base"), ("msgspec", "base"), ("click", "base"), ("rich", "base"),
@@ -23,26 +24,20 @@ _DISTRIBUTIONS = (
 
 
 def list_targets(output_format: str) -> int:
-    """Print every installed target."""
-    rows, documents = [], []
-    for target in all_targets():
-        version, state = _state(target)
+    """Print every installed target; one that cannot be loaded is shown with the reason."""
+    rows: list[tuple[str, ...]] = []
+    documents: list[dict[str, object]] = []
+    for name in plugin_names("targets"):
+        try:
+            target = find_target(name)
+            version, state = _state(target)
+        except UsageError as error:
+            rows.append((name, "-", "-", "-", "-", error.message))
+            documents.append({"name": name, "state": error.message})
+            continue
         patterns, precisions = ", ".join(target.patterns), ", ".join(target.precisions)
         rows.append((target.name, target.device, f"{target.runtime} {version or '-'}", patterns, precisions, state))
-        documents.append(
-            {
-                "name": target.name,
-                "aliases": list(target.aliases),
-                "device": target.device,
-                "runtime": target.runtime,
-                "runtime_version": version,
-                "patterns": list(target.patterns),
-                "precisions": list(target.precisions),
-                "channel_multiple": target.channel_multiple,
-                "source": target.source,
-                "state": state,
-            }
-        )
+        documents.append({**asdict(target), "runtime_version": version, "state": state})
     columns = ("target", "device", "runtime", "patterns", "precisions", "here")
     report = Report(
         title="targets",

@@ -79,7 +79,11 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
         warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
         try:
             graph = torch_pruning.DependencyGraph().build_dependency(
-                embedder, example_inputs=torch.zeros(1, 3, crop, crop, device=device), verbose=False
+                embedder,
+                example_inputs=torch.zeros(1, 3, crop, crop, device=device),
+                # Without one it tries twice, and its bare except takes a Ctrl-C for the first failure.
+                forward_fn=lambda module, inputs: module(inputs),
+                verbose=False,
             )
         finally:
             embedder.train(training)

@@ -1,12 +1,21 @@
-"""Budget search: candidates, their builds, and bisection on what was measured."""
+"""Budget search: candidates, their builds, and bisection on what was measured.
 
-from prunnet_export.search._bisect import largest_inside
-from prunnet_export.search._budget import Budget
-from prunnet_export.search._builder import Build, Builder
-from prunnet_export.search._cache import BuildCache, default_cache_folder
-from prunnet_export.search._candidates import Candidate, ladder
-from prunnet_export.search._evidence import Evidence
-from prunnet_export.search._export import Export, Outcome, Select
+Names are imported at first use: a budget and the cache's folder are needed where torch is not installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prunnet_export.search._bisect import largest_inside
+    from prunnet_export.search._budget import Budget
+    from prunnet_export.search._builder import Build, Builder
+    from prunnet_export.search._cache import BuildCache, default_cache_folder
+    from prunnet_export.search._candidates import Candidate, ladder
+    from prunnet_export.search._evidence import Evidence
+    from prunnet_export.search._export import Export, Outcome, Select
 
 __all__ = [
     "Budget",
@@ -22,3 +31,30 @@ __all__ = [
     "ladder",
     "largest_inside",
 ]
+
+_ROOMS = {
+    "Budget": "_budget",
+    "Build": "_builder",
+    "BuildCache": "_cache",
+    "Builder": "_builder",
+    "Candidate": "_candidates",
+    "Evidence": "_evidence",
+    "Export": "_export",
+    "Outcome": "_export",
+    "Select": "_export",
+    "default_cache_folder": "_cache",
+    "ladder": "_candidates",
+    "largest_inside": "_bisect",
+}
+
+
+if not TYPE_CHECKING:  # a type checker that sees this would believe in every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _ROOMS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -69,6 +69,7 @@ class Evidence:
             labels: Labels | None = self.data.gallery.labels[gallery]
         else:
             embeddings, labels = self.gallery.embeddings, self.gallery.labels
+            queries = self._with_relevant(queries, labels)
         return DenseSide(
             queries=queries,
             gallery=gallery,
@@ -77,6 +78,18 @@ class Evidence:
             gallery_embeddings=embeddings,
             gallery_labels=labels,
         )
+
+    def _with_relevant(self, queries: Labels, gallery_labels: Labels | None) -> Labels:
+        """The queries whose class the given gallery has; all of them where it has no labels."""
+        if gallery_labels is None:
+            return queries
+        kept = queries[np.isin(self.data.query.labels[queries], gallery_labels)]
+        if len(kept) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
+            raise InvalidInput(
+                f"the gallery has images of {len(kept)} of the {len(queries)} queries' classes",
+                hint="its labels have to be those of the data set; leave them out to compare neighbours instead",
+            )
+        return kept
 
     def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
         """The reference that the exported subnetwork is held against."""

@@ -149,6 +149,7 @@ class Export:
             PrunnetError: a candidate cannot be built, measured or verified.
         """
         with ArtifactWriter(destination) as writer:
+            _ = self._judge.dense  # images that cannot be used are found before minutes of measuring
             for (pattern, precision), rungs in self.candidates().items():
                 self.say(f"searching {len(rungs)} {pattern} {precision} candidates for {self.budget}")
                 largest_inside(rungs, self._inside)

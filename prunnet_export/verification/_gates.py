@@ -85,10 +85,21 @@ class Expected:
 def verify(observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds) -> VerificationEntry:
     """Hold an artifact against the dense gallery.
 
+    Embeddings that are not finite fail a gate of their own, and nothing else is computed from them.
+
     Raises:
-        InvalidInput: embeddings are not finite, or do not have the reference's shape.
+        InvalidInput: embeddings do not have the reference's shape.
     """
+    finite = _finite_gate(observed)
+    if not finite.passed:
+        return VerificationEntry(
+            gates=[finite, *_file_gates(observed, expected)],
+            n_queries=len(reference.images),
+            n_gallery=len(reference.gallery),
+            data=reference.source,
+        )
     gates = [
+        finite,
         *_embedding_gates(observed, reference, expected, thresholds),
         *_file_gates(observed, expected),
     ]
@@ -140,6 +151,14 @@ def at_least(name: str, value: float, threshold: float | None, *, n: int, note: 
         passed=threshold is None or value >= threshold,
         n=n,
         note=note,
+    )
+
+
+def _finite_gate(observed: Observed) -> Gate:
+    parts = [observed.queries, observed.from_bytes, *([] if observed.gallery is None else [observed.gallery])]
+    rows = np.concatenate([np.isfinite(part).all(axis=1) & (part != 0).any(axis=1) for part in parts])
+    return at_least(
+        "finite", float(rows.mean()), 1.0, n=len(rows), note="share of the embeddings that are finite and not zero"
     )
 
 

@@ -76,9 +76,7 @@ def test_a_bare_image_is_not_guessed_to_be_a_list(bare: Any, make_artifact: Make
     assert "embed([image])" in caught.value.hint
 
 
-def test_a_bad_image_is_named_by_its_place_in_the_whole_list(
-    make_artifact: MakeArtifact, tmp_path: Path
-) -> None:
+def test_a_bad_image_is_named_by_its_place_in_the_whole_list(make_artifact: MakeArtifact, tmp_path: Path) -> None:
     model = load(make_artifact())
     with pytest.raises(InvalidInput, match="image 4"):
         model.embed([*pictures(4), b"no image"], batch_size=2)
@@ -138,9 +136,7 @@ def test_files_of_two_artifacts_do_not_mix(make_artifact: MakeArtifact, manifest
         load(folder)
 
 
-def test_an_entry_that_is_a_link_out_is_refused_even_unhashed(
-    make_artifact: MakeArtifact, tmp_path: Path
-) -> None:
+def test_an_entry_that_is_a_link_out_is_refused_even_unhashed(make_artifact: MakeArtifact, tmp_path: Path) -> None:
     folder = make_artifact()
     (folder / "model.onnx").rename(tmp_path / "outside.onnx")
     (folder / "model.onnx").symlink_to(tmp_path / "outside.onnx")
@@ -148,9 +144,7 @@ def test_an_entry_that_is_a_link_out_is_refused_even_unhashed(
         load(folder, check_hashes=False)
 
 
-def test_a_missing_engine_names_its_extra(
-    make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_engine_names_its_extra(make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_artifact()
     find = importlib.import_module
 

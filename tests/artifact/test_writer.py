@@ -60,9 +60,7 @@ def test_replaces_an_empty_folder(manifest: Manifest, tmp_path: Path) -> None:
     assert write(tmp_path / "tiny", manifest).is_dir()
 
 
-def test_rejected_artifacts_stand_beside_and_leave_the_good_one_alone(
-    manifest: Manifest, tmp_path: Path
-) -> None:
+def test_rejected_artifacts_stand_beside_and_leave_the_good_one_alone(manifest: Manifest, tmp_path: Path) -> None:
     write(tmp_path / "tiny", manifest, b"good")
     for content in (b"bad", b"worse"):
         assert write(tmp_path / "tiny", rejected(manifest), content) == tmp_path / "tiny.rejected"
@@ -78,9 +76,7 @@ def test_without_finish_nothing_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, MemoryError])
-def test_after_an_error_the_old_artifact_stands(
-    error: type[BaseException], manifest: Manifest, tmp_path: Path
-) -> None:
+def test_after_an_error_the_old_artifact_stands(error: type[BaseException], manifest: Manifest, tmp_path: Path) -> None:
     write(tmp_path / "tiny", manifest, b"old")
     before = tree(tmp_path)
     with pytest.raises(error), ArtifactWriter(tmp_path / "tiny") as writer:
@@ -187,9 +183,7 @@ def test_two_writers_of_one_destination(tmp_path: Path) -> None:
     assert not tree(tmp_path)
 
 
-def test_the_lock_of_a_killed_export_is_gone_and_its_folder_is_cleaned(
-    manifest: Manifest, tmp_path: Path
-) -> None:
+def test_the_lock_of_a_killed_export_is_gone_and_its_folder_is_cleaned(manifest: Manifest, tmp_path: Path) -> None:
     source = (
         "import os, signal, sys; from pathlib import Path\n"
         "from prunnet_export.artifact import ArtifactWriter\n"
@@ -204,9 +198,7 @@ def test_the_lock_of_a_killed_export_is_gone_and_its_folder_is_cleaned(
     assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
 
 
-def test_an_artifact_that_was_moved_away_by_a_killed_export_comes_back(
-    manifest: Manifest, tmp_path: Path
-) -> None:
+def test_an_artifact_that_was_moved_away_by_a_killed_export_comes_back(manifest: Manifest, tmp_path: Path) -> None:
     write(tmp_path / "tiny", manifest, b"old")
     (tmp_path / "tiny").rename(tmp_path / ".tiny.old-0123456789ab")
     with ArtifactWriter(tmp_path / "tiny"):
@@ -262,9 +254,7 @@ def test_the_lock_excludes(tmp_path: Path) -> None:
         "spec = u.spec_from_file_location('writers', sys.argv[3]); m = u.module_from_spec(spec)\n"
         "spec.loader.exec_module(m); m._count(Path(sys.argv[1]), 100)\n"
     )
-    workers = [
-        subprocess.Popen([sys.executable, "-c", source, tmp_path / "tiny", ".", __file__]) for _ in range(2)
-    ]
+    workers = [subprocess.Popen([sys.executable, "-c", source, tmp_path / "tiny", ".", __file__]) for _ in range(2)]
     assert [worker.wait(60) for worker in workers] == [0, 0]
     assert (tmp_path / "counter").read_text() == "200"
 

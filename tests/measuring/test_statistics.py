@@ -104,9 +104,7 @@ def test_samples_needed_is_the_edge(q: float, confidence: float) -> None:
     assert percentile_upper_bound([1.0] * (n - 1), q, confidence=confidence) is None
 
 
-@pytest.mark.parametrize(
-    ("q", "confidence", "n"), [(90, 0.95, 29), (99, 0.95, 299), (50, 0.95, 5), (90, 0.99, 44)]
-)
+@pytest.mark.parametrize(("q", "confidence", "n"), [(90, 0.95, 29), (99, 0.95, 299), (50, 0.95, 5), (90, 0.99, 44)])
 def test_golden_sample_counts(q: float, confidence: float, n: int) -> None:
     assert samples_needed(q, confidence=confidence) == n
 
@@ -115,9 +113,7 @@ def test_golden_sample_counts(q: float, confidence: float, n: int) -> None:
 def test_bound_covers_the_true_percentile_as_often_as_promised(n: int) -> None:
     draw = np.random.default_rng(7)
     true = math.exp(NormalDist().inv_cdf(0.9))
-    bounds = [
-        percentile_upper_bound(draw.lognormal(size=n).tolist(), 90, confidence=0.95) for _ in range(1000)
-    ]
+    bounds = [percentile_upper_bound(draw.lognormal(size=n).tolist(), 90, confidence=0.95) for _ in range(1000)]
     covered = np.mean([bound is not None and bound >= true for bound in bounds])
     assert covered >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 1000)
 
@@ -125,9 +121,7 @@ def test_bound_covers_the_true_percentile_as_often_as_promised(n: int) -> None:
 @pytest.mark.parametrize("runs", [2, 3, 5])
 def test_prediction_covers_one_more_run_as_often_as_promised(runs: int) -> None:
     draw = np.random.default_rng(8).normal(10, 1, size=(4000, runs + 1))
-    covered = np.mean(
-        [(prediction_bound(row[:-1].tolist(), confidence=0.95) or 0) >= row[-1] for row in draw]
-    )
+    covered = np.mean([(prediction_bound(row[:-1].tolist(), confidence=0.95) or 0) >= row[-1] for row in draw])
     assert covered == pytest.approx(0.95, abs=0.015)
 
 

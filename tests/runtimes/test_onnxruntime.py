@@ -32,9 +32,7 @@ def test_embeddings_are_unit_vectors_and_do_not_depend_on_the_batch(
     assert together.shape == (3, 8)
     assert together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(
-        np.concatenate([session.run(image[None]) for image in images()]), together, atol=1e-6
-    )
+    np.testing.assert_allclose(np.concatenate([session.run(image[None]) for image in images()]), together, atol=1e-6)
 
 
 def test_reads_the_weights_it_wrote(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -132,9 +130,7 @@ def test_strided_batches_are_as_good_as_contiguous_ones(tiny_model: Callable[...
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", ""])
-def test_an_unknown_precision_is_refused(
-    precision: str, tiny_model: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_unknown_precision_is_refused(precision: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     for use in (
         lambda: OnnxRuntime().open(tiny_model(), precision=precision),
         lambda: OnnxRuntime().compile(tiny_model(), tmp_path, precision=precision),

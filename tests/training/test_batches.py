@@ -63,9 +63,7 @@ class TestTrainingBatches:
     def test_seed_and_epoch_change_order_and_crops(self) -> None:
         base, epoch, seed = (list(_batches(seed=s).epoch(e)) for s, e in ((0, 0), (0, 1), (1, 0)))
         assert _labels(base) != _labels(epoch) != _labels(seed) != _labels(base)
-        pictures = [
-            {int(y): x for xs, ys in part for x, y in zip(xs, ys, strict=True)} for part in (base, epoch)
-        ]
+        pictures = [{int(y): x for xs, ys in part for x, y in zip(xs, ys, strict=True)} for part in (base, epoch)]
         common = pictures[0].keys() & pictures[1].keys()
         assert any(not torch.equal(pictures[0][label], pictures[1][label]) for label in common)
 
@@ -98,9 +96,7 @@ class TestTrainingBatches:
         for flip in (False, True):
             (images, labels), *_ = TrainingBatches(split, square, batch_size=N, flip=flip).epoch(0)
             same = [torch.equal(image, plain[label]) for image, label in zip(images, labels, strict=True)]
-            mirrored = [
-                torch.equal(image.flip(2), plain[label]) for image, label in zip(images, labels, strict=True)
-            ]
+            mirrored = [torch.equal(image.flip(2), plain[label]) for image, label in zip(images, labels, strict=True)]
             assert all(one or other for one, other in zip(same, mirrored, strict=True))
             assert any(mirrored) == flip
             assert any(same)

@@ -125,10 +125,7 @@ class TestPictures:
         assert len(set(pictures)) == 4
 
     def test_ink_is_visible(self, data: RetrievalData) -> None:
-        spreads = [
-            np.asarray(data.gallery.image(index), float).std(axis=(0, 1)).max()
-            for index in range(0, 1200, 60)
-        ]
+        spreads = [np.asarray(data.gallery.image(index), float).std(axis=(0, 1)).max() for index in range(0, 1200, 60)]
         assert min(spreads) > 10
 
     def test_index_out_of_range(self, data: RetrievalData) -> None:

@@ -138,9 +138,7 @@ class TestHostileFiles:
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(at=st.integers(0, 60), value=st.integers(0, 255))
-    def test_a_flipped_byte_of_a_gzip_file_is_noticed_or_harmless(
-        self, tmp_path: Path, at: int, value: int
-    ) -> None:
+    def test_a_flipped_byte_of_a_gzip_file_is_noticed_or_harmless(self, tmp_path: Path, at: int, value: int) -> None:
         _write(tmp_path, suffix=".gz")
         file = tmp_path / f"{STEMS[0]}-ubyte.gz"
         content = bytearray(file.read_bytes())

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests._cli import environment, tiny_data, tiny_network
+
+__all__ = ["environment", "tiny_data", "tiny_network"]

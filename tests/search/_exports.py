@@ -1,0 +1,122 @@
+"""Exports on the tiny network, with latencies out of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.devices import Device, LocalDevice
+from prunnet_export.devices._protocol import (
+    LatencyReply,
+    LatencyRequest,
+    MemoryReply,
+    MemoryRequest,
+    Reply,
+    Request,
+)
+from prunnet_export.network import Checkpoint, load_checkpoint
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.search import Budget, BuildCache, Builder, Evidence, Export
+from prunnet_export.target import find_target
+from prunnet_export.verification import Thresholds
+
+MULTIPLE = 8
+LENIENT = Thresholds(recall=0, overlap=0, spread=0)  # the network is untrained
+
+Latency = Callable[[int, LatencyRequest], float]
+
+
+class TableDevice(Device):
+    """This machine, except that a model of b bytes takes ``table(b, request)`` milliseconds.
+
+    Attributes:
+        asked: Latency requests so far.
+    """
+
+    def __init__(self, table: Latency, *, peak_mb: Callable[[int], float] | None = None) -> None:
+        self.table = table
+        self.peak_mb = peak_mb
+        self.asked: list[LatencyRequest] = []
+        self._local = LocalDevice()
+
+    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+        if isinstance(request, LatencyRequest):
+            self.asked.append(request)
+            count = max(request.samples, request.at_least)
+            times = [self.table(Path(model).stat().st_size, request) for model in request.models]
+            return LatencyReply(samples=[[time] * count for time in times], runtime_version="table")
+        if isinstance(request, MemoryRequest) and self.peak_mb is not None:
+            peak = self.peak_mb(Path(request.model).stat().st_size)
+            return MemoryReply(peak_mb=peak, engine_mb=1, process_mb=peak + 1, source="table")
+        return self._local.run(request, timeout=timeout)
+
+
+def kilobytes(size: int, _request: LatencyRequest) -> float:
+    """One millisecond for each kilobyte of the model."""
+    return size / 1000
+
+
+@dataclass
+class Workshop:
+    """What exports of one test share."""
+
+    checkpoint: Checkpoint
+    data: RetrievalData
+    cache: Path
+    said: list[str] = field(default_factory=list)
+
+    def export(
+        self,
+        budget: Budget,
+        *,
+        device: Device | None = None,
+        patterns: Sequence[str] = ("channel",),
+        thresholds: Thresholds = LENIENT,
+        **options: object,
+    ) -> Export:
+        """An export that is ready to run."""
+        device = device or TableDevice(kilobytes)
+        runtime = find_runtime("onnxruntime")
+        evidence = Evidence(self.checkpoint, self.data)
+        builder = Builder(
+            self.checkpoint,
+            runtime,
+            BuildCache(self.cache),
+            device="table",
+            channel_multiple=MULTIPLE,
+            statistics=evidence.statistics,
+        )
+        more: Mapping[str, object] = options
+        return Export(
+            checkpoint=self.checkpoint,
+            network_name="tiny",
+            target=find_target("x86-onnxruntime"),
+            runtime=runtime,
+            device=device,
+            budget=budget,
+            evidence=evidence,
+            builder=builder,
+            patterns=patterns,
+            precisions=("fp32",),
+            channel_multiple=MULTIPLE,
+            thresholds=thresholds,
+            threads=1,
+            say=self.said.append,
+            **more,  # type: ignore[arg-type]  # the field that the test is about
+        )
+
+
+@pytest.fixture(scope="session")
+def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests share: each candidate is built once a session."""
+    return tmp_path_factory.mktemp("builds")
+
+
+@pytest.fixture
+def workshop(tiny_network: Path, tiny_data: Path, build_folder: Path) -> Workshop:
+    """The tiny network and its images."""
+    return Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export.patterns import find_pattern
+from prunnet_export.search import ladder
+from tests._inputs import prunable
+from tests.search._exports import Workshop
+
+
+@pytest.mark.parametrize("pattern", ["channel", "unstructured"])
+@pytest.mark.parametrize("multiple", [1, 2, 4, 8, 16])
+def test_the_ladder_rises_to_the_dense_network(pattern: str, multiple: int, workshop: Workshop) -> None:
+    rungs = ladder(workshop.checkpoint.network, pattern, "fp32", channel_multiple=multiple)
+    kept = [rung.subnetwork.kept for rung in rungs]
+    assert kept == sorted(set(kept))
+    assert rungs[-1].capacity == 1
+    assert {(rung.pattern, rung.precision) for rung in rungs} == {(pattern, "fp32")}
+    assert all(0 < rung.capacity <= 1 for rung in rungs)
+    for rung in rungs:
+        full = rungs[-1].subnetwork.widths() or {}
+        for group, width in (rung.subnetwork.widths() or {}).items():
+            assert width % multiple == 0 or width == full[group]
+
+
+def test_finer_multiples_make_more_rungs(workshop: Workshop) -> None:
+    counts = [len(ladder(workshop.checkpoint.network, "channel", "fp32", channel_multiple=m)) for m in (8, 4, 1)]
+    assert counts == sorted(counts)
+    assert counts[0] >= 5
+
+
+def test_capacities_out_of_reach_are_left_out(workshop: Workshop) -> None:
+    network = workshop.checkpoint.network
+    with pytest.raises(InvalidInput):
+        find_pattern("channel").subnetworks(network, [0.025], channel_multiple=8)
+    rungs = ladder(network, "channel", "fp32", channel_multiple=8, capacities=[0.025, 0.5, 1.0])
+    assert [rung.subnetwork.asked for rung in rungs] == [0.5, 1.0]
+
+
+def test_equal_widths_are_one_candidate(workshop: Workshop) -> None:
+    rungs = ladder(workshop.checkpoint.network, "channel", "fp32", channel_multiple=8, capacities=[0.5, 0.501, 1, 1])
+    assert len(rungs) == 2
+
+
+def test_in_words() -> None:
+    [dense] = ladder(
+        prunable(crop=32, options={"channels": [8, 8, 8, 8]}), "channel", "fp32", channel_multiple=8, capacities=[1.0]
+    )
+    assert str(dense) == "channel 100.0% fp32"
+
+
+def test_a_pattern_that_nobody_has(workshop: Workshop) -> None:
+    with pytest.raises(UnknownName, match="pattern"):
+        ladder(workshop.checkpoint.network, "diagonal", "fp32", channel_multiple=8)
+
+
+def test_an_interrupt_while_the_network_is_traced_is_not_swallowed() -> None:
+    def interrupt(*_: object) -> None:
+        handle.remove()  # a second attempt would succeed
+        raise KeyboardInterrupt
+
+    network = prunable(crop=32, options={"channels": [8, 8, 8, 8]})
+    handle = network.embedder.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ladder(network, "channel", "fp32", channel_multiple=8)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import RetrievalData
+from prunnet_export.patterns import cut, find_pattern
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.search import Evidence
+from prunnet_export.search._evidence import CHUNK, STATISTICS_IMAGES, batches, embed_in_torch
+from prunnet_export.verification import Gallery
+from tests._inputs import array_split, retrieval_data
+from tests.search._exports import Workshop
+
+
+@pytest.fixture
+def evidence(workshop: Workshop) -> Evidence:
+    return Evidence(workshop.checkpoint, retrieval_data())
+
+
+def test_statistics_are_taken_all_over_the_train_split(evidence: Evidence) -> None:
+    seen = torch.cat(list(evidence.statistics()))
+    assert seen.shape == (24, 3, 32, 32)
+    assert 0 <= float(seen.min()) < float(seen.max()) <= 1
+
+
+def test_of_many_images_some_are_taken_evenly(evidence: Evidence) -> None:
+    count = STATISTICS_IMAGES + CHUNK
+    data = replace(evidence.data, train=array_split(count, side=1))
+    taken = list(replace(evidence, data=data).statistics())
+    assert sum(map(len, taken)) == STATISTICS_IMAGES
+    assert max(map(len, taken)) == CHUNK
+    last = data.train.image(int((STATISTICS_IMAGES - 1) * count // STATISTICS_IMAGES))
+    np.testing.assert_array_equal(taken[-1][-1].numpy(), evidence.preprocessing([last])[0])
+
+
+def test_a_last_batch_of_one_image_is_left_out(evidence: Evidence) -> None:
+    data = replace(evidence.data, train=array_split(CHUNK + 1, side=1))
+    assert [len(batch) for batch in replace(evidence, data=data).statistics()] == [CHUNK]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_image_has_no_statistics(count: int, evidence: Evidence) -> None:
+    data = replace(evidence.data, train=array_split(count))
+    with pytest.raises(InvalidInput, match=f"{count} train image"):
+        list(replace(evidence, data=data).statistics())
+
+
+def test_batches_are_in_order() -> None:
+    split, preprocessing = array_split(6), Preprocessing(crop=8, resize=9)
+    [batch] = batches(split, [4, 0, 0], preprocessing)
+    np.testing.assert_array_equal(batch, preprocessing([split.image(4), split.image(0), split.image(0)]))
+
+
+def test_the_dense_side(evidence: Evidence) -> None:
+    dense = evidence.dense()
+    assert dense.own_gallery
+    assert dense.queries.tolist() == dense.gallery.tolist() == list(range(8))
+    assert dense.gallery_labels is not None
+    assert dense.gallery_labels.tolist() == evidence.data.gallery.labels.tolist()
+    for embeddings, split in (
+        (dense.query_embeddings, evidence.data.query),
+        (dense.gallery_embeddings, evidence.data.gallery),
+    ):
+        network = evidence.checkpoint.network.embedder
+        whole = embed_in_torch(network, batches(split, range(8), evidence.preprocessing))
+        assert embeddings.dtype == np.float32
+        np.testing.assert_array_equal(embeddings, whole)
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+
+
+def test_a_reference_is_of_the_same_images_in_the_same_order(evidence: Evidence) -> None:
+    evidence = replace(evidence, max_queries=4)
+    dense = evidence.dense()
+    small = cut(evidence.checkpoint.network, 0.3, find_pattern("channel"), channel_multiple=8)
+    reference = evidence.reference(dense, small)
+    decoded = [Image.open(BytesIO(image)) for image in reference.images]
+    inputs = evidence.preprocessing(decoded)
+    assert len(reference.images) == 4
+    np.testing.assert_allclose(
+        embed_in_torch(evidence.checkpoint.network.embedder, [inputs]), reference.dense_queries, atol=1e-5
+    )
+    np.testing.assert_allclose(embed_in_torch(small, [inputs]), reference.subnetwork_queries, atol=1e-5)
+    assert not np.allclose(reference.dense_queries, reference.subnetwork_queries, atol=1e-3)
+    assert reference.query_labels is not None
+    assert reference.query_labels.tolist() == evidence.data.query.labels[dense.queries].tolist()
+    assert reference.network == evidence.checkpoint.config.weights_sha256
+    assert not reference.exclude_self
+
+
+def exclude_self(data: RetrievalData) -> RetrievalData:
+    return replace(data, gallery=data.query, exclude_self=True)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: bool, evidence: Evidence) -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    labels = np.array([0, 1, 2, 3, 0]) if labelled else None
+    evidence = replace(evidence, data=exclude_self(evidence.data), gallery=Gallery(rows, labels, None))
+    dense = evidence.dense()
+    assert not dense.own_gallery
+    reference = evidence.reference(dense, evidence.checkpoint.network.embedder)
+    np.testing.assert_array_equal(reference.gallery, rows)
+    assert reference.labelled == labelled
+    assert not reference.exclude_self  # row i of the given gallery is not query i
+
+
+def test_query_and_gallery_of_the_same_images(evidence: Evidence) -> None:
+    evidence = replace(evidence, data=exclude_self(evidence.data))
+    assert evidence.reference(evidence.dense(), evidence.checkpoint.network.embedder).exclude_self
+
+
+def test_torch_embeds_in_pieces_of_any_size(evidence: Evidence) -> None:
+    network = evidence.checkpoint.network.embedder
+    inputs = evidence.preprocessing([evidence.data.train.image(index % 24) for index in range(120)])
+    np.testing.assert_allclose(
+        embed_in_torch(network, [inputs]), embed_in_torch(network, [inputs[:7], inputs[7:]]), atol=1e-5
+    )
+
+
+def test_queries_without_a_class_in_a_given_gallery_are_left_out(evidence: Evidence) -> None:
+    embeddings = np.eye(evidence.checkpoint.config.embedding_dim, dtype=np.float32)
+    here = int(evidence.data.query.labels[0])
+    given = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), here), None))
+    assert set(evidence.data.query.labels[given.dense().queries]) == {here}
+    elsewhere = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), 10_000), None))
+    with pytest.raises(InvalidInput, match="of 0 of the"):
+        elsewhere.dense()

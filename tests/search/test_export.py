@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
+from prunnet_export.artifact._lock import FolderLock
+from prunnet_export.devices._protocol import LatencyRequest
+from prunnet_export.search import Budget, Candidate, Export, Outcome
+from prunnet_export.verification import REFERENCE_FILE, Thresholds, load_reference
+from tests._cli import tree
+from tests.search._exports import TableDevice, Workshop, kilobytes
+
+PROBE_RUNS = 3  # fewer processes than a confirmation starts
+
+
+def rungs(export: Export, pattern: str = "channel") -> list[Candidate]:
+    return export.candidates()[pattern, "fp32"]
+
+
+def size_mb(export: Export, candidate: Candidate) -> float:
+    return export.builder.build(candidate, re_estimated=True).size_mb
+
+
+def between(export: Export, index: int) -> float:
+    """A size, MB, that rung ``index`` is under and the next rung is over."""
+    ladder = rungs(export)
+    low, high = (size_mb(export, ladder[i]) for i in (index, index + 1))
+    assert low < high
+    return (low + high) / 2
+
+
+def chosen(outcome: Outcome) -> float:
+    return outcome.manifest.subnetwork.capacity
+
+
+def assert_nothing_left(folder: Path, *expected: str) -> None:
+    assert {entry.name for entry in folder.iterdir()} == set(expected)
+
+
+def assert_whole(outcome: Outcome) -> Manifest:
+    """The artifact on disk is the one that was reported, and can be used."""
+    manifest = read_manifest(outcome.folder)
+    verify_files(outcome.folder, manifest)
+    # What the writer fills in apart, the manifest on disk is the outcome's.
+    assert manifest.created == outcome.manifest.created
+    assert manifest.subnetwork == outcome.manifest.subnetwork
+    assert manifest.verification == outcome.manifest.verification
+    assert sorted(manifest.files) == ["README.md", "model.onnx", REFERENCE_FILE]
+    reference = load_reference(outcome.folder / REFERENCE_FILE)
+    artifact = load(outcome.folder, allow_rejected=True)
+    embeddings = artifact.embed(reference.images)
+    assert float((embeddings * reference.subnetwork_queries).sum(1).min()) > 0.999
+    return manifest
+
+
+def test_the_largest_that_fits_is_chosen(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1))
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    outcome = export.run(tmp_path / "out")
+    manifest = assert_whole(outcome)
+    expected = rungs(export)[3]
+    assert chosen(outcome) == expected.capacity
+    assert (manifest.status, outcome.folder, outcome.hint) == ("verified", tmp_path / "out", "")
+    assert manifest.subnetwork.widths == expected.subnetwork.widths()
+    assert manifest.latency.upper_ms == pytest.approx(1000 * size_mb(export, expected))
+    assert manifest.dense_latency is not None
+    assert manifest.dense_latency.upper_ms == pytest.approx(1000 * size_mb(export, rungs(export)[-1]))
+    assert manifest.memory is not None
+    assert manifest.memory.peak_mb > 0
+    assert_nothing_left(tmp_path, "out")
+
+
+def test_the_frontier_is_what_was_measured(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1))
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    device = export.device
+    assert isinstance(device, TableDevice)
+    manifest = export.run(tmp_path / "out").manifest
+    capacities = [entry.capacity for entry in manifest.frontier]
+    assert capacities == sorted(set(capacities))
+    assert len(capacities) <= 2 + len(rungs(export)).bit_length()
+    assert {entry.inside for entry in manifest.frontier} == {True, False}
+    for entry in manifest.frontier:
+        assert entry.inside == (entry.upper_ms <= (export.budget.latency_ms or 0))
+    probes = [request.models for request in device.asked if len(request.models) == 1]
+    assert len(probes) == PROBE_RUNS * len(capacities)  # each candidate is looked at once
+
+
+def test_everything_fits(workshop: Workshop, tmp_path: Path) -> None:
+    outcome = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out")
+    assert chosen(outcome) == 1
+    verification = outcome.manifest.verification
+    assert verification.cross_r1 == verification.dense_self_r1 == verification.self_r1
+    assert len(outcome.manifest.frontier) == 1
+
+
+def test_nothing_fits(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=0.5))
+    outcome = export.run(tmp_path / "out")
+    manifest = assert_whole(outcome)
+    fastest = rungs(export)[0]
+    assert (manifest.status, outcome.folder) == ("rejected", tmp_path / "out.rejected")
+    assert chosen(outcome) == fastest.capacity
+    assert len(manifest.reasons) == 1
+    assert f"no capacity fits p90 <= 0.5 ms; the fastest measured is {fastest}" in manifest.reasons[0]
+    assert_nothing_left(tmp_path, "out.rejected")
+    found = re.search(r"would fit --budget-ms (\S+)$", outcome.hint)
+    assert found
+    again = workshop.export(Budget(latency_ms=float(found[1]))).run(tmp_path / "again")
+    assert again.manifest.status == "verified"
+    assert float(found[1]) < 1.2 * manifest.latency.upper_ms
+
+
+def test_a_size_budget(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1))
+    export.budget = Budget(size_mb=between(export, 2))
+    outcome = export.run(tmp_path / "out")
+    assert chosen(outcome) == rungs(export)[2].capacity
+    assert outcome.manifest.size_mb <= (export.budget.size_mb or 0)
+
+
+def test_all_budgets_together_name_all_that_are_too_small(workshop: Workshop, tmp_path: Path) -> None:
+    device = TableDevice(kilobytes, peak_mb=lambda size: size / 1e4)
+    outcome = workshop.export(Budget(latency_ms=0.5, size_mb=1e-4, ram_mb=1e-3), device=device).run(tmp_path / "out")
+    assert outcome.manifest.status == "rejected"
+    assert re.search(r"would fit --budget-ms \S+ --budget-mb \S+ --budget-ram-mb \S+$", outcome.hint)
+
+
+def test_a_memory_budget(workshop: Workshop, tmp_path: Path) -> None:
+    device = TableDevice(kilobytes, peak_mb=lambda size: size / 1e3)
+    export = workshop.export(Budget(latency_ms=1), device=device)
+    export.budget = Budget(ram_mb=1e3 * between(export, 1))
+    outcome = export.run(tmp_path / "out")
+    assert outcome.manifest.status == "verified"
+    assert chosen(outcome) == rungs(export)[1].capacity
+    assert outcome.manifest.memory is not None
+    assert outcome.manifest.memory.source == "table"
+
+
+def test_memory_that_grows_after_the_search_is_rejected(workshop: Workshop, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def peak(size: int) -> float:
+        asked.append(size)
+        return 1 if len(asked) == 1 else 3
+
+    device = TableDevice(kilobytes, peak_mb=peak)
+    outcome = workshop.export(Budget(ram_mb=2), device=device).run(tmp_path / "out")
+    assert outcome.manifest.status == "rejected"
+    assert outcome.manifest.reasons == ["memory: 3 MiB, over the budget of 2 MiB"]
+
+
+def slower_when_confirmed(factor: float) -> TableDevice:
+    """A device that is slower when it is looked at for longer, as under another load."""
+
+    def table(size: int, request: LatencyRequest) -> float:
+        return size / 1000 * (factor if len(request.models) > 1 else 1)
+
+    return TableDevice(table)
+
+
+def test_a_confirmation_that_disagrees_steps_down(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1))
+    limit = 1000 * between(export, 3)
+    factor = limit / (1000 * between(export, 2))  # what fits when confirmed is one rung lower
+    export.budget = Budget(latency_ms=limit)
+    export.device = slower_when_confirmed(factor)
+    outcome = export.run(tmp_path / "out")
+    assert outcome.manifest.status == "verified"
+    assert chosen(outcome) == rungs(export)[2].capacity
+    assert outcome.manifest.latency.upper_ms <= limit
+    assert any("did not confirm: latency" in line for line in workshop.said)
+
+
+def test_a_device_that_never_confirms_is_rejected(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1))
+    export.budget = Budget(latency_ms=1000 * between(export, 1))
+    export.device = slower_when_confirmed(10)
+    outcome = export.run(tmp_path / "out")
+    assert outcome.manifest.status == "rejected"
+    assert chosen(outcome) == rungs(export)[0].capacity
+    assert "latency: p90 is up to" in outcome.manifest.reasons[0]
+
+
+def test_a_bound_that_is_wide_gets_a_longer_look(workshop: Workshop, tmp_path: Path) -> None:
+    calls = 0
+
+    def disturbed_once(size: int, request: LatencyRequest) -> float:
+        nonlocal calls
+        calls += 1
+        return size / 1000 * (3 if calls == 1 and len(request.models) == 1 else 1)
+
+    export = workshop.export(Budget(latency_ms=1))
+    export.budget = Budget(latency_ms=1000 * size_mb(export, rungs(export)[-1]) * 1.1)
+    export.device = device = TableDevice(disturbed_once)
+    outcome = export.run(tmp_path / "out")
+    assert chosen(outcome) == 1
+    assert [len(request.models) for request in device.asked] == [1] * (PROBE_RUNS + 5) + [2] * 5
+
+
+def test_the_percentile_is_the_one_that_was_asked_for(workshop: Workshop, tmp_path: Path) -> None:
+    outcome = workshop.export(Budget(latency_ms=1e6, percentile=99)).run(tmp_path / "out")
+    latency = outcome.manifest.latency
+    assert (latency.percentile, outcome.manifest.budget.percentile) == (99, 99)
+    assert latency.n >= 299  # fewer samples do not bound p99
+
+
+def test_the_fastest_of_equals_wins_over_patterns(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1), patterns=("channel", "unstructured"))
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    outcome = export.run(tmp_path / "out")
+    # Unstructured zeros stay in the file: no unstructured candidate but the dense one is smaller than dense.
+    assert outcome.manifest.subnetwork.pattern == "channel"
+    assert {entry.pattern for entry in outcome.manifest.frontier} == {"channel", "unstructured"}
+
+
+def test_unstructured_zeros_arrive(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), patterns=("unstructured",))
+    export._rungs = {("unstructured", "fp32"): rungs(export, "unstructured")[19:20]}
+    outcome = export.run(tmp_path / "out")
+    manifest = assert_whole(outcome)
+    assert manifest.subnetwork.capacity == pytest.approx(0.5, abs=0.02)
+    [kept] = [gate for gate in manifest.verification.gates if gate.name == "zeros kept"]
+    assert kept.passed
+    assert kept.value > 0.4
+    assert kept.threshold is not None
+    assert kept.threshold > 0.4
+
+
+def test_select_accuracy_takes_the_best_verified(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = workshop.export(Budget(latency_ms=1), select="accuracy")
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    asked = []
+
+    def accuracy(candidate: Candidate) -> float:
+        asked.append(candidate)
+        return -candidate.capacity  # the smallest is the best
+
+    monkeypatch.setattr(export, "_accuracy", accuracy)
+    outcome = export.run(tmp_path / "out")
+    assert chosen(outcome) == min(candidate.capacity for candidate in asked)
+    assert len(asked) == sum(entry.inside for entry in outcome.manifest.frontier) > 1
+
+
+def test_accuracy_is_the_cross_test_or_the_overlap(workshop: Workshop) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), select="accuracy")
+    candidate = rungs(export)[-1]
+    assert 0 <= export._accuracy(candidate) <= 1
+    assert export._judge.dense.gallery_labels is not None
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "gate"),
+    [
+        (Thresholds(recall=0, spread=0, parity=1.5), "parity"),
+        (Thresholds(recall=2.0, spread=0), "cross-test recall"),
+    ],
+)
+def test_a_verification_that_fails_is_rejected(
+    thresholds: Thresholds, gate: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    outcome = workshop.export(Budget(latency_ms=1e6), thresholds=thresholds).run(tmp_path / "out")
+    manifest = assert_whole(outcome)
+    assert outcome.folder == tmp_path / "out.rejected"
+    assert any(reason.startswith(f"{gate}: ") for reason in manifest.reasons)
+    assert {one.name for one in manifest.verification.gates if not one.passed} >= {gate}
+    assert_nothing_left(tmp_path, "out.rejected")
+
+
+@pytest.mark.parametrize(
+    ("error", "seen_as"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (InvalidInput("no", hint="yes"), InvalidInput),
+        (OSError(errno.ENOSPC, "No space left on device"), StorageError),
+    ],
+)
+def test_an_end_in_the_middle_leaves_nothing(
+    error: BaseException,
+    seen_as: type[BaseException],
+    workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def fail(*_: object) -> None:
+        seen.extend(tree(tmp_path))
+        raise error
+
+    monkeypatch.setattr("prunnet_export.search._export.save_reference", fail)
+    with pytest.raises(seen_as):
+        workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "deep" / "out")
+    assert any(".partial-" in name and name.endswith("model.onnx") for name in seen)
+    assert not tree(tmp_path / "deep")
+
+
+def test_a_place_that_is_taken_costs_no_search(workshop: Workshop, tmp_path: Path) -> None:
+    device = TableDevice(kilobytes)
+    lock = FolderLock(tmp_path / "out")
+    lock.acquire()
+    with pytest.raises(StorageError, match="another export"):
+        workshop.export(Budget(latency_ms=1), device=device).run(tmp_path / "out")
+    lock.release()
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(StorageError):
+        workshop.export(Budget(latency_ms=1), device=device).run(tmp_path / "file")
+    assert not device.asked
+    assert tree(tmp_path) == ["file"]
+
+
+def test_the_same_export_again_is_the_same_model(workshop: Workshop, tmp_path: Path) -> None:
+    first, second = (workshop.export(Budget(latency_ms=1e6)).run(tmp_path / name) for name in ("a", "b"))
+    for name in ("model.onnx", REFERENCE_FILE):
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export.verification import REFERENCE_FILE, Reference, load_reference, save_reference
+from tests._asserts import assert_one_line
+from tests.verification._hostile import FOREIGN, Touch, with_arrays
+
+N, M, DIM = 3, 5, 4
+_DRAW = np.random.default_rng(0)
+REFERENCE = Reference(
+    network="a" * 64,
+    source="synthetic, é",
+    images=(b"one", b"", b"three"),
+    dense_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
+    subnetwork_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
+    gallery=_DRAW.normal(size=(M, DIM)).astype(np.float32),
+    query_labels=np.array([0, 1, 1]),
+    gallery_labels=np.array([0, 1, 2, 1, 0]),
+    exclude_self=False,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    place = tmp_path / REFERENCE_FILE
+    save_reference(REFERENCE, place)
+    return place
+
+
+def assert_same(actual: Reference, expected: Reference) -> None:
+    for field in fields(Reference):
+        mine, theirs = getattr(actual, field.name), getattr(expected, field.name)
+        if isinstance(theirs, np.ndarray):
+            np.testing.assert_array_equal(mine, theirs, strict=True)
+        else:
+            assert mine == theirs, field.name
+
+
+def test_round_trip(file: Path) -> None:
+    assert_same(load_reference(file), REFERENCE)
+    assert [entry.name for entry in file.parent.iterdir()] == [REFERENCE_FILE]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"query_labels": None, "gallery_labels": None}, {"exclude_self": True, "gallery": REFERENCE.dense_queries}],
+)
+def test_round_trip_of_variants(changed: dict[str, Any], tmp_path: Path) -> None:
+    labels = {"gallery_labels": REFERENCE.query_labels} if changed.get("exclude_self") else {}
+    variant = replace(REFERENCE, **{**changed, **labels})
+    save_reference(variant, tmp_path / "x.npz")
+    assert_same(load_reference(tmp_path / "x.npz"), variant)
+    assert variant.labelled == (variant.query_labels is not None)
+
+
+def test_half_the_labels_are_none(tmp_path: Path) -> None:
+    save_reference(replace(REFERENCE, gallery_labels=None), tmp_path / "x.npz")
+    loaded = load_reference(tmp_path / "x.npz")
+    assert not loaded.labelled
+    assert loaded.query_labels is None
+
+
+@given(st.lists(st.binary(max_size=20), min_size=2, max_size=6))
+def test_images_come_back_byte_by_byte(tmp_path_factory: pytest.TempPathFactory, images: list[bytes]) -> None:
+    file = tmp_path_factory.mktemp("images") / "x.npz"
+    rows = np.ones((len(images), DIM), np.float32)
+    save_reference(
+        replace(REFERENCE, images=tuple(images), dense_queries=rows, subnetwork_queries=rows, query_labels=None),
+        file,
+    )
+    assert load_reference(file).images == tuple(images)
+
+
+@pytest.mark.parametrize("name", ["network", "images", "dense_queries", "gallery", "query_labels", "exclude_self"])
+def test_a_pickle_is_refused_and_not_executed(name: str, file: Path, tmp_path: Path) -> None:
+    name = {"images": "bytes"}.get(name, name)
+    mark = tmp_path / "executed"
+    attack = np.empty(1, object)
+    attack[0] = Touch(mark)
+    file.write_bytes(with_arrays(file.read_bytes(), **{name: attack}))
+    with np.load(file, allow_pickle=True) as opened:
+        opened[name]
+    assert mark.exists()  # the attack works on who lets it
+    mark.unlink()
+    with pytest.raises(InvalidInput) as caught:
+        load_reference(file)
+    assert_one_line(caught.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("attack", FOREIGN)
+def test_foreign_files_are_refused(attack: str, file: Path) -> None:
+    file.write_bytes(FOREIGN[attack](file.read_bytes()))
+    with pytest.raises(InvalidInput) as caught:
+        load_reference(file)
+    assert_one_line(caught.value)
+
+
+@pytest.mark.parametrize("name", ["network", "source", "bytes", "lengths", "dense_queries", "gallery", "exclude_self"])
+def test_a_missing_part_is_refused(name: str, file: Path) -> None:
+    file.write_bytes(with_arrays(file.read_bytes(), **{name: None}))
+    with pytest.raises(InvalidInput, match=name):
+        load_reference(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("gallery", np.ones((M, DIM + 1), np.float32)),
+        ("gallery", np.ones(M, np.float32)),
+        ("gallery", np.float32(1)),
+        ("gallery", np.ones((M, DIM), np.float64)),
+        ("gallery", np.full((M, DIM), "x")),
+        ("dense_queries", np.ones((N - 1, DIM), np.float32)),
+        ("subnetwork_queries", np.ones((N, DIM - 1), np.float32)),
+        ("lengths", np.array([3, 5])),
+        ("lengths", np.array([3, 0, 6])),
+        ("lengths", np.array([9, -4, 3])),
+        ("lengths", np.array(8)),
+        ("lengths", np.array([[3], [0], [5]])),
+        ("query_labels", np.array([0, 1])),
+        ("query_labels", np.array([0.0, 1.0, np.nan])),
+        ("gallery_labels", np.array(["a"] * M)),
+        ("exclude_self", np.array([True, False])),
+        ("exclude_self", np.array(True)),
+    ],
+    ids=str,
+)
+def test_parts_that_do_not_fit_together_are_refused(name: str, array: Any, file: Path) -> None:
+    file.write_bytes(with_arrays(file.read_bytes(), **{name: array}))
+    with pytest.raises(InvalidInput) as caught:
+        load_reference(file)
+    assert_one_line(caught.value)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_damage_is_seen_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    file = tmp_path_factory.mktemp("damaged") / "x.npz"
+    save_reference(REFERENCE, file)
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file.write_bytes(content)
+    try:
+        loaded = load_reference(file)
+    except InvalidInput as error:
+        assert_one_line(error)
+    else:
+        assert loaded.gallery.shape == (M, DIM)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=REFERENCE_FILE) as caught:
+        load_reference(tmp_path / REFERENCE_FILE)
+    assert_one_line(caught.value)
+    with pytest.raises(InvalidInput):
+        load_reference(tmp_path)
+
+
+def test_one_query_is_not_enough(tmp_path: Path) -> None:
+    single = replace(
+        REFERENCE,
+        images=(b"one",),
+        dense_queries=REFERENCE.dense_queries[:1],
+        subnetwork_queries=REFERENCE.dense_queries[:1],
+        query_labels=np.array([0]),
+    )
+    save_reference(single, tmp_path / "x.npz")
+    with pytest.raises(InvalidInput):
+        load_reference(tmp_path / "x.npz")
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(StorageError):
+        save_reference(REFERENCE, tmp_path / "file" / "x.npz")
+    assert (tmp_path / "file").read_bytes() == b"mine"

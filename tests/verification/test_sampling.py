@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import RetrievalData
+from prunnet_export.training.data._arrays import ArraySplit
+from prunnet_export.verification import choose
+from tests._asserts import assert_one_line
+
+Labels = list[int]
+labels = st.lists(st.integers(0, 5), min_size=2, max_size=40)
+limits = st.integers(2, 45)
+
+
+def split(of: Labels) -> ArraySplit:
+    return ArraySplit(np.zeros((len(of), 2, 2, 3), np.uint8), np.array(of, np.int64))
+
+
+def data(query: Labels, gallery: Labels, *, exclude_self: bool = False) -> RetrievalData:
+    return RetrievalData("synthetic", split([0]), split(query), split(gallery), exclude_self=exclude_self)
+
+
+@given(labels, labels, limits, limits, st.integers(0, 3))
+def test_limits_order_and_determinism(query: Labels, gallery: Labels, most: int, many: int, seed: int) -> None:
+    assume(set(query) & set(gallery))
+    source = data(query, gallery)
+    try:
+        queries, images = choose(source, max_queries=most, max_gallery=many, seed=seed)
+    except InvalidInput:
+        assume(False)
+    again = choose(source, max_queries=most, max_gallery=many, seed=seed)
+    for one, other, limit, size in zip((queries, images), again, (most, many), (len(query), len(gallery)), strict=True):
+        assert one.tolist() == other.tolist() == sorted(set(one.tolist()))
+        assert 0 < len(one) <= limit
+        assert 0 <= one[0] <= one[-1] < size
+    chosen = {gallery[index] for index in images}
+    assert {query[index] for index in queries} <= chosen  # every query has something to find
+
+
+@given(labels, labels)
+def test_everything_where_it_fits(query: Labels, gallery: Labels) -> None:
+    assume(set(query) & set(gallery))
+    queries, images = choose(data(query, gallery), max_queries=100, max_gallery=100)
+    assert images.tolist() == list(range(len(gallery)))
+    assert queries.tolist() == [index for index, label in enumerate(query) if label in gallery]
+
+
+@given(st.integers(2, 8), st.integers(5, 12), st.integers(0, 5))
+def test_classes_take_turns(classes: int, each: int, seed: int) -> None:
+    of = [label for label in range(classes) for _ in range(each)]
+    most = classes * each - classes
+    queries, images = choose(data(of, of), max_queries=most, max_gallery=most, seed=seed)
+    for indices in (queries, images):
+        counts = Counter(of[index] for index in indices)
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@given(st.integers(3, 30), st.integers(0, 5))
+def test_a_class_that_is_sampled_brings_images(classes: int, seed: int) -> None:
+    of = [label for label in range(classes) for _ in range(6)]
+    _, images = choose(data(of, of), max_queries=500, max_gallery=8, seed=seed)
+    counts = Counter(of[index] for index in images)
+    assert len(images) == 8
+    assert set(counts.values()) == {4}
+
+
+@given(labels, limits, st.integers(0, 3))
+def test_with_exclude_self_query_and_gallery_stay_the_same_images(of: Labels, most: int, seed: int) -> None:
+    queries, images = choose(data(of, of, exclude_self=True), max_queries=2, max_gallery=most, seed=seed)
+    assert queries.tolist() == images.tolist()
+    assert len(images) <= most
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=20), limits, st.integers(0, 3))
+def test_small_classes_do_not_leave_the_sample_empty(sizes: list[int], most: int, seed: int) -> None:
+    of = [label for label, size in enumerate(sizes) for _ in range(size)]
+    assume(len(of) > 1)
+    queries, images = choose(data(of, of), max_queries=most, max_gallery=most, seed=seed)
+    assert min(len(of), most) - 3 <= len(images) <= most
+    assert min(len(images), most) - 3 <= len(queries) <= most
+
+
+def test_another_seed_is_another_choice() -> None:
+    of = [label for label in range(20) for _ in range(5)]
+    chosen = {tuple(choose(data(of, of), max_queries=10, max_gallery=20, seed=seed)[1]) for seed in range(5)}
+    assert len(chosen) == 5
+
+
+@pytest.mark.parametrize(("query", "count"), [([], "0 query images"), ([0], "1 query image;")])
+def test_too_few_queries(query: Labels, count: str) -> None:
+    with pytest.raises(InvalidInput, match=count) as caught:
+        choose(data(query, [0, 1]), max_queries=10, max_gallery=10)
+    assert_one_line(caught.value)
+
+
+@pytest.mark.parametrize("gallery", [[], [2, 3]])
+def test_nothing_to_find(gallery: Labels) -> None:
+    with pytest.raises(InvalidInput, match="gallery") as caught:
+        choose(data([0, 1], gallery), max_queries=10, max_gallery=10)
+    assert_one_line(caught.value)
