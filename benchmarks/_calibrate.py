@@ -118,8 +118,7 @@ def calibrate(
                 threads=threads,
                 runs=3,
                 samples=samples,
-                seconds=600,
-                rounds=10,
+                seconds=60,
             )
     rows = [
         CalibrationRow(

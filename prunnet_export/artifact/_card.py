@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from prunnet_export._numbers import significant
 from prunnet_export.artifact._manifest import Gate, Manifest
 from prunnet_export.measuring import LatencyReport
 
@@ -44,7 +45,7 @@ def _what(manifest: Manifest) -> str:
                 ),
                 ("precision", cut.precision),
                 ("engine", f"{manifest.runtime.name} {manifest.runtime.version}"),
-                ("model files", f"{manifest.size_mb:.2f} MB"),
+                ("model files", f"{significant(manifest.size_mb)} MB"),
                 ("network", f"`{network.sha256[:12]}`"),
                 ("made", manifest.created),
             ],
@@ -89,11 +90,11 @@ def _latency(manifest: Manifest) -> str:
 def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
     return (
         name,
-        f"{report.p50_ms:.2f}",
-        f"{report.p90_ms:.2f}",
-        f"{report.p99_ms:.2f}",
-        f"p{report.percentile:g} {report.percentile_ms:.2f} ms",
-        f"{report.upper_ms:.2f} ms at {report.confidence:.0%} confidence",
+        significant(report.p50_ms),
+        significant(report.p90_ms),
+        significant(report.p99_ms),
+        f"p{report.percentile:g} {significant(report.percentile_ms)} ms",
+        f"{significant(report.upper_ms)} ms at {report.confidence:.0%} confidence",
         f"{report.cv:.1%}",
         report.terms(),
     )
@@ -103,10 +104,10 @@ def _budget(manifest: Manifest) -> str:
     budget, latency, memory = manifest.budget, manifest.latency, manifest.memory
     rows = []
     if budget.latency_ms is not None:
-        came_out = f"{latency.upper_ms:.2f} ms upper bound ({latency.terms()})"
+        came_out = f"{significant(latency.upper_ms)} ms upper bound ({latency.terms()})"
         rows.append((f"latency, p{budget.percentile:g}", f"{budget.latency_ms:g} ms", came_out))
     if budget.size_mb is not None:
-        rows.append(("model files", f"{budget.size_mb:g} MB", f"{manifest.size_mb:.2f} MB"))
+        rows.append(("model files", f"{budget.size_mb:g} MB", f"{significant(manifest.size_mb)} MB"))
     if memory is not None or budget.ram_mb is not None:
         asked = "-" if budget.ram_mb is None else f"{budget.ram_mb:g} MiB"
         came_out = "not measured" if memory is None else f"{memory.peak_mb:.1f} MiB (measured, {memory.source})"

@@ -39,10 +39,12 @@ def measure_latency(
     percentile: float = 90.0,
     confidence: float = 0.95,
     warmup: int = 20,
-    rounds: int = 5,
     timeout: float | None = None,
 ) -> list[LatencyReport]:
     """Latencies of models side by side, batch 1, compute only.
+
+    Each run of each model is a fresh process with that model alone, and the models take turns, so that a ratio
+    between them is of the same minutes.
 
     Args:
         device: Where to run.
@@ -52,12 +54,11 @@ def measure_latency(
         threads: Intra-operator threads; None leaves it to the engine.
         runs: Fresh processes.
         samples: Timed inferences per model and run.
-        seconds: Time for the samples of one run, over all models. What the bound on the percentile needs is
+        seconds: Time for the samples of one run of one model. What the bound on the percentile needs is
             taken even when that takes longer.
         percentile: The one that is bounded, in per cent.
         confidence: Of the bound.
         warmup: Untimed inferences per model and run.
-        rounds: Turns that each model takes in a run.
         timeout: Seconds for one run; None waits as long as it takes.
 
     Returns:
@@ -71,35 +72,37 @@ def measure_latency(
     """
     check_confidence(confidence)
     check_percentile(percentile)
-    if min(runs, samples, rounds, len(model_files)) < 1 or warmup < 0 or not seconds > 0:
+    if min(runs, samples, len(model_files)) < 1 or warmup < 0 or not seconds > 0:
         raise InvalidInput(
-            f"{len(model_files)} models, {runs} runs, {samples} samples, {rounds} rounds,"
-            f" {warmup} warm-ups, {seconds} s",
+            f"{len(model_files)} models, {runs} runs, {samples} samples, {warmup} warm-ups, {seconds} s",
             hint="each has to be positive (warm-ups may be 0)",
         )
-    request = LatencyRequest(
-        runtime=runtime_name,
-        precision=precision,
-        threads=threads,
-        models=[_absolute(file) for file in model_files],
-        warmup=warmup,
-        samples=samples,
-        at_least=-(-samples_needed(percentile, confidence=confidence) // runs),
-        seconds=seconds,
-        rounds=rounds,
-    )
-    replies = [device.ask(request, LatencyReply, timeout=timeout) for _ in range(runs)]
+    at_least = -(-samples_needed(percentile, confidence=confidence) // runs)
+    requests = [
+        LatencyRequest(
+            runtime=runtime_name,
+            precision=precision,
+            threads=threads,
+            model=_absolute(file),
+            warmup=warmup,
+            samples=samples,
+            at_least=at_least,
+            seconds=seconds,
+        )
+        for file in model_files
+    ]
+    replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [
         summarise(
-            [reply.samples[index] for reply in replies],
+            [reply.samples for reply in of_one_model],
             percentile_asked=percentile,
             confidence=confidence,
             threads=threads,
             runtime=runtime_name,
-            runtime_version=replies[0].runtime_version,
+            runtime_version=of_one_model[0].runtime_version,
             device=device.fingerprint().id,
         )
-        for index in range(len(model_files))
+        for of_one_model in zip(*replies, strict=True)
     ]
 
 

@@ -15,30 +15,31 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class LatencyRequest(_Message, frozen=True, kw_only=True, tag="latency"):
-    """Time models side by side, in one process.
+    """Time one model, in a process of its own.
+
+    Several models in one process would disturb each other: an engine's threads go on spinning after a call, and
+    on two cores that halves what the next model gets.
 
     Attributes:
         runtime: Entry-point name of the engine.
         precision: What to execute in.
         threads: Intra-operator threads; None leaves it to the engine.
-        models: Files on the device.
-        warmup: Untimed inferences per model before the first round.
-        samples: Timed inferences per model, over all rounds.
-        at_least: Timed inferences per model that are taken even when the time is up.
-        seconds: Time after which no model starts another sample beyond ``at_least``, over all models.
-        rounds: Turns that each model takes; ratios between models are then of the same minutes.
+        model: File on the device.
+        warmup: Untimed inferences before the first sample.
+        samples: Timed inferences.
+        at_least: Timed inferences that are taken even when the time is up.
+        seconds: Time after which no sample beyond ``at_least`` is begun.
         pool: Different random inputs that are cycled through.
     """
 
     runtime: str
     precision: str = "fp32"
     threads: Threads = None
-    models: Annotated[list[str], msgspec.Meta(min_length=1)]
+    model: str
     warmup: Annotated[int, msgspec.Meta(ge=0)] = 20
     samples: Positive = 200
     at_least: Positive = 1
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 20.0
-    rounds: Positive = 5
     pool: Annotated[int, msgspec.Meta(ge=8)] = 8
 
 
@@ -77,9 +78,9 @@ class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint")
 
 
 class LatencyReply(_Message, frozen=True, kw_only=True, tag="latency-reply"):
-    """Samples in milliseconds, one list per model, and the engine's version."""
+    """Samples in milliseconds, and the engine's version."""
 
-    samples: list[list[float]]
+    samples: list[float]
     runtime_version: str
 
 

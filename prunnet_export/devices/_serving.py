@@ -27,7 +27,6 @@ from prunnet_export.devices._protocol import (
 )
 from prunnet_export.runtimes import Batch, Runtime, Session, find_runtime
 
-_SETTLE = 2
 _MS = 1e-6
 
 
@@ -52,31 +51,19 @@ def serve(request: Request) -> Reply:
 def _latency(request: LatencyRequest) -> LatencyReply:
     runtime = find_runtime(request.runtime)
     version = runtime.version()
-    sessions = [_open(runtime, model, request) for model in request.models]
-    pools = [_random_inputs(session, request.pool) for session in sessions]
-    samples: list[list[float]] = [[] for _ in sessions]
-    for session, pool in zip(sessions, pools, strict=True):
-        _time(session, pool, request.warmup, start=0, deadline=None)
+    session = _open(runtime, request.model, request)
+    pool = _random_inputs(session, request.pool)
+    _time(session, pool, request.warmup, start=0, deadline=None)
     end = time.monotonic() + request.seconds
     gc.collect()
     gc.disable()
     try:
-        for turn in range(1, request.rounds + 1):
-            enough = _share(request.at_least, turn, request.rounds)
-            wanted = _share(max(request.samples, request.at_least), turn, request.rounds)
-            for session, pool, times in zip(sessions, pools, samples, strict=True):
-                if len(sessions) > 1:  # the caches hold another model
-                    _time(session, pool, _SETTLE, start=len(times), deadline=None)
-                times.extend(_time(session, pool, enough - len(times), start=len(times), deadline=None))
-                times.extend(_time(session, pool, wanted - len(times), start=len(times), deadline=end))
+        samples = _time(session, pool, request.at_least, start=0, deadline=None)
+        rest = request.samples - request.at_least
+        samples += _time(session, pool, rest, start=len(samples), deadline=end)
     finally:
         gc.enable()
     return LatencyReply(samples=samples, runtime_version=version)
-
-
-def _share(total: int, turn: int, turns: int) -> int:
-    """How many of ``total`` are due by the end of a turn."""
-    return -(-total * turn // turns)
 
 
 def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None) -> list[float]:

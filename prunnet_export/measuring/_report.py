@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._numbers import significant
 from prunnet_export.measuring._statistics import (
     check_confidence,
     coefficient_of_variation,
@@ -82,8 +83,8 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __str__(self) -> str:
         return (
-            f"p{self.percentile:g} {self.percentile_ms:.2f} ms"
-            f" (at {self.confidence:.0%} confidence <= {self.upper_ms:.2f} ms; {self.terms()})"
+            f"p{self.percentile:g} {significant(self.percentile_ms)} ms"
+            f" (at {self.confidence:.0%} confidence <= {significant(self.upper_ms)} ms; {self.terms()})"
         )
 
 

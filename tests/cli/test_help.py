@@ -46,10 +46,10 @@ def test_a_broken_plug_in_is_shown_and_breaks_nothing_else(
 ) -> None:
     real = entry_points
 
-    def with_a_broken_one(**query: str) -> list[EntryPoint]:
-        found = list(real(**query))
-        if query["group"] == "prunnet_export.targets":
-            found.append(EntryPoint("broken", "no_such_module:TARGET", query["group"]))
+    def with_a_broken_one(*, group: str) -> list[EntryPoint]:
+        found = list(real(group=group))
+        if group == "prunnet_export.targets":
+            found.append(EntryPoint("broken", "no_such_module:TARGET", group))
         return found
 
     monkeypatch.setattr("prunnet_export._imports.entry_points", with_a_broken_one)

@@ -65,7 +65,7 @@ def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyMod
 
 
 def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
-    device = Scripted(*(LatencyReply(samples=[[1.0] * 10], runtime_version="1") for _ in range(3)))
+    device = Scripted(*(LatencyReply(samples=[1.0] * 10, runtime_version="1") for _ in range(3)))
     (report,) = measure_latency(device, "onnxruntime", [tiny_model()], samples=1)
     requests = [request for request in device.requests if isinstance(request, LatencyRequest)]
     assert [request.at_least for request in requests] == [10, 10, 10]

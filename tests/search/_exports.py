@@ -47,8 +47,8 @@ class TableDevice(Device):
         if isinstance(request, LatencyRequest):
             self.asked.append(request)
             count = max(request.samples, request.at_least)
-            times = [self.table(Path(model).stat().st_size, request) for model in request.models]
-            return LatencyReply(samples=[[time] * count for time in times], runtime_version="table")
+            time = self.table(Path(request.model).stat().st_size, request)
+            return LatencyReply(samples=[time] * count, runtime_version="table")
         if isinstance(request, MemoryRequest) and self.peak_mb is not None:
             peak = self.peak_mb(Path(request.model).stat().st_size)
             return MemoryReply(peak_mb=peak, engine_mb=1, process_mb=peak + 1, source="table")

@@ -16,6 +16,7 @@ from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
 
 PROBE_RUNS = 3  # fewer processes than a confirmation starts
+CONFIRM_SECONDS = 20
 
 
 def rungs(export: Export, pattern: str = "channel") -> list[Candidate]:
@@ -87,7 +88,7 @@ def test_the_frontier_is_what_was_measured(workshop: Workshop, tmp_path: Path) -
     assert {entry.inside for entry in manifest.frontier} == {True, False}
     for entry in manifest.frontier:
         assert entry.inside == (entry.upper_ms <= (export.budget.latency_ms or 0))
-    probes = [request.models for request in device.asked if len(request.models) == 1]
+    probes = [request.model for request in device.asked if request.seconds != CONFIRM_SECONDS]
     assert len(probes) == PROBE_RUNS * len(capacities)  # each candidate is looked at once
 
 
@@ -159,7 +160,7 @@ def slower_when_confirmed(factor: float) -> TableDevice:
     """A device that is slower when it is looked at for longer, as under another load."""
 
     def table(size: int, request: LatencyRequest) -> float:
-        return size / 1000 * (factor if len(request.models) > 1 else 1)
+        return size / 1000 * (factor if request.seconds == CONFIRM_SECONDS else 1)
 
     return TableDevice(table)
 
@@ -190,17 +191,18 @@ def test_a_device_that_never_confirms_is_rejected(workshop: Workshop, tmp_path: 
 def test_a_bound_that_is_wide_gets_a_longer_look(workshop: Workshop, tmp_path: Path) -> None:
     calls = 0
 
-    def disturbed_once(size: int, request: LatencyRequest) -> float:
+    def disturbed_once(size: int, _request: LatencyRequest) -> float:
         nonlocal calls
         calls += 1
-        return size / 1000 * (3 if calls == 1 and len(request.models) == 1 else 1)
+        return size / 1000 * (3 if calls == 1 else 1)
 
     export = workshop.export(Budget(latency_ms=1))
     export.budget = Budget(latency_ms=1000 * size_mb(export, rungs(export)[-1]) * 1.1)
     export.device = device = TableDevice(disturbed_once)
     outcome = export.run(tmp_path / "out")
     assert chosen(outcome) == 1
-    assert [len(request.models) for request in device.asked] == [1] * (PROBE_RUNS + 5) + [2] * 5
+    # Two models take turns when the choice is confirmed: the candidate and the dense network.
+    assert [request.seconds for request in device.asked] == [5] * PROBE_RUNS + [10] * 5 + [CONFIRM_SECONDS] * 10
 
 
 def test_the_percentile_is_the_one_that_was_asked_for(workshop: Workshop, tmp_path: Path) -> None:
