@@ -126,4 +126,4 @@ def main() -> None:
     """The entry point."""
     from prunnet_export._console import run
 
-    run(command, name="prunnet-bench")
+    run(command, name="prunnet-bench", extra="host")

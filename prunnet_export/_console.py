@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prunnet_export._errors import PrunnetError
+from prunnet_export._errors import MissingExtra, PrunnetError
 
 EXIT_INTERRUPTED = 130
 EXIT_BUG = 70
@@ -58,11 +58,16 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
         yield bar
 
 
-def run(command: click.Command, *, name: str) -> NoReturn:
+def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
     """Run a command line to its end and exit with the documented code.
 
     A :class:`PrunnetError` is one ``error:`` line and one ``hint:`` line. Anything else is a bug of ours: one
     line too, and the traceback with ``--debug``.
+
+    Args:
+        command: What to run.
+        name: What it is called.
+        extra: The extra that brings what this command imports and a base install lacks.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in sys.argv[1:]
@@ -75,6 +80,12 @@ def run(command: click.Command, *, name: str) -> NoReturn:
             traceback.print_exc()
         fail_line(error.message, error.hint)
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        if debug:
+            traceback.print_exc()
+        missing = MissingExtra(error.name or "a module", extra)
+        fail_line(missing.message, missing.hint)
+        code = missing.exit_code
     except click.UsageError as error:
         context = error.ctx.command_path if error.ctx else name
         fail_line(error.format_message(), f"{context} --help lists the options")

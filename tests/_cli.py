@@ -100,7 +100,7 @@ def call(
             patch.dict(os.environ, environment),
             pytest.raises(SystemExit) as ended,
         ):
-            run_to_the_end(command, name="prunnet")
+            run_to_the_end(command, name="prunnet", extra="host")
     finally:
         signal.signal(signal.SIGTERM, before)
     assert isinstance(ended.value.code, int)

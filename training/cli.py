@@ -123,7 +123,7 @@ def command(**options: Any) -> None:
 
 def main() -> None:
     """The entry point."""
-    run(command, name="prunnet-train")
+    run(command, name="prunnet-train", extra="train")
 
 
 def _device(name: str) -> torch.device:

@@ -8,4 +8,4 @@ def main() -> None:
     from prunnet_export._console import run
     from prunnet_export.cli._command import command
 
-    run(command, name="prunnet-export")
+    run(command, name="prunnet-export", extra="host")

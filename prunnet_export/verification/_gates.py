@@ -54,14 +54,14 @@ class Observed:
         from_bytes: float32 [k, d], embeddings of the first k images from their bytes, through the artifact's own
             preprocessing and graph.
         gallery: float32 [m, d], the artifact's embeddings of the gallery images, for the self-test; or None.
-        weights: Constant tensors in the shipped file.
+        weights: Constant tensors in the shipped file; None where nothing here can read them.
         placement: Nodes per device of the runtime.
     """
 
     queries: Embeddings
     from_bytes: Embeddings
     gallery: Embeddings | None
-    weights: Mapping[str, npt.NDArray[np.generic]]
+    weights: Mapping[str, npt.NDArray[np.generic]] | None
     placement: Mapping[str, int]
 
 
@@ -194,10 +194,19 @@ def _embedding_gates(
 
 
 def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
+    nodes = sum(observed.placement.values())
+    placed = at_least(
+        "placement",
+        observed.placement.get(expected.device, 0) / max(1, nodes),
+        1.0,
+        n=nodes,
+        note=f"share of the nodes that the runtime placed on {expected.device}",
+    )
+    if observed.weights is None:
+        return [placed]
     tensors = [tensor for tensor in observed.weights.values() if tensor.ndim > 1]
     elements = sum(tensor.size for tensor in tensors)
     zeros = sum(int((tensor == 0).sum()) for tensor in tensors)
-    nodes = sum(observed.placement.values())
     return [
         at_least(
             "zeros kept",
@@ -216,13 +225,7 @@ def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
             n=elements,
             note="weights in the shipped file as a share of the subnetwork's",
         ),
-        at_least(
-            "placement",
-            observed.placement.get(expected.device, 0) / max(1, nodes),
-            1.0,
-            n=nodes,
-            note=f"share of the nodes that the runtime placed on {expected.device}",
-        ),
+        placed,
     ]
 
 

@@ -92,9 +92,9 @@ def test_usage(args: tuple[str, ...], told: str, run: Run, place: Path) -> None:
 
 
 BLOCKED = """
-import sys
+import importlib, sys
 
-blocked, sys.argv = sys.argv[1], ["prunnet-export", *sys.argv[2:]]
+blocked, module, sys.argv = sys.argv[1], sys.argv[2], ["prunnet", *sys.argv[3:]]
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -103,8 +103,7 @@ class Blocker:
         return None
 
 sys.meta_path.insert(0, Blocker())
-from prunnet_export.cli import main
-main()
+importlib.import_module(module).main()
 """
 
 
@@ -118,16 +117,35 @@ main()
 )
 def test_a_missing_extra(module: str, target: str, extra: str, environment: Environment, place: Path) -> None:
     words = [f"--target={target}", BUDGET, f"--out={place / 'out'}"]
-    ran = shell(environment, sys.executable, "-c", BLOCKED, module, *words)
+    ran = shell(environment, sys.executable, "-c", BLOCKED, module, "prunnet_export.cli", *words)
     assert_error(ran, 2)
     assert f"{module} is not installed" in ran.err
     assert f"pip install 'prunnet-export[{extra}]'" in ran.err
     assert not tree(place)
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "extra"),
+    [
+        ("training.cli", ["glyphs"], "train"),
+        ("benchmarks.cli", ["calibrate", "--target=x86-onnxruntime"], "host"),
+        ("benchmarks.cli", ["compat"], "host"),
+        ("benchmarks.cli", ["gallery", "--out=g.npz"], "host"),
+    ],
+)
+def test_other_commands_without_torch(
+    command: str, words: list[str], extra: str, environment: Environment, place: Path
+) -> None:
+    ran = shell(environment, sys.executable, "-c", BLOCKED, "torch", f"prunnet_export.{command}", *words, cwd=place)
+    assert_error(ran, 2)
+    assert "torch is not installed" in ran.err
+    assert f"pip install 'prunnet-export[{extra}]'" in ran.err
+    assert not tree(place)
+
+
 @pytest.mark.parametrize("option", ["--doctor", "--list-targets", "--version"])
 def test_a_device_without_torch_can_be_asked(option: str, environment: Environment) -> None:
-    ran = shell(environment, sys.executable, "-c", BLOCKED, "torch", option)
+    ran = shell(environment, sys.executable, "-c", BLOCKED, "torch", "prunnet_export.cli", option)
     assert (ran.code, ran.err) == (0, "")
 
 

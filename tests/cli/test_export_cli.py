@@ -108,6 +108,30 @@ def test_the_artifact_is_proved_again_from_its_files(exported: tuple[Ran, Path],
     assert all(check["passed"] for check in report["checks"])
 
 
+DEVICE = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "timm", "onnx", "safetensors"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+sys.meta_path.insert(0, Blocker())
+from prunnet_export.benchmarks.cli import main
+main()
+"""
+
+
+def test_the_artifact_is_proved_again_on_a_device(exported: tuple[Ran, Path], environment: Environment) -> None:
+    ran = shell(environment, sys.executable, "-c", DEVICE, exported[1], "--output-format", "json")
+    assert ran.code == 0, ran.err
+    names = {check["name"].partition(": ")[2] for check in json.loads(ran.out)["checks"]}
+    assert {"parity", "cross-test recall", "placement"} <= names
+    assert "zeros kept" not in names
+    assert "onnx is not installed: for zeros and weights the file's hash vouches alone" in ran.err
+
+
 @pytest.fixture
 def copied(exported: tuple[Ran, Path], tmp_path: Path) -> Path:
     """A copy of the artifact that a test may spoil."""
