@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# A process for each room of the tests: torch, ONNX Runtime and OpenVINO, hundreds of models loaded and hostile files
+# parsed in one process for minutes, ended in a crash of the interpreter far from any of them.
+ROOMS := $(filter-out tests/__pycache__/,$(sort $(wildcard tests/*/))) $(sort $(wildcard tests/test_*.py))
 
 .PHONY: help install demo test test-slow lint types schema demo-network clean
 
@@ -30,7 +33,7 @@ test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@set -e; for room in $(ROOMS); do echo "pytest $$room"; $(BIN)/python -m pytest -q $$room; done
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
