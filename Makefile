@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets, measure and verify again
-	$(BIN)/prunnet-export --target x86-onnxruntime --budget-ms 3 --network runs/demo --out dist/x86-onnxruntime
-	$(BIN)/prunnet-export --target x86-openvino --budget-ms 3 --network runs/demo --out dist/x86-openvino
+	$(BIN)/prunnet-export --target x86-onnxruntime --budget-ms 3 --budget-mb 2 --network runs/demo --out dist/x86-onnxruntime
+	$(BIN)/prunnet-export --target x86-openvino --budget-ms 3 --budget-mb 2 --network runs/demo --out dist/x86-openvino
 	$(BIN)/prunnet-bench dist/x86-onnxruntime dist/x86-openvino
 
 # A run that was interrupted goes on where it was.

@@ -26,8 +26,10 @@ BIN = Path(sys.executable).parent
 def shown_commands(page: Path) -> Iterator[list[str]]:
     """Every command line in the page's shell blocks, and every one in backticks that starts with our names."""
     text = page.read_text("utf-8")
-    for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, flags=re.DOTALL):
+    for kind, block in re.findall(r"```(sh|console)\n(.*?)```", text, flags=re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
+            if kind == "console" and not line.startswith("$ "):
+                continue  # what the command printed
             stripped = line.removeprefix("$ ").split(" # ")[0].strip()
             if stripped.startswith(("prunnet-", "make ")):
                 yield shlex.split(stripped)
