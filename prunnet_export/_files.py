@@ -56,15 +56,16 @@ def replace_file(file: Path, content: bytes) -> None:
     """
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as opened:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())
-            os.chmod(temporary, 0o644)  # noqa: PTH101  # mkstemp makes it private, a checkpoint is shared
-            os.replace(temporary, file)  # noqa: PTH105
+            temporary.chmod(0o644)  # mkstemp makes it private, a checkpoint is shared
+            temporary.replace(file)
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+                temporary.unlink()
             raise

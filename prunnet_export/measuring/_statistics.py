@@ -35,7 +35,7 @@ def check_percentile(q: float) -> float:
     Raises:
         InvalidInput: it is not strictly between 0 and 100.
     """
-    if not 0 < q < 100:  # noqa: PLR2004
+    if not 0 < q < 100:  # noqa: PLR2004  # per cent
         raise InvalidInput(f"percentile {q}", hint="give a number between 0 and 100, both excluded")
     return q
 
@@ -129,7 +129,7 @@ def prediction_bound(values: Sequence[float], *, confidence: float) -> float | N
     """
     check_confidence(confidence)
     k = len(values)
-    if k < 2:  # noqa: PLR2004
+    if k < 2:  # noqa: PLR2004  # one run has no spread
         return None
     table = _STUDENT_T[confidence]
     t = table[min(k - 1, len(table)) - 1]  # beyond the table its last entry is on the safe side

@@ -17,6 +17,7 @@ Batch = npt.NDArray[np.float32]
 _CHANNELS = 3
 _INPUT_RANK = 4
 _OUTPUT_RANK = 2
+_LINE = 160  # characters of an engine's message that are shown
 
 
 @dataclass(frozen=True)
@@ -125,4 +126,4 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(("Exception from ", "Check '", "FrontEnd API "))]
     line = (telling or lines or [type(error).__name__])[0].rsplit(" : ", 1)[-1]
-    return line if len(line) <= 160 else line[:157] + "..."  # noqa: PLR2004
+    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."
