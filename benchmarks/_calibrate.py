@@ -93,8 +93,9 @@ def calibrate(
     torch.manual_seed(0)
     network = PrunableNetwork(build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=preprocessing), crop=crop)
     grid: list[Subnetwork] = []
-    for pattern in patterns:
-        grid += find_pattern(pattern).subnetworks(network, capacities, channel_multiple=target.channel_multiple)
+    for name in patterns:
+        pattern = find_pattern(name)
+        grid += pattern.subnetworks(network, pattern.shares(capacities), channel_multiple=target.channel_multiple)
     [dense] = find_pattern("unstructured").subnetworks(network, [1.0], channel_multiple=1)
     points = [(subnetwork, precision) for precision in target.precisions for subnetwork in (dense, *grid)]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from prunnet_export._errors import PrunnetError
 from prunnet_export.patterns import Subnetwork
+from prunnet_export.relevance import Relevance
 
 
 def assert_healthy(embedding: Tensor) -> None:
@@ -40,8 +42,8 @@ def assert_adjoint(subnetwork: Subnetwork, weights: Mapping[str, Tensor]) -> Non
         x = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
         gathered = subnetwork.gather({name: x})[name]
         y = torch.randn(gathered.shape, generator=draw, dtype=torch.float64)
-        scattered = subnetwork.scatter({name: y})[name]
-        assert scattered.shape == weight.shape
+        scattered = torch.zeros_like(x)
+        subnetwork.scatter({name: y}, {name: scattered})
         torch.testing.assert_close((gathered * y).sum(), (x * scattered).sum())
 
 
@@ -74,3 +76,10 @@ def assert_same_tensors(actual: Mapping[str, Tensor], expected: Mapping[str, Ten
     assert actual.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(actual[name], tensor), name
+
+
+def assert_same_relevance(actual: Relevance, expected: Relevance) -> None:
+    """The same images are relevant and the same are junk, to every query."""
+    assert actual.shape == expected.shape
+    for mine, theirs in zip(actual.rows(0, len(actual)), expected.rows(0, len(expected)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -18,7 +18,10 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 @click.option("--at", default="p90", show_default=True, help="Percentile that --budget-ms is asked at.")
 @network_option
 @click.option(
-    "--pattern", default="auto", show_default=True, help="channel, unstructured, or what the target profits from."
+    "--pattern",
+    default="auto",
+    show_default=True,
+    help="channel, unstructured, block, 2:4 (or another n:m), or what the target profits from.",
 )
 @click.option("--precision", default="auto", show_default=True, help="fp32, or what the target profits from.")
 @click.option(

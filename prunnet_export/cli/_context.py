@@ -69,18 +69,15 @@ def choose_patterns(given: str, target: Target) -> tuple[str, ...]:
     """The patterns to search: the given one, or those that the target profits from.
 
     Raises:
+        InvalidInput: the target names none.
         UnknownName: there is no such pattern.
     """
-    from prunnet_export.patterns import PATTERNS
+    from prunnet_export.patterns import find_pattern
 
-    if given == AUTO:
-        known = tuple(pattern for pattern in target.patterns if pattern in PATTERNS)
-        if not known:
-            raise UnknownName(f"pattern of target {target.name}:", ", ".join(target.patterns), PATTERNS)
-        return known
-    if given not in PATTERNS:
-        raise UnknownName("pattern", given, PATTERNS)
-    return (given,)
+    names = target.patterns if given == AUTO else (given,)
+    if not names:
+        raise InvalidInput(f"target {target.name} names no pattern", hint="give one, e.g. --pattern channel")
+    return tuple(find_pattern(name).name for name in names)
 
 
 def choose_precisions(given: str, target: Target) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ def export(**options: Any) -> int:
 
     patterns = choose_patterns(options["pattern"], target)
     for pattern in patterns:
-        if pattern in runtime.ignores:
-            warn(runtime.ignores[pattern])
+        if sentence := runtime.ignored(pattern):
+            warn(sentence)
     note(f"network: {chosen.folder} ({chosen.because})")
     checkpoint = load_checkpoint(chosen.folder)
     gallery = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.network._embedder import Embedder
 from prunnet_export.network._prunable import PrunableNetwork
 
 
@@ -30,7 +30,7 @@ class Subnetwork(ABC):
     asked: float
     kept: int
     total: int
-    structure: nn.Module
+    structure: Embedder
 
     @property
     def capacity(self) -> float:
@@ -42,8 +42,8 @@ class Subnetwork(ABC):
         """The subnetwork's tensors out of the dense ones; a new tensor each, differentiable."""
 
     @abstractmethod
-    def scatter(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Gradients with respect to gathered prunable weights, at the dense shapes, zero where cut."""
+    def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
+        """Add gradients with respect to gathered prunable weights to ``out``, at the dense shapes, where not cut."""
 
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:
@@ -55,13 +55,28 @@ class Subnetwork(ABC):
 
 
 class Pattern(ABC):
-    """A shape that zeros take.
+    """A shape that zeros take."""
 
-    Attributes:
-        name: What ``--pattern`` takes.
-    """
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What ``--pattern`` takes."""
 
-    name: ClassVar[str]
+    def shares(self, capacities: Sequence[float]) -> list[float]:
+        """What to ask :meth:`subnetworks` for where a list of capacities is wanted of several patterns.
+
+        The capacities themselves; a pattern of one fixed share has that, once, in the place of all below 1.
+        """
+        return list(capacities)
+
+    def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
+        """The :meth:`shares` of these capacities without those that are out of the pattern's reach.
+
+        Raises:
+            UnsupportedPattern: this network cannot be cut like this.
+        """
+        del network, channel_multiple
+        return self.shares(capacities)
 
     @abstractmethod
     def subnetworks(

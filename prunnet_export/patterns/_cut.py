@@ -5,17 +5,17 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
-from torch import nn
 
+from prunnet_export.network._embedder import Embedder
 from prunnet_export.network._prunable import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork
 
 
-def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_multiple: int = 8) -> nn.Module:
+def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_multiple: int = 8) -> Embedder:
     """The subnetwork at one (capacity, pattern) as a plain module in evaluation mode.
 
-    Its BatchNorm statistics are the dense network's: call
-    :func:`prunnet_export.network.reestimate_batchnorm` before trusting its embeddings.
+    Its BatchNorm statistics are the dense network's: call :func:`prunnet_export.network.adapt` before trusting its
+    embeddings.
 
     Args:
         network: The prunable network, which is not changed.
@@ -31,7 +31,7 @@ def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_
     return materialise(network, subnetwork)
 
 
-def materialise(network: PrunableNetwork, subnetwork: Subnetwork) -> nn.Module:
+def materialise(network: PrunableNetwork, subnetwork: Subnetwork) -> Embedder:
     """The subnetwork as a plain module in evaluation mode, with weights of its own."""
     module = deepcopy(subnetwork.structure)
     with torch.no_grad():

@@ -23,7 +23,8 @@ class Runtime(ABC):
     Attributes:
         name: The entry point's name.
         extra: The extra of this package that installs the engine.
-        ignores: Patterns whose zeros this engine does not turn into speed, each with the sentence that says so.
+        ignores: Patterns whose zeros this engine does not turn into speed, each with the sentence that says so;
+            ``n:m`` stands for 2:4 and all of its kind.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,10 @@ class Runtime(ABC):
         Raises:
             MissingExtra: the engine is not installed.
         """
+
+    def ignored(self, pattern: str) -> str | None:
+        """The sentence that says that the engine gains nothing from a pattern's zeros; None where it does."""
+        return self.ignores.get("n:m" if ":" in pattern else pattern)
 
     # -- compile, on the host ------------------------------------------------------------------------------
 

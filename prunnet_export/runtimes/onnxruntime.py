@@ -33,7 +33,7 @@ class OnnxRuntime(Runtime):
         pattern: f"onnxruntime ignores {zeros}: latency stays at the dense network's; use --pattern channel"
         for pattern, zeros in (
             ("unstructured", "unstructured zeros"),
-            ("n:m", "2:4 zeros"),
+            ("n:m", "n:m zeros"),
             ("block", "zero blocks"),
         )
     }

@@ -34,7 +34,7 @@ class OpenVino(Runtime):
         pattern: f"openvino ignores {zeros}: latency stays at the dense network's; use --pattern channel"
         for pattern, zeros in (
             ("unstructured", "unstructured zeros in convolutions"),
-            ("n:m", "2:4 zeros"),
+            ("n:m", "n:m zeros"),
             ("block", "zero blocks"),
         )
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prunnet_export._errors import InvalidInput
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork, find_pattern
 
@@ -49,23 +48,22 @@ def ladder(
 ) -> list[Candidate]:
     """The candidates of one (pattern, precision), smallest first, each different from the one before.
 
-    Capacities that the pattern cannot reach are left out.
+    Capacities that the pattern cannot reach are left out; a pattern of one fixed share has that one and 1.
+
+    Args:
+        network: What is cut.
+        pattern: The shape of the zeros.
+        precision: What the runtime executes in.
+        channel_multiple: Kept widths are multiples of this.
+        capacities: What to try, rising.
 
     Raises:
         UnsupportedPattern: the network cannot be cut like this.
     """
     found: list[Candidate] = []
     chosen = find_pattern(pattern)
-    reachable = [c for c in capacities if _reachable(network, pattern, c, channel_multiple=channel_multiple)]
+    reachable = chosen.reachable(network, capacities, channel_multiple=channel_multiple)
     for subnetwork in chosen.subnetworks(network, reachable, channel_multiple=channel_multiple):
         if not found or subnetwork.kept > found[-1].subnetwork.kept:
             found.append(Candidate(subnetwork, precision))
     return found
-
-
-def _reachable(network: PrunableNetwork, pattern: str, capacity: float, *, channel_multiple: int) -> bool:
-    try:
-        find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=channel_multiple)
-    except InvalidInput:
-        return False
-    return True

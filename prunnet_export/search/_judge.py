@@ -11,11 +11,13 @@ from torch import nn
 
 from prunnet_export.artifact import VerificationEntry
 from prunnet_export.devices import Device, embed, placement
+from prunnet_export.patterns import Subnetwork
 from prunnet_export.runtimes import Runtime
 from prunnet_export.search._builder import Build
 from prunnet_export.search._evidence import DenseSide, Evidence, batches
 from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
 from prunnet_export.verification._reference import Embeddings
+from prunnet_export.verification._zeros import Mask
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Judge:
             # Where query and gallery are the same images, so are their embeddings.
             gallery = (
                 queries
-                if data.exclude_self
+                if data.exclude_self and np.array_equal(dense.queries, dense.gallery)
                 else self._embed(build, batches(data.gallery, dense.gallery, preprocessing))
             )
         precision = build.candidate.precision
@@ -82,6 +84,7 @@ class Judge:
             precision=precision,
             elements=sum(tensor.numel() for tensor in weights),
             zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+            masks=_masks(build.candidate.subnetwork),
         )
         return verify(observed, reference, expected, self.thresholds), reference
 
@@ -99,3 +102,10 @@ class Judge:
         ]
         joined: Embeddings = np.concatenate(parts)
         return joined
+
+
+def _masks(subnetwork: Subnetwork) -> tuple[Mask, ...]:
+    """What the pattern promised, not what the module holds; nothing where tensors became smaller instead."""
+    if subnetwork.widths() is not None:
+        return ()
+    return tuple(mask.cpu().numpy() for mask in subnetwork.masks().values() if not bool(mask.all()))

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.relevance import Relevance
 from prunnet_export.verification._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
 from prunnet_export.verification._reference import Embeddings, Reference
+from prunnet_export.verification._zeros import Mask, layers_in_place
 
 NEIGHBOURS = 10
 BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
@@ -74,12 +76,14 @@ class Expected:
         elements: Weights of two or more dimensions in the torch subnetwork.
         zeros: How many of them are zero.
         device: The runtime's device that nodes were meant for.
+        masks: Which weights stay, of each layer that a pattern put zeros into.
     """
 
     precision: str
     elements: int
     zeros: int
     device: str = "CPU"
+    masks: tuple[Mask, ...] = ()
 
 
 def verify(observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds) -> VerificationEntry:
@@ -107,21 +111,21 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
         observed.queries,
         reference.dense_queries,
         reference.gallery,
-        k=min(NEIGHBOURS, len(reference.gallery) - reference.exclude_self),
-        exclude_self=reference.exclude_self,
+        k=NEIGHBOURS,
+        relevance=reference.relevance,
     )
     gates.append(
         at_least(
             "neighbour overlap",
             float(overlap.mean()),
-            None if reference.labelled else thresholds.overlap,
+            None if reference.relevance is not None else thresholds.overlap,
             n=len(overlap),
             note=f"mean share of the dense query's {NEIGHBOURS} nearest in the dense gallery",
         )
     )
     figures: dict[str, float] = {}
-    if reference.query_labels is not None and reference.gallery_labels is not None:
-        figures = _figures(observed, reference)
+    if reference.relevance is not None:
+        figures = _figures(observed, reference, reference.relevance)
         share = figures["cross_r1"] / figures["dense_self_r1"] if figures["dense_self_r1"] > 0 else 0.0
         gates.append(
             at_least(
@@ -204,10 +208,14 @@ def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
     )
     if observed.weights is None:
         return [placed]
-    tensors = [tensor for tensor in observed.weights.values() if tensor.ndim > 1]
+    return [*_weight_gates(observed.weights, expected), placed]
+
+
+def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expected) -> list[Gate]:
+    tensors = [tensor for tensor in weights.values() if tensor.ndim > 1]
     elements = sum(tensor.size for tensor in tensors)
     zeros = sum(int((tensor == 0).sum()) for tensor in tensors)
-    return [
+    gates = [
         at_least(
             "zeros kept",
             zeros / max(1, elements),
@@ -225,13 +233,21 @@ def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
             n=elements,
             note="weights in the shipped file as a share of the subnetwork's",
         ),
-        placed,
     ]
+    if expected.masks:
+        gates.append(
+            at_least(
+                "zeros in place",
+                layers_in_place(expected.masks, tensors) / len(expected.masks),
+                1.0,
+                n=len(expected.masks),
+                note="share of the layers with zeros that have them all where the pattern put them",
+            )
+        )
+    return gates
 
 
-def _figures(observed: Observed, reference: Reference) -> dict[str, float]:
-    assert reference.query_labels is not None  # noqa: S101  # the caller looked
-    assert reference.gallery_labels is not None  # noqa: S101  # the caller looked
+def _figures(observed: Observed, reference: Reference, relevance: Relevance) -> dict[str, float]:
     pairs = {
         "cross": (observed.queries, reference.gallery),
         "dense_self": (reference.dense_queries, reference.gallery),
@@ -240,14 +256,7 @@ def _figures(observed: Observed, reference: Reference) -> dict[str, float]:
         pairs["self"] = (observed.queries, observed.gallery)
     figures: dict[str, float] = {}
     for name, (query, gallery) in pairs.items():
-        metrics = retrieval_metrics(
-            query,
-            gallery,
-            reference.query_labels,
-            reference.gallery_labels,
-            exclude_self=reference.exclude_self,
-            ks=(1,),
-        )
+        metrics = retrieval_metrics(query, gallery, relevance, reference.protocol)
         figures[f"{name}_r1"] = metrics.recall_at[1]
         figures[f"{name}_map"] = metrics.mean_average_precision
     return figures

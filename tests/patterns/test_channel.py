@@ -19,12 +19,13 @@ from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_adjoint, assert_kept_is_counted, assert_nested, assert_one_line
 from tests._inputs import prunable, tiny_resnet
 
-BACKBONES = ("resnet18", "resnext50_32x4d", "mobilenetv2_100", "convnext_atto", "vit_tiny_patch16_224")
+SWIN = "swin_tiny_patch4_window7_224"
+BACKBONES = ("resnet18", "resnext50_32x4d", "mobilenetv2_100", "convnext_atto", "vit_tiny_patch16_224", SWIN)
 
 
 @cache
 def network(backbone: str) -> PrunableNetwork:
-    return prunable(backbone, crop=64)
+    return prunable(backbone, crop=64, options={"depths": [1, 2, 1]} if backbone == SWIN else None)
 
 
 @cache
@@ -202,6 +203,13 @@ def test_patterns_are_found_by_name() -> None:
         find_pattern("chanel")
     assert_one_line(raised.value)
     assert "'channel'" in raised.value.hint
+
+
+def test_planning_leaves_the_network_in_training_mode() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU())  # one unit: the half of it is all of it
+    embedder = Embedder(backbone, features=1, dim=4, preprocessing=Preprocessing(crop=16, resize=16))
+    Channel().plan(PrunableNetwork(embedder, crop=16).train())
+    assert all(module.training for module in embedder.modules())
 
 
 class _Residual(nn.Module):

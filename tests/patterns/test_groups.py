@@ -16,12 +16,13 @@ from tests._asserts import assert_one_line
 from tests._inputs import prunable
 
 CROP = 64
-BACKBONES = ("resnet18", "resnext50_32x4d", "mobilenetv2_100", "convnext_atto", "vit_tiny_patch16_224")
+SWIN = "swin_tiny_patch4_window7_224"
+BACKBONES = ("resnet18", "resnext50_32x4d", "mobilenetv2_100", "convnext_atto", "vit_tiny_patch16_224", SWIN)
 
 
 @cache
 def embedder(backbone: str) -> Embedder:
-    return prunable(backbone, crop=CROP).embedder
+    return prunable(backbone, crop=CROP, options={"depths": [1, 2, 1]} if backbone == SWIN else None).embedder
 
 
 @cache
@@ -125,6 +126,31 @@ def test_heads_go_whole_out_of_q_k_and_v() -> None:
     assert "backbone.blocks.3.attn.qkv.bias" in members(group, 0)
 
 
+def test_window_heads_take_their_position_biases_along() -> None:
+    group = group_of(SWIN, "backbone.layers.1.blocks.1.attn.qkv.weight", 0)
+    assert (group.units, group.unit_width) == (6, 32)
+    [rows] = [axis.positions for axis in group.axes if axis.tensor.endswith("qkv.weight")]
+    assert rows[2].tolist() == [part * 192 + 64 + channel for part in range(3) for channel in range(32)]
+    [biases] = [axis for axis in group.axes if axis.tensor.endswith("relative_position_bias_table")]
+    assert (biases.dim, biases.positions.tolist()) == (1, [[head] for head in range(6)])
+    assert "backbone.layers.1.blocks.1.attn.proj.weight" in members(group, 1)
+
+
+def test_merged_patches_hold_each_channel_four_times() -> None:
+    stream = group_of(SWIN, "backbone.patch_embed.proj.weight", 0)
+    assert stream.units == 96
+    positions = {axis.tensor: axis.positions for axis in stream.axes if ".downsample." in axis.tensor}
+    assert positions.keys() == {
+        "backbone.layers.1.downsample.norm.weight",
+        "backbone.layers.1.downsample.norm.bias",
+        "backbone.layers.1.downsample.reduction.weight",
+    }
+    for of_channel in positions.values():
+        assert of_channel[5].tolist() == [5, 101, 197, 293]
+    after = group_of(SWIN, "backbone.layers.1.downsample.reduction.weight", 0)
+    assert "backbone.layers.1.blocks.0.norm1.weight" in members(after, 0)
+
+
 def test_tokens_go_with_the_stream() -> None:
     stream = group_of("vit_tiny_patch16_224", "backbone.patch_embed.proj.weight", 0)
     tensors = {axis.tensor for axis in stream.axes}
@@ -135,6 +161,11 @@ def test_tokens_go_with_the_stream() -> None:
 def test_layer_scales_go_with_the_stream() -> None:
     stream = group_of("convnext_atto", "backbone.stages.1.blocks.0.conv_dw.weight", 0)
     assert "backbone.stages.1.blocks.0.gamma" in {axis.tensor for axis in stream.axes}
+
+
+def test_response_norms_go_with_the_hidden_channels() -> None:
+    hidden = group_of("convnextv2_atto", "backbone.stages.1.blocks.0.mlp.fc1.weight", 0)
+    assert {f"backbone.stages.1.blocks.0.mlp.grn.{tensor}" for tensor in ("weight", "bias")} <= members(hidden, 0)
 
 
 @pytest.mark.parametrize("training", [True, False])

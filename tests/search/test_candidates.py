@@ -5,12 +5,15 @@ import pytest
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export.patterns import find_pattern
 from prunnet_export.search import ladder
+from prunnet_export.search._candidates import CAPACITIES
 from tests._inputs import prunable
 from tests.search._exports import Workshop
 
 
-@pytest.mark.parametrize("pattern", ["channel", "unstructured"])
-@pytest.mark.parametrize("multiple", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize(
+    ("pattern", "multiple"),
+    [*(("channel", multiple) for multiple in (1, 2, 4, 8, 16)), ("unstructured", 8), ("block", 8), ("2:4", 8)],
+)
 def test_the_ladder_rises_to_the_dense_network(pattern: str, multiple: int, workshop: Workshop) -> None:
     rungs = ladder(workshop.checkpoint.network, pattern, "fp32", channel_multiple=multiple)
     kept = [rung.subnetwork.kept for rung in rungs]
@@ -36,6 +39,21 @@ def test_capacities_out_of_reach_are_left_out(workshop: Workshop) -> None:
         find_pattern("channel").subnetworks(network, [0.025], channel_multiple=8)
     rungs = ladder(network, "channel", "fp32", channel_multiple=8, capacities=[0.025, 0.5, 1.0])
     assert [rung.subnetwork.asked for rung in rungs] == [0.5, 1.0]
+
+
+def test_a_pattern_of_one_share_has_two_rungs(workshop: Workshop) -> None:
+    network = workshop.checkpoint.network
+    half, dense = ladder(network, "2:4", "fp32", channel_multiple=8)
+    assert (half.subnetwork.asked, dense.subnetwork.asked) == (0.5, 1)
+    assert half.capacity < dense.capacity == 1
+    # Confirming a choice asks for the dense network alone.
+    [top] = ladder(network, "2:4", "fp32", channel_multiple=8, capacities=[1.0])
+    assert top.capacity == 1
+
+
+def test_blocks_have_a_rung_for_each_capacity(workshop: Workshop) -> None:
+    rungs = ladder(workshop.checkpoint.network, "block", "fp32", channel_multiple=8)
+    assert [rung.subnetwork.asked for rung in rungs] == list(CAPACITIES)
 
 
 def test_equal_widths_are_one_candidate(workshop: Workshop) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.verification import Expected, Observed, Reference, Thresholds, verify
 from prunnet_export.verification._gates import at_least
 from prunnet_export.verification._reference import Embeddings
@@ -39,9 +41,7 @@ REFERENCE = Reference(
     dense_queries=DENSE,
     subnetwork_queries=SUBNETWORK,
     gallery=GALLERY,
-    query_labels=LABELS,
-    gallery_labels=LABELS,
-    exclude_self=False,
+    relevance=ByLabel(LABELS, LABELS),
 )
 OBSERVED = Observed(
     queries=SUBNETWORK,
@@ -144,6 +144,43 @@ def test_zeros_that_were_lost(kept: float, passes: bool) -> None:
     assert gate(entry, "zeros kept").n == 10_000  # vectors are no weights
 
 
+def in_place(shape: tuple[int, ...] = (100, 100)) -> tuple[Expected, dict[str, np.ndarray]]:
+    """A layer that keeps two of four weights, and the file that has it."""
+    weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    weights.reshape(-1, 4)[:, [0, 3]] = 0
+    expected = replace(EXPECTED, elements=10_000, zeros=5_000, masks=(weights != 0,))
+    return expected, {"layer": weights, "bias": np.zeros(50, np.float32)}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_zeros_in_place(turned: bool) -> None:
+    expected, weights = in_place()
+    if turned:
+        weights["layer"] = weights["layer"].T
+    entry = run(replace(OBSERVED, weights=weights), expected=expected)
+    assert not failed(entry)
+    assert (gate(entry, "zeros in place").value, gate(entry, "zeros in place").n) == (1, 1)
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (50, 50, 2, 2)])
+def test_one_zero_that_moved(shape: tuple[int, ...]) -> None:
+    expected, weights = in_place(shape)
+    row = weights["layer"].reshape(-1)
+    row[[0, 1]] = row[[1, 0]]
+    assert not failed(run(replace(OBSERVED, weights=weights), expected=replace(expected, masks=())))
+    row[[1, 4]] = row[[4, 1]]  # into the next run: as many zeros as before
+    entry = run(replace(OBSERVED, weights=weights), expected=expected)
+    assert failed(entry) == {"zeros in place"}
+    assert gate(entry, "zeros in place").value == 0
+
+
+def test_without_weights_to_read_nothing_is_said_of_zeros() -> None:
+    expected, _ = in_place()
+    entry = run(replace(OBSERVED, weights=None), expected=expected)
+    assert not failed(entry)
+    assert not {"zeros kept", "weights shipped", "zeros in place"} & {one.name for one in entry.gates}
+
+
 def test_a_node_on_another_device() -> None:
     entry = run(replace(OBSERVED, placement={"CPU": 48, "GPU": 1}))
     assert failed(entry) == {"placement"}
@@ -166,9 +203,8 @@ def test_embeddings_that_do_not_match_the_gallery_fail_recall() -> None:
     assert gate(entry, "cross-test recall").value == pytest.approx(entry.cross_r1 / entry.dense_self_r1)
 
 
-@pytest.mark.parametrize("absent", ["query_labels", "gallery_labels"])
-def test_without_labels_the_overlap_decides(absent: str) -> None:
-    unlabelled = replace(REFERENCE, **{absent: None})  # type: ignore[arg-type]  # one of the two fields
+def test_without_labels_the_overlap_decides() -> None:
+    unlabelled = replace(REFERENCE, relevance=None)
     entry = run(reference=unlabelled)
     assert not failed(entry)
     assert gate(entry, "neighbour overlap").threshold == 0.5
@@ -190,7 +226,7 @@ def test_with_labels_the_overlap_is_only_reported() -> None:
 
 def test_thresholds_are_those_of_the_caller() -> None:
     asked = Thresholds(parity=0.5, recall=0.25, overlap=0.125, spread=0.75)
-    entry = run(thresholds=asked, reference=replace(REFERENCE, gallery_labels=None))
+    entry = run(thresholds=asked, reference=replace(REFERENCE, relevance=None))
     thresholds = {one.name: one.threshold for one in entry.gates}
     assert [thresholds[name] for name in ("parity", "bytes to vector", "spread", "neighbour overlap")] == [
         0.5,
@@ -209,7 +245,7 @@ def test_the_parity_that_is_asked_for_is_the_precisions(precision: str, threshol
 def test_a_gallery_smaller_than_ten() -> None:
     entry = run(
         replace(OBSERVED, gallery=None),
-        replace(REFERENCE, gallery=GALLERY[::PER_CLASS], gallery_labels=LABELS[::PER_CLASS]),
+        replace(REFERENCE, gallery=GALLERY[::PER_CLASS], relevance=ByLabel(LABELS, LABELS[::PER_CLASS])),
     )
     assert not failed(entry)
     assert gate(entry, "neighbour overlap").value == 1  # all of the gallery
@@ -225,21 +261,38 @@ def test_the_querys_own_image_is_no_match() -> None:
         dense_queries=apart,
         gallery=apart,
         subnetwork_queries=apart,
-        query_labels=labels,
-        gallery_labels=labels,
-        exclude_self=True,
+        relevance=ByLabel(labels, labels, own=np.arange(len(labels))),
     )
     entry = run(replace(OBSERVED, queries=apart, from_bytes=apart[:8], gallery=apart), reference)
     assert entry.cross_r1 is not None
     assert entry.cross_r1 < 0.5
 
 
+def test_the_data_sets_own_relevance_and_figures_are_used() -> None:
+    # To each query the nearest image is junk and the third nearest relevant, so that it ranks second.
+    nearest = np.argsort(-(DENSE[:2] @ GALLERY.T), axis=1)
+    listed = Listed(Lists.of(nearest[:, 2:3]), Lists.of(nearest[:, :1]), len(GALLERY))
+    two = replace(
+        REFERENCE,
+        images=REFERENCE.images[:2],
+        dense_queries=DENSE[:2],
+        subnetwork_queries=DENSE[:2],
+        relevance=listed,
+        protocol=Protocol(depth=1),
+    )
+    observed = replace(OBSERVED, queries=DENSE[:2], from_bytes=DENSE[:2], gallery=None)
+    entry = run(observed, two)
+    assert (entry.cross_r1, entry.cross_map) == (0, 0)  # only the first rank counts
+    assert run(observed, replace(two, protocol=Protocol(depth=2))).cross_map == 0.5
+
+
 def test_a_network_that_finds_nothing_passes_no_recall_gate() -> None:
     labels = (LABELS + 1) % CLASSES
-    entry = run(reference=replace(REFERENCE, query_labels=labels))
+    reference = replace(REFERENCE, relevance=ByLabel(labels, LABELS))
+    entry = run(reference=reference)
     assert entry.dense_self_r1 == 0
     assert failed(entry) == {"cross-test recall"}
-    assert not failed(run(reference=replace(REFERENCE, query_labels=labels), thresholds=Thresholds(recall=0)))
+    assert not failed(run(reference=reference, thresholds=Thresholds(recall=0)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])
