@@ -156,7 +156,10 @@ def _thresholds(gates: dict[str, Gate]) -> Thresholds:
 
 
 def _expected(gates: dict[str, Gate], precision: str) -> Expected:
-    """The subnetwork's weights and zeros, from what the export counted."""
+    """The subnetwork's weights and zeros, from what the export counted.
+
+    Where each zero lies was looked at then; that the file is still the same one, its hash says.
+    """
     shipped, zeros = gates.get("weights shipped"), gates.get("zeros kept")
     if shipped is None or zeros is None or shipped.value <= 0:
         raise InvalidInput("the manifest does not say what was shipped", hint="export the artifact again")

@@ -7,8 +7,8 @@ project live in :mod:`prunnet_export.training.data`; a third party's format is t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import plugin, plugin_names
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import ByLabel, Relevance
 
 Labels = npt.NDArray[np.int64]
 
@@ -27,10 +29,13 @@ class ImageSplit(ABC):
     Attributes:
         labels: int64 [n], the class of each image; classes are numbered from 0 without gaps in a train split.
         names: n strings that name each image in messages (a path, or an index).
+        cameras: int64 [n], what took each image, where query and gallery images of one camera are no match; else
+            None.
     """
 
     labels: Labels
     names: Sequence[str]
+    cameras: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,12 +63,16 @@ class RetrievalData:
 
     Attributes:
         name: The format's name and where it came from, for people.
-        train: Images to learn from and to re-estimate BatchNorm statistics on.
+        train: Images to learn from and to re-estimate BatchNorm statistics on. Empty where the data set is for
+            tests alone; statistics are then taken on the network's own training images.
         query: Images to search with.
         gallery: Images to search in.
         exclude_self: Query and gallery are the same images in the same order, so a query's own image is
             removed from its ranking.
         flip: A mirrored image keeps its class (false for characters).
+        protocol: The figures that it is judged by.
+        judged: What is relevant by the name of the judgement, the one that counts first; None where labels (and
+            cameras) say it. Where it is given, labels of query and gallery are row numbers.
     """
 
     name: str
@@ -72,6 +81,28 @@ class RetrievalData:
     gallery: ImageSplit
     exclude_self: bool = False
     flip: bool = True
+    protocol: Protocol = field(default_factory=Protocol)
+    judged: Mapping[str, Relevance] | None = None
+
+    @property
+    def relevances(self) -> Mapping[str, Relevance]:
+        """What is relevant, by the name of the judgement, the one that counts first."""
+        if self.judged is not None:
+            return self.judged
+        return {
+            "label": ByLabel(
+                self.query.labels,
+                self.gallery.labels,
+                self.query.cameras,
+                self.gallery.cameras,
+                np.arange(len(self.query)) if self.exclude_self else None,
+            )
+        }
+
+    @property
+    def relevance(self) -> Relevance:
+        """What is relevant, by the judgement that counts."""
+        return next(iter(self.relevances.values()))
 
 
 class DatasetFormat(ABC):

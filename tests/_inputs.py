@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import BackboneOption, DataSource, PrunableNetwork, build_embedder, fan_in
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
 
@@ -84,6 +86,12 @@ def array_split(count: int, *, classes: int = 4, side: int = 20, seed: int = 0) 
 def retrieval_data(count: int = 24) -> RetrievalData:
     """A data set in memory."""
     return RetrievalData("in memory", array_split(count), array_split(8, seed=1), array_split(8, seed=2))
+
+
+def listed_by(kinds: npt.NDArray[np.int64]) -> Listed:
+    """Relevance out of a table [queries, gallery]: 1 is relevant, 2 is junk."""
+    positives, junk = (Lists.of(np.flatnonzero(row == kind) for row in kinds) for kind in (1, 2))
+    return Listed(positives, junk, kinds.shape[1])
 
 
 def tiny_recipe(**changed: object) -> Recipe:

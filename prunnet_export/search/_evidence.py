@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
+from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
 from prunnet_export.network import Checkpoint, Normalised
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.relevance import ByLabel, Relevance
 from prunnet_export.verification import Gallery, Reference, choose
 from prunnet_export.verification._reference import Embeddings
 
@@ -46,19 +47,35 @@ class Evidence:
     def statistics(self) -> Iterator[Tensor]:
         """Training images for BatchNorm statistics, evenly spread over the split.
 
+        A data set for tests alone has none: then they are those that the network was trained on.
+
         Raises:
-            InvalidInput: there are fewer than two.
+            InvalidInput: there are fewer than two, or none and the network does not say what it was trained on.
         """
-        count = min(STATISTICS_IMAGES, len(self.data.train))
+        name, train = self.data.name, self.data.train
+        if len(train) == 0:
+            name, train = self._trained_on(name)
+        count = min(STATISTICS_IMAGES, len(train))
         if count < 2:  # noqa: PLR2004  # one image has no variance
             raise InvalidInput(
-                f"{self.data.name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
+                f"{name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
                 hint="add images to the train split",
             )
-        indices = np.arange(count) * len(self.data.train) // count
-        for inputs in batches(self.data.train, indices, self.preprocessing):
+        indices = np.arange(count) * len(train) // count
+        for inputs in batches(train, indices, self.preprocessing):
             if len(inputs) > 1:
                 yield torch.from_numpy(inputs)
+
+    def _trained_on(self, name: str) -> tuple[str, ImageSplit]:
+        source = self.checkpoint.config.data
+        if source is None:
+            raise InvalidInput(
+                f"{name} has no train images for BatchNorm statistics, and the network does not say what it was"
+                " trained on",
+                hint="give --data with a train split",
+            )
+        own = open_dataset(source.source, layout=source.layout, seed=source.seed)
+        return own.name, own.train
 
     def dense(self) -> DenseSide:
         """What the dense network makes of the verification images; expensive, so made once an export."""
@@ -66,30 +83,37 @@ class Evidence:
         dense = self.checkpoint.network.embedder
         if self.gallery is None:
             embeddings = embed_in_torch(dense, batches(self.data.gallery, gallery, self.preprocessing))
-            labels: Labels | None = self.data.gallery.labels[gallery]
+            relevance: Relevance | None = self.data.relevance.restricted(queries, gallery)
         else:
-            embeddings, labels = self.gallery.embeddings, self.gallery.labels
-            queries = self._with_relevant(queries, labels)
+            embeddings = self.gallery.embeddings
+            queries, relevance = self._in_given_gallery(queries, self.gallery.labels)
         return DenseSide(
             queries=queries,
             gallery=gallery,
             own_gallery=self.gallery is None,
             query_embeddings=embed_in_torch(dense, batches(self.data.query, queries, self.preprocessing)),
             gallery_embeddings=embeddings,
-            gallery_labels=labels,
+            relevance=relevance,
         )
 
-    def _with_relevant(self, queries: Labels, gallery_labels: Labels | None) -> Labels:
-        """The queries whose class the given gallery has; all of them where it has no labels."""
-        if gallery_labels is None:
-            return queries
-        kept = queries[np.isin(self.data.query.labels[queries], gallery_labels)]
-        if len(kept) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
+    def _in_given_gallery(self, queries: Labels, labels: Labels | None) -> tuple[Labels, Relevance | None]:
+        """The queries that have something to find in the given gallery, and what; all of them where nobody knows."""
+        data = self.data
+        if labels is None:
+            return queries, None
+        if np.array_equal(labels, data.gallery.labels):  # the data set's whole gallery, in its order
+            relevance = data.relevance.restricted(queries, np.arange(len(labels)))
+        elif data.judged is None:
+            relevance = ByLabel(data.query.labels[queries], labels)
+        else:  # its labels are row numbers, and these are not those rows
+            return queries, None
+        answered = np.flatnonzero(relevance.counts())
+        if len(answered) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
             raise InvalidInput(
-                f"the gallery has images of {len(kept)} of the {len(queries)} queries' classes",
+                f"the gallery has relevant images of {len(answered)} of the {len(queries)} queries",
                 hint="its labels have to be those of the data set; leave them out to compare neighbours instead",
             )
-        return kept
+        return queries[answered], relevance.restricted(answered, np.arange(len(labels)))
 
     def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
         """The reference that the exported subnetwork is held against."""
@@ -101,9 +125,8 @@ class Evidence:
             dense_queries=dense.query_embeddings,
             subnetwork_queries=embed_in_torch(subnetwork, inputs),
             gallery=dense.gallery_embeddings,
-            query_labels=None if dense.gallery_labels is None else self.data.query.labels[dense.queries],
-            gallery_labels=dense.gallery_labels,
-            exclude_self=self.data.exclude_self and dense.own_gallery,
+            relevance=dense.relevance,
+            protocol=self.data.protocol,
         )
 
 
@@ -117,7 +140,7 @@ class DenseSide:
         own_gallery: The gallery is the data set's, not one that was given as a file.
         query_embeddings: float32 [n, d].
         gallery_embeddings: float32 [m, d].
-        gallery_labels: int64 [m], or None.
+        relevance: Of n queries and m gallery images, or None where it is not known.
     """
 
     queries: Labels
@@ -125,7 +148,7 @@ class DenseSide:
     own_gallery: bool
     query_embeddings: Embeddings
     gallery_embeddings: Embeddings
-    gallery_labels: Labels | None
+    relevance: Relevance | None
 
 
 def batches(split: ImageSplit, indices: Iterable[int] | Labels, preprocessing: Preprocessing) -> Iterator[Embeddings]:

@@ -7,7 +7,7 @@ that maps every image to one point scores worst, not what the order of the files
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import Indices, Relevance
 
 _CHUNK = 4_000_000  # cosines at a time: 32 MB in float64
 _STEP = 2.0**24  # steps in a cosine of 1; float32 counts up to here
@@ -27,64 +29,73 @@ class RetrievalMetrics:
 
     Attributes:
         recall_at: Share of the queries with a relevant image among the first k, by k.
-        mean_average_precision: Mean over queries of the precision at each of their relevant images.
-        n_queries: How many queries were searched with.
+        precision_at: Mean share of relevant images among the first k, by k; where the last relevant image ranks r < k,
+            among the first r.
+        mean_average_precision: Mean over queries of the average precision, as the protocol defines it.
+        n_queries: How many queries the means are of.
+        n_left_out: How many further queries have nothing relevant in the gallery.
     """
 
     recall_at: dict[int, float]
+    precision_at: dict[int, float]
     mean_average_precision: float
     n_queries: int
+    n_left_out: int = 0
+
+    def figures(self, protocol: Protocol) -> dict[str, float]:
+        """What the protocol reports, by the names that the field gives it."""
+        return {
+            **{f"R@{k}": self.recall_at[k] for k in protocol.recall_at},
+            protocol.average: self.mean_average_precision,
+            **{f"mP@{k}": self.precision_at[k] for k in protocol.precision_at},
+        }
 
 
 def retrieval_metrics(
     query: npt.NDArray[Any],
     gallery: npt.NDArray[Any],
-    query_labels: npt.NDArray[Any],
-    gallery_labels: npt.NDArray[Any],
-    *,
-    exclude_self: bool = False,
-    ks: Sequence[int] = (1, 2, 4, 8),
+    relevance: Relevance,
+    protocol: Protocol = Protocol(),  # noqa: B008  # frozen
 ) -> RetrievalMetrics:
-    """R@k, and mAP = mean_q 1/|P_q| sum_j j / rank_j over the positives P_q, closest first.
+    """R@k, mP@k, and mAP = mean_q 1/min(|P_q|, depth) sum_{j: rank_j <= depth} j / rank_j over the positives P_q.
+
+    The positives are counted closest first, and ranks after junk is removed. With ``depth`` this is the mAP@100 of
+    Google Landmarks v2 (Weyand et al., CVPR 2020, eq. 1). The trapezoid rule takes, in the place of j / rank_j, the
+    mean of that and (j - 1) / (rank_j - 1), which is 1 at the first rank (Philbin et al., CVPR 2007). mP@k is that of
+    the revisited Oxford and Paris (Radenovic et al., CVPR 2018).
+
+    Queries without anything relevant are left out, and counted.
 
     Args:
         query: Embeddings [n, d], of any length but 0.
         gallery: Embeddings [m, d].
-        query_labels: Integers [n].
-        gallery_labels: Integers [m].
-        exclude_self: Gallery row i is query i and does not take part in its ranking.
-        ks: Depths, each at least 1; one beyond the gallery's size sees all of it.
+        relevance: Of n queries and m gallery images.
+        protocol: Which figures; a depth beyond the gallery's size sees all of it.
 
     Raises:
-        InvalidInput: a shape, a type or a value is wrong, or a query has nothing relevant in the gallery
-            (leaving it out would compare means over different queries); the message names the first such row.
+        InvalidInput: a shape, a type or a value is wrong (the message names the first such row), or no query has
+            anything relevant in the gallery.
     """
-    if not ks or min(ks) < 1:
-        raise InvalidInput(f"recall is asked for at {tuple(ks)}", hint="give depths of at least 1")
-    queries, images = _pair(query, gallery, "query", "gallery", exclude_self=exclude_self)
-    query_labels = _labels(query_labels, len(queries), "query")
-    gallery_labels = _labels(gallery_labels, len(images), "gallery")
-    first_ranks = np.empty(len(queries), np.int64)
-    precisions = np.empty(len(queries))
-    for start, cosines in _cosines(queries, images, exclude_self=exclude_self):
-        # -inf marks a query's own image, which is neither relevant nor a distractor.
-        relevant = (query_labels[start : start + len(cosines), None] == gallery_labels) & np.isfinite(cosines)
+    queries, images = _pair(query, gallery, "query", "gallery")
+    first, precisions, averages = [], [], []
+    for cosines, relevant in _cosines(queries, images, relevance):
         distractors = np.sort(np.where(relevant, np.float32(-np.inf), cosines), axis=1)
         for row, is_relevant in enumerate(relevant):
             positives = np.sort(cosines[row, is_relevant])[::-1]
-            if positives.size == 0:
-                raise InvalidInput(
-                    f"query {start + row} (label {query_labels[start + row]}) has no relevant gallery image",
-                    hint="every query needs a gallery image of its label, besides itself",
-                )
-            ahead = len(images) - np.searchsorted(distractors[row], positives, side="left")
-            found = np.arange(1, positives.size + 1)
-            first_ranks[start + row] = 1 + ahead[0]
-            precisions[start + row] = (found / (found + ahead)).mean()
+            if positives.size:
+                ahead = len(images) - np.searchsorted(distractors[row], positives, side="left")
+                ranks = np.arange(1, positives.size + 1) + ahead
+                first.append(ranks[0])
+                precisions.append([_precision(ranks, k) for k in protocol.precision_at])
+                averages.append(_average_precision(ranks, protocol))
+    if not averages:
+        raise InvalidInput("no query has a relevant gallery image", hint="query and gallery need images that match")
     return RetrievalMetrics(
-        recall_at={int(k): float((first_ranks <= k).mean()) for k in ks},
-        mean_average_precision=float(precisions.mean()),
-        n_queries=len(queries),
+        recall_at={k: float((np.array(first) <= k).mean()) for k in protocol.recall_at},
+        precision_at=dict(zip(protocol.precision_at, np.mean(precisions, axis=0).tolist(), strict=True)),
+        mean_average_precision=float(np.mean(averages)),
+        n_queries=len(averages),
+        n_left_out=len(queries) - len(averages),
     )
 
 
@@ -94,41 +105,42 @@ def topk_overlap(
     gallery: npt.NDArray[Any],
     *,
     k: int = 10,
-    exclude_self: bool = False,
+    relevance: Relevance | None = None,
 ) -> npt.NDArray[np.float64]:
     """|top-k(a_i) & top-k(b_i)| / k for each query i, the neighbours that two embedders agree on.
 
-    Without labels no choice is the pessimistic one: among ties at the k-th place the first rows are taken.
+    Without labels no choice is the pessimistic one: among ties at the k-th place the first rows are taken. Where fewer
+    than k images are left to a query, k is their number.
 
     Args:
         query_a: Embeddings [n, d] of one embedder.
         query_b: Embeddings [n, d] of the other one, of the same images.
         gallery: Embeddings [m, d] that both search.
-        k: Neighbours, 1..m, or 1..m-1 where the query's own image is left out.
-        exclude_self: Gallery row i is query i and does not take part in its ranking.
+        k: Neighbours, at least 1.
+        relevance: Of n queries and m gallery images; junk takes no part in a query's ranking.
 
     Returns:
         float64 [n] in 0..1.
 
     Raises:
-        InvalidInput: a shape or a value is wrong; the message names the first such row.
+        InvalidInput: a shape or a value is wrong (the message names the first such row), or all of the gallery is junk
+            to a query.
     """
-    a, images = _pair(query_a, gallery, "query_a", "gallery", exclude_self=exclude_self)
-    b, _ = _pair(query_b, gallery, "query_b", "gallery", exclude_self=exclude_self)
+    a, images = _pair(query_a, gallery, "query_a", "gallery")
+    b, _ = _pair(query_b, gallery, "query_b", "gallery")
     if len(a) != len(b):
         raise InvalidInput(f"{len(a)} queries against {len(b)}", hint="embed the same images with both networks")
-    if not 1 <= k <= len(images) - exclude_self:
-        raise InvalidInput(f"the {k} nearest of {len(images) - exclude_self} images are asked for", hint="lower k")
-    overlap = np.empty(len(a))
-    both = zip(
-        _cosines(a, images, exclude_self=exclude_self),
-        _cosines(b, images, exclude_self=exclude_self),
-        strict=True,
-    )
-    for (start, cosines_a), (_, cosines_b) in both:
+    if k < 1:
+        raise InvalidInput(f"the {k} nearest images are asked for", hint="give 1 or more")
+    parts = []
+    both = zip(_cosines(a, images, relevance), _cosines(b, images, relevance), strict=True)
+    for (cosines_a, _), (cosines_b, _) in both:
+        left = np.isfinite(cosines_a).sum(axis=1)
+        if left.min() == 0:
+            raise InvalidInput("all of the gallery is junk to a query", hint="leave that query out")
         shared = _nearest(cosines_a, k) & _nearest(cosines_b, k)
-        overlap[start : start + len(shared)] = shared.sum(axis=1) / k
-    return overlap
+        parts.append(shared.sum(axis=1) / np.minimum(left, k))
+    return np.concatenate(parts)
 
 
 def spread(embeddings: npt.NDArray[Any]) -> float:
@@ -156,41 +168,61 @@ def worst_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     Raises:
         InvalidInput: the shapes differ, or a row is not finite or zero.
     """
-    left, right = _pair(a, b, "a", "b", exclude_self=True)
+    left, right = _pair(a, b, "a", "b", row_by_row=True)
     return float(np.clip((left * right).sum(axis=1).min(), -1, 1))
 
 
+def _average_precision(ranks: Indices, protocol: Protocol) -> float:
+    """Average precision of the ranks of all positives, ascending from 1."""
+    found = np.arange(1, ranks.size + 1)
+    precision = found / ranks
+    if protocol.trapezoid:
+        before = np.where(ranks > 1, (found - 1) / np.maximum(ranks - 1, 1), 1.0)
+        precision = (before + precision) / 2
+    depth = protocol.depth or int(ranks[-1])
+    return float(precision[ranks <= depth].sum() / min(ranks.size, depth))
+
+
+def _precision(ranks: Indices, k: int) -> float:
+    """Precision among the first k, or up to the last positive, where that comes earlier."""
+    depth = min(k, int(ranks[-1]))
+    return float((ranks <= depth).sum() / depth)
+
+
 def _nearest(cosines: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
-    """Which columns are among the k largest of each row, [rows, m]; of those that tie, the first."""
-    last = np.partition(cosines, -k, axis=1)[:, -k, None]
-    above, tied = cosines > last, cosines == last
+    """Which columns are among the k largest finite ones of each row, [rows, m]; of those that tie, the first."""
+    last = np.partition(cosines, -min(k, cosines.shape[1]), axis=1)[:, -min(k, cosines.shape[1]), None]
+    above, tied = cosines > last, (cosines == last) & np.isfinite(last)
     missing = k - above.sum(axis=1, keepdims=True)
     chosen: npt.NDArray[np.bool_] = above | (tied & (np.cumsum(tied, axis=1) <= missing))
     return chosen
 
 
-def _cosines(queries: _Rows, images: _Rows, *, exclude_self: bool) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """The first row of each chunk, and its cosines [rows, m] in steps of 2^-24; -inf for the own image."""
+def _cosines(
+    queries: _Rows, images: _Rows, relevance: Relevance | None
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+    """In chunks of queries: cosines [rows, m] in steps of 2^-24, -inf for junk, and which are of relevant images."""
+    if relevance is not None and relevance.shape != (len(queries), len(images)):
+        raise InvalidInput(
+            f"the relevance is of {relevance.shape}, the embeddings are of {(len(queries), len(images))}",
+            hint="(queries, gallery images) have to agree",
+        )
     step = max(1, _CHUNK // len(images))
     for start in range(0, len(queries), step):
         cosines = np.rint((queries[start : start + step] @ images.T) * _STEP).astype(np.float32)
-        if exclude_self:
-            rows = np.arange(len(cosines))
-            cosines[rows, start + rows] = -np.inf
-        yield start, cosines
+        relevant = np.zeros(cosines.shape, np.bool_)
+        if relevance is not None:
+            relevant, junk = relevance.rows(start, start + len(cosines))
+            cosines[junk] = -np.inf
+        yield cosines, relevant
 
 
 def _pair(
-    first: npt.NDArray[Any],
-    second: npt.NDArray[Any],
-    first_name: str,
-    second_name: str,
-    *,
-    exclude_self: bool,
+    first: npt.NDArray[Any], second: npt.NDArray[Any], first_name: str, second_name: str, *, row_by_row: bool = False
 ) -> tuple[_Rows, _Rows]:
     """Both as unit rows, of one width, and of one length where rows belong together one by one."""
     a, b = _unit(first, first_name), _unit(second, second_name)
-    if a.shape[1] != b.shape[1] or (exclude_self and len(a) != len(b)):
+    if a.shape[1] != b.shape[1] or (row_by_row and len(a) != len(b)):
         raise InvalidInput(
             f"{first_name} has the shape {a.shape} and {second_name} {b.shape}",
             hint="rows belong together one by one" if a.shape[1] == b.shape[1] else "the widths have to agree",
@@ -217,13 +249,3 @@ def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
     rows /= largest[:, None]  # first, so that no square overflows
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
-
-
-def _labels(labels: npt.NDArray[Any], count: int, name: str) -> npt.NDArray[Any]:
-    array = np.asarray(labels)
-    if array.shape != (count,) or array.dtype.kind not in "iu":
-        raise InvalidInput(
-            f"{count} {name} embeddings and {array.dtype} labels of shape {array.shape}",
-            hint="give one integer label for each row",
-        )
-    return array

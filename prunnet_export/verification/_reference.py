@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
-from prunnet_export.datasets import Labels
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import Relevance, relevance_from_arrays
 from prunnet_export.verification._arrays import read_arrays
 
 Embeddings = npt.NDArray[np.float32]
@@ -34,9 +36,8 @@ class Reference:
         dense_queries: float32 [n, d], the dense network's embeddings of them.
         subnetwork_queries: float32 [n, d], those of the torch subnetwork that was exported.
         gallery: float32 [m, d], the dense network's embeddings of the gallery.
-        query_labels: int64 [n], or None.
-        gallery_labels: int64 [m], or None.
-        exclude_self: Gallery image i is query i.
+        relevance: Of n queries and m gallery images; None where it is not known.
+        protocol: The figures that the data set is judged by.
     """
 
     network: str
@@ -45,14 +46,8 @@ class Reference:
     dense_queries: Embeddings
     subnetwork_queries: Embeddings
     gallery: Embeddings
-    query_labels: Labels | None
-    gallery_labels: Labels | None
-    exclude_self: bool
-
-    @property
-    def labelled(self) -> bool:
-        """Whether recall and mAP can be computed."""
-        return self.query_labels is not None and self.gallery_labels is not None
+    relevance: Relevance | None
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 def save_reference(reference: Reference, file: Path) -> None:
@@ -69,10 +64,10 @@ def save_reference(reference: Reference, file: Path) -> None:
         "dense_queries": reference.dense_queries,
         "subnetwork_queries": reference.subnetwork_queries,
         "gallery": reference.gallery,
-        "exclude_self": np.array(reference.exclude_self),
+        "protocol": np.array(msgspec.json.encode(reference.protocol).decode()),
     }
-    if reference.query_labels is not None and reference.gallery_labels is not None:
-        arrays |= {"query_labels": reference.query_labels, "gallery_labels": reference.gallery_labels}
+    if reference.relevance is not None:
+        arrays |= reference.relevance.arrays()
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     replace_file(file, buffer.getvalue())
@@ -92,18 +87,20 @@ def load_reference(file: Path) -> Reference:
         lengths = arrays["lengths"].astype(np.int64)
         ends = np.cumsum(lengths)
         joined = arrays["bytes"].tobytes()
+        gallery = arrays["gallery"].astype(np.float32, casting="safe")
+        if bool(arrays.get("exclude_self", False)):  # older files say it in a word, and labels alone
+            arrays["own"] = np.arange(len(gallery))
         reference = Reference(
             network=str(arrays["network"]),
             source=str(arrays["source"]),
             images=tuple(joined[end - length : end] for end, length in zip(ends, lengths, strict=True)),
             dense_queries=arrays["dense_queries"].astype(np.float32, casting="safe"),
             subnetwork_queries=arrays["subnetwork_queries"].astype(np.float32, casting="safe"),
-            gallery=arrays["gallery"].astype(np.float32, casting="safe"),
-            query_labels=arrays.get("query_labels"),
-            gallery_labels=arrays.get("gallery_labels"),
-            exclude_self=bool(arrays["exclude_self"]),
+            gallery=gallery,
+            relevance=relevance_from_arrays(arrays, n_gallery=len(gallery)),
+            protocol=msgspec.json.decode(str(arrays.get("protocol", "{}")), type=Protocol),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidInput) as error:
         raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None
     if not _fits(reference, lengths, len(joined)):
         raise InvalidInput(f"{file}: its parts do not fit together", hint=hint)
@@ -112,13 +109,11 @@ def load_reference(file: Path) -> Reference:
 
 def _fits(reference: Reference, lengths: npt.NDArray[np.int64], n_bytes: int) -> bool:
     n, shape = len(reference.images), reference.gallery.shape
-    labels = ((reference.query_labels, n), (reference.gallery_labels, shape[0] if shape else 0))
     return (
         n >= 2  # noqa: PLR2004  # one image says nothing about a spread
         and int(lengths.min()) >= 0
         and int(lengths.sum()) == n_bytes
         and len(shape) == _RANK
         and reference.dense_queries.shape == reference.subnetwork_queries.shape == (n, shape[1])
-        and (not reference.exclude_self or shape[0] == n)
-        and all(one is None or (one.shape == (count,) and one.dtype.kind in "iu") for one, count in labels)
+        and (reference.relevance is None or reference.relevance.shape == (n, shape[0]))
     )

@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import Labels, RetrievalData
+from prunnet_export.relevance import Indices, Relevance
 
-Indices = npt.NDArray[np.int64]
-
-_LEAST_PER_CLASS = 4  # a class that is sampled at all brings this many gallery images, where it has them
+_LEAST_PER_GROUP = 4  # a class that is sampled at all brings this many gallery images, where it has them
 
 
 def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int = 0) -> tuple[Indices, Indices]:
     """Indices of the query and gallery images to verify with, sorted.
 
-    All of them where they fit. Otherwise classes are drawn at random, each brings its gallery images in turn,
-    and only queries that have a relevant gallery image stay. Where query and gallery are the same images
-    (``exclude_self``) both are the same choice.
+    All of them where they fit. Otherwise classes are drawn at random and each brings its gallery images in turn; where
+    a list says what is relevant, queries are drawn and bring theirs. Only queries that have a relevant gallery image
+    left stay. Where query and gallery are the same images (``exclude_self``), the queries are those of the gallery's
+    choice.
 
     Raises:
         InvalidInput: there is no query, a single one, or none that has a relevant gallery image.
     """
-    query, gallery = data.query.labels, data.gallery.labels
+    query, gallery, relevance = data.query.labels, data.gallery.labels, data.relevance
     if len(query) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
         raise InvalidInput(
             f"{data.name} has {len(query)} query image{'s' if len(query) != 1 else ''}; two or more are needed",
             hint="add images to the query split",
         )
     generator = np.random.default_rng(seed)
-    chosen_gallery = _choose(gallery, max_gallery, np.unique(query), generator)
-    if data.exclude_self:
-        return chosen_gallery, chosen_gallery
-    candidates = np.flatnonzero(np.isin(query, gallery[chosen_gallery]))
+    chosen = np.arange(len(gallery))
+    if len(gallery) > max_gallery:
+        groups = _classes(gallery, query[relevance.counts() > 0]) if data.judged is None else _answers(relevance)
+        chosen = _in_turn(groups, max_gallery, generator)
+    candidates = chosen if data.exclude_self else np.arange(len(query))
+    candidates = candidates[relevance.restricted(candidates, chosen).counts() > 0]
     if len(candidates) == 0:
         raise InvalidInput(
-            f"{data.name}: no query has a gallery image of its class", hint="query and gallery need common classes"
+            f"{data.name}: no query has a relevant gallery image", hint="query and gallery need images that match"
         )
-    inside = _choose(query[candidates], max_queries, np.unique(query[candidates]), generator)
-    return np.sort(candidates[inside]), chosen_gallery
+    if len(candidates) > max_queries and not data.exclude_self:
+        inside = _in_turn(_classes(query[candidates], query[candidates]), max_queries, generator)
+        candidates = candidates[inside]
+    return candidates, chosen
 
 
-def _choose(labels: Labels, most: int, first: Sequence[int] | Labels, generator: np.random.Generator) -> Indices:
-    if len(labels) <= most:
-        return np.arange(len(labels))
-    classes = generator.permutation(np.asarray(first))
-    brought = np.cumsum([min(_LEAST_PER_CLASS, int((labels == one).sum())) for one in classes])
-    classes = classes[: max(1, int(np.searchsorted(brought, most, side="right")))]
-    queues = [generator.permutation(np.flatnonzero(labels == one)) for one in classes]
+def _classes(labels: Labels, wanted: Labels) -> list[Indices]:
+    """The rows of each wanted class."""
+    order = np.argsort(labels, kind="stable")
+    classes = np.unique(wanted)
+    firsts, lasts = (np.searchsorted(labels[order], classes, side) for side in ("left", "right"))
+    return [order[first:last] for first, last in zip(firsts, lasts, strict=True)]
+
+
+def _answers(relevance: Relevance) -> list[Indices]:
+    """The gallery rows that are relevant to each query."""
+    return [np.flatnonzero(relevance.rows(query, query + 1)[0][0]) for query in range(len(relevance))]
+
+
+def _in_turn(groups: Iterable[Indices], most: int, generator: np.random.Generator) -> Indices:
+    """At most ``most`` rows: random groups that fit with a few rows each, and of these groups one row in turn."""
+    drawn = [group for group in groups if len(group)]
+    drawn = [drawn[index] for index in generator.permutation(len(drawn))]
+    brought = np.cumsum([min(_LEAST_PER_GROUP, len(group)) for group in drawn])
+    drawn = drawn[: max(1, int(np.searchsorted(brought, most, side="right")))]
+    queues = [generator.permutation(group) for group in drawn]
     longest = max((len(queue) for queue in queues), default=0)
-    in_turn = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
-    return np.sort(np.array(in_turn[:most], np.int64))
+    # Groups may share rows, where a list says what is relevant.
+    in_turn = dict.fromkeys(int(queue[turn]) for turn in range(longest) for queue in queues if turn < len(queue))
+    return np.sort(np.array(list(in_turn)[:most], np.int64))

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.datasets import RetrievalData
+from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.network import DataSource
 from prunnet_export.patterns import cut, find_pattern
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.search import Evidence
 from prunnet_export.search._evidence import CHUNK, STATISTICS_IMAGES, batches, embed_in_torch
 from prunnet_export.verification import Gallery
+from tests._asserts import assert_same_relevance
 from tests._inputs import array_split, retrieval_data
 from tests.search._exports import Workshop
 
@@ -45,10 +50,9 @@ def test_a_last_batch_of_one_image_is_left_out(evidence: Evidence) -> None:
     assert [len(batch) for batch in replace(evidence, data=data).statistics()] == [CHUNK]
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_one_image_has_no_statistics(count: int, evidence: Evidence) -> None:
-    data = replace(evidence.data, train=array_split(count))
-    with pytest.raises(InvalidInput, match=f"{count} train image"):
+def test_one_image_has_no_statistics(evidence: Evidence) -> None:
+    data = replace(evidence.data, train=array_split(1))
+    with pytest.raises(InvalidInput, match="1 train image;"):
         list(replace(evidence, data=data).statistics())
 
 
@@ -62,8 +66,8 @@ def test_the_dense_side(evidence: Evidence) -> None:
     dense = evidence.dense()
     assert dense.own_gallery
     assert dense.queries.tolist() == dense.gallery.tolist() == list(range(8))
-    assert dense.gallery_labels is not None
-    assert dense.gallery_labels.tolist() == evidence.data.gallery.labels.tolist()
+    assert dense.relevance is not None
+    assert_same_relevance(dense.relevance, evidence.data.relevance)
     for embeddings, split in (
         (dense.query_embeddings, evidence.data.query),
         (dense.gallery_embeddings, evidence.data.gallery),
@@ -88,10 +92,10 @@ def test_a_reference_is_of_the_same_images_in_the_same_order(evidence: Evidence)
     )
     np.testing.assert_allclose(embed_in_torch(small, [inputs]), reference.subnetwork_queries, atol=1e-5)
     assert not np.allclose(reference.dense_queries, reference.subnetwork_queries, atol=1e-3)
-    assert reference.query_labels is not None
-    assert reference.query_labels.tolist() == evidence.data.query.labels[dense.queries].tolist()
+    assert reference.relevance is not None
+    assert_same_relevance(reference.relevance, evidence.data.relevance.restricted(dense.queries, dense.gallery))
     assert reference.network == evidence.checkpoint.config.weights_sha256
-    assert not reference.exclude_self
+    assert reference.protocol == evidence.data.protocol
 
 
 def exclude_self(data: RetrievalData) -> RetrievalData:
@@ -107,13 +111,47 @@ def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: boo
     assert not dense.own_gallery
     reference = evidence.reference(dense, evidence.checkpoint.network.embedder)
     np.testing.assert_array_equal(reference.gallery, rows)
-    assert reference.labelled == labelled
-    assert not reference.exclude_self  # row i of the given gallery is not query i
+    if labels is None:
+        assert reference.relevance is None
+    else:  # row i of the given gallery is not query i
+        assert reference.relevance is not None
+        assert_same_relevance(reference.relevance, ByLabel(evidence.data.query.labels, labels))
+
+
+def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(evidence: Evidence) -> None:
+    data = exclude_self(evidence.data)
+    rows = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    dense = replace(evidence, data=data, gallery=Gallery(rows, data.gallery.labels, None)).dense()
+    assert dense.relevance is not None
+    assert_same_relevance(dense.relevance, data.relevance)  # the own image is junk
+
+
+def test_a_foreign_gallery_says_nothing_where_a_list_says_what_is_relevant(evidence: Evidence) -> None:
+    lists = Lists.of([[0]] * 8)
+    data = replace(evidence.data, judged={"mine": Listed(lists, Lists.of([[]] * 8), 8)})
+    rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    dense = replace(evidence, data=data, gallery=Gallery(rows, np.arange(5), None)).dense()
+    assert dense.relevance is None
 
 
 def test_query_and_gallery_of_the_same_images(evidence: Evidence) -> None:
     evidence = replace(evidence, data=exclude_self(evidence.data))
-    assert evidence.reference(evidence.dense(), evidence.checkpoint.network.embedder).exclude_self
+    reference = evidence.reference(evidence.dense(), evidence.checkpoint.network.embedder)
+    assert reference.relevance is not None
+    assert reference.relevance.rows(0, 8)[1].tolist() == np.eye(8, dtype=bool).tolist()
+
+
+def test_a_data_set_for_tests_alone_takes_its_statistics_on_the_networks_own_images(
+    evidence: Evidence, tiny_data: Path
+) -> None:
+    data = replace(evidence.data, train=array_split(0))
+    with pytest.raises(InvalidInput, match="does not say what it was trained on"):
+        list(replace(evidence, data=data).statistics())
+    config = msgspec.structs.replace(evidence.checkpoint.config, data=DataSource(source=str(tiny_data)))
+    trained = replace(evidence, checkpoint=replace(evidence.checkpoint, config=config), data=data)
+    own = open_dataset(str(tiny_data)).train
+    expected = np.concatenate(list(batches(own, range(len(own)), evidence.preprocessing)))
+    np.testing.assert_array_equal(torch.cat(list(trained.statistics())).numpy(), expected)
 
 
 def test_torch_embeds_in_pieces_of_any_size(evidence: Evidence) -> None:
@@ -130,5 +168,5 @@ def test_queries_without_a_class_in_a_given_gallery_are_left_out(evidence: Evide
     given = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), here), None))
     assert set(evidence.data.query.labels[given.dense().queries]) == {here}
     elsewhere = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), 10_000), None))
-    with pytest.raises(InvalidInput, match="of 0 of the"):
+    with pytest.raises(InvalidInput, match="relevant images of 0 of the"):
         elsewhere.dense()

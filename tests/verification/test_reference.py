@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
 from prunnet_export.verification import REFERENCE_FILE, Reference, load_reference, save_reference
-from tests._asserts import assert_one_line
+from tests._asserts import assert_one_line, assert_same_relevance
 from tests.verification._hostile import FOREIGN, Touch, with_arrays
 
 N, M, DIM = 3, 5, 4
@@ -23,10 +25,12 @@ REFERENCE = Reference(
     dense_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
     subnetwork_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
     gallery=_DRAW.normal(size=(M, DIM)).astype(np.float32),
-    query_labels=np.array([0, 1, 1]),
-    gallery_labels=np.array([0, 1, 2, 1, 0]),
-    exclude_self=False,
+    relevance=ByLabel(np.array([0, 1, 1]), np.array([0, 1, 2, 1, 0])),
 )
+CAMERAS = ByLabel(
+    np.array([0, 1, 1]), np.array([0, 1, 2, 1, 0]), np.array([5, 6, 5]), np.array([5, 6, 6, 5, 7]), np.array([0, -1, 3])
+)
+LISTED = Listed(Lists.of([[4], [1, 3], []]), Lists.of([[0], [], [2]]), M)
 
 
 @pytest.fixture
@@ -41,6 +45,8 @@ def assert_same(actual: Reference, expected: Reference) -> None:
         mine, theirs = getattr(actual, field.name), getattr(expected, field.name)
         if isinstance(theirs, np.ndarray):
             np.testing.assert_array_equal(mine, theirs, strict=True)
+        elif isinstance(theirs, Relevance):
+            assert_same_relevance(mine, theirs)
         else:
             assert mine == theirs, field.name
 
@@ -50,23 +56,24 @@ def test_round_trip(file: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == [REFERENCE_FILE]
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"query_labels": None, "gallery_labels": None}, {"exclude_self": True, "gallery": REFERENCE.dense_queries}],
-)
-def test_round_trip_of_variants(changed: dict[str, Any], tmp_path: Path) -> None:
-    labels = {"gallery_labels": REFERENCE.query_labels} if changed.get("exclude_self") else {}
-    variant = replace(REFERENCE, **{**changed, **labels})
+@pytest.mark.parametrize("relevance", [None, CAMERAS, LISTED], ids=["unknown", "cameras", "listed"])
+def test_round_trip_of_variants(relevance: Relevance | None, tmp_path: Path) -> None:
+    protocol = Protocol(recall_at=(1, 10), precision_at=(5,), depth=100, trapezoid=True)
+    variant = replace(REFERENCE, relevance=relevance, protocol=protocol)
     save_reference(variant, tmp_path / "x.npz")
     assert_same(load_reference(tmp_path / "x.npz"), variant)
-    assert variant.labelled == (variant.query_labels is not None)
 
 
-def test_half_the_labels_are_none(tmp_path: Path) -> None:
-    save_reference(replace(REFERENCE, gallery_labels=None), tmp_path / "x.npz")
-    loaded = load_reference(tmp_path / "x.npz")
-    assert not loaded.labelled
-    assert loaded.query_labels is None
+def test_files_from_before_there_were_protocols_and_lists(file: Path) -> None:
+    square = {"gallery": REFERENCE.dense_queries, "query_labels": np.array([0, 1, 1])}
+    old = with_arrays(file.read_bytes(), protocol=None, **square, gallery_labels=np.array([0, 1, 1]), exclude_self=True)
+    file.write_bytes(old)
+    loaded = load_reference(file)
+    assert loaded.protocol == Protocol()
+    assert loaded.relevance is not None
+    relevant, junk = loaded.relevance.rows(0, N)
+    assert junk.tolist() == np.eye(N, dtype=bool).tolist()
+    assert relevant.tolist() == [[False, False, False], [False, False, True], [False, True, False]]
 
 
 @given(st.lists(st.binary(max_size=20), min_size=2, max_size=6))
@@ -74,13 +81,13 @@ def test_images_come_back_byte_by_byte(tmp_path_factory: pytest.TempPathFactory,
     file = tmp_path_factory.mktemp("images") / "x.npz"
     rows = np.ones((len(images), DIM), np.float32)
     save_reference(
-        replace(REFERENCE, images=tuple(images), dense_queries=rows, subnetwork_queries=rows, query_labels=None),
+        replace(REFERENCE, images=tuple(images), dense_queries=rows, subnetwork_queries=rows, relevance=None),
         file,
     )
     assert load_reference(file).images == tuple(images)
 
 
-@pytest.mark.parametrize("name", ["network", "images", "dense_queries", "gallery", "query_labels", "exclude_self"])
+@pytest.mark.parametrize("name", ["network", "images", "dense_queries", "gallery", "query_labels", "protocol"])
 def test_a_pickle_is_refused_and_not_executed(name: str, file: Path, tmp_path: Path) -> None:
     name = {"images": "bytes"}.get(name, name)
     mark = tmp_path / "executed"
@@ -105,7 +112,7 @@ def test_foreign_files_are_refused(attack: str, file: Path) -> None:
     assert_one_line(caught.value)
 
 
-@pytest.mark.parametrize("name", ["network", "source", "bytes", "lengths", "dense_queries", "gallery", "exclude_self"])
+@pytest.mark.parametrize("name", ["network", "source", "bytes", "lengths", "dense_queries", "gallery"])
 def test_a_missing_part_is_refused(name: str, file: Path) -> None:
     file.write_bytes(with_arrays(file.read_bytes(), **{name: None}))
     with pytest.raises(InvalidInput, match=name):
@@ -130,12 +137,45 @@ def test_a_missing_part_is_refused(name: str, file: Path) -> None:
         ("query_labels", np.array([0, 1])),
         ("query_labels", np.array([0.0, 1.0, np.nan])),
         ("gallery_labels", np.array(["a"] * M)),
+        ("protocol", np.array("{")),
+        ("protocol", np.array('{"depth": 0}')),
+        ("protocol", np.array('{"depth": "x"}')),
+        ("own", np.array([0, 1, M])),
+        ("own", np.array([0, 1])),
+        ("query_cameras", np.array([0, 1, 2])),
         ("exclude_self", np.array([True, False])),
         ("exclude_self", np.array(True)),
     ],
     ids=str,
 )
 def test_parts_that_do_not_fit_together_are_refused(name: str, array: Any, file: Path) -> None:
+    file.write_bytes(with_arrays(file.read_bytes(), **{name: array}))
+    with pytest.raises(InvalidInput) as caught:
+        load_reference(file)
+    assert_one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("positives", None),
+        ("junk_starts", None),
+        ("positives", np.array([4, 1, M])),
+        ("positives", np.array([4, 1, -1])),
+        ("positives", np.array([4, 1])),
+        ("positives", np.array([4.0, 1.0, 3.0])),
+        ("positives", np.array([0, 1, 3])),  # row 0 is junk to the first query
+        ("positive_starts", np.array([0, 1, 3])),
+        ("positive_starts", np.array([0, 3, 1, 3])),
+        ("positive_starts", np.array([1, 1, 3, 3])),
+        ("junk_starts", np.array([], np.int64)),
+        ("junk_starts", np.array([[0, 1, 1, 2]])),
+    ],
+    ids=str,
+)
+def test_lists_that_do_not_fit_together_are_refused(name: str, array: Any, tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    save_reference(replace(REFERENCE, relevance=LISTED), file)
     file.write_bytes(with_arrays(file.read_bytes(), **{name: array}))
     with pytest.raises(InvalidInput) as caught:
         load_reference(file)
@@ -173,7 +213,7 @@ def test_one_query_is_not_enough(tmp_path: Path) -> None:
         images=(b"one",),
         dense_queries=REFERENCE.dense_queries[:1],
         subnetwork_queries=REFERENCE.dense_queries[:1],
-        query_labels=np.array([0]),
+        relevance=None,
     )
     save_reference(single, tmp_path / "x.npz")
     with pytest.raises(InvalidInput):

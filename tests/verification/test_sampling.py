@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
+from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.verification import choose
 from tests._asserts import assert_one_line
+from tests._inputs import listed_by
 
 Labels = list[int]
 labels = st.lists(st.integers(0, 5), min_size=2, max_size=40)
@@ -71,10 +74,45 @@ def test_a_class_that_is_sampled_brings_images(classes: int, seed: int) -> None:
 
 
 @given(labels, limits, st.integers(0, 3))
-def test_with_exclude_self_query_and_gallery_stay_the_same_images(of: Labels, most: int, seed: int) -> None:
+def test_with_exclude_self_the_queries_are_among_the_gallerys_images(of: Labels, most: int, seed: int) -> None:
+    assume(max(Counter(of).values()) > 1)
     queries, images = choose(data(of, of, exclude_self=True), max_queries=2, max_gallery=most, seed=seed)
-    assert queries.tolist() == images.tolist()
+    counts = Counter(of[index] for index in images)
+    assert queries.tolist() == [index for index in images if counts[of[index]] > 1]  # the others find themselves alone
     assert len(images) <= most
+
+
+@given(st.integers(2, 30), st.integers(1, 40), st.integers(2, 12), st.integers(2, 45), st.integers(0, 5))
+def test_where_a_list_says_what_is_relevant(n: int, m: int, most: int, many: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    kinds = draw.choice(3, (n, m), p=[0.7, 0.2, 0.1])
+    kinds[0, 0] = 1
+    listed = listed_by(kinds)
+    rows = [list(range(count)) for count in (n, m)]
+    source = replace(data(*rows), judged={"mine": listed})
+    queries, images = choose(source, max_queries=most, max_gallery=many, seed=seed)
+    assert len(images) == m if m <= many else len(images) <= many
+    assert 0 < len(queries) <= most
+    left = kinds[np.ix_(queries, images)] == 1
+    assert left.any(axis=1).all()  # every query has something to find
+    if m <= many and n <= most:
+        assert queries.tolist() == np.flatnonzero((kinds == 1).any(axis=1)).tolist()
+
+
+def test_a_listed_query_that_is_drawn_brings_images() -> None:
+    listed = Listed(Lists.of([range(10 * query, 10 * query + 10) for query in range(9)]), Lists.of([[]] * 9), 90)
+    source = replace(data(list(range(9)), list(range(90))), judged={"mine": listed})
+    queries, images = choose(source, max_queries=100, max_gallery=12)
+    assert Counter(int(image) // 10 for image in images) == {int(query): 4 for query in queries}
+    assert len(queries) == 3
+
+
+def test_a_query_whose_matches_are_all_of_its_camera_is_left_out() -> None:
+    source = data([0, 1], [0, 0, 1])
+    for one, cameras in ((source.query, [7, 7]), (source.gallery, [7, 8, 7])):
+        one.cameras = np.array(cameras)
+    queries, images = choose(source, max_queries=10, max_gallery=10)
+    assert (queries.tolist(), images.tolist()) == ([0], [0, 1, 2])
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=20), limits, st.integers(0, 3))

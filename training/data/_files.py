@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.datasets import ImageSplit
+from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
 
 
@@ -19,9 +19,15 @@ class FileSplit(ImageSplit):
     Args:
         paths: n image files.
         labels: The class of each, n integers.
+        cameras: What took each, n integers, where that matters.
     """
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path] | Sequence[str],
+        labels: Sequence[int] | Labels,
+        cameras: Sequence[int] | None = None,
+    ) -> None:
         if len(paths) != len(labels):
             raise InvalidInput(
                 f"a split has {len(paths)} files and {len(labels)} labels",
@@ -30,6 +36,7 @@ class FileSplit(ImageSplit):
         # Strings, because tens of thousands of Path objects are slow to send to worker processes.
         self.names = [str(path) for path in paths]
         self.labels = np.asarray(labels, np.int64).reshape(len(paths))
+        self.cameras = None if cameras is None else np.asarray(cameras, np.int64).reshape(len(paths))
 
     def image(self, index: int) -> Image.Image:
         """Image ``index``, decoded, RGB.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.training.data._files import FileSplit
+from prunnet_export.protocol import Protocol
+from prunnet_export.training.data._class_folders import class_files, class_split
 
 SPLITS = ("train", "query", "gallery")
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class Folder(DatasetFormat):
@@ -34,7 +34,7 @@ class Folder(DatasetFormat):
         """
         if path is None:
             raise InvalidInput("the layout 'folder' needs a path", hint="give the folder that holds train/")
-        train, query, gallery = (_class_files(path / split) for split in SPLITS)
+        train, query, gallery = (class_files(path / split) for split in SPLITS)
         for name in query:
             if name not in gallery:
                 raise InvalidInput(
@@ -43,50 +43,11 @@ class Folder(DatasetFormat):
                 )
         return RetrievalData(
             name=f"folder {path}",
-            train=_split(train, sorted(train)),
-            query=_split(query, sorted(gallery)),
-            gallery=_split(gallery, sorted(gallery)),
+            train=class_split(train, sorted(train)),
+            query=class_split(query, sorted(gallery)),
+            gallery=class_split(gallery, sorted(gallery)),
+            protocol=Protocol(recall_at=(1, 2, 4, 8)),
         )
-
-
-def _split(files: dict[str, list[Path]], classes: list[str]) -> FileSplit:
-    number = {name: label for label, name in enumerate(classes)}
-    rows = [(file, number[name]) for name, members in files.items() for file in members]
-    return FileSplit([file for file, _ in rows], [label for _, label in rows])
-
-
-def _class_files(split: Path) -> dict[str, list[Path]]:
-    """The image files of each class below ``split``, sorted by name."""
-    if not split.is_dir():
-        raise InvalidInput(
-            f"{split}: no such folder",
-            hint="the folder needs train/, query/ and gallery/, each with a folder per class",
-        )
-    classes: dict[str, list[Path]] = {}
-    for entry in _visible(split):
-        if entry.is_dir():
-            classes[entry.name] = [file for file in _visible(entry) if _is_image(file)]
-            if not classes[entry.name]:
-                raise InvalidInput(
-                    f"{entry}: this class has no image",
-                    hint=f"add one ({' '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder",
-                )
-        elif _is_image(entry):
-            raise InvalidInput(f"{entry}: this image lies outside of a class", hint=f"move it to {split}/<class>/")
-    if not classes:
-        raise InvalidInput(f"{split}: this split has no class", hint=f"put images into {split}/<class>/")
-    return classes
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot be read ({error.strerror})", hint="check its permissions") from None
 
 
 FORMAT = Folder()

@@ -1,0 +1,40 @@
+"""The figures that a data set is judged by, as its field reports them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunnet_export._errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which figures to compute of a search.
+
+    Args:
+        recall_at: Depths k of R@k, ascending; 1 is always the first, since verification is stated in R@1.
+        precision_at: Depths k of the mean precision mP@k.
+        depth: Average precision looks at the first ``depth`` ranks only (mAP@depth); None looks at all.
+        trapezoid: Average precision is the area under the precision-recall curve by the trapezoid rule, as in the
+            evaluation of Oxford and Paris, and not the mean of the precisions at the relevant ranks.
+
+    Raises:
+        InvalidInput: a depth is below 1, or depths do not ascend from 1.
+    """
+
+    recall_at: tuple[int, ...] = (1,)
+    precision_at: tuple[int, ...] = ()
+    depth: int | None = None
+    trapezoid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recall_at[:1] != (1,) or list(self.recall_at) != sorted(set(self.recall_at)):
+            raise InvalidInput(f"recall is asked for at {self.recall_at}", hint="give depths that ascend from 1")
+        depths = (*self.precision_at, *([] if self.depth is None else [self.depth]))
+        if any(depth < 1 for depth in depths):
+            raise InvalidInput(f"precision is asked for at {depths}", hint="give depths of at least 1")
+
+    @property
+    def average(self) -> str:
+        """What its mean average precision is called."""
+        return "mAP" if self.depth is None else f"mAP@{self.depth}"

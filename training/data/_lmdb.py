@@ -1,0 +1,70 @@
+"""Labelled images in an LMDB store, one key an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import require
+from prunnet_export.datasets import ImageSplit, Labels
+from prunnet_export.preprocessing import decode
+
+
+class LmdbSplit(ImageSplit):
+    """Labelled images whose encoded bytes (JPEG, PNG, ...) are the values of a store.
+
+    An image's key is its path in the list, with or without a slash before it, or its file name without the suffix,
+    as UTF-8. The store is opened for each image: that takes a fraction of a millisecond beside the milliseconds of
+    decoding, and an open store can neither be sent to another process nor survive a fork.
+
+    Args:
+        store: The folder with ``data.mdb``.
+        paths: n paths of images, as the list has them.
+        labels: int64 [n].
+
+    Raises:
+        MissingExtra: the package ``lmdb`` is not installed.
+    """
+
+    def __init__(self, store: Path, paths: Sequence[str], labels: Labels) -> None:
+        require("lmdb", extra="lmdb")
+        self._store, self._paths, self.labels = store, paths, labels
+        self.names = [f"{store}:{path}" for path in paths]
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, decoded, RGB.
+
+        Raises:
+            InvalidInput: the store has no such key or cannot be read, or the value is no image.
+        """
+        return decode(self.encoded(index), name=self.names[index])
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of image ``index`` as they are in the store.
+
+        Raises:
+            InvalidInput: the store has no such key, or cannot be read.
+        """
+        lmdb = require("lmdb", extra="lmdb")
+        path = self._paths[index]
+        keys = (path, f"/{path}", Path(path).stem)
+        try:
+            # No lock file, so that a read-only disk will do; no reading ahead, as order is random.
+            opened = lmdb.open(str(self._store), readonly=True, lock=False, readahead=False, create=False)
+            with opened as environment, environment.begin() as transaction:
+                found = (transaction.get(key.encode()) for key in keys)
+                value = next((one for one in found if one is not None), None)
+        except lmdb.Error as error:
+            raise InvalidInput(f"{self._store}: cannot be read ({error})", hint="make the store again") from None
+        if value is None:
+            raise InvalidInput(f"{self.names[index]}: no such key", hint=f"keys are paths, or {keys[-1]!r}")
+        return bytes(value)
+
+
+def find_store(path: Path) -> Path | None:
+    """The training store below ``path``, if there is one."""
+    candidates = (path / name for name in ("train.lmdb", "train_lmdb"))
+    return next((candidate for candidate in candidates if (candidate / "data.mdb").is_file()), None)

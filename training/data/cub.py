@@ -1,0 +1,76 @@
+"""CUB-200-2011: birds, the first half of the species to learn from and the second half to search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import DatasetFormat, RetrievalData
+from prunnet_export.protocol import Protocol
+from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._lists import integer, locate, numbered, once, read_rows
+
+IMAGES, CLASSES = "images.txt", "image_class_labels.txt"
+
+
+class Cub(DatasetFormat):
+    """``images.txt``, ``image_class_labels.txt`` and ``images/``, here or in ``CUB_200_2011/``.
+
+    Classes 1..100 are learned from; of classes 101..200 every image is a query and searches the others (Song et al.,
+    CVPR 2016).
+    """
+
+    name = "cub"
+
+    def matches(self, path: Path) -> bool:
+        """Whether both lists are there."""
+        return _root(path) is not None
+
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
+        """The data set at ``path``.
+
+        Raises:
+            InvalidInput: the first malformed or duplicated line, the first missing image, an image without a class, or
+                fewer than two classes.
+            StorageError: a list cannot be read.
+        """
+        root = None if path is None else _root(path)
+        if root is None:
+            raise InvalidInput(f"{path}: no {IMAGES} beside {CLASSES}", hint="give the folder that holds both")
+        files, classes = _table(root / IMAGES, "path"), _table(root / CLASSES, "class")
+        rows = []
+        for image, (where, file) in files.items():
+            if image not in classes:
+                raise InvalidInput(f"{where}: image {image} has no class in {CLASSES}", hint="download the list again")
+            place, text = classes[image]
+            rows.append((locate(where, file, [root / "images"]), integer(place, text, "class")))
+        known = sorted({label for _, label in rows})
+        if len(known) < 2:  # noqa: PLR2004 - a half to learn from and a half to search
+            raise InvalidInput(f"{root / CLASSES}: {len(known)} class", hint="the layout needs two or more")
+        first = set(known[: len(known) // 2])
+        train = [row for row in rows if row[1] in first]
+        test = [row for row in rows if row[1] not in first]
+        searched = FileSplit([file for file, _ in test], [label for _, label in test])
+        return RetrievalData(
+            name=f"cub {root}",
+            train=FileSplit([file for file, _ in train], numbered([label for _, label in train])),
+            query=searched,
+            gallery=searched,
+            exclude_self=True,
+            protocol=Protocol(recall_at=(1, 2, 4, 8)),
+        )
+
+
+def _root(path: Path) -> Path | None:
+    folders = (path, path / "CUB_200_2011")
+    return next((one for one in folders if (one / IMAGES).is_file() and (one / CLASSES).is_file()), None)
+
+
+def _table(listing: Path, column: str) -> dict[str, tuple[str, str]]:
+    """Of each image: where its line is, and what it says."""
+    rows = list(read_rows(listing, ("image_id", column)))
+    once((where, image) for where, (image, _) in rows)
+    return {image: (where, text) for where, (image, text) in rows}
+
+
+FORMAT = Cub()

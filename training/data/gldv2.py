@@ -1,0 +1,99 @@
+"""Google Landmarks v2: millions of photos of sights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import Listed, Lists
+from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._landmarks import Entry, read_entries, read_truth
+from prunnet_export.training.data._lists import integer, numbered
+from prunnet_export.training.data._lmdb import LmdbSplit, find_store
+
+# The first that is there is taken: a list of one's own, the 24,393 landmarks of the compatible-training papers
+# (Pan et al., AdvBCT, CVPR 2023), the release's clean list, the release's whole list.
+TRAIN = ("train_list.txt", "gldv2_train_old_30percent_class.txt", "train_clean.csv", "train.csv")
+GALLERY = ("gldv2_gallery_list.txt", "index.csv")
+TRUTH = ("gldv2_private_query_gt.txt", "retrieval_solution_v2.1.csv", "retrieval_solution.csv")
+_FOLDERS = ("", "train", "index", "test")  # lists lie beside the images' folders, or in them as they are downloaded
+
+
+class Gldv2(DatasetFormat):
+    """Lists, images ``train|index|test/a/b/c/abc....jpg``, and maybe ``train.lmdb`` in the place of ``train/``.
+
+    A folder may hold what is needed to train, to test, or both; what is not there is an empty split. The test searches
+    the index with the private queries by mAP@100 (Weyand et al., CVPR 2020).
+    """
+
+    name = "gldv2"
+
+    def matches(self, path: Path) -> bool:
+        """Whether the ground truth is there, or a list to train with beside ``train/`` or its store."""
+        if _find(path, TRUTH) is not None:
+            return True
+        images = (path / "train").is_dir() or find_store(path) is not None
+        return images and _find(path, TRAIN) is not None
+
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
+        """The data set at ``path``.
+
+        Of each list only the first image is looked for, since a million cannot be looked for in a few seconds; the
+        others are named when they are read.
+
+        Raises:
+            InvalidInput: no list is there, or the first malformed or duplicated line, a line of the ground truth with
+                an image that the gallery has not, or a list whose first image is missing.
+            MissingExtra: there is an LMDB store, and the package ``lmdb`` is not installed.
+            StorageError: a list cannot be read.
+        """
+        if path is None:
+            raise InvalidInput("the layout 'gldv2' needs a path", hint="give the folder that holds the lists")
+        train, gallery, truth = (_find(path, names) for names in (TRAIN, GALLERY, TRUTH))
+        if train is None and truth is None:
+            raise InvalidInput(
+                f"{path}: no list to train or to test with", hint=f"known: {', '.join((*TRAIN, *TRUTH))}"
+            )
+        if truth is not None and gallery is None:
+            raise InvalidInput(f"{truth}: no list of the gallery beside it", hint=f"known: {', '.join(GALLERY)}")
+        index = [] if truth is None or gallery is None else read_entries(gallery, "index")
+        queries, positives = ([], Lists.of([])) if truth is None else read_truth(truth, index)
+        return RetrievalData(
+            name=f"gldv2 {path}",
+            train=FileSplit([], []) if train is None else _train(path, read_entries(train, "train")),
+            query=_numbered_files(path, queries),
+            gallery=_numbered_files(path, index),
+            protocol=Protocol(depth=100),
+            judged={"private": Listed(positives, Lists.of([[]] * len(queries)), len(index))},
+        )
+
+
+def _find(path: Path, names: Sequence[str]) -> Path | None:
+    candidates = (path / folder / name for name in names for folder in _FOLDERS)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _train(path: Path, entries: Sequence[Entry]) -> ImageSplit:
+    labels = numbered([integer(entry.where, entry.label, "landmark") for entry in entries])
+    store = find_store(path)
+    if store is not None:
+        return LmdbSplit(store, [entry.path for entry in entries], labels)
+    return FileSplit(_files(path, entries), labels)
+
+
+def _numbered_files(path: Path, entries: Sequence[Entry]) -> FileSplit:
+    return FileSplit(_files(path, entries), np.arange(len(entries)))
+
+
+def _files(path: Path, entries: Sequence[Entry]) -> list[str]:
+    if entries and not (path / entries[0].path).is_file():
+        raise InvalidInput(f"{entries[0].where}: {entries[0].path} does not exist", hint=f"unpack it into {path}")
+    return [f"{path}/{entry.path}" for entry in entries]
+
+
+FORMAT = Gldv2()

@@ -1,0 +1,67 @@
+"""MSMT17: pedestrians, with lists that assign the images to splits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import DatasetFormat, RetrievalData
+from prunnet_export.training.data._lists import integer, locate, once, read_rows
+from prunnet_export.training.data._reid import Sighting, search_split, train_split
+
+TRAIN_LISTS = ("list_train.txt", "list_val.txt")
+QUERY_LIST, GALLERY_LIST = "list_query.txt", "list_gallery.txt"
+# The names of the second release, whose faces are masked, stand behind those of the first.
+TRAIN_FOLDERS, TEST_FOLDERS = ("train", "mask_train_v2"), ("test", "mask_test_v2")
+_CAMERA = re.compile(r"[0-9]+_[0-9]+_([0-9]{1,9})_", re.ASCII)
+
+
+class Msmt17(DatasetFormat):
+    """Four lists of rows ``PATH ID`` and the folders ``train`` and ``test``; the camera is in the file name.
+
+    One learns from the lists for training and for validation together. What shows the query's person by the query's
+    camera is removed from its ranking (Wei et al., CVPR 2018).
+    """
+
+    name = "msmt17"
+
+    def matches(self, path: Path) -> bool:
+        """Whether the four lists are there."""
+        return all((path / name).is_file() for name in (*TRAIN_LISTS, QUERY_LIST, GALLERY_LIST))
+
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
+        """The data set at ``path``.
+
+        Raises:
+            InvalidInput: the first malformed or duplicated line, or the first missing image.
+            StorageError: a list cannot be read.
+        """
+        if path is None:
+            raise InvalidInput("the layout 'msmt17' needs a path", hint=f"give the folder that holds {GALLERY_LIST}")
+        train = [one for name in TRAIN_LISTS for one in _read(path / name, [path / sub for sub in TRAIN_FOLDERS])]
+        query, gallery = (
+            _read(path / name, [path / sub for sub in TEST_FOLDERS]) for name in (QUERY_LIST, GALLERY_LIST)
+        )
+        return RetrievalData(
+            name=f"msmt17 {path}", train=train_split(train), query=search_split(query), gallery=search_split(gallery)
+        )
+
+
+def _read(listing: Path, folders: Sequence[Path]) -> list[Sighting]:
+    """The images of one list."""
+    rows = list(read_rows(listing, ("path", "id")))
+    once((where, file) for where, (file, _) in rows)
+    found = []
+    for where, (file, identity) in rows:
+        camera = _CAMERA.match(file.rpartition("/")[2])
+        if camera is None:
+            raise InvalidInput(
+                f"{where}: {file[:80]} does not name a camera", hint="e.g. 0000/0000_000_01_0303morning_0008_0.jpg"
+            )
+        found.append(Sighting(locate(where, file, folders), integer(where, identity, "id"), int(camera[1])))
+    return found
+
+
+FORMAT = Msmt17()

@@ -1,0 +1,175 @@
+"""Revisited Oxford and Paris (ROxford5k, RParis6k): buildings, with three grades of difficulty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
+from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
+from prunnet_export.preprocessing import decode
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import Indices, Listed, Lists
+from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._lists import locate
+from prunnet_export.training.data._pickles import array, read_pickle
+
+# What is relevant and what is junk; what is in neither is wrong. Medium is the one that papers compare by.
+GRADES = {
+    "medium": (("easy", "hard"), ("junk",)),
+    "easy": (("easy",), ("junk", "hard")),
+    "hard": (("hard",), ("junk", "easy")),
+}
+_KINDS = ("easy", "hard", "junk")
+_CORNERS = 4
+Item = TypeVar("Item", str, dict[str, Any])
+
+
+class CroppedSplit(ImageSplit):
+    """Query images, of each the part in its box.
+
+    Args:
+        paths: n image files.
+        boxes: float64 [n, 4]: left, top, right, bottom in pixels; what is beyond the image is left out.
+    """
+
+    def __init__(self, paths: Sequence[Path], boxes: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+        self.names = [str(path) for path in paths]
+        self.labels = np.arange(len(paths))
+        self._boxes = boxes
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, decoded, RGB, cut to its box.
+
+        Raises:
+            InvalidInput: the file cannot be read or is no image, or nothing of it is in the box; the message names it.
+        """
+        name = self.names[index]
+        image = decode(Path(name), name=name)
+        left, top, right, bottom = (round(edge) for edge in self._boxes[index].tolist())
+        box = max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height)
+        if box[0] >= box[2] or box[1] >= box[3]:
+            raise InvalidInput(
+                f"{name}: its box {left, top, right, bottom} lies outside of {image.width} x {image.height} pixels",
+                hint="download the image and the ground truth again",
+            )
+        return image.crop(box)
+
+
+class Revisited(DatasetFormat):
+    """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/``.
+
+    The ground truth holds ``imlist`` (names without suffix), ``qimlist``, and for each query in ``gnd`` its box ``bbx``
+    and the rows ``easy``, ``hard`` and ``junk`` of ``imlist`` (Radenovic et al., CVPR 2018). There are no images to
+    learn from.
+    """
+
+    name = "revisited"
+
+    def matches(self, path: Path) -> bool:
+        """Whether a ground truth is there."""
+        return bool(_ground_truths(path))
+
+    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
+        """The data set at ``path``; its train split is empty.
+
+        Raises:
+            InvalidInput: no ground truth or more than one, or one that is damaged, names anything but plain values, or
+                an image that is missing; the message names the query.
+        """
+        if path is None:
+            raise InvalidInput("the layout 'revisited' needs a path", hint="give the folder that holds gnd_*.pkl")
+        files = _ground_truths(path)
+        if len({file.stem for file in files}) != 1:
+            found = ", ".join(file.name for file in files) or "no gnd_*.pkl or gnd_*.json"
+            raise InvalidInput(f"{path}: {found}", hint="give a folder with one ground truth and its jpg/")
+        file = files[0]
+        names, query_names, queries = _read(file)
+        query_paths, paths = (_locate(file, listed) for listed in (query_names, names))
+        boxes = [_box(query, f"{file}: query {number}") for number, query in enumerate(queries)]
+        lists = [_lists(query, f"{file}: query {number}", len(names)) for number, query in enumerate(queries)]
+        return RetrievalData(
+            name=f"revisited {file.stem.removeprefix('gnd_')} {path}",
+            train=FileSplit([], []),
+            query=CroppedSplit(query_paths, np.array(boxes, np.float64).reshape(-1, _CORNERS)),
+            gallery=FileSplit(paths, np.arange(len(names))),
+            protocol=Protocol(precision_at=(1, 5, 10), trapezoid=True),
+            judged={
+                grade: Listed(_joined(lists, positives), _joined(lists, junk), len(names))
+                for grade, (positives, junk) in GRADES.items()
+            },
+        )
+
+
+def _ground_truths(path: Path) -> list[Path]:
+    """JSON first, where both are there."""
+    return [file for suffix in ("json", "pkl") for file in sorted(path.glob(f"gnd_*.{suffix}")) if file.is_file()]
+
+
+def _locate(file: Path, names: Sequence[str]) -> list[Path]:
+    """The images in ``jpg/``; their names are without suffix in the official files."""
+    suffixed = (name if name.endswith(".jpg") else f"{name}.jpg" for name in names)
+    return [locate(str(file), name, [file.parent / "jpg"]) for name in suffixed]
+
+
+def _read(file: Path) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """The names of the gallery and of the queries, and what the file says of each query."""
+    document: Any
+    if file.suffix == ".json":
+        try:
+            document = json.loads(read_bytes(file))
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"{file}: not JSON ({error})", hint="download it again") from None
+    else:
+        document = read_pickle(file)
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{file}: no imlist, qimlist and gnd in it", hint="download it again")
+    names, query_names = (_listed(document, key, str, file) for key in ("imlist", "qimlist"))
+    queries = _listed(document, "gnd", dict, file)
+    if len(query_names) != len(queries):
+        raise InvalidInput(
+            f"{file}: {len(query_names)} queries, and ground truth of {len(queries)}", hint="download it again"
+        )
+    return names, query_names, queries
+
+
+def _listed(document: dict[str, Any], key: str, kind: type[Item], file: Path) -> list[Item]:
+    found = document.get(key)
+    if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
+        raise InvalidInput(f"{file}: {key} is no list of {kind.__name__}", hint="download it again")
+    return found
+
+
+def _box(query: dict[str, Any], where: str) -> list[float]:
+    corners = array(query.get("bbx"), f"{where}: bbx").astype(np.float64).reshape(-1)
+    if len(corners) != _CORNERS or not np.isfinite(corners).all():
+        raise InvalidInput(f"{where}: bbx is no left, top, right, bottom", hint="download it again")
+    return [float(corner) for corner in corners]
+
+
+def _lists(query: dict[str, Any], where: str, count: int) -> dict[str, Indices]:
+    """The rows of each kind."""
+    found = {}
+    for kind in _KINDS:
+        rows = array(query.get(kind), f"{where}: {kind}")
+        wrong = rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= count))
+        if wrong:
+            raise InvalidInput(f"{where}: {kind} holds no rows below {count}", hint="download it again")
+        found[kind] = rows.astype(np.int64)
+    every = np.concatenate([np.unique(rows) for rows in found.values()])
+    if len(np.unique(every)) != len(every):
+        raise InvalidInput(f"{where}: an image is of two kinds", hint="each is easy, hard, junk, or in no list")
+    return found
+
+
+def _joined(lists: list[dict[str, Indices]], kinds: Sequence[str]) -> Lists:
+    return Lists.of(np.concatenate([one[kind] for kind in kinds]) for one in lists)
+
+
+FORMAT = Revisited()
