@@ -1,5 +1,6 @@
-"""The prunable network, its checkpoints, and BatchNorm after a cut."""
+"""The prunable network, its checkpoints, and what is measured again after a cut."""
 
+from prunnet_export.network._alignment import adapt, align_projector
 from prunnet_export.network._batchnorm import reestimate_batchnorm
 from prunnet_export.network._checkpoint import (
     DEMO,
@@ -22,6 +23,8 @@ __all__ = [
     "NetworkConfig",
     "Normalised",
     "PrunableNetwork",
+    "adapt",
+    "align_projector",
     "build_embedder",
     "fan_in",
     "load_checkpoint",

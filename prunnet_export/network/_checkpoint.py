@@ -42,7 +42,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What ``config.json`` says.
 
     Attributes:
-        backbone: A timm architecture.
+        backbone: What :func:`build_embedder` takes.
         backbone_options: Its keyword arguments.
         embedding_dim: Length of the embedding.
         preprocessing: How an image becomes an input.
@@ -96,7 +96,7 @@ def save_checkpoint(
     Args:
         folder: Made where it does not exist.
         network: The network.
-        backbone: A timm architecture.
+        backbone: What :func:`build_embedder` takes.
         backbone_options: Its keyword arguments.
         preprocessing: How an image becomes an input.
         data: What it was trained on.
@@ -158,7 +158,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         InvalidInput: a file is missing, truncated, foreign, or holds NaN or infinite weights.
-        UnknownName: the backbone is not one of timm's.
+        UnknownName: there is no such backbone.
     """
     safetensors = require("safetensors.torch", extra="train")
     config = read_config(folder)

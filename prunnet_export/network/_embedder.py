@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export.network._variants import VARIANTS
 from prunnet_export.preprocessing import Preprocessing
 
 BackboneOption = bool | int | float | list[int | float]
@@ -17,6 +18,8 @@ BackboneOption = bool | int | float | list[int | float]
 # timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that.
 _REFUSED_OPTIONS = frozenset({"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
 _IMAGE_RANK = 4
+# What architectures raise at options or sides that they were not made for; few of them check.
+_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Embedder(nn.Module):
@@ -44,11 +47,13 @@ class Embedder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The un-normalised embedding, float32 [b, dim], of images float32 [b, 3, h, w] in 0..1."""
-        features = self.backbone((images - self.mean) / self.std)
-        if features.ndim == _IMAGE_RANK:
-            features = features.mean((2, 3))
-        embedding: Tensor = self.norm(self.projector(features))
+        embedding: Tensor = self.norm(self.projector(self.features(images)))
         return embedding
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the projector reads, float32 [b, f], of images float32 [b, 3, h, w] in 0..1."""
+        features: Tensor = self.backbone((images - self.mean) / self.std)
+        return features.mean((2, 3)) if features.ndim == _IMAGE_RANK else features
 
 
 class Normalised(nn.Module):
@@ -70,17 +75,20 @@ def build_embedder(
     preprocessing: Preprocessing,
     options: Mapping[str, BackboneOption] | None = None,
 ) -> Embedder:
-    """An embedder on a backbone from timm, with random weights.
+    """An embedder on a backbone from timm, with random weights, in training mode.
+
+    It is run once at the crop, so that what is returned works.
 
     Args:
-        backbone: A timm architecture, e.g. ``"resnet18"``.
+        backbone: A timm architecture, e.g. ``"resnet18"``, or ``"resnet18-no-maxpool"``.
         dim: Length of the embedding.
         preprocessing: Input side, mean and std.
         options: Keyword arguments of the architecture: numbers, booleans and lists of numbers.
 
     Raises:
-        UnknownName: timm has no such architecture.
-        InvalidInput: the architecture does not take the options, or they ask to fetch weights.
+        UnknownName: there is no such architecture.
+        InvalidInput: the architecture does not take the options or images of the crop's side, or the options ask
+            to fetch weights.
     """
     import timm
 
@@ -90,20 +98,43 @@ def build_embedder(
         raise InvalidInput(
             f"backbone option {refused[0]!r} is not allowed", hint="weights come from the checkpoint alone"
         )
-    if not timm.is_model(backbone):
-        raise UnknownName("backbone", backbone, timm.list_models())
-    if timm.get_pretrained_cfg_value(backbone, "fixed_input_size"):
+    variant = VARIANTS.get(backbone)
+    architecture = variant.architecture if variant else backbone
+    if not timm.is_model(architecture):
+        raise UnknownName("backbone", backbone, [*timm.list_models(), *VARIANTS])
+    if timm.get_pretrained_cfg_value(architecture, "fixed_input_size"):
         options.setdefault("img_size", preprocessing.crop)
     try:
         module: nn.Module = timm.create_model(
-            backbone, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
+            architecture, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
         )
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _MISFITS as error:
         raise InvalidInput(
-            f"backbone {backbone} cannot be built with {options}: {reason}", hint="check the backbone options"
+            f"backbone {backbone} cannot be built with {options}: {_reason(error)}", hint="check the backbone options"
         ) from None
+    if variant:
+        variant.change(module)
     # Where a head has a hidden layer, as MobileNetV3's, timm counts the channels before it as `num_features`.
     hidden = getattr(module, "head_hidden_size", None)
     features = int(hidden or module.num_features)  # type: ignore[arg-type]  # every timm model has it
-    return Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
+    embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
+    _check_runs(embedder, backbone, preprocessing.crop)
+    return embedder
+
+
+def _check_runs(embedder: Embedder, backbone: str, crop: int) -> None:
+    # In evaluation mode no statistics move and nothing random is drawn.
+    embedder.eval()
+    try:
+        with torch.no_grad():
+            embedder(torch.zeros(1, 3, crop, crop))
+    except _MISFITS as error:
+        raise InvalidInput(
+            f"backbone {backbone} does not run on {crop} x {crop} px: {_reason(error)}",
+            hint="choose a side that its patches and windows divide, as multiples of 32 mostly are",
+        ) from None
+    embedder.train()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

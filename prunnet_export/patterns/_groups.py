@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -96,6 +96,7 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
         )
     ]
     groups = [group for items in traced if (group := _from_trace(items, names)) is not None]
+    groups = _spread_merged_patches(groups, embedder)
     groups = _merge_grouped_convolutions(groups, embedder)
     groups += [_heads(name, attention) for name, attention in attentions.items()]
     order = {name: index for index, name in enumerate(dict(embedder.named_modules()))}
@@ -154,24 +155,50 @@ def _positions(indices: list[int], root_indices: list[int] | None, units: int) -
     return index[root.argsort(stable=True)].reshape(units, -1)
 
 
+def _spread_merged_patches(groups: list[ChannelGroup], embedder: nn.Module) -> list[ChannelGroup]:
+    """The groups with every place of their channels where Swin merges patches.
+
+    Before it halves the resolution it lays four neighbours' channels one behind another; the trace sees the first.
+    """
+    from timm.models.swin_transformer import PatchMerging
+
+    mergings = [name for name, module in embedder.named_modules() if isinstance(module, PatchMerging)]
+    merged = {(f"{name}.norm.weight", 0) for name in mergings}
+    merged |= {(f"{name}.norm.bias", 0) for name in mergings}
+    merged |= {(f"{name}.reduction.weight", 1) for name in mergings}
+
+    def spread(axis: Axis) -> Axis:
+        if (axis.tensor, axis.dim) not in merged:
+            return axis
+        offsets = axis.positions.numel() * torch.arange(4)
+        return replace(axis, positions=(axis.positions[:, None] + offsets[:, None]).flatten(1))
+
+    return [replace(group, axes=tuple(spread(axis) for axis in group.axes)) for group in groups]
+
+
 def _attentions(embedder: nn.Module) -> dict[str, nn.Module]:
     from timm.layers.attention import Attention
+    from timm.models.swin_transformer import WindowAttention
 
     return {
         name: module
         for name, module in embedder.named_modules()
-        if type(module) is Attention and module.gate is None and isinstance(module.norm, nn.Identity)
+        if (type(module) is Attention and module.gate is None and isinstance(module.norm, nn.Identity))
+        or type(module) is WindowAttention
     }
 
 
 def _heads(name: str, attention: Any) -> ChannelGroup:
-    """The heads of a self-attention: rows of q, k and v, and columns of the output projection."""
-    heads, width = attention.num_heads, attention.head_dim
+    """The heads of a self-attention: rows of q, k and v, columns of the output projection, and a bias for each head."""
+    heads = attention.num_heads
+    width = attention.proj.in_features // heads
     channels = torch.arange(heads * width).reshape(heads, width)
     stacked = torch.cat([channels + part * heads * width for part in range(3)], dim=1)  # q, k, v one below another
     axes = [Axis(f"{name}.qkv.weight", 0, stacked), Axis(f"{name}.proj.weight", 1, channels)]
     if attention.qkv.bias is not None:
         axes.append(Axis(f"{name}.qkv.bias", 0, stacked))
+    if hasattr(attention, "relative_position_bias_table"):
+        axes.append(Axis(f"{name}.relative_position_bias_table", 1, torch.arange(heads)[:, None]))
     return ChannelGroup(name, heads, width, tuple(axes))
 
 

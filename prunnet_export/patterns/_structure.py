@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunnet_export.network._embedder import Embedder
 
 
-def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> Embedder:
     """A copy of the embedder whose named tensors have other shapes; their values mean nothing.
 
     Args:
@@ -49,6 +49,9 @@ def _agree_with_tensors(module: nn.Module) -> None:
         attention: Any = module  # timm's Attention
         attention.attn_dim = attention.proj.in_features
         attention.num_heads = attention.attn_dim // attention.head_dim
+    elif hasattr(module, "qkv") and hasattr(module, "relative_position_bias_table"):
+        window: Any = module  # Swin's WindowAttention
+        window.num_heads = window.relative_position_bias_table.shape[1]
 
 
 def _length(*tensors: Tensor | None, default: int) -> int:

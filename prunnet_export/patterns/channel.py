@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, UnsupportedPattern
+from prunnet_export.network._embedder import Embedder
 from prunnet_export.network._prunable import PrunableNetwork, fan_in
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._groups import ChannelGroup, find_channel_groups
@@ -48,23 +49,29 @@ class ChannelSubnetwork(Subnetwork):
             tensor = tensor.index_select(dim, kept)
         return tensor
 
-    def scatter(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
         """See :class:`Subnetwork`."""
-        return {name: self._scatter_one(name, gradient) for name, gradient in gradients.items()}
+        for name, gradient in gradients.items():
+            self._scatter_one(name, gradient, out[name])
 
-    def _scatter_one(self, name: str, gradient: Tensor) -> Tensor:
-        for dim, kept in self._index.get(name, {}).items():
+    def _scatter_one(self, name: str, gradient: Tensor, out: Tensor) -> None:
+        axes = list(self._index.get(name, {}).items())
+        for dim, kept in axes[1:]:
             shape = list(gradient.shape)
             shape[dim] = self._plan.shapes[name][dim]
             gradient = gradient.new_zeros(shape).index_copy_(dim, kept, gradient)
-        return gradient
+        if axes:
+            dim, kept = axes[0]
+            out.index_add_(dim, kept, gradient)
+        else:
+            out += gradient
 
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
-        ones = {
-            name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._plan.network_weights().items()
-        }
-        return self.scatter({name: self._gather_one(name, one) for name, one in ones.items()})
+        weights = self._plan.network_weights()
+        kept = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.scatter({name: self._gather_one(name, torch.ones_like(weight)) for name, weight in weights.items()}, kept)
+        return {name: one > 0 for name, one in kept.items()}
 
     def widths(self) -> dict[str, int]:
         """Kept channels of each group, by the name of the group's first layer."""
@@ -91,7 +98,7 @@ class ChannelPlan:
         self._network = network
         self._weights = list(network.prunable_weights())
         self.weights_total = sum(math.prod(self.shapes[name]) for name in self._weights)
-        self._structures: dict[Widths, nn.Module] = {}
+        self._structures: dict[Widths, Embedder] = {}
 
     def network_weights(self) -> dict[str, nn.Parameter]:
         """The network's prunable weights."""
@@ -156,21 +163,40 @@ class ChannelPlan:
     def check(self) -> None:
         """Cut every group to half its units and run the result once: what was traced has to fit together.
 
+        Where it does not, the groups that do not fit even when they are cut alone stay whole from here on.
+
         Raises:
-            UnsupportedPattern: it does not.
+            UnsupportedPattern: nothing that can be cut is left.
         """
-        halves = [torch.arange(max(1, group.units // 2)) for group in self.groups]
-        tensors = self._network.tensors()
-        image = torch.zeros(1, 3, self._network.crop, self._network.crop, device=tensors["mean"].device)
-        try:
-            half = ChannelSubnetwork(self, 1, halves)
-            with torch.no_grad():
-                torch.func.functional_call(half.structure.eval(), half.gather(tensors), (image,))
-        except Exception as error:
-            # Any shape can be wrong, and each layer complains in its own way.
+        everything = range(len(self.groups))
+        misfit = self._misfit(everything)
+        if misfit is None:
+            return
+        self.groups = [self.groups[group] for group in everything if self._misfit([group]) is None]
+        self._structures.clear()
+        if not self.groups or (misfit := self._misfit(range(len(self.groups)))) is not None:
             raise UnsupportedPattern(
                 "this backbone couples its channels in a way that cannot be cut", hint="use --pattern unstructured"
-            ) from error
+            ) from misfit
+
+    def _misfit(self, chosen: Sequence[int]) -> Exception | None:
+        """What is raised when these groups lose half of their units."""
+        kept = [
+            torch.arange(max(1, group.units // 2) if index in chosen else group.units)
+            for index, group in enumerate(self.groups)
+        ]
+        tensors = self._network.tensors()
+        image = torch.zeros(1, 3, self._network.crop, self._network.crop, device=tensors["mean"].device)
+        training = self._network.embedder.training
+        try:
+            half = ChannelSubnetwork(self, 1, kept)
+            with torch.no_grad():
+                torch.func.functional_call(half.structure.eval(), half.gather(tensors), (image,))
+        except Exception as error:  # noqa: BLE001  # any shape can be wrong, and each layer complains in its own way
+            return error
+        finally:
+            self._network.embedder.train(training)  # groups of one unit leave the embedder itself
+        return None
 
     def index(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
         """The sorted indices that stay along each axis that becomes shorter, by tensor and axis."""
@@ -191,7 +217,7 @@ class ChannelPlan:
             for name, axes in keep.items()
         }
 
-    def structure(self, widths: Widths) -> nn.Module:
+    def structure(self, widths: Widths) -> Embedder:
         """The module with these widths, made once; the embedder itself where nothing is cut."""
         if widths == self.full():
             return self._network.embedder
@@ -233,7 +259,9 @@ class ChannelPlan:
 class Channel(Pattern):
     """Each group of coupled channels keeps its highest-scored units, the same width ratio everywhere.
 
-    Capacity stays the kept fraction of prunable weights, so the width ratio is near its square root.
+    Capacity stays the kept fraction of prunable weights, so the width ratio is near its square root. Norms over
+    channels (LayerNorm, ConvNeXt V2's GlobalResponseNorm) see the kept ones alone. Groups that the trace misreads stay
+    whole.
     """
 
     name: ClassVar[str] = "channel"
@@ -250,6 +278,12 @@ class Channel(Pattern):
             plan.check()
             network.found[self.name] = plan
         return plan
+
+    def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
+        """Those that are not below the narrowest cut."""
+        plan = self.plan(network)
+        narrowest = plan.weights_kept(plan.widths_at(0, channel_multiple=channel_multiple)) / plan.weights_total
+        return [capacity for capacity in capacities if capacity >= narrowest]
 
     def subnetworks(
         self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int

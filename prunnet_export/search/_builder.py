@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunnet_export._imports import installed_version
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import Checkpoint, reestimate_batchnorm
+from prunnet_export.network import Checkpoint, adapt
 from prunnet_export.patterns import materialise
 from prunnet_export.runtimes import Runtime
 from prunnet_export.search._cache import BuildCache
@@ -85,14 +85,14 @@ class Builder:
 
         Args:
             candidate: What to cut.
-            re_estimated: With BatchNorm statistics of its own. Without them its latency is right and its
-                embeddings are not. The dense network keeps those of its checkpoint, which made the gallery.
+            re_estimated: With BatchNorm statistics and a projector of its own. Without them its latency is right and
+                its embeddings are not. The dense network keeps those of its checkpoint, which made the gallery.
         """
         if not re_estimated or candidate.capacity == 1:
             return materialise(self._checkpoint.network, candidate.subnetwork)
         if candidate not in self._modules:
             module = materialise(self._checkpoint.network, candidate.subnetwork)
-            reestimate_batchnorm(module, self._statistics())
+            adapt(module, self._checkpoint.network.embedder, self._statistics)
             self._modules[candidate] = module
         return self._modules[candidate]
 
@@ -130,9 +130,9 @@ class Builder:
 
 
 def _digest(module: nn.Module) -> str:
-    """SHA-256 of a module's buffers: its BatchNorm statistics."""
+    """SHA-256 of a module's tensors: its BatchNorm statistics and projector depend on the images."""
     digest = hashlib.sha256()
-    for name, buffer in module.named_buffers():
+    for name, tensor in module.state_dict().items():
         digest.update(name.encode())
-        digest.update(buffer.numpy().tobytes())
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()

@@ -26,7 +26,7 @@ from prunnet_export.network import (
 from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
-from tests._inputs import TINY_RESNET, images, tiny_resnet
+from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
 
 PREPROCESSING = Preprocessing(crop=32, resize=36, mean=(0.1, 0.2, 0.3))
 
@@ -46,6 +46,14 @@ def save(folder: Path, network: PrunableNetwork, **changed: Any) -> NetworkConfi
 def folder(tmp_path: Path) -> Path:
     save(tmp_path / "run", tiny_resnet())
     return tmp_path / "run"
+
+
+def test_a_variant_is_rebuilt_by_its_name(tmp_path: Path) -> None:
+    variant = prunable("resnet18-no-maxpool", crop=32, dim=8, options=TINY_RESNET)
+    save(tmp_path / "run", variant, backbone="resnet18-no-maxpool")
+    restored = load_checkpoint(tmp_path / "run").network
+    assert_same_tensors(restored.state_dict(), variant.state_dict())
+    assert isinstance(restored.embedder.get_submodule("backbone.maxpool"), torch.nn.Identity)
 
 
 def rewrite_config(folder: Path, **changed: object) -> None:

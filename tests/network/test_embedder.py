@@ -8,18 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export.network import BackboneOption, Embedder, Normalised, build_embedder
 from prunnet_export.preprocessing import Preprocessing
-from tests._asserts import assert_one_line
+from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import TINY_RESNET, images
 
 SMALL = Preprocessing(crop=32, resize=32)
 
 
 def embedder(backbone: str = "resnet18", **options: BackboneOption) -> Embedder:
-    options = options or (dict(TINY_RESNET) if backbone == "resnet18" else {})
+    options = options or (dict(TINY_RESNET) if backbone.startswith("resnet18") else {})
     return build_embedder(backbone, dim=8, preprocessing=SMALL, options=options).eval()
 
 
@@ -33,6 +34,8 @@ def embedder(backbone: str = "resnet18", **options: BackboneOption) -> Embedder:
         "ghostnet_100",
         "convnext_atto",
         "vit_tiny_patch16_224",
+        "swin_tiny_patch4_window7_224",
+        "resnet18-no-maxpool",
     ],
 )
 @torch.no_grad()
@@ -109,6 +112,63 @@ def test_options_that_the_architecture_does_not_take(options: dict[str, Backbone
     assert_one_line(raised.value)
 
 
-def test_side_of_a_transformer_can_be_given() -> None:
-    module = embedder("vit_tiny_patch16_224", img_size=48)
-    assert module(images(2, 48)).shape == (2, 8)
+@pytest.mark.parametrize(
+    ("backbone", "options", "crop"),
+    [
+        ("vit_tiny_patch16_224", {"img_size": 48}, 32),
+        ("efficientformer_l1", {}, 64),  # its attention biases are for 224 px
+        ("resnet18", {"channels": [8, 16, 24, 32], "cardinality": 3}, 32),
+        ("swin_tiny_patch4_window7_224", {"depths": [1, 1], "num_heads": [3]}, 32),
+    ],
+)
+def test_what_does_not_run_is_not_returned(backbone: str, options: dict[str, BackboneOption], crop: int) -> None:
+    with pytest.raises(InvalidInput, match=backbone) as raised:
+        build_embedder(backbone, dim=8, preprocessing=Preprocessing(crop=crop, resize=crop), options=options)
+    assert_one_line(raised.value)
+
+
+def test_a_side_that_does_not_fit_is_named() -> None:
+    with pytest.raises(InvalidInput, match="does not run on 32 x 32 px") as raised:
+        embedder("vit_tiny_patch16_224", img_size=48)
+    assert "side" in raised.value.hint
+
+
+def test_trying_it_out_leaves_nothing_behind() -> None:
+    torch.manual_seed(0)
+    module = build_embedder("resnet18", dim=8, preprocessing=SMALL, options=TINY_RESNET)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    again = build_embedder("resnet18", dim=8, preprocessing=Preprocessing(crop=64, resize=64), options=TINY_RESNET)
+    assert torch.equal(drawn, torch.rand(1))
+    assert_same_tensors(module.state_dict(), again.state_dict())
+    assert all(part.training for part in module.modules())
+    assert int(module.get_buffer("backbone.bn1.num_batches_tracked")) == 0
+
+
+@torch.no_grad()
+def test_no_maxpool_is_the_resnet_without_its_max_pool() -> None:
+    usual, without = embedder("resnet18"), embedder("resnet18-no-maxpool")
+    without.load_state_dict(usual.state_dict())
+    batch = images(2, 32)
+    sides: list[int] = []
+    without.backbone.get_submodule("layer1").register_forward_hook(
+        lambda _module, _inputs, out: sides.append(len(out[0, 0]))
+    )
+    changed = without(batch)
+    assert sides == [16]
+    usual.backbone.register_module("maxpool", nn.Identity())
+    torch.testing.assert_close(changed, usual(batch))
+
+
+@pytest.mark.parametrize(("backbone", "gmac"), [("resnet18", 1.8), ("resnet18-no-maxpool", 6.9)])
+def test_cost_of_the_released_topology(backbone: str, gmac: float) -> None:
+    whole = build_embedder(backbone, dim=256, preprocessing=SMALL).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        whole(torch.empty(2, 3, 224, 224, device="meta"))
+    assert counter.get_total_flops() / 2 / 2 / 1e9 == pytest.approx(gmac, abs=0.05)  # a MAC is two, and two images
+
+
+def test_variants_are_offered() -> None:
+    with pytest.raises(UnknownName) as raised:
+        embedder("resnet18-no-maxpol")
+    assert "did you mean 'resnet18-no-maxpool'" in raised.value.hint

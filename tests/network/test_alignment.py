@@ -1,0 +1,128 @@
+"""The refitted projector equals a ridge regression written out, and never makes the fit worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+
+from prunnet_export.network import Embedder, PrunableNetwork, adapt, align_projector, reestimate_batchnorm
+from prunnet_export.patterns import find_pattern, materialise
+from tests._asserts import assert_same_tensors
+from tests._inputs import images, tiny_resnet
+
+
+@pytest.fixture(scope="module")
+def network() -> PrunableNetwork:
+    network = tiny_resnet().eval()
+    reestimate_batchnorm(network.embedder, batches())
+    return network
+
+
+def batches() -> Iterator[Tensor]:
+    for seed in range(6):
+        yield images(16, 32, seed=seed)
+
+
+def small(network: PrunableNetwork, pattern: str = "channel", capacity: float = 0.3) -> Embedder:
+    [chosen] = find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=2)
+    module = materialise(network, chosen)
+    reestimate_batchnorm(module, batches())
+    return module
+
+
+def outputs(module: Embedder) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module.projector(module.features(batch)) for batch in batches()]).double()
+
+
+def distance(module: Embedder, dense: Embedder) -> float:
+    """Of the embeddings, mean 1 - cosine."""
+    with torch.no_grad():
+        pairs = [torch.cosine_similarity(module(batch), dense(batch)) for batch in batches()]
+    return float(1 - torch.cat(pairs).mean())
+
+
+def test_equals_the_normal_equations(network: PrunableNetwork) -> None:
+    module = small(network)
+    before = module.projector.weight.detach().clone().double()
+    with torch.no_grad():
+        f = torch.cat([module.features(batch) for batch in batches()]).double()
+    z = outputs(network.embedder)
+    multiple = align_projector(module, network.embedder, batches())
+    assert multiple < float("inf")
+    f_centred, z_centred = f - f.mean(0), z - z.mean(0)
+    scatter = f_centred.T @ f_centred
+    ridge = multiple * scatter.diagonal().mean() * torch.eye(len(scatter), dtype=torch.float64)
+    # (F'F + ridge) V' = F'Z + ridge W'
+    expected = torch.linalg.solve(scatter + ridge, f_centred.T @ z_centred + ridge @ before.T).T
+    torch.testing.assert_close(module.projector.weight.double(), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(outputs(module).mean(0), z.mean(0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("pattern", "capacity"), [("channel", 0.3), ("channel", 0.6), ("unstructured", 0.2)])
+def test_the_embeddings_come_nearer(network: PrunableNetwork, pattern: str, capacity: float) -> None:
+    module = small(network, pattern, capacity)
+    before = distance(module, network.embedder)
+    align_projector(module, network.embedder, batches())
+    assert distance(module, network.embedder) < 0.8 * before
+
+
+def test_the_dense_network_stays_as_it_is(network: PrunableNetwork) -> None:
+    before = {name: tensor.clone() for name, tensor in network.embedder.state_dict().items()}
+    align_projector(small(network), network.embedder, batches())
+    assert_same_tensors(network.embedder.state_dict(), before)
+
+
+def test_nothing_but_projector_and_norm_changes(network: PrunableNetwork) -> None:
+    module = small(network)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    align_projector(module, network.embedder, batches())
+    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {"projector.weight", "projector.bias"} <= changed
+    assert all(name.startswith(("projector.", "norm.")) for name in changed)
+    assert_same_tensors(module.norm.state_dict(), network.embedder.norm.state_dict())
+
+
+def test_a_copy_of_the_dense_network_keeps_its_outputs(network: PrunableNetwork) -> None:
+    module = deepcopy(network.embedder)
+    align_projector(module, network.embedder, batches())
+    torch.testing.assert_close(outputs(module), outputs(network.embedder), rtol=1e-4, atol=1e-4)
+
+
+def test_few_images_do_not_fit_exactly(network: PrunableNetwork) -> None:
+    """With fewer images than features a fit without a ridge has no error left on them, and is worth nothing."""
+    module = small(network, capacity=0.6)
+    few = [images(4, 32, seed=50)]
+    align_projector(module, network.embedder, few)
+    assert bool(module.projector.weight.isfinite().all())
+    assert distance(module, network.embedder) < 1
+
+
+def test_no_images_change_nothing(network: PrunableNetwork) -> None:
+    module = small(network)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert align_projector(module, network.embedder, []) == float("inf")
+    assert_same_tensors(module.state_dict(), before)
+
+
+def test_features_that_never_vary_leave_the_projector_alone(network: PrunableNetwork) -> None:
+    module = small(network)
+    with torch.no_grad():
+        before = module.projector.weight.clone()
+        for parameter in module.backbone.parameters():
+            parameter.zero_()
+    assert align_projector(module, network.embedder, batches()) == float("inf")
+    assert torch.equal(module.projector.weight, before)
+
+
+def test_adapt_does_both(network: PrunableNetwork) -> None:
+    [chosen] = find_pattern("channel").subnetworks(network, [0.3], channel_multiple=2)
+    adapted, by_hand = materialise(network, chosen), small(network)
+    adapt(adapted, network.embedder, batches)
+    align_projector(by_hand, network.embedder, batches())
+    assert_same_tensors(adapted.state_dict(), by_hand.state_dict())
+    assert not adapted.training
