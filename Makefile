@@ -27,7 +27,7 @@ demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets,
 runs/demo/config.json: | $(STAMP)
 	$(BIN)/prunnet-train glyphs --backbone-option channels=16,32,64,128 --embedding-dim 128 \
 	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 3 --schedule cosine \
-	  --out runs/demo $$(test -f runs/demo/recipe.json && echo --resume)
+	  --out runs/demo --resume
 
 test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@
     │   ├── UnsupportedPattern    this network cannot be cut in this pattern
     │   ├── MissingExtra          an optional dependency is not installed
     │   └── StorageError          the disk is full, read-only, or somebody else writes there
-    ├── Unreachable          3    the device or its runtime does not answer now
+    ├── Unreachable          3    a device, its runtime or another process does not answer now
+    │   └── PeerFailed            another of the processes that train together failed, and says why
     └── Interrupted        130    Ctrl-C or a termination signal
 """
 
@@ -104,9 +105,13 @@ class StorageError(UsageError):
 
 
 class Unreachable(PrunnetError):
-    """A device or a runtime does not answer now."""
+    """A device, a runtime or another process does not answer now."""
 
     exit_code = 3
+
+
+class PeerFailed(Unreachable):
+    """Another of the processes that train together failed, and says why."""
 
 
 class Interrupted(PrunnetError):

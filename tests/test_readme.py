@@ -31,6 +31,7 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
             if kind == "console" and not line.startswith("$ "):
                 continue  # what the command printed
             stripped = line.removeprefix("$ ").split(" # ")[0].strip()
+            stripped = re.sub(r"^torchrun .*?(?=prunnet-)", "", stripped)  # what it starts is what we parse
             if stripped.startswith(("prunnet-", "make ")):
                 yield shlex.split(stripped)
     for code in re.findall(r"`(prunnet-(?:export|train|bench) [^`]*)`", text):

@@ -1,13 +1,13 @@
 """Integrating the gradients of the dense network and its subnetworks into one.
 
-Everything is decided in the space of the Gram matrices: with m gradients g_i of a tensor split into filters,
-every projected gradient is a combination of the g_j whose coefficients depend on the inner products alone.
-So the cost is two batched products over the gradients, whatever the rule.
+Whatever the rule, the result is a linear combination of the m gradients, and its coefficients depend on their inner
+products alone. So a rule sees Gram matrices, and a step costs two batched products over the gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import torch
@@ -15,17 +15,76 @@ from torch import Tensor
 
 Rule = Literal["sum", "last-conflict", "progressive"]
 RULES: tuple[Rule, ...] = get_args(Rule)
+Grams = Mapping[str, Tensor]  # by tensor, float [filters, m, m]
 
 # An inner product below this fraction of the norms is rounding, not a conflict.
 _RELATIVE_EPSILON = 1e-6
 _CONVOLUTION_RANK = 4
 
 
-def as_filters(gradients: Sequence[Tensor]) -> Tensor:
-    """Gradients of one tensor as [m, filters, d]: a convolution's outputs each, a linear weight as a whole."""
-    stacked = torch.stack(list(gradients))
-    filters = stacked.shape[1] if stacked.ndim == _CONVOLUTION_RANK + 1 else 1
-    return stacked.reshape(len(stacked), filters, -1)
+class Integration(ABC):
+    """How m gradients become one."""
+
+    @abstractmethod
+    def coefficients(
+        self, weights: Grams, scores: Grams, losses: Tensor, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What each gradient is multiplied by before all are added up.
+
+        Args:
+            weights: Inner products of the gradients of each weight; the dense network is the last of the m.
+            scores: The same of each score.
+            losses: float32 [m].
+            generator: For what is random; the same on every rank.
+
+        Returns:
+            For weights and for scores: by tensor, float [filters, m].
+        """
+
+
+class ConflictAware(Integration):
+    """Each filter's gradients are freed of the conflicts between them, and weighted by how much that turned them.
+
+    ``progressive`` projects each g_i off every g_j that it conflicts with, one after another in a random order
+    (PCGrad). ``last-conflict`` tests the original gradients and projects g_i off the last conflicting one only, as
+    PrunNet's release does. Then p = projected, a_i = ((cos(p_i, g_i) + 1) / 2)^gamma on the whole tensor, and the
+    result is m * sum_i (a_i / sum a) p_i (PrunNet, section 3.3). Without conflict every rule is the plain sum.
+
+    Args:
+        rule: How conflicts are resolved; ``sum`` does not.
+        gamma: 0.5 for convolutional networks, 1.0 for transformers.
+    """
+
+    def __init__(self, rule: Rule, gamma: float) -> None:
+        self.rule, self.gamma = rule, gamma
+
+    def coefficients(
+        self, weights: Grams, scores: Grams, losses: Tensor, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See :class:`Integration`."""
+        order = orders(len(losses), generator)
+        of_weights, of_scores = (
+            {name: conflict_aware(gram, order, rule=self.rule, gamma=self.gamma) for name, gram in grams.items()}
+            for grams in (weights, scores)
+        )
+        return of_weights, of_scores
+
+
+def as_filters(gradients: Tensor) -> Tensor:
+    """Gradients [m, *shape] of one tensor as [m, filters, d]: a convolution's outputs each, a linear weight whole."""
+    filters = gradients.shape[1] if gradients.ndim == _CONVOLUTION_RANK + 1 else 1
+    return gradients.reshape(len(gradients), filters, -1)
+
+
+def gram_matrices(gradients: Tensor) -> Tensor:
+    """Inner products [filters, m, m] of gradients [m, filters, d]."""
+    by_filter = gradients.transpose(0, 1)
+    return by_filter @ by_filter.transpose(1, 2)
+
+
+def combine(gradients: Tensor, coefficients: Tensor) -> Tensor:
+    """Gradients [m, filters, d] times coefficients [filters, m], added up: [filters, d]."""
+    return (coefficients.unsqueeze(1) @ gradients.transpose(0, 1)).squeeze(1)
 
 
 def orders(count: int, generator: torch.Generator) -> Tensor:
@@ -37,28 +96,21 @@ def orders(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack(rows) if rows else torch.empty(0, 0, dtype=torch.int64)
 
 
-def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
-    """One gradient out of m, free of the conflicts between them.
-
-    ``progressive`` projects each g_i off every g_j that it conflicts with, one after another in the given
-    order (PCGrad). ``last-conflict`` tests the original gradients and projects g_i off the last conflicting
-    one only, as PrunNet's release does. Then p = projected, a_i = ((cos(p_i, g_i) + 1) / 2)^gamma on the whole
-    tensor, and the result is m * sum_i (a_i / sum a) p_i. Without conflict every rule is the plain sum.
+def conflict_aware(gram: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
+    """The coefficients of :class:`ConflictAware` for one tensor.
 
     Args:
-        gradients: float32 [m, filters, d].
+        gram: float [filters, m, m].
         order: int64 [m, m - 1], from :func:`orders`.
         rule: How conflicts are resolved.
-        gamma: 0.5 for convolutional networks, 1.0 for transformers (PrunNet, section 3.3).
+        gamma: Exponent of the weights.
 
     Returns:
-        float32 [filters, d].
+        float [filters, m].
     """
-    count = len(gradients)
+    filters, count, _ = gram.shape
     if rule == "sum" or count == 1:
-        return gradients.sum(0)
-    by_filter = gradients.transpose(0, 1)
-    gram = by_filter @ by_filter.transpose(1, 2)  # [filters, m, m]
+        return torch.ones(filters, count, dtype=gram.dtype, device=gram.device)
     conflict = _progressive if rule == "progressive" else _last_conflict
     coefficients = conflict(gram, order)
     # <p_i, g_i> and |p_i|^2 over the whole tensor, from the Gram matrices.
@@ -71,8 +123,7 @@ def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> 
     weight = ((cosine.clamp(-1, 1) + 1) / 2) ** gamma
     total = weight.sum()
     alpha = weight / total if total > 0 else torch.full_like(weight, 1 / count)
-    mixed = count * torch.einsum("i,fij->fj", alpha, coefficients)  # [filters, m]
-    return torch.einsum("fj,jfd->fd", mixed, gradients)
+    return count * torch.einsum("i,fij->fj", alpha, coefficients)
 
 
 def _threshold(gram: Tensor) -> Tensor:

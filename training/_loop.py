@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import replace_file, storage_errors
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm, save_checkpoint
-from prunnet_export.patterns import Subnetwork, find_pattern
+from prunnet_export.patterns import Subnetwork
 from prunnet_export.training._batches import TrainingBatches, evaluation_batches
+from prunnet_export.training._distributed import ALONE, Ranks
+from prunnet_export.training._draw import draw_subnetworks
+from prunnet_export.training._integration import ConflictAware
+from prunnet_export.training._journal import METRICS_FILE, Journal, begin, forget_metrics_from
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._state import Trainee, load_state, save_state
-from prunnet_export.training._step import StepResult, accumulate_gradients
-
-RECIPE_FILE = "recipe.json"
-METRICS_FILE = "metrics.jsonl"
-STEPS_PER_METRIC = 10
+from prunnet_export.training._state import Trainee, load_state
+from prunnet_export.training._step import GradientStep, StepResult
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -38,74 +35,80 @@ def train(
     device: torch.device | None = None,
     workers: int = 0,
     half_precision_checkpoint: bool = False,
+    ranks: Ranks = ALONE,
+    seconds_between_states: float = 300.0,
     progress: Progress | None = None,
 ) -> PrunableNetwork:
     """Train a prunable network and leave its checkpoint in a folder.
 
-    A killed run loses at most the epoch it was in; with ``resume`` it ends at the very parameters that an
-    uninterrupted run ends at.
+    A run may be killed at any moment; with ``resume`` it ends at the very parameters that an uninterrupted run on
+    the same processor ends at, because everything random is a function of the seed, the step and the rank.
 
     Args:
         recipe: The run.
         data: The images, as ``recipe.data`` says.
-        out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state after every epoch, and the
-            checkpoint at the end.
-        resume: Go on with the run in ``out``.
+        out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end. The
+            first rank writes it, all read the state.
+        resume: Go on with the run in ``out``; where none had begun, begin it.
         device: Where to compute; None is the processor.
-        workers: Processes that decode images; 0 decodes in this one.
+        workers: Processes that decode images, of each rank; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
+        ranks: The processes that train together, ``recipe.processes`` of them.
+        seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
     Returns:
-        The network, in evaluation mode, its dense BatchNorm statistics re-estimated.
+        The network, in evaluation mode; its dense BatchNorm statistics are re-estimated on the first rank.
 
     Raises:
-        InvalidInput: nothing to resume, another recipe, too few images, or the loss is not finite.
+        InvalidInput: another recipe, other images, too few of them, a batch that cannot be divided, or the loss is not
+            finite.
         StorageError: the folder cannot be written.
+        Unreachable: another process failed or is gone.
     """
-    batches = TrainingBatches(
-        data.train,
-        recipe.preprocessing,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        flip=data.flip,
-        workers=workers,
-    )
-    per_epoch = len(batches)
-    if per_epoch == 0:
-        raise InvalidInput(
-            f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
-        )
     device = device or torch.device("cpu")
-    trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
-    draw_subnetworks(recipe, trainee.network)  # what cannot be drawn is refused before anything is written
-    epochs_done = _start(recipe, out, trainee, resume=resume)
-    steps = recipe.epochs * per_epoch
-    for epoch in range(epochs_done, recipe.epochs):
-        trainee.network.train()
-        started = time.monotonic()
-        for index, (images, labels) in enumerate(batches.epoch(epoch)):
-            step = epoch * per_epoch + index
-            result = _train_step(recipe, trainee, images.to(device), labels.to(device), step=step, steps=steps)
-            seconds = (time.monotonic() - started) / (index + 1)
-            metrics = _metrics(recipe, result, step=step, epoch=epoch, steps=steps, seconds=seconds)
-            if step % STEPS_PER_METRIC == 0 or index + 1 == per_epoch:
-                _append(out / METRICS_FILE, metrics)
+    with ranks.agreeing():
+        batches = _batches(recipe, data, workers=workers, ranks=ranks)
+        per_epoch = len(batches) // recipe.accumulate
+        steps = recipe.epochs * per_epoch
+        trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
+        # What cannot be drawn is refused before anything is written.
+        draw_subnetworks(recipe, trainee.network, step=steps, steps=steps)
+        if ranks.rank == 0:
+            begin(recipe, out, trainee, steps=steps, resume=resume)
+    with ranks.agreeing():
+        done = load_state(out, trainee, steps=steps)
+        if ranks.rank == 0:
+            forget_metrics_from(out / METRICS_FILE, step=done)
+    journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
+    integration = ConflictAware(recipe.integration, recipe.gamma)
+    gradients = GradientStep(trainee.network, trainee.classifier, integration, ranks=ranks, bfloat16=recipe.bfloat16)
+    trainee.network.train()
+    for epoch in range(done // per_epoch, recipe.epochs):
+        first, last = max(done, epoch * per_epoch), (epoch + 1) * per_epoch - 1
+        micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
+        for step in range(first, last + 1):
+            # Whatever is random follows from the step, so that a resumed run draws what an uninterrupted one draws.
+            seed = recipe.seed * 1_000_003 + step
+            torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
+            with ranks.agreeing():  # an image that cannot be read is the trouble of one rank
+                batch = [(x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate)]
+                subnetworks = draw_subnetworks(recipe, trainee.network, step=step, steps=steps)
+            result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
+            with ranks.agreeing():
+                _check_finite(result, step=step)
+                rate = recipe.rate(step, steps)
+                _update(trainee.optimizer, rate)
+                metrics = {"step": step, "epoch": epoch, "learning_rate": rate, **_losses(result, subnetworks)}
+                if ranks.rank == 0:
+                    journal.note(metrics, step=step, last_of_epoch=step == last)
             if progress is not None:
                 progress(step + 1, steps, metrics)
-        save_state(out, trainee, epochs_done=epoch + 1)
-    statistics = (images.to(device) for images in statistics_batches(data, recipe))
-    reestimate_batchnorm(trainee.network.embedder, statistics)
-    save_checkpoint(
-        out,
-        trainee.network,
-        backbone=recipe.backbone,
-        backbone_options=recipe.backbone_options,
-        preprocessing=recipe.preprocessing,
-        data=recipe.data,
-        training=_summary(recipe, steps),
-        dtype=torch.float16 if half_precision_checkpoint else torch.float32,
-    )
+    with ranks.agreeing():
+        if ranks.rank == 0:
+            statistics = (images.to(device) for images in statistics_batches(data, recipe))
+            reestimate_batchnorm(trainee.network.embedder, statistics)
+            _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
     return trainee.network.eval()
 
 
@@ -131,17 +134,6 @@ def new_trainee(recipe: Recipe, *, classes: int, device: torch.device) -> Traine
     return Trainee(network, classifier, optimizer)
 
 
-def draw_subnetworks(recipe: Recipe, network: PrunableNetwork) -> list[Subnetwork]:
-    """The subnetworks of a step, from the current scores."""
-    return [
-        subnetwork
-        for pattern in recipe.patterns
-        for subnetwork in find_pattern(pattern).subnetworks(
-            network, recipe.capacities, channel_multiple=recipe.channel_multiple
-        )
-    ]
-
-
 def statistics_batches(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
     """Training images for BatchNorm statistics, spread evenly over the split."""
     count = min(recipe.statistics_images, len(data.train))
@@ -151,93 +143,74 @@ def statistics_batches(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
             yield images
 
 
-def _start(recipe: Recipe, out: Path, trainee: Trainee, *, resume: bool) -> int:
-    recipe_file = out / RECIPE_FILE
-    if not resume:
-        if recipe_file.exists():
-            raise InvalidInput(
-                f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out"
-            )
-        replace_file(recipe_file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
-        replace_file(out / METRICS_FILE, b"")
-        save_state(out, trainee, epochs_done=0)
-        return 0
-    if not recipe_file.is_file():
-        raise InvalidInput(f"{out} holds no run to resume", hint="leave --resume out to start one")
-    try:
-        recipe.check_same(msgspec.json.decode(recipe_file.read_bytes(), type=Recipe))
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{recipe_file}: {error}", hint="the file was changed or is of another version") from None
-    epochs_done = load_state(out, trainee)
-    _forget_metrics_from(out / METRICS_FILE, epoch=epochs_done)
-    return epochs_done
-
-
-def _train_step(
-    recipe: Recipe, trainee: Trainee, images: Tensor, labels: Tensor, *, step: int, steps: int
-) -> StepResult:
-    # Seeded by the step, so that a resumed run draws what an uninterrupted one draws.
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    torch.manual_seed(recipe.seed * 1_000_003 + step)
-    result = accumulate_gradients(
-        trainee.network,
-        trainee.classifier,
-        draw_subnetworks(recipe, trainee.network),
-        images,
-        labels,
-        rule=recipe.integration,
-        gamma=recipe.gamma,
-        generator=generator,
+def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
+    """Micro-batches; those of a step, of all ranks together, are its batch in order."""
+    if recipe.processes != ranks.world_size:
+        raise InvalidInput(
+            f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
+        )
+    micro_batch = recipe.micro_batch
+    if len(data.train) == 0:
+        raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")
+    if len(data.train) < recipe.batch_size:
+        raise InvalidInput(
+            f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
+        )
+    return TrainingBatches(
+        data.train,
+        recipe.preprocessing,
+        batch_size=micro_batch,
+        seed=recipe.seed,
+        flip=data.flip,
+        workers=workers,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
     )
-    if not all(map(torch.isfinite, torch.tensor([result.dense_loss, result.gradient_norm]))):
+
+
+def _check_finite(result: StepResult, *, step: int) -> None:
+    if not (math.isfinite(result.dense_loss) and math.isfinite(result.gradient_norm)):
         raise InvalidInput(f"the loss is not finite at step {step}", hint="lower --learning-rate")
-    for group in trainee.optimizer.param_groups:
-        group["lr"] = recipe.rate(step, steps)
-    trainee.optimizer.step()
-    return result
 
 
-def _metrics(
-    recipe: Recipe, result: StepResult, *, step: int, epoch: int, steps: int, seconds: float
-) -> dict[str, float]:
-    names = [f"loss_{pattern}_{capacity:g}" for pattern in recipe.patterns for capacity in recipe.capacities]
-    return {
-        "step": step,
-        "epoch": epoch,
-        "learning_rate": recipe.rate(step, steps),
-        "loss_dense": result.dense_loss,
-        **dict(zip(names, result.subnetwork_losses, strict=True)),
-        "gradient_norm": result.gradient_norm,
-        "seconds_per_step": round(seconds, 4),
-    }
+def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
 
 
-def _append(file: Path, metrics: dict[str, float]) -> None:
-    with storage_errors(file), file.open("a", encoding="utf-8") as opened:
-        opened.write(json.dumps(metrics) + "\n")
+def _losses(result: StepResult, subnetworks: Sequence[Subnetwork]) -> dict[str, float]:
+    names = [f"loss_{subnetwork.pattern}_{subnetwork.asked:g}" for subnetwork in subnetworks]
+    losses = dict(zip(names, result.subnetwork_losses, strict=True))
+    return {"loss_dense": result.dense_loss, **losses, "gradient_norm": result.gradient_norm}
 
 
-def _forget_metrics_from(file: Path, *, epoch: int) -> None:
-    """Drop the lines of the epoch that was lost; it is run again."""
-    kept = []
-    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
-        try:
-            entry: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:  # the line that the kill cut in two
-            break
-        if entry["epoch"] < epoch:
-            kept.append(line + "\n")
-    replace_file(file, "".join(kept).encode())
+def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_precision: bool) -> None:
+    save_checkpoint(
+        out,
+        trainee.network,
+        backbone=recipe.backbone,
+        backbone_options=recipe.backbone_options,
+        preprocessing=recipe.preprocessing,
+        data=recipe.data,
+        training=_summary(recipe, steps),
+        dtype=torch.float16 if half_precision else torch.float32,
+    )
 
 
 def _summary(recipe: Recipe, steps: int) -> dict[str, bool | int | float | str | list[float | str]]:
     return {
         "patterns": list(recipe.patterns),
         "capacities": list(recipe.capacities),
+        "random_capacities": recipe.random_capacities,
+        "dense_first": recipe.dense_first,
         "channel_multiple": recipe.channel_multiple,
         "integration": recipe.integration,
         "epochs": recipe.epochs,
         "steps": steps,
         "batch_size": recipe.batch_size,
+        "accumulate": recipe.accumulate,
+        "processes": recipe.processes,
+        "bfloat16": recipe.bfloat16,
         "seed": recipe.seed,
     }

@@ -14,6 +14,7 @@ from prunnet_export.training._integration import Rule
 
 Schedule = Literal["step", "cosine"]
 Optimizer = Literal["sgd", "adamw"]
+_FEWEST = 2  # BatchNorm cannot normalise a single embedding
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,17 +22,22 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         data: The images.
-        backbone: A timm architecture.
+        backbone: A timm architecture, or ``resnet18-no-maxpool``.
         backbone_options: Its keyword arguments.
         embedding_dim: Length of the embedding.
         preprocessing: How an image becomes an input.
         patterns: Patterns of the subnetworks in a step.
-        capacities: Capacities of the subnetworks in a step, for each pattern.
+        capacities: Capacities of the subnetworks in every step, for each pattern.
+        random_capacities: Subnetworks more in every step, for each pattern, at random capacities between.
+        dense_first: Share of the steps, the first ones, in which the dense network trains alone.
         channel_multiple: Kept widths are multiples of this.
         integration: How conflicts between gradients are resolved.
         gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
         epochs: Passes over the training images.
-        batch_size: Images in a step.
+        batch_size: Images in a step, of all processes together.
+        accumulate: Micro-batches that each process divides its part into; BatchNorm sees one at a time.
+        processes: How many train together.
+        bfloat16: Forward passes are computed in bfloat16; parameters, gradients and their integration stay float32.
         optimizer: ``sgd`` has momentum 0.9.
         learning_rate: At its highest.
         schedule: ``step`` divides by 10 at 25, 50 and 75 % of the steps.
@@ -48,11 +54,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     embedding_dim: int = 256
     patterns: tuple[str, ...] = ("channel",)
     capacities: tuple[float, ...] = (0.8, 0.6, 0.4, 0.2)
+    random_capacities: int = 0
+    dense_first: float = 0.0
     channel_multiple: int = 8
     integration: Rule = "progressive"
     gamma: float = 0.5
     epochs: int = 30
     batch_size: int = 128
+    accumulate: int = 1
+    processes: int = 1
+    bfloat16: bool = False
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.1
     schedule: Schedule = "step"
@@ -60,6 +71,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weight_decay: float = 5e-4
     seed: int = 0
     statistics_images: int = 2000
+
+    @property
+    def micro_batch(self) -> int:
+        """Images that a process passes through the networks at once.
+
+        Raises:
+            InvalidInput: the batch cannot be divided like this.
+        """
+        parts = self.processes * self.accumulate
+        size, rest = divmod(self.batch_size, parts)
+        if rest or size < _FEWEST:
+            raise InvalidInput(
+                f"a batch of {self.batch_size} images cannot be divided among {self.processes} process(es) "
+                f"with {self.accumulate} micro-batch(es) each",
+                hint=f"--batch-size counts all of them: a multiple of {parts}, at least {_FEWEST * parts}",
+            )
+        return size
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step out of ``steps``."""

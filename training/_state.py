@@ -1,4 +1,4 @@
-"""The state of a run between two epochs: one safetensors file, replaced atomically."""
+"""The state of a run between two steps: one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Trainee:
         return [*self.network.parameters(), *self.classifier.parameters()]
 
 
-def save_state(folder: Path, trainee: Trainee, *, epochs_done: int) -> None:
-    """Write everything that the next epoch depends on.
+def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -> None:
+    """Write everything that the next of the run's steps depends on.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -51,35 +51,48 @@ def save_state(folder: Path, trainee: Trainee, *, epochs_done: int) -> None:
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{name}"] = value
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.save(stored, metadata={"epochs_done": str(epochs_done)})
+    content = safetensors.save(stored, metadata={"steps": f"{steps_done}/{steps}"})
     replace_file(folder / STATE_FILE, content)
 
 
-def load_state(folder: Path, trainee: Trainee) -> int:
-    """Restore a run into a fresh trainee.
+def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
+    """Restore a run of so many steps into a fresh trainee.
 
     Returns:
-        How many epochs are done.
+        How many steps are done.
 
     Raises:
-        InvalidInput: there is nothing to resume, or the file is corrupt or of another network.
+        InvalidInput: there is nothing to resume, the file is corrupt or of another network, or the run has another
+            number of steps by now.
     """
     safetensors = require("safetensors.torch", extra="train")
     file = folder / STATE_FILE
     if not file.is_file():
-        raise InvalidInput(f"{folder} holds no run to resume", hint="leave --resume out to start one")
+        raise InvalidInput(f"{file} is missing", hint="choose another --out, or delete the folder")
     raw = read_bytes(file)
     try:
         tensors: dict[str, Tensor] = safetensors.load(raw)
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        epochs_done = int(header["__metadata__"]["epochs_done"])
-        _restore(trainee, tensors)
+        # One entry, because safetensors writes several in any order.
+        done, of = map(int, header.get("__metadata__", {}).get("steps", "-1/-1").split("/"))
+        if 0 <= done <= of == steps:
+            _restore(trainee, tensors)
     except Exception as error:  # noqa: BLE001  # the parser and torch raise untyped errors on foreign bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
-            f"{file} cannot be resumed from ({reason})", hint="start the run again without --resume"
+            f"{file} cannot be resumed from ({reason})", hint="choose another --out, or delete the folder"
         ) from None
-    return epochs_done
+    if not 0 <= done <= of:
+        raise InvalidInput(
+            f"{file} does not say which step it was written after",
+            hint="it is of another version; choose another --out",
+        )
+    if of != steps:
+        raise InvalidInput(
+            f"{file} is of a run of {of} steps, and the images now make {steps}",
+            hint="give the images that the run was started with, or choose another --out",
+        )
+    return done
 
 
 def _restore(trainee: Trainee, tensors: dict[str, Tensor]) -> None:

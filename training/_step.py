@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork
-from prunnet_export.training._integration import Rule, as_filters, integrate, orders
+from prunnet_export.training._batches import Batch
+from prunnet_export.training._distributed import ALONE, Ranks
+from prunnet_export.training._integration import Integration, as_filters, combine, gram_matrices
 
 MAX_NORM = 100.0
 
@@ -32,90 +34,139 @@ class StepResult:
     gradient_norm: float
 
 
-def accumulate_gradients(
-    network: PrunableNetwork,
-    classifier: nn.Linear,
-    subnetworks: Sequence[Subnetwork],
-    images: Tensor,
-    labels: Tensor,
-    *,
-    rule: Rule,
-    gamma: float,
-    generator: torch.Generator,
-) -> StepResult:
-    """Write the integrated gradient of one batch into ``.grad`` of every parameter.
+class GradientStep:
+    """Writes the integrated gradient of a batch into ``.grad`` of every parameter.
 
     Classifier, projector and norms learn from the dense loss alone; compatibility comes from sharing them.
     With G = dL/d(M * W) a weight's gradient is M * G and a score's is M * sign(S) * W * G (PrunNet, section 3).
+    The gradients of all subnetworks lie in one buffer per weight, which is kept from step to step.
 
     Args:
         network: In training mode. Its running statistics follow the dense pass alone.
         classifier: On the un-normalised embedding.
-        subnetworks: Made from the current scores.
-        images: float32 [b, 3, h, w] in 0..1.
-        labels: int64 [b].
-        rule: See :func:`integrate`.
-        gamma: See :func:`integrate`.
-        generator: For the order in which conflicts are resolved; the same on every rank.
+        integration: How the gradients become one.
+        ranks: The processes that train together; their gradients are averaged before they are integrated.
+        bfloat16: Compute forward passes in bfloat16 where torch's autocast does; parameters stay float32.
     """
-    weights = network.prunable_weights()
-    tensors = network.tensors()
-    losses: list[float] = []
-    gradients: list[dict[str, Tensor]] = []
-    for subnetwork in subnetworks:
-        loss, of_weights = _subnetwork_gradients(
-            subnetwork, classifier, images, labels, tensors=tensors, weights=weights
+
+    def __init__(
+        self,
+        network: PrunableNetwork,
+        classifier: nn.Linear,
+        integration: Integration,
+        *,
+        ranks: Ranks = ALONE,
+        bfloat16: bool = False,
+    ) -> None:
+        self._network, self._classifier, self._integration = network, classifier, integration
+        self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, classifier.weight.dtype
+        self._weights = network.prunable_weights()
+        scored = {id(weight) for weight in self._weights.values()}
+        embedder_and_classifier = [*network.embedder.parameters(), *classifier.parameters()]
+        self._shared = [parameter for parameter in embedder_and_classifier if id(parameter) not in scored]
+        self._gradients: dict[str, Tensor] = {}
+
+    def __call__(
+        self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch], *, generator: torch.Generator
+    ) -> StepResult:
+        """Gradients of the mean loss over the batches.
+
+        Args:
+            subnetworks: Made from the current scores.
+            batches: One, or several of one size whose gradients are accumulated: images float32 [b, 3, h, w] in
+                0..1, labels int64 [b].
+            generator: For the integration; the same on every rank.
+        """
+        losses = self._accumulate(subnetworks, batches)
+        self._ranks.average([losses, *self._gradients.values(), *(p.grad for p in self._shared if p.grad is not None)])
+        self._integrate(losses, generator)
+        norm = nn.utils.clip_grad_norm_([*self._network.parameters(), *self._classifier.parameters()], MAX_NORM)
+        *of_subnetworks, of_dense = losses.tolist()
+        return StepResult(of_dense, tuple(of_subnetworks), float(norm))
+
+    def _accumulate(self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch]) -> Tensor:
+        """Fill the buffers, the dense network last, and ``.grad`` of what is shared; the mean losses [m]."""
+        self._clear(len(subnetworks) + 1)
+        tensors = self._network.tensors()
+        losses = torch.zeros(len(subnetworks) + 1, dtype=self._dtype, device=batches[0][0].device)
+        share = 1 / len(batches)
+        for images, labels in batches:
+            for row, subnetwork in enumerate(subnetworks):
+                out = {name: buffer[row] for name, buffer in self._gradients.items()}
+                losses[row] += self._subnetwork(subnetwork, tensors, images, labels, out, share=share)
+            losses[-1] += self._dense(images, labels, share=share)
+        return losses
+
+    def _clear(self, count: int) -> None:
+        for name, weight in self._weights.items():
+            buffer = self._gradients.get(name)
+            if buffer is None or len(buffer) != count:
+                self._gradients[name] = weight.new_zeros(count, *weight.shape)
+            else:
+                buffer.zero_()
+        for parameter in self._shared:
+            parameter.grad = None
+
+    def _subnetwork(
+        self,
+        subnetwork: Subnetwork,
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        labels: Tensor,
+        out: Mapping[str, Tensor],
+        *,
+        share: float,
+    ) -> Tensor:
+        gathered = subnetwork.gather(tensors)
+        leaves = {name: gathered[name].requires_grad_() for name in self._weights}
+        classifier = {name: parameter.detach() for name, parameter in self._classifier.named_parameters()}
+        with self._autocast(images):
+            # The gathered buffers are copies: batch statistics are used and the dense running ones stay untouched.
+            embedding = functional_call(subnetwork.structure.train(), gathered, (images,))
+            logits = functional_call(self._classifier, classifier, (embedding,))
+        loss = share * F.cross_entropy(logits.to(self._dtype), labels)
+        subnetwork.scatter(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)), out)
+        return loss.detach()
+
+    def _dense(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
+        with self._autocast(images):
+            logits = self._classifier(self._network(images))
+        loss = share * F.cross_entropy(logits.to(self._dtype), labels)
+        computed = torch.autograd.grad(loss, [*self._weights.values(), *self._shared])
+        for name, gradient in zip(self._weights, computed, strict=False):
+            self._gradients[name][-1] += gradient
+        for parameter, gradient in zip(self._shared, computed[len(self._weights) :], strict=True):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return loss.detach()
+
+    def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
+        scores = self._network.scores()
+        slopes, of_weights, of_scores = {}, {}, {}
+        for name, weight in self._weights.items():
+            gradients = as_filters(self._gradients[name])
+            slopes[name] = as_filters((scores[name].detach().sign() * weight.detach()).unsqueeze(0))[0]
+            of_weights[name] = gram_matrices(gradients)
+            of_scores[name] = gram_matrices(gradients * slopes[name])
+        scale = _clipping(of_weights)
+        scaled = scale.unsqueeze(0) * scale.unsqueeze(1)
+        mix_weights, mix_scores = self._integration.coefficients(
+            {name: gram * scaled for name, gram in of_weights.items()},
+            {name: gram * scaled for name, gram in of_scores.items()},
+            losses,
+            generator,
         )
-        losses.append(loss)
-        gradients.append(of_weights)
-    dense_loss, dense = _dense_gradients(network, classifier, weights, images, labels)
-    order = orders(len(subnetworks) + 1, generator)
-    scores = network.scores()
-    for name, weight in weights.items():
-        stacked = as_filters([*(of_weights[name] for of_weights in gradients), dense[name]])
-        slope = as_filters([scores[name].detach().sign() * weight.detach()])
-        weight.grad = integrate(stacked, order, rule=rule, gamma=gamma).reshape(weight.shape)
-        scores[name].grad = integrate(stacked * slope, order, rule=rule, gamma=gamma).reshape(weight.shape)
-    norm = nn.utils.clip_grad_norm_([*network.parameters(), *classifier.parameters()], MAX_NORM)
-    return StepResult(dense_loss, tuple(losses), float(norm))
+        for name, weight in self._weights.items():
+            gradients = as_filters(self._gradients[name])
+            weight.grad = combine(gradients, mix_weights[name] * scale).reshape(weight.shape)
+            scores[name].grad = (combine(gradients, mix_scores[name] * scale) * slopes[name]).reshape(weight.shape)
+
+    def _autocast(self, images: Tensor) -> torch.autocast:
+        return torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16)
 
 
-def _subnetwork_gradients(
-    subnetwork: Subnetwork,
-    classifier: nn.Linear,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    tensors: Mapping[str, Tensor],
-    weights: Mapping[str, nn.Parameter],
-) -> tuple[float, dict[str, Tensor]]:
-    gathered = subnetwork.gather(tensors)
-    leaves = {name: gathered[name].requires_grad_() for name in weights}
-    # The gathered buffers are copies, so batch statistics are used and the dense running ones stay untouched.
-    embedding = functional_call(subnetwork.structure.train(), gathered, (images,))
-    loss = F.cross_entropy(F.linear(embedding, classifier.weight.detach(), _detached(classifier.bias)), labels)
-    # At the dense shapes and zero where cut, before the norm: what a weight that is not there would do does not count.
-    gradients = subnetwork.scatter(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)))
-    total = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
-    scale = (MAX_NORM / (total + 1e-6)).clamp(max=1)
-    return float(loss.detach()), {name: gradient * scale for name, gradient in gradients.items()}
-
-
-def _dense_gradients(
-    network: PrunableNetwork,
-    classifier: nn.Linear,
-    weights: Mapping[str, nn.Parameter],
-    images: Tensor,
-    labels: Tensor,
-) -> tuple[float, dict[str, Tensor]]:
-    loss = F.cross_entropy(classifier(network(images)), labels)
-    scored = {id(weight) for weight in weights.values()}
-    shared = [p for p in [*network.embedder.parameters(), *classifier.parameters()] if id(p) not in scored]
-    computed = torch.autograd.grad(loss, [*weights.values(), *shared])
-    for parameter, gradient in zip(shared, computed[len(weights) :], strict=True):
-        parameter.grad = gradient
-    return float(loss.detach()), dict(zip(weights, computed, strict=False))
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+def _clipping(grams: Mapping[str, Tensor]) -> Tensor:
+    """Factors [m] that bring the norm of each subnetwork's gradient to ``MAX_NORM`` at most; 1 for the dense one."""
+    squared = torch.stack([gram.diagonal(dim1=1, dim2=2).sum(0) for gram in grams.values()]).sum(0)
+    scale = (MAX_NORM / (squared.clamp(min=0).sqrt() + 1e-6)).clamp(max=1)
+    scale[-1] = 1
+    return scale

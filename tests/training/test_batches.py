@@ -89,6 +89,15 @@ class TestTrainingBatches:
         ]
         assert_same_batches(together, list(_batches(3 * world_size).epoch(1)))
 
+    @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 3), (2, 2), (3, 1)])
+    def test_micro_batches_of_all_ranks_are_the_batch_in_order(self, world_size: int, accumulate: int) -> None:
+        size = 12 // (world_size * accumulate)
+        ranks = [list(_batches(size, rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)]
+        micro_batches = [batch for together in zip(*ranks, strict=True) for batch in together]
+        step = micro_batches[: world_size * accumulate]
+        [whole] = _batches(12).epoch(1)
+        assert_same_batches([(torch.cat([x for x, _ in step]), torch.cat([y for _, y in step]))], [whole])
+
     def test_mirrored_only_where_that_keeps_the_class(self) -> None:
         square = Preprocessing(crop=12, resize=12)
         split = _split(12, 12)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prunnet_export.training._integration import RULES, Rule, as_filters, integrate, orders
+from prunnet_export.training._integration import RULES, Rule, as_filters, orders
 from tests._asserts import assert_non_conflicting
+from tests._gradients import integrate
 
 rules = st.sampled_from(RULES)
 gammas = st.sampled_from([0.0, 0.5, 1.0, 2.0])
@@ -218,5 +219,5 @@ def test_nothing_to_order(count: int) -> None:
 
 
 def test_a_convolution_has_a_vector_per_filter_and_a_linear_layer_one() -> None:
-    assert as_filters([torch.zeros(5, 3, 2, 2)] * 4).shape == (4, 5, 12)
-    assert as_filters([torch.zeros(5, 3)] * 4).shape == (4, 1, 15)
+    assert as_filters(torch.zeros(4, 5, 3, 2, 2)).shape == (4, 5, 12)
+    assert as_filters(torch.zeros(4, 5, 3)).shape == (4, 1, 15)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch as safetensors
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import PrunableNetwork, load_checkpoint
-from prunnet_export.patterns import cut
+from prunnet_export.patterns import Subnetwork, cut
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._loop import METRICS_FILE, RECIPE_FILE, new_trainee, statistics_batches, train
+from prunnet_export.training._batches import Batch
+from prunnet_export.training._journal import METRICS_FILE, RECIPE_FILE
+from prunnet_export.training._loop import new_trainee, statistics_batches, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
+from prunnet_export.training._step import GradientStep, StepResult
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import array_split, images, retrieval_data, tiny_recipe
 
@@ -126,6 +130,57 @@ class TestResume:
         assert_same_tensors(resumed.state_dict(), finished[0].state_dict())
         assert metrics(tmp_path) == metrics(finished[1])
 
+    @pytest.mark.parametrize(("step", "accumulate"), [(5, 1), (6, 1), (8, 2)])
+    def test_it_goes_on_at_the_very_step(self, tmp_path: Path, step: int, accumulate: int) -> None:
+        recipe = tiny_recipe(batch_size=4, accumulate=accumulate)  # 6 steps an epoch
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        train(recipe, retrieval_data(), whole)
+        with pytest.raises(Killed):
+            train(recipe, retrieval_data(), cut, seconds_between_states=0, progress=kill_at(step))
+        told: list[int] = []
+        train(recipe, retrieval_data(), cut, resume=True, progress=lambda done, _, __: told.append(done))
+        assert told == list(range(step + 1, 13))
+        assert metrics(cut) == metrics(whole)
+        for name in FILES - {METRICS_FILE}:
+            assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+
+    def test_a_fresh_state_waits_for_the_end_of_the_epoch(self, tmp_path: Path) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(1))
+        told: list[int] = []
+        train(tiny_recipe(), retrieval_data(), tmp_path, resume=True, progress=lambda done, _, __: told.append(done))
+        assert told == [1, 2, 3, 4]
+
+    @pytest.mark.parametrize("name", [METRICS_FILE, STATE_FILE, RECIPE_FILE, "network.safetensors", "config.json"])
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_killed_while_a_file_is_replaced(
+        self,
+        finished: tuple[PrunableNetwork, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        replaced: bool,
+    ) -> None:
+        replace = Path.replace
+
+        def kill(temporary: Path, file: Path) -> Path:
+            if file.name != name:
+                return replace(temporary, file)
+            # What a process that is gone cannot tidy away.
+            (tmp_path / f".{name}.a1b2c3d4").write_bytes(b"half")
+            if replaced:
+                replace(temporary, file)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", kill)
+            with pytest.raises(Killed):
+                train(tiny_recipe(), retrieval_data(), tmp_path)
+        train(tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+        assert {file.name for file in tmp_path.iterdir()} == FILES
+        assert (tmp_path / "network.safetensors").read_bytes() == (finished[1] / "network.safetensors").read_bytes()
+        assert metrics(tmp_path) == metrics(finished[1])
+
     @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
     def test_the_optimizers_memory_is_kept(self, tmp_path: Path, optimizer: str) -> None:
         recipe = tiny_recipe(optimizer=optimizer, schedule="cosine", patterns=("unstructured",))
@@ -145,11 +200,37 @@ class TestResume:
         train(tiny_recipe(), retrieval_data(), tmp_path, resume=True)
         assert metrics(tmp_path) == metrics(finished[1])
 
-    def test_nothing_to_resume(self, tmp_path: Path) -> None:
-        assert_refused("no run to resume", tiny_recipe(), retrieval_data(), tmp_path / "none", resume=True)
-        assert not (tmp_path / "none").exists()
+    def test_what_had_not_begun_begins(self, finished: tuple[PrunableNetwork, Path], tmp_path: Path) -> None:
+        begun = train(tiny_recipe(), retrieval_data(), tmp_path / "new", resume=True)
+        assert_same_tensors(begun.state_dict(), finished[0].state_dict())
 
-    @pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"capacities": (0.5,)}, {"seed": 1}, {"epochs": 3}])
+    @pytest.mark.parametrize(
+        ("metadata", "match"),
+        [
+            ({"epochs_done": "1"}, "does not say which step"),
+            ({"steps": "5/4"}, "does not say which step"),
+            ({"steps": "-2/4"}, "does not say which step"),
+            ({"steps": "1/6"}, "of a run of 6 steps, and the images now make 4"),
+            ({"steps": "one/4"}, "cannot be resumed from"),
+            ({"steps": "4"}, "cannot be resumed from"),
+        ],
+    )
+    def test_a_state_of_another_version_or_run(self, tmp_path: Path, metadata: dict[str, str], match: str) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(2))
+        file = tmp_path / STATE_FILE
+        file.write_bytes(safetensors.save(safetensors.load(file.read_bytes()), metadata=metadata))
+        assert_refused(match, tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+
+    def test_a_state_that_was_deleted(self, tmp_path: Path) -> None:
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(2))
+        (tmp_path / STATE_FILE).unlink()
+        assert_refused("is missing", tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+
+    @pytest.mark.parametrize(
+        "changed", [{"learning_rate": 0.1}, {"capacities": (0.5,)}, {"seed": 1}, {"accumulate": 2}]
+    )
     def test_another_recipe(self, finished: tuple[PrunableNetwork, Path], changed: dict[str, object]) -> None:
         field = next(iter(changed))
         assert_refused(f"started with {field}", tiny_recipe(**changed), retrieval_data(), finished[1], resume=True)
@@ -171,7 +252,57 @@ class TestResume:
         assert_refused("recipe.json", tiny_recipe(), retrieval_data(), tmp_path, resume=True)
 
 
+class TestAccumulate:
+    def test_a_step_sees_the_same_images(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[list[Batch]] = []
+        step = GradientStep.__call__
+
+        def watched(
+            self: GradientStep, subnetworks: list[Subnetwork], batches: list[Batch], *, generator: torch.Generator
+        ) -> StepResult:
+            seen.append(batches)
+            return step(self, subnetworks, batches, generator=generator)
+
+        monkeypatch.setattr(GradientStep, "__call__", watched)
+        for accumulate in (1, 3):
+            train(tiny_recipe(epochs=1, accumulate=accumulate), retrieval_data(27), tmp_path / str(accumulate))
+        whole, parts = seen[:2], seen[2:]
+        assert [len(batches) for batches in seen] == [1, 1, 3, 3]
+        for [(images_of_all, labels_of_all)], batches in zip(whole, parts, strict=True):
+            assert torch.equal(torch.cat([x for x, _ in batches]), images_of_all)
+            assert torch.equal(torch.cat([y for _, y in batches]), labels_of_all)
+
+
+def test_bfloat16_trains_parameters_that_stay_float32(tmp_path: Path) -> None:
+    # Not at 16 px: torch 2.14 leaves weight gradients of strided bfloat16 convolutions of a single pixel unset.
+    recipes = [
+        tiny_recipe(epochs=1, preprocessing=Preprocessing(crop=32, resize=32), bfloat16=narrow)
+        for narrow in (True, False)
+    ]
+    network, _ = (train(recipe, retrieval_data(), tmp_path / str(recipe.bfloat16)) for recipe in recipes)
+    for name, parameter in network.named_parameters():
+        assert parameter.dtype == torch.float32, name
+    narrow, wide = ([line["loss_dense"] for line in metrics(tmp_path / name)] for name in ("True", "False"))
+    assert narrow != wide
+    assert narrow[0] == pytest.approx(wide[0], rel=0.02)
+    assert load_checkpoint(tmp_path / "True").config.training["bfloat16"] is True
+
+
 class TestRefused:
+    @pytest.mark.parametrize(
+        "changed", [{"batch_size": 12, "accumulate": 5}, {"batch_size": 6, "accumulate": 6}, {"batch_size": 1}]
+    )
+    def test_a_batch_that_cannot_be_divided(self, tmp_path: Path, changed: dict[str, object]) -> None:
+        assert_refused("cannot be divided", tiny_recipe(**changed), retrieval_data(), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_micro_batches_that_fill_no_batch(self, tmp_path: Path) -> None:
+        recipe = tiny_recipe(batch_size=26, accumulate=2)
+        assert_refused("do not fill one batch of 26", recipe, retrieval_data(24), tmp_path / "run")
+
+    def test_a_recipe_for_other_processes(self, tmp_path: Path) -> None:
+        assert_refused("2 process", tiny_recipe(processes=2), retrieval_data(), tmp_path / "run")
+
     def test_a_batch_larger_than_the_data(self, tmp_path: Path) -> None:
         assert_refused("do not fill", tiny_recipe(batch_size=25), retrieval_data(24), tmp_path / "run")
         assert not (tmp_path / "run").exists()
@@ -191,6 +322,16 @@ class TestRefused:
 
 
 class TestRecipe:
+    @given(st.integers(1, 64), st.integers(1, 8), st.integers(1, 8))
+    def test_micro_batches_make_up_the_batch_or_it_is_refused(self, size: int, processes: int, accumulate: int) -> None:
+        recipe = tiny_recipe(batch_size=size, processes=processes, accumulate=accumulate)
+        if size % (processes * accumulate) or size < 2 * processes * accumulate:
+            with pytest.raises(InvalidInput, match="cannot be divided") as caught:
+                _ = recipe.micro_batch
+            assert_one_line(caught.value)
+        else:
+            assert recipe.micro_batch * processes * accumulate == size
+
     @given(st.integers(1, 500), st.sampled_from(["step", "cosine"]), st.floats(0, 0.5))
     def test_rates_are_positive_and_at_most_the_highest(self, steps: int, schedule: str, warmup: float) -> None:
         recipe = tiny_recipe(schedule=schedule, warmup=warmup)

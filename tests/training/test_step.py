@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork, find_pattern
-from prunnet_export.training._integration import RULES, as_filters, integrate, orders
-from prunnet_export.training._step import MAX_NORM, StepResult, accumulate_gradients
+from prunnet_export.training import _step
+from prunnet_export.training._integration import RULES, ConflictAware, as_filters, orders
+from prunnet_export.training._step import MAX_NORM, GradientStep, StepResult
 from tests._asserts import assert_same_tensors
+from tests._gradients import integrate
 from tests._inputs import images, prunable, tiny_resnet
 
 CLASSES = 4
@@ -34,14 +36,11 @@ def subnetworks(network: PrunableNetwork, pattern: str, capacities: tuple[float,
 
 
 def step(network: PrunableNetwork, head: nn.Linear, chosen: list[Subnetwork], **options: object) -> StepResult:
-    return accumulate_gradients(
-        network,
-        head,
+    integration = ConflictAware(options.get("rule", "sum"), 0.5)  # type: ignore[arg-type]  # one of RULES
+    batches = [(IMAGES, LABELS)] if options.get("batches") is None else options["batches"]
+    return GradientStep(network, head, integration)(
         chosen,
-        IMAGES,
-        LABELS,
-        rule=options.get("rule", "sum"),  # type: ignore[arg-type]  # one of RULES
-        gamma=0.5,
+        batches,  # type: ignore[arg-type]  # batches
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -56,7 +55,7 @@ def dense_gradients(network: PrunableNetwork, head: nn.Linear) -> tuple[float, G
 
 
 def masked_gradients(
-    network: PrunableNetwork, head: nn.Linear, masks: dict[str, Tensor]
+    network: PrunableNetwork, head: nn.Linear, masks: dict[str, Tensor], part: slice = slice(None)
 ) -> tuple[float, Gradients, Gradients]:
     """Loss and gradients of W and S through effective = W * (M + S' - S'.detach()), S' = M |S|.
 
@@ -68,8 +67,8 @@ def masked_gradients(
     for name, mask in masks.items():
         slope = mask * scores[name].abs()
         tensors[name] = weights[name] * (mask + slope - slope.detach())
-    embedding = functional_call(deepcopy(network.embedder).train(), tensors, (IMAGES,))
-    loss = F.cross_entropy(head(embedding), LABELS)
+    embedding = functional_call(deepcopy(network.embedder).train(), tensors, (IMAGES[part],))
+    loss = F.cross_entropy(head(embedding), LABELS[part])
     torch.autograd.backward(loss)
     return (
         loss.item(),
@@ -122,7 +121,7 @@ def test_integrates_weights_and_scores_each_on_their_own(network: PrunableNetwor
     for which, named in ((1, network.prunable_weights()), (2, network.scores())):
         expected = {
             name: integrate(
-                as_filters([part[which][name] for part in parts]),  # type: ignore[index]  # 1 and 2 are gradients
+                as_filters(torch.stack([part[which][name] for part in parts])),  # type: ignore[index]  # 1 and 2 are gradients
                 order,
                 rule=rule,  # type: ignore[arg-type]  # one of RULES
                 gamma=0.5,
@@ -244,3 +243,71 @@ def test_a_transformer_takes_a_step(pattern: str) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_accumulating_is_the_mean_over_micro_batches(
+    network: PrunableNetwork, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_step, "MAX_NORM", 1e9)  # clipping is not linear
+    head = classifier()
+    batches = [(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])]
+    chosen = subnetworks(network, pattern, (0.6, 0.3))
+    alone: list[tuple[StepResult, Gradients]] = []
+    for batch in batches:
+        result = step(network, head, chosen, batches=[batch])
+        alone.append((result, grads({**dict(network.named_parameters()), **dict(head.named_parameters())})))
+    (first, of_first), (second, of_second) = alone
+    result = step(network, head, chosen, batches=batches)
+    assert result.dense_loss == pytest.approx((first.dense_loss + second.dense_loss) / 2, rel=1e-9)
+    pairs = zip(first.subnetwork_losses, second.subnetwork_losses, strict=True)
+    assert result.subnetwork_losses == pytest.approx([(a + b) / 2 for a, b in pairs], rel=1e-9)
+    found = grads({**dict(network.named_parameters()), **dict(head.named_parameters())})
+    assert_gradients(found, {name: (of_first[name] + of_second[name]) / 2 for name in found})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_gradients_are_accumulated_before_they_are_integrated(network: PrunableNetwork, rule: str) -> None:
+    head = classifier()
+    parts = []
+    for half in (slice(0, 4), slice(4, 8)):
+        masks = [chosen.masks() for chosen in subnetworks(network, "unstructured", (0.7, 0.3))]
+        masks.append({name: torch.ones_like(mask) for name, mask in masks[0].items()})
+        parts.append([masked_gradients(network, head, mask, half)[1] for mask in masks])
+    step(
+        network,
+        head,
+        subnetworks(network, "unstructured", (0.7, 0.3)),
+        rule=rule,
+        batches=[(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])],
+    )
+    order = orders(3, torch.Generator().manual_seed(0))
+    weights = network.prunable_weights()
+    expected = {
+        name: integrate(
+            as_filters(torch.stack([(a[name] + b[name]) / 2 for a, b in zip(*parts, strict=True)])),
+            order,
+            rule=rule,  # type: ignore[arg-type]  # one of RULES
+            gamma=0.5,
+        ).reshape(weight.shape)
+        for name, weight in weights.items()
+    }
+    assert_gradients(grads(weights), expected)
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_bfloat16_is_near_and_its_gradients_are_float32(pattern: str) -> None:
+    batch = images(32, 32), torch.arange(32) % CLASSES
+    found = []
+    for bfloat16 in (False, True):
+        network, head = tiny_resnet().train(), classifier().float()
+        gradient_step = GradientStep(network, head, ConflictAware("sum", 0.5), bfloat16=bfloat16)
+        result = gradient_step(subnetworks(network, pattern, (0.6,)), [batch], generator=torch.Generator())
+        found.append((result, grads(dict(network.named_parameters()))))
+    (wide, of_wide), (narrow, of_narrow) = found
+    assert narrow.dense_loss != wide.dense_loss
+    assert narrow.dense_loss == pytest.approx(wide.dense_loss, rel=0.05)
+    flat = [torch.cat([gradient.flatten() for gradient in gradients.values()]) for gradients in (of_wide, of_narrow)]
+    assert flat[1].dtype == torch.float32
+    assert bool(flat[1].isfinite().all())
+    assert float(F.cosine_similarity(flat[0], flat[1], dim=0)) > 0.9

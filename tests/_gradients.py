@@ -1,0 +1,12 @@
+"""Integration of gradients in one call."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from prunnet_export.training._integration import Rule, combine, conflict_aware, gram_matrices
+
+
+def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
+    """One gradient [filters, d] out of m, [m, filters, d]."""
+    return combine(gradients, conflict_aware(gram_matrices(gradients), order, rule=rule, gamma=gamma))

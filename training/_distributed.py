@@ -1,0 +1,144 @@
+"""The processes that train together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from prunnet_export._errors import InvalidInput, PeerFailed, PrunnetError, Unreachable
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_BUCKET = 2**23  # elements; enough for the wire, and little beside the gradients
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together, through :mod:`torch.distributed`.
+
+    Attributes:
+        rank: This process; 0 writes and prints for all.
+        world_size: How many there are.
+        local_rank: This process among those of its machine, and the index of its GPU.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the ranks, the same bits on all of them.
+
+        Raises:
+            Unreachable: a process is gone.
+        """
+        if self.world_size == 1:
+            return
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            self._reduce(flat, distributed.ReduceOp.SUM)
+            flat /= self.world_size
+            start = 0
+            for tensor in bucket:
+                tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+                start += tensor.numel()
+
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        """Wait for all ranks, and let none go on where one of them failed.
+
+        Inside, a rank must not wait for another one.
+
+        Raises:
+            PrunnetError: what was raised inside, on the lowest rank where something was.
+            PeerFailed: it was raised on another rank.
+            Unreachable: a process is gone.
+        """
+        if self.world_size == 1:
+            yield
+            return
+        failure = None
+        try:
+            yield
+        except PrunnetError as error:
+            failure = error
+        lowest = torch.tensor(self.world_size if failure is None else self.rank)
+        self._reduce(lowest, distributed.ReduceOp.MIN)
+        if failure is not None and lowest == self.rank:
+            raise failure
+        if lowest < self.world_size:
+            raise PeerFailed(f"process {int(lowest)} of {self.world_size} failed", hint="it says why")
+
+    def _reduce(self, tensor: Tensor, operation: distributed.ReduceOp.RedOpType) -> None:
+        try:
+            distributed.all_reduce(tensor, operation)
+        except RuntimeError as error:
+            raise Unreachable(
+                f"process {self.rank} of {self.world_size} lost another one of the group",
+                hint="see how that one ended; then repeat the same command with --resume",
+            ) from error
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The group that this process was started in by ``torchrun``, or by whatever sets the same variables.
+
+    Gradients on processors travel by gloo, those on GPUs by nccl. Without ``WORLD_SIZE``, or where that is 1, the
+    process is alone.
+
+    Raises:
+        InvalidInput: the variables are incomplete or contradict each other.
+        Unreachable: the others do not answer.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield ALONE
+        return
+    ranks = _ranks()
+    # What is not a gradient, such as a failure, is told by gloo on GPUs too.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        distributed.init_process_group(backend, rank=ranks.rank, world_size=ranks.world_size)
+    except (RuntimeError, ValueError) as error:
+        address = ":".join(os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT"))
+        raise Unreachable(
+            f"process {ranks.rank} of {ranks.world_size} cannot join the others at {address}",
+            hint="start them by torchrun; --debug shows what the network says",
+        ) from error
+    yield ranks
+    # Not after an error: a group that has lost a process may wait for it.
+    distributed.destroy_process_group()
+
+
+def _ranks() -> Ranks:
+    values = {name: os.environ.get(name, "") for name in _VARIABLES}
+    numbers = [values["RANK"], values["WORLD_SIZE"], os.environ.get("LOCAL_RANK", values["RANK"])]
+    if all(values.values()) and all(number.isdecimal() for number in numbers):
+        rank, world_size, local_rank = map(int, numbers)
+        if rank < world_size:
+            return Ranks(rank, world_size, local_rank)
+    said = ", ".join(f"{name}={value}" for name, value in values.items())
+    raise InvalidInput(
+        f"the environment does not say which of the processes this is ({said})",
+        hint="start them by torchrun, or unset WORLD_SIZE to train with one",
+    )
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in their order; together while they are of one type and fit."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size + tensor.numel() > _BUCKET or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.numel()
+    if bucket:
+        yield bucket

@@ -1,0 +1,100 @@
+"""The folder of a run: its recipe, its metrics, and a state that it can go on from at any moment."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file, storage_errors
+from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._state import STATE_FILE, Trainee, save_state
+
+RECIPE_FILE = "recipe.json"
+METRICS_FILE = "metrics.jsonl"
+STEPS_PER_METRIC = 10
+
+
+def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool) -> None:
+    """Make the folder one that the run can go on from.
+
+    Args:
+        recipe: The run.
+        out: Its folder.
+        trainee: At its beginning.
+        steps: Of the run.
+        resume: Take a run of the same recipe that is there.
+
+    Raises:
+        InvalidInput: another run is there, or one where none is to be resumed.
+        StorageError: the folder cannot be written.
+    """
+    recipe_file = out / RECIPE_FILE
+    if not recipe_file.exists():
+        replace_file(out / METRICS_FILE, b"")
+        save_state(out, trainee, steps_done=0, steps=steps)
+        # Last: whoever finds a recipe finds a state beside it.
+        replace_file(recipe_file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
+    elif not resume:
+        raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
+    else:
+        try:
+            recipe.check_same(msgspec.json.decode(read_bytes(recipe_file), type=Recipe))
+        except msgspec.DecodeError as error:
+            raise InvalidInput(
+                f"{recipe_file}: {error}", hint="the file was changed or is of another version"
+            ) from None
+    for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
+        for leftover in out.glob(f".{name}.*"):  # of a kill while the file was being replaced
+            with storage_errors(leftover):
+                leftover.unlink()
+
+
+def forget_metrics_from(file: Path, *, step: int) -> None:
+    """Drop the lines of the steps that were lost; they are run again."""
+    kept = []
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        try:
+            if json.loads(line)["step"] >= step:
+                break
+        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
+            break
+        kept.append(line + "\n")
+    replace_file(file, "".join(kept).encode())
+
+
+class Journal:
+    """What a run writes on its way: a line of metrics every few steps, and its state.
+
+    Args:
+        out: The folder.
+        trainee: Whose state.
+        steps: Of the run.
+        seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
+    """
+
+    def __init__(self, out: Path, trainee: Trainee, *, steps: int, seconds_between_states: float) -> None:
+        self._out, self._trainee, self._steps = out, trainee, steps
+        self._seconds_between_states = seconds_between_states
+        self._saved = self._counted = time.monotonic()
+        self._count = 0
+
+    def note(self, metrics: dict[str, float], *, step: int, last_of_epoch: bool) -> None:
+        """Take down a finished step; ``seconds_per_step`` is that of the steps since the last line."""
+        self._count += 1
+        metrics["seconds_per_step"] = round((time.monotonic() - self._counted) / self._count, 4)
+        if step % STEPS_PER_METRIC == 0 or last_of_epoch:
+            _append(self._out / METRICS_FILE, metrics)
+            self._counted, self._count = time.monotonic(), 0
+        if last_of_epoch or time.monotonic() - self._saved >= self._seconds_between_states:
+            save_state(self._out, self._trainee, steps_done=step + 1, steps=self._steps)
+            self._saved = time.monotonic()
+
+
+def _append(file: Path, metrics: dict[str, float]) -> None:
+    with storage_errors(file), file.open("a", encoding="utf-8") as opened:
+        opened.write(json.dumps(metrics) + "\n")
