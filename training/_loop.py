@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -125,13 +125,14 @@ def new_trainee(recipe: Recipe, *, classes: int, device: torch.device) -> Traine
     classifier = nn.Linear(recipe.embedding_dim, classes)
     network.to(device)
     classifier.to(device)
-    parameters = [*network.parameters(), *classifier.parameters()]
-    optimizer: torch.optim.Optimizer
+    return Trainee(network, classifier, new_optimizer([*network.parameters(), *classifier.parameters()], recipe))
+
+
+def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the parameters."""
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
-    else:
-        optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return Trainee(network, classifier, optimizer)
+        return torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
 def statistics_batches(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:

@@ -173,7 +173,7 @@ def _recipe(options: dict[str, Any], ranks: Ranks) -> tuple[Recipe, RetrievalDat
     recipe = Recipe(
         data=DataSource(source=source, layout=options["layout"], seed=options["seed"]),
         preprocessing=Preprocessing(crop=crop, resize=options["resize_px"] or round(crop * 8 / 7)),
-        backbone_options=dict(_backbone_option(text) for text in options["backbone_options"]),
+        backbone_options=dict(backbone_option(text) for text in options["backbone_options"]),
         patterns=tuple(options["patterns"]),
         capacities=capacities,
         processes=ranks.world_size,
@@ -236,7 +236,7 @@ def _end_together(error: BaseException) -> None:
     sys.stderr = sys.__stderr__ if speaks else io.StringIO()
 
 
-def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
+def backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
     """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
     import msgspec
 

@@ -1,0 +1,202 @@
+"""Comparing training methods: what is finished stays finished."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from torch import Tensor, nn
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._imports import installed_version
+from prunnet_export.benchmarks._methods_data import kept
+from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
+from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
+from prunnet_export.network import align_projector, reestimate_batchnorm
+from prunnet_export.search._evidence import batches, embed_in_torch
+from prunnet_export.training._loop import statistics_batches
+from prunnet_export.verification import choose, retrieval_metrics
+from prunnet_export.verification._reference import Embeddings
+
+SETTINGS_FILE = "settings.json"
+TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well the queries of one embedder are answered, by the judgement that counts.
+
+    Attributes:
+        capacity: What was asked for; 1 is the dense network.
+        self_r1: R@1, query and gallery by this embedder.
+        cross_r1: R@1, query by this embedder and gallery by the dense one.
+        self_map: Mean average precision, as the data set's protocol defines it.
+        cross_map: The same of the cross-test.
+    """
+
+    capacity: float
+    self_r1: float
+    cross_r1: float
+    self_map: float
+    cross_map: float
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one method has made with one seed.
+
+    Attributes:
+        method: Its name.
+        seed: The seed.
+        rows: Figures by row of the table, the dense network first.
+        aligned: The same, after the projector of each query embedder was refitted to the dense network's outputs.
+        seconds: Spent on training steps, without those of a dense network that another method trains too.
+        cost: Forward and backward passes, in those of training the dense network alone.
+        n_queries: Query images.
+        n_gallery: Gallery images.
+        versions: Of what it was made with.
+    """
+
+    method: str
+    seed: int
+    rows: dict[str, list[Figures]]
+    aligned: dict[str, list[Figures]]
+    seconds: float
+    cost: float
+    n_queries: int
+    n_gallery: int
+    versions: dict[str, str]
+
+
+def compare(
+    settings: Settings,
+    data: RetrievalData,
+    folder: Path,
+    *,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _steps: None,
+) -> list[Run]:
+    """Every method with every seed: read from the folder, or trained and left there.
+
+    Each finished run is one file; several processes may work in one folder on different methods.
+
+    Raises:
+        InvalidInput: the folder is of other settings or holds a corrupt file, a capacity cannot be reached, or a loss
+            is not finite.
+        MissingExtra: a package that a method is from is not installed.
+        StorageError: the folder cannot be written.
+        UnsupportedPattern: the backbone cannot be cut as a method cuts it.
+    """
+    for method in methods:
+        METHODS[method].check()
+    _claim(folder, settings)
+    bench = Bench(settings, kept(data, settings.preprocessing), folder, progress)
+    runs = []
+    for method in methods:
+        for seed in seeds:
+            file = folder / f"{method}-{seed}.json"
+            if not file.exists():
+                run = _run(bench, method, seed)
+                replace_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+            runs.append(_read(file, Run))
+    return runs
+
+
+def _claim(folder: Path, settings: Settings) -> None:
+    """Write the settings into a new folder; hold them against those of an old one."""
+    file = folder / SETTINGS_FILE
+    if not file.exists():
+        replace_file(file, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+    there = _read(file, Settings)
+    for field in settings.__struct_fields__:
+        theirs, ours = getattr(there, field), getattr(settings, field)
+        if theirs != ours:
+            raise InvalidInput(
+                f"the runs in {folder} have {field} = {theirs}, not {ours}",
+                hint="repeat the options that they were started with, or choose another --out",
+            )
+
+
+def _read(file: Path, kind: type[msgspec.Struct]) -> Any:
+    try:
+        return msgspec.json.decode(read_bytes(file), type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file}: {error}", hint="remove the file, and the run is repeated") from None
+
+
+def _run(bench: Bench, method: str, seed: int) -> Run:
+    trained = METHODS[method].train(bench, seed)
+    judge = _Judge(bench, seed)
+    judge.settle(trained.dense)
+    gallery = judge.gallery(trained.dense)
+    dense = judge.figures(1, trained.dense, gallery)
+    rows: dict[str, list[Figures]] = {}
+    aligned: dict[str, list[Figures]] = {}
+    for row, queries in trained.queries.items():
+        rows[row], aligned[row] = [dense], [dense]
+        for capacity, module in sorted(queries.items(), reverse=True):
+            judge.settle(module)
+            rows[row].append(judge.figures(capacity, module, gallery))
+            align_projector(module, trained.dense, judge.statistics())
+            aligned[row].append(judge.figures(capacity, module, gallery))
+    return Run(
+        method=method,
+        seed=seed,
+        rows=rows,
+        aligned=aligned,
+        seconds=trained.seconds,
+        cost=trained.cost,
+        n_queries=len(judge.queries),
+        n_gallery=len(judge.images),
+        versions={
+            "python": platform.python_version(),
+            **{tool: version for tool in TOOLS if (version := installed_version(tool))},
+        },
+    )
+
+
+class _Judge:
+    """Evaluates embedders as ``prunnet-bench compat`` does."""
+
+    def __init__(self, bench: Bench, seed: int) -> None:
+        self._recipe, self._data = bench.settings.recipe(seed), bench.data
+        settings = bench.settings
+        self.queries, self.images = choose(
+            bench.data, max_queries=settings.max_queries, max_gallery=settings.max_gallery
+        )
+        self._relevance = bench.data.relevance.restricted(self.queries, self.images)
+
+    def statistics(self) -> Iterator[Tensor]:
+        """Training images that need no labels."""
+        return statistics_batches(self._data, self._recipe)
+
+    def settle(self, module: nn.Module) -> None:
+        """Re-estimate its BatchNorm statistics."""
+        reestimate_batchnorm(module, self.statistics())
+
+    def gallery(self, module: nn.Module) -> Embeddings:
+        """Its embeddings of the gallery images."""
+        return self._embed(module, self._data.gallery, self.images)
+
+    def figures(self, capacity: float, module: nn.Module, dense_gallery: Embeddings) -> Figures:
+        """Self-test and cross-test."""
+        queries = self._embed(module, self._data.query, self.queries)
+        same_images = self._data.exclude_self and np.array_equal(self.queries, self.images)
+        own, cross = (
+            retrieval_metrics(queries, gallery, self._relevance, self._data.protocol)
+            for gallery in (queries if same_images else self.gallery(module), dense_gallery)
+        )
+        return Figures(
+            capacity=capacity,
+            self_r1=own.recall_at[1],
+            cross_r1=cross.recall_at[1],
+            self_map=own.mean_average_precision,
+            cross_map=cross.mean_average_precision,
+        )
+
+    def _embed(self, module: nn.Module, split: ImageSplit, indices: Labels) -> Embeddings:
+        return embed_in_torch(module, batches(split, indices, self._recipe.preprocessing))

@@ -1,0 +1,53 @@
+"""Images that are decoded once and kept, because decoding dominates small trainings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PIL import Image
+
+from prunnet_export.datasets import ImageSplit, RetrievalData
+from prunnet_export.preprocessing import Preprocessing
+
+ROOM = 4 * 2**30  # bytes, of all splits together
+
+
+class KeptSplit(ImageSplit):
+    """A split whose images are resized when they are first asked for, and kept.
+
+    Resizing a resized image again changes nothing, so that inputs do not depend on what is kept.
+
+    Args:
+        split: Where they are from.
+        preprocessing: Its length of the shorter side is what is kept.
+        room: Bytes; images beyond them are decoded at every use.
+    """
+
+    def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, room: int) -> None:
+        self.labels, self.names, self.cameras = split.labels, split.names, split.cameras
+        self._split, self._preprocessing, self._room = split, preprocessing, room
+        self._kept: dict[int, Image.Image] = {}
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, RGB, resized.
+
+        Raises:
+            InvalidInput: the file cannot be read or is no image; the message names it.
+        """
+        kept = self._kept.get(index)
+        if kept is None:
+            kept = self._preprocessing.resized(self._split.image(index))
+            self._room -= 3 * kept.size[0] * kept.size[1]
+            if self._room >= 0:
+                self._kept[index] = kept
+        return kept
+
+
+def kept(data: RetrievalData, preprocessing: Preprocessing) -> RetrievalData:
+    """The data set, with its images kept in memory as far as they fit."""
+    count = len(data.train) + len(data.query) + len(data.gallery)
+    train, query, gallery = (
+        KeptSplit(split, preprocessing, room=ROOM * len(split) // max(1, count))
+        for split in (data.train, data.query, data.gallery)
+    )
+    return replace(data, train=train, query=query, gallery=gallery)

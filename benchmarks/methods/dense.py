@@ -1,0 +1,104 @@
+"""The dense network alone: the yardstick, and the teacher of every method that follows a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
+from prunnet_export.benchmarks.methods._loop import train_steps
+from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network._checkpoint import CONFIG_FILE
+from prunnet_export.patterns import find_pattern, materialise
+from prunnet_export.training._integration import ConflictAware
+from prunnet_export.training._loop import new_trainee, statistics_batches
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._step import GradientStep
+
+
+@dataclass(frozen=True)
+class DenseRun:
+    """A dense network that is trained and frozen.
+
+    Attributes:
+        network: In evaluation mode, BatchNorm statistics re-estimated.
+        classifier: On its un-normalised embedding.
+        seconds: Spent on training it.
+    """
+
+    network: PrunableNetwork
+    classifier: nn.Linear
+    seconds: float
+
+
+class Dense(Method):
+    """The dense network trained alone, and cut into channels afterwards by the scores that it has learned by itself."""
+
+    name = "dense"
+
+    def train(self, bench: Bench, seed: int) -> Trained:
+        """See :class:`Method`."""
+        run = dense_run(bench, seed)
+        recipe = bench.settings.recipe(seed)
+        cuts = materialised(run.network, recipe, "channel", bench.settings.capacities)
+        return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
+
+
+def dense_run(bench: Bench, seed: int) -> DenseRun:
+    """The dense network of a seed: read from the folder, or trained and left there.
+
+    Raises:
+        InvalidInput: the loss is not finite, or what lies in the folder is corrupt.
+        StorageError: the folder cannot be written.
+    """
+    folder = bench.folder / f"dense-{seed}"
+    if not (folder / CONFIG_FILE).is_file():
+        _train(bench, seed, folder)
+    checkpoint = load_checkpoint(folder)
+    dim = checkpoint.config.embedding_dim
+    classifier = nn.Linear(dim, bench.classes)
+    classifier.load_state_dict({name.removeprefix("classifier."): one for name, one in checkpoint.extra.items()})
+    classifier.requires_grad_(requires_grad=False)
+    return DenseRun(checkpoint.network, classifier, cast("float", checkpoint.config.training["seconds"]))
+
+
+def materialised(
+    network: PrunableNetwork, recipe: Recipe, pattern: str, capacities: tuple[float, ...]
+) -> dict[float, Embedder]:
+    """What the pattern can reach of the capacities, cut out of the network."""
+    found = find_pattern(pattern)
+    multiple = recipe.channel_multiple
+    reached = found.reachable(network, capacities, channel_multiple=multiple)
+    chosen = found.subnetworks(network, reached, channel_multiple=multiple)
+    return {one.asked: materialise(network, one) for one in chosen}
+
+
+def _train(bench: Bench, seed: int, folder: Path) -> None:
+    recipe = bench.settings.recipe(seed)
+    trainee = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu"))
+    trainee.network.train()
+    gradients = GradientStep(trainee.network, trainee.classifier, ConflictAware("sum", recipe.gamma))
+    seconds = train_steps(
+        bench,
+        recipe,
+        trainee.optimizer,
+        lambda batch, _index, generator: gradients([], [batch], generator=generator).dense_loss,
+        what="dense",
+    )
+    reestimate_batchnorm(trainee.network.embedder, statistics_batches(bench.data, recipe))
+    if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
+        return
+    save_checkpoint(
+        folder,
+        trainee.network,
+        backbone=recipe.backbone,
+        backbone_options=recipe.backbone_options,
+        preprocessing=recipe.preprocessing,
+        data=recipe.data,
+        training={"steps": bench.settings.steps, "seed": seed, "seconds": seconds},
+        extra={f"classifier.{name}": one for name, one in trainee.classifier.state_dict().items()},
+    )

@@ -1,0 +1,131 @@
+"""One network for each capacity, trained by itself or towards a dense network that is frozen."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
+from prunnet_export.benchmarks.methods._loop import train_steps
+from prunnet_export.benchmarks.methods._narrow import first_units
+from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
+from prunnet_export.network import Embedder
+from prunnet_export.patterns import materialise
+from prunnet_export.training._batches import Batch
+from prunnet_export.training._loop import new_optimizer, new_trainee
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._step import MAX_NORM
+
+FORWARD = 1 / 3  # of a forward and backward pass
+
+
+class Criterion(nn.Module, ABC):
+    """What a student learns from; its own parameters are trained with the student."""
+
+    @abstractmethod
+    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of un-normalised embeddings [b, dim] of images [b, 3, h, w] with labels int64 [b]."""
+
+
+class OneToOne(Method):
+    """For each trained capacity a uniformly narrower network, the dense network of the same seed being the gallery's.
+
+    A student starts with the first units of the dense network's initial weights. Only the capacities that are both
+    trained and evaluated have one.
+
+    Attributes:
+        teacher: The dense network sees every batch too.
+    """
+
+    teacher: ClassVar[bool] = False
+
+    @abstractmethod
+    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
+        """What makes the criterion of each student of a seed."""
+
+    def train(self, bench: Bench, seed: int) -> Trained:
+        """See :class:`Method`."""
+        recipe = bench.settings.recipe(seed)
+        dense = dense_run(bench, seed)
+        queries: dict[float, Embedder] = {}
+        fresh = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network
+        criteria = self.criteria(dense, bench, recipe)
+        seconds, cost = 0.0, 1.0
+        for capacity in recipe.capacities:
+            if capacity not in bench.settings.capacities:
+                continue
+            cut = first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
+            student = materialise(fresh, cut).requires_grad_().train()
+            seconds += train_student(bench, recipe, student, criteria(), what=f"{self.name} {capacity:.0%}")
+            cost += cut.capacity + (FORWARD if self.teacher else 0)
+            queries[capacity] = student.eval()
+        return Trained(dense.network.embedder, {self.name: queries}, seconds, cost)
+
+
+def train_student(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterion, *, what: str) -> float:
+    """Train a student by a criterion; gives the seconds that it took.
+
+    Raises:
+        InvalidInput: the loss is not finite.
+    """
+    trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
+    optimizer = new_optimizer(trained, recipe)
+
+    def step(batch: Batch, _index: int, _generator: torch.Generator) -> float:
+        images, labels = batch
+        optimizer.zero_grad()
+        loss: Tensor = criterion(student(images), images, labels)
+        torch.autograd.backward(loss)
+        return float(loss.detach() + nn.utils.clip_grad_norm_(trained, MAX_NORM))
+
+    return train_steps(bench, recipe, optimizer, step, what=what)
+
+
+class OwnClassifier(Criterion):
+    """Cross-entropy of a classifier of its own, and of frozen ones.
+
+    Args:
+        dim: Length of the embedding.
+        classes: How many there are.
+        frozen: Classifiers that are not trained; their losses are added.
+    """
+
+    def __init__(self, dim: int, classes: int, *frozen: nn.Linear) -> None:
+        super().__init__()
+        self.own, self.frozen = nn.Linear(dim, classes), nn.ModuleList(frozen)
+
+    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """See :class:`Criterion`."""
+        del images
+        losses = [F.cross_entropy(classifier(embedding), labels) for classifier in (self.own, *self.frozen)]
+        return torch.stack(losses).sum()
+
+
+class Independent(OneToOne):
+    """Networks that know nothing of each other: what a capacity is worth by itself, and chance in the cross-test."""
+
+    name = "independent"
+
+    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
+        """See :class:`OneToOne`."""
+        del dense
+        return lambda: OwnClassifier(recipe.embedding_dim, bench.classes)
+
+
+class Bct(OneToOne):
+    """Backward-compatible training (Shen et al., CVPR 2020): the frozen classifier of the dense network helps judge.
+
+    L = CE(own classifier) + lambda CE(dense classifier), lambda = 1. The paper makes a new large network compatible
+    with an old one; here the new network is the small one, and its embeddings are the queries.
+    """
+
+    name = "bct"
+
+    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
+        """See :class:`OneToOne`."""
+        return lambda: OwnClassifier(recipe.embedding_dim, bench.classes, dense.classifier)

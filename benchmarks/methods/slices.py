@@ -1,0 +1,179 @@
+"""Prefix slices: every width is the first channels of the next wider one, with BatchNorms of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
+from prunnet_export.benchmarks.methods._loop import train_steps
+from prunnet_export.benchmarks.methods._narrow import first_units
+from prunnet_export.benchmarks.methods.aggregation import Uncertainty
+from prunnet_export.network import Embedder, PrunableNetwork
+from prunnet_export.patterns.channel import Channel
+from prunnet_export.training._batches import Batch
+from prunnet_export.training._integration import conflict_aware, orders
+from prunnet_export.training._loop import new_optimizer, new_trainee
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._step import MAX_NORM
+
+DENSE = -1  # the width of the whole network
+# Gram matrix [m, m], losses [m] and a generator give the weights of the losses and the coefficients of the gradients.
+Mixture = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
+class Slices(nn.Module):
+    """A network whose narrower widths are its first channels.
+
+    Scale and shift of every BatchNorm are the width's own, kept at the dense shape so that another width can borrow
+    them; everything else is shared.
+
+    Args:
+        network: The dense network; its scores are not looked at.
+        capacities: Of the widths.
+        channel_multiple: Widths are multiples of this.
+    """
+
+    def __init__(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> None:
+        super().__init__()
+        self.embedder, self.capacities = network.embedder, tuple(capacities)
+        self._network, self._multiple = [network], channel_multiple  # in a list: its parameters are not ours twice
+        self._cuts = [first_units(network, capacity, channel_multiple=channel_multiple) for capacity in capacities]
+        self._norms = [
+            f"{name}.{kind}"
+            for name, module in self.embedder.named_modules()
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine
+            for kind in ("weight", "bias")
+        ]
+        own = [nn.Parameter(self.embedder.get_parameter(name).detach().clone()) for name in self._norms]
+        self._own = nn.ModuleList(nn.ParameterList(deepcopy(own)) for _ in capacities)
+
+    def shared(self) -> list[nn.Parameter]:
+        """The parameters that all widths have."""
+        return [one for name, one in self.embedder.named_parameters() if name not in self._norms]
+
+    def own(self, width: int) -> list[nn.Parameter]:
+        """The parameters that a width alone has; ``DENSE`` is the dense network."""
+        if width == DENSE:
+            return [self.embedder.get_parameter(name) for name in self._norms]
+        return list(self._own[width].parameters())
+
+    def forward(self, images: Tensor, width: int = DENSE) -> Tensor:
+        """The un-normalised embedding [b, dim] of images [b, 3, h, w] at a width; ``DENSE`` is the dense network."""
+        if width == DENSE:
+            dense: Tensor = self.embedder(images)
+            return dense
+        cut = self._cuts[width]
+        tensors = cut.gather(self._tensors(width))
+        embedding: Tensor = functional_call(cut.structure.train(self.training), tensors, (images,))
+        return embedding
+
+    def passes(self) -> float:
+        """What a forward and backward pass of every width costs, the dense one's being 1."""
+        return 1 + sum(cut.capacity for cut in self._cuts)
+
+    def at(self, capacity: float) -> Embedder:
+        """The network at any capacity, with the BatchNorms of the nearest trained width that is as wide.
+
+        Raises:
+            InvalidInput: the capacity is below the narrowest cut.
+        """
+        cut = first_units(self._network[0], capacity, channel_multiple=self._multiple)
+        wide = [width for width, trained in enumerate(self._cuts) if trained.capacity >= cut.capacity]
+        nearest = min(wide, key=lambda width: self._cuts[width].capacity, default=DENSE)
+        module = deepcopy(cut.structure)
+        with torch.no_grad():
+            tensors = cut.gather(self._tensors(nearest))
+            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+                tensor.copy_(tensors[name])
+        return module.eval()
+
+    def _tensors(self, width: int) -> dict[str, Tensor]:
+        named = {**dict(self.embedder.named_parameters()), **dict(self.embedder.named_buffers())}
+        return {**named, **dict(zip(self._norms, self.own(width), strict=True))}
+
+
+class Switchable(Method):
+    """Slimmable networks (Yu et al., ICLR 2019): the sum of the losses of all widths, BatchNorms of their own.
+
+    The classifier is shared, so that the embeddings of all widths are compatible. At the capacities that were not
+    trained, a width borrows the BatchNorms of the nearest wider one. Widths are fixed: ``random_capacities`` has no
+    effect.
+    """
+
+    name = "switchable"
+
+    def mixture(self, recipe: Recipe) -> Mixture:
+        """How the gradients of the widths become one."""
+        del recipe
+        return _sum
+
+    def train(self, bench: Bench, seed: int) -> Trained:
+        """See :class:`Method`."""
+        recipe = bench.settings.recipe(seed)
+        trainee = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu"))
+        slices = Slices(trainee.network, recipe.capacities, channel_multiple=recipe.channel_multiple).train()
+        shared = [*slices.shared(), *trainee.classifier.parameters()]
+        trained = [*slices.parameters(), *trainee.classifier.parameters()]
+        widths = (*range(len(recipe.capacities)), DENSE)
+        mixture = self.mixture(recipe)
+
+        def step(batch: Batch, _index: int, generator: torch.Generator) -> float:
+            images, labels = batch
+            losses, vectors, own = [], [], []
+            for width in widths:
+                loss = F.cross_entropy(trainee.classifier(slices(images, width)), labels)
+                computed = torch.autograd.grad(loss, [*shared, *slices.own(width)], materialize_grads=True)
+                losses.append(loss.detach())
+                vectors.append(nn.utils.parameters_to_vector(computed[: len(shared)]))
+                own.append(computed[len(shared) :])
+            stacked = torch.stack(vectors)
+            weights, coefficients = mixture(stacked @ stacked.T, torch.stack(losses), generator)
+            mixed = torch.split(coefficients @ stacked, [parameter.numel() for parameter in shared])
+            for parameter, gradient in zip(shared, mixed, strict=True):
+                parameter.grad = gradient.view_as(parameter)
+            for width, weight, of_width in zip(widths, weights, own, strict=True):
+                for parameter, gradient in zip(slices.own(width), of_width, strict=True):
+                    parameter.grad = weight * gradient
+            return float(losses[-1] + nn.utils.clip_grad_norm_(trained, MAX_NORM))
+
+        seconds = train_steps(bench, recipe, new_optimizer(trained, recipe), step, what=self.name)
+        reached = Channel().reachable(
+            trainee.network, bench.settings.capacities, channel_multiple=recipe.channel_multiple
+        )
+        queries = {capacity: slices.at(capacity) for capacity in reached}
+        return Trained(trainee.network.embedder, {self.name: queries}, seconds, slices.passes())
+
+
+class Sfsc(Switchable):
+    """Switchable representation learning with self-compatibility (SFSC; Wu et al., CVPR 2023).
+
+    To :class:`Switchable` it adds two things: the loss of a width is weighted by its uncertainty, and the gradients
+    of the shared parameters, one vector a width, are projected off those that they conflict with. The uncertainty
+    here is a learned variance of each loss (Kendall et al., CVPR 2018); the paper estimates it from the predictions.
+    """
+
+    name = "sfsc"
+
+    def mixture(self, recipe: Recipe) -> Mixture:
+        """See :class:`Switchable`."""
+        uncertainty = Uncertainty(recipe.learning_rate)
+
+        def mix(gram: Tensor, losses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            weights = uncertainty.weights(losses)
+            weighted = (weights.unsqueeze(1) * gram * weights).unsqueeze(0)
+            order = orders(len(losses), generator)
+            [projected] = conflict_aware(weighted, order, rule="progressive", gamma=0)
+            return weights, projected * weights
+
+        return mix
+
+
+def _sum(gram: Tensor, losses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    del gram, generator
+    return torch.ones_like(losses), torch.ones_like(losses)
