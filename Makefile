@@ -33,7 +33,7 @@ test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@set -e; for room in $(ROOMS); do echo "pytest $$room"; $(BIN)/python -m pytest -q $$room; done
+	@set -e; for room in $(ROOMS); do echo "pytest $$room"; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $$room; done
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -16,6 +16,7 @@ from prunnet_export.cli._options import (
 )
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
+PATTERNS = "channel, unstructured, block, or n:m as 2:4. Repeatable."
 
 
 class _ArtifactsByDefault(click.Group):
@@ -74,14 +75,15 @@ def latency(artifacts: tuple[Path, ...], **options: Any) -> int:
 @command.command()
 @network_option
 @data_options
-@click.option("--pattern", "patterns", multiple=True, default=["channel"], show_default=True, help="Repeatable.")
+@click.option("--pattern", "patterns", multiple=True, default=["channel"], show_default=True, help=PATTERNS)
 @click.option("--capacities", default="1,0.8,0.6,0.4,0.2,0.1", show_default=True)
 @click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
-@click.option("--max-gallery", type=click.IntRange(2), default=100_000, show_default=True)
+@click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
+@click.option("--matrix", is_flag=True, help="Every query capacity against every gallery capacity, of one pattern.")
 @output_options
 def compat(**options: Any) -> int:
-    """Self-test and cross-test of a network's subnetworks, R@1 and mAP, computed by torch."""
+    """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
     from prunnet_export.benchmarks._tables import compat_table
 
     return compat_table(**{**options, "capacities": numbers(options["capacities"], "--capacities")})
@@ -89,12 +91,17 @@ def compat(**options: Any) -> int:
 
 @command.command()
 @click.option("--target", required=True, help="Hardware profile; prunnet-export --list-targets shows them.")
-@click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture; random weights will do.")
+@click.option(
+    "--backbone",
+    default="resnet18",
+    show_default=True,
+    help="A timm architecture, or resnet18-no-maxpool; random weights will do.",
+)
 @click.option(
     "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
 )
 @click.option(
-    "--pattern", "patterns", multiple=True, default=["channel", "unstructured"], show_default=True, help="Repeatable."
+    "--pattern", "patterns", multiple=True, default=["channel", "unstructured"], show_default=True, help=PATTERNS
 )
 @click.option("--capacities", default="0.8,0.6,0.4,0.2,0.1", show_default=True)
 @click.option(
@@ -120,6 +127,109 @@ def gallery(**options: Any) -> int:
     from prunnet_export.benchmarks._tables import write_gallery
 
     return write_gallery(**options)
+
+
+@command.command()
+@click.option("--data", required=True, help="Images: a folder, or `glyphs`, which is built in.")
+@click.option("--layout", help="Layout of --data, where it should not be recognised.")
+@click.option(
+    "--methods", default="all", show_default=True, help="Names with commas between them; a wrong one lists all."
+)
+@click.option("--steps", type=click.IntRange(1), required=True, help="Of each network that a method trains.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many: 0, 1, ...")
+@click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture, or resnet18-no-maxpool.")
+@click.option(
+    "--backbone-option",
+    "backbone_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
+)
+@click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256, show_default=True)
+@click.option(
+    "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
+)
+@click.option(
+    "--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]"
+)
+@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
+@click.option("--schedule", type=click.Choice(["step", "cosine"]), default="cosine", show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0), default=5e-4, show_default=True)
+@click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option(
+    "--train-capacities", default="0.8,0.6,0.4,0.2", show_default=True, help="Where the method leaves the choice."
+)
+@click.option(
+    "--random-capacities",
+    type=click.IntRange(0, 16),
+    default=0,
+    show_default=True,
+    help="Subnetworks more in every step, at random capacities, where the method has them.",
+)
+@click.option(
+    "--dense-first",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the steps in which the dense network trains alone, where the method has them.",
+)
+@click.option(
+    "--distillation",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    show_default=True,
+    help="Weight of the distance to the dense embedding, where the method leaves the choice.",
+)
+@click.option("--capacities", default="1,0.8,0.6,0.4,0.2,0.1", show_default=True, help="Evaluated; 1 always is.")
+@click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
+@click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Where finished runs go.  [default: runs/methods/DATA]")
+@output_options
+def methods(**options: Any) -> int:
+    """Train methods on equal terms and compare their self-test and cross-test.
+
+    Every method gets the same backbone, batches, steps, optimizer and seeds. Each finished run is one file in --out;
+    the same command again trains what is missing alone.
+    """
+    from prunnet_export.benchmarks._methods_table import methods_table
+    from prunnet_export.training.cli import backbone_option
+
+    changed = {
+        "methods": [name.strip() for name in options["methods"].split(",")],
+        "backbone_options": dict(backbone_option(text) for text in options["backbone_options"]),
+        "train_capacities": numbers(options["train_capacities"], "--train-capacities"),
+        "capacities": numbers(options["capacities"], "--capacities"),
+    }
+    return methods_table(**{**options, **changed})
+
+
+@command.command("training-cost")
+@click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture; random weights will do.")
+@click.option(
+    "--backbone-option",
+    "backbone_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
+)
+@click.option("--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side, pixels.")
+@click.option("--batch", type=click.IntRange(2, 4096), default=16, show_default=True, help="Images in a step.")
+@click.option("--capacities", default="0.8,0.6,0.4,0.2", show_default=True, help="Of the subnetworks in a step.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=10, show_default=True, help="Steps of each pattern.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Of torch.  [default: torch's own]")
+@output_options
+def training_cost(**options: Any) -> int:
+    """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""
+    from prunnet_export.benchmarks._training_cost import training_cost_table
+    from prunnet_export.training.cli import backbone_option
+
+    changed = {
+        "backbone_options": dict(backbone_option(text) for text in options["backbone_options"]),
+        "capacities": numbers(options["capacities"], "--capacities"),
+    }
+    return training_cost_table(**{**options, **changed})
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def assert_adjoint(subnetwork: Subnetwork, weights: Mapping[str, Tensor]) -> Non
         x = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
         gathered = subnetwork.gather({name: x})[name]
         y = torch.randn(gathered.shape, generator=draw, dtype=torch.float64)
-        scattered = torch.zeros_like(x)
+        scattered = torch.full_like(x, torch.nan)  # what lay there before is overwritten
         subnetwork.scatter({name: y}, {name: scattered})
         torch.testing.assert_close((gathered * y).sum(), (x * scattered).sum())
 

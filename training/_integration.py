@@ -7,7 +7,7 @@ products alone. So a rule sees Gram matrices, and a step costs two batched produ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -62,12 +62,10 @@ class ConflictAware(Integration):
         self, weights: Grams, scores: Grams, losses: Tensor, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See :class:`Integration`."""
-        order = orders(len(losses), generator)
-        of_weights, of_scores = (
-            {name: conflict_aware(gram, order, rule=self.rule, gamma=self.gamma) for name, gram in grams.items()}
-            for grams in (weights, scores)
-        )
-        return of_weights, of_scores
+        grams = [*weights.values(), *scores.values()]
+        found = _coefficients(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
+        of_weights, of_scores = found[: len(weights)], found[len(weights) :]
+        return dict(zip(weights, of_weights, strict=True)), dict(zip(scores, of_scores, strict=True))
 
 
 def as_filters(gradients: Tensor) -> Tensor:
@@ -108,11 +106,21 @@ def conflict_aware(gram: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> 
     Returns:
         float [filters, m].
     """
-    filters, count, _ = gram.shape
-    if rule == "sum" or count == 1:
-        return torch.ones(filters, count, dtype=gram.dtype, device=gram.device)
+    [coefficients] = _coefficients([gram], order, rule=rule, gamma=gamma)
+    return coefficients
+
+
+def _coefficients(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
+    if rule == "sum" or len(order) == 1:
+        return [gram.new_ones(gram.shape[:2]) for gram in grams]
     conflict = _progressive if rule == "progressive" else _last_conflict
-    coefficients = conflict(gram, order)
+    # Filters do not know of each other, so that those of all tensors are projected at once.
+    projected = torch.split(conflict(torch.cat(list(grams)), order), [len(gram) for gram in grams])
+    return [_weighted(one, gram, gamma) for one, gram in zip(projected, grams, strict=True)]
+
+
+def _weighted(coefficients: Tensor, gram: Tensor, gamma: float) -> Tensor:
+    count = gram.shape[1]
     # <p_i, g_i> and |p_i|^2 over the whole tensor, from the Gram matrices.
     along = (coefficients @ gram).diagonal(dim1=1, dim2=2).sum(0)
     squared = (coefficients @ gram @ coefficients.transpose(1, 2)).diagonal(dim1=1, dim2=2).sum(0)

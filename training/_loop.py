@@ -82,7 +82,14 @@ def train(
             forget_metrics_from(out / METRICS_FILE, step=done)
     journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
     integration = ConflictAware(recipe.integration, recipe.gamma)
-    gradients = GradientStep(trainee.network, trainee.classifier, integration, ranks=ranks, bfloat16=recipe.bfloat16)
+    gradients = GradientStep(
+        trainee.network,
+        trainee.classifier,
+        integration,
+        distillation=recipe.distillation,
+        ranks=ranks,
+        bfloat16=recipe.bfloat16,
+    )
     trainee.network.train()
     for epoch in range(done // per_epoch, recipe.epochs):
         first, last = max(done, epoch * per_epoch), (epoch + 1) * per_epoch - 1
@@ -206,6 +213,7 @@ def _summary(recipe: Recipe, steps: int) -> dict[str, bool | int | float | str |
         "random_capacities": recipe.random_capacities,
         "dense_first": recipe.dense_first,
         "channel_multiple": recipe.channel_multiple,
+        "distillation": recipe.distillation,
         "integration": recipe.integration,
         "epochs": recipe.epochs,
         "steps": steps,

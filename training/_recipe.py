@@ -31,6 +31,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         random_capacities: Subnetworks more in every step, for each pattern, at random capacities between.
         dense_first: Share of the steps, the first ones, in which the dense network trains alone.
         channel_multiple: Kept widths are multiples of this.
+        distillation: Weight of the distance to the dense embedding in a subnetwork's loss.
         integration: How conflicts between gradients are resolved.
         gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
         epochs: Passes over the training images.
@@ -57,6 +58,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     random_capacities: int = 0
     dense_first: float = 0.0
     channel_multiple: int = 8
+    distillation: float = 0.0
     integration: Rule = "progressive"
     gamma: float = 0.5
     epochs: int = 30

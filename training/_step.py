@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._integration import Integration, as_filters, combine, gram_matrices
 
 MAX_NORM = 100.0
+_CONVOLUTION_RANK = 4
+_PART = 2**20  # numbers; what is made of as many stays in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,15 @@ class GradientStep:
 
     Classifier, projector and norms learn from the dense loss alone; compatibility comes from sharing them.
     With G = dL/d(M * W) a weight's gradient is M * G and a score's is M * sign(S) * W * G (PrunNet, section 3).
-    The gradients of all subnetworks lie in one buffer per weight, which is kept from step to step.
+    The gradients of all subnetworks lie in one buffer per weight, which is kept from step to step. Its dense row is the
+    weight's ``.grad``: the next call overwrites it.
 
     Args:
         network: In training mode. Its running statistics follow the dense pass alone.
         classifier: On the un-normalised embedding.
         integration: How the gradients become one.
+        distillation: Weight of 1 - cos(subnetwork's embedding, dense embedding) in a subnetwork's loss. Above 0 a step
+            has one more forward pass of the dense network.
         ranks: The processes that train together; their gradients are averaged before they are integrated.
         bfloat16: Compute forward passes in bfloat16 where torch's autocast does; parameters stay float32.
     """
@@ -55,10 +61,12 @@ class GradientStep:
         classifier: nn.Linear,
         integration: Integration,
         *,
+        distillation: float = 0.0,
         ranks: Ranks = ALONE,
         bfloat16: bool = False,
     ) -> None:
         self._network, self._classifier, self._integration = network, classifier, integration
+        self._distillation = distillation
         self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, classifier.weight.dtype
         self._weights = network.prunable_weights()
         scored = {id(weight) for weight in self._weights.values()}
@@ -80,73 +88,92 @@ class GradientStep:
         losses = self._accumulate(subnetworks, batches)
         self._ranks.average([losses, *self._gradients.values(), *(p.grad for p in self._shared if p.grad is not None)])
         self._integrate(losses, generator)
-        norm = nn.utils.clip_grad_norm_([*self._network.parameters(), *self._classifier.parameters()], MAX_NORM)
+        parameters = [*self._network.parameters(), *self._classifier.parameters()]
+        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        if norm > MAX_NORM:  # clip_grad_norm_ would read and write all gradients to scale them by 1
+            nn.utils.clip_grads_with_norm_(parameters, MAX_NORM, norm)
         *of_subnetworks, of_dense = losses.tolist()
         return StepResult(of_dense, tuple(of_subnetworks), float(norm))
 
     def _accumulate(self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch]) -> Tensor:
         """Fill the buffers, the dense network last, and ``.grad`` of what is shared; the mean losses [m]."""
-        self._clear(len(subnetworks) + 1)
-        tensors = self._network.tensors()
-        losses = torch.zeros(len(subnetworks) + 1, dtype=self._dtype, device=batches[0][0].device)
-        share = 1 / len(batches)
-        for images, labels in batches:
-            for row, subnetwork in enumerate(subnetworks):
-                out = {name: buffer[row] for name, buffer in self._gradients.items()}
-                losses[row] += self._subnetwork(subnetwork, tensors, images, labels, out, share=share)
-            losses[-1] += self._dense(images, labels, share=share)
-        return losses
-
-    def _clear(self, count: int) -> None:
+        count = len(subnetworks) + 1
         for name, weight in self._weights.items():
-            buffer = self._gradients.get(name)
-            if buffer is None or len(buffer) != count:
-                self._gradients[name] = weight.new_zeros(count, *weight.shape)
-            else:
-                buffer.zero_()
-        for parameter in self._shared:
-            parameter.grad = None
+            if name not in self._gradients or len(self._gradients[name]) != count:
+                self._gradients[name] = weight.new_empty(count, *weight.shape)
+        tensors = self._network.tensors()
+        targets = self._targets(batches) if self._distillation and subnetworks else None
+        losses = [self._subnetwork(one, tensors, batches, targets, row) for row, one in enumerate(subnetworks)]
+        return torch.stack([*losses, self._dense(batches)])
+
+    def _targets(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """The dense embeddings of each batch, under its own statistics, which the running ones do not follow here."""
+        embedder = self._network.embedder
+        copies = {name: buffer.clone() for name, buffer in embedder.named_buffers()}
+        with torch.no_grad():
+            return [self._run(lambda x: functional_call(embedder, copies, (x,)), images) for images, _ in batches]
 
     def _subnetwork(
         self,
         subnetwork: Subnetwork,
         tensors: Mapping[str, Tensor],
-        images: Tensor,
-        labels: Tensor,
-        out: Mapping[str, Tensor],
-        *,
-        share: float,
+        batches: Sequence[Batch],
+        targets: Sequence[Tensor] | None,
+        row: int,
     ) -> Tensor:
-        gathered = subnetwork.gather(tensors)
-        leaves = {name: gathered[name].requires_grad_() for name in self._weights}
+        # The dense network comes last, so that its row of the buffers is free until then.
+        gathered = subnetwork.gather(tensors, {name: buffer[-1] for name, buffer in self._gradients.items()})
+        leaves = {name: _leaf(gathered[name], weight) for name, weight in self._weights.items()}
+        gathered.update(leaves)
         classifier = {name: parameter.detach() for name, parameter in self._classifier.named_parameters()}
-        with self._autocast(images):
+        structure = subnetwork.structure.train()
+        loss = self._backward(
             # The gathered buffers are copies: batch statistics are used and the dense running ones stay untouched.
-            embedding = functional_call(subnetwork.structure.train(), gathered, (images,))
-            logits = functional_call(self._classifier, classifier, (embedding,))
-        loss = share * F.cross_entropy(logits.to(self._dtype), labels)
-        subnetwork.scatter(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)), out)
-        return loss.detach()
+            lambda images: cast("Tensor", functional_call(structure, gathered, (images,))),
+            lambda embedding: cast("Tensor", functional_call(self._classifier, classifier, (embedding,))),
+            batches,
+            targets,
+        )
+        computed = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+        subnetwork.scatter(computed, {name: buffer[row] for name, buffer in self._gradients.items()})
+        return loss
 
-    def _dense(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
-        with self._autocast(images):
-            logits = self._classifier(self._network(images))
-        loss = share * F.cross_entropy(logits.to(self._dtype), labels)
-        computed = torch.autograd.grad(loss, [*self._weights.values(), *self._shared])
-        for name, gradient in zip(self._weights, computed, strict=False):
-            self._gradients[name][-1] += gradient
-        for parameter, gradient in zip(self._shared, computed[len(self._weights) :], strict=True):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return loss.detach()
+    def _dense(self, batches: Sequence[Batch]) -> Tensor:
+        for parameter in self._shared:
+            parameter.grad = None
+        for name, weight in self._weights.items():
+            weight.grad = self._gradients[name][-1].zero_()
+        return self._backward(self._network, self._classifier, batches, None)
+
+    def _backward(
+        self,
+        embed: Callable[[Tensor], Tensor],
+        classify: Callable[[Tensor], Tensor],
+        batches: Sequence[Batch],
+        targets: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """Add the gradients of the mean loss over the batches to ``.grad``; the mean cross-entropy."""
+        total = torch.zeros((), dtype=self._dtype, device=batches[0][0].device)
+        for index, (images, labels) in enumerate(batches):
+            embedding = self._run(embed, images)
+            loss = F.cross_entropy(self._run(classify, embedding), labels) / len(batches)
+            total += loss.detach()
+            if targets is not None:
+                distance = 1 - F.cosine_similarity(embedding, targets[index])
+                loss = loss + self._distillation * distance.mean() / len(batches)
+            torch.autograd.backward(loss)
+        return total
+
+    def _run(self, module: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bfloat16):
+            outputs = module(inputs)
+        return outputs.to(self._dtype)
 
     def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
-        scores = self._network.scores()
-        slopes, of_weights, of_scores = {}, {}, {}
-        for name, weight in self._weights.items():
-            gradients = as_filters(self._gradients[name])
-            slopes[name] = as_filters((scores[name].detach().sign() * weight.detach()).unsqueeze(0))[0]
-            of_weights[name] = gram_matrices(gradients)
-            of_scores[name] = gram_matrices(gradients * slopes[name])
+        of_weights, of_scores = {}, {}
+        for name in self._weights:
+            grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in self._parts(name)]
+            of_weights[name], of_scores[name] = map(torch.cat, zip(*grams, strict=True))
         scale = _clipping(of_weights)
         scaled = scale.unsqueeze(0) * scale.unsqueeze(1)
         mix_weights, mix_scores = self._integration.coefficients(
@@ -155,13 +182,31 @@ class GradientStep:
             losses,
             generator,
         )
-        for name, weight in self._weights.items():
-            gradients = as_filters(self._gradients[name])
-            weight.grad = combine(gradients, mix_weights[name] * scale).reshape(weight.shape)
-            scores[name].grad = (combine(gradients, mix_scores[name] * scale) * slopes[name]).reshape(weight.shape)
+        for name, score in self._network.scores().items():
+            if score.grad is None:
+                score.grad = torch.empty_like(score)
+            of_weight, of_score = mix_weights[name] * scale, mix_scores[name] * scale
+            for filters, part, slope in self._parts(name):
+                mixed = combine(part, of_score[filters]) * slope
+                score.grad.view(len(of_score), -1)[filters] = mixed
+                part[-1] = combine(part, of_weight[filters])  # the dense row, which is the weight's .grad
 
-    def _autocast(self, images: Tensor) -> torch.autocast:
-        return torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16)
+    def _parts(self, name: str) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Of one weight: filters, their gradients [m, k, d], and the slopes sign(S) * W [k, d] of its scores."""
+        gradients = as_filters(self._gradients[name])
+        shape = gradients.shape[1:]
+        weight, score = self._weights[name].detach().view(shape), self._network.scores()[name].detach().view(shape)
+        count = max(1, _PART // gradients[:, 0].numel())
+        for first in range(0, len(weight), count):
+            filters = slice(first, first + count)
+            yield filters, gradients[:, filters], score[filters].sign() * weight[filters]
+
+
+def _leaf(gathered: Tensor, dense: Tensor) -> Tensor:
+    if gathered.ndim == _CONVOLUTION_RANK and gathered.shape != dense.shape:
+        # oneDNN takes uneven widths a fifth faster in this layout, and the dense ones no faster.
+        gathered = gathered.contiguous(memory_format=torch.channels_last)
+    return gathered.detach().requires_grad_()
 
 
 def _clipping(grams: Mapping[str, Tensor]) -> Tensor:

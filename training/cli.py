@@ -68,6 +68,12 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
     help="Share of the steps, the first ones, in which the dense network trains alone.",
 )
 @click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, help="Kept widths are multiples of this.")
+@click.option(
+    "--distillation",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Weight of the distance to the dense embedding in a subnetwork's loss.",
+)
 @click.option("--integration", type=click.Choice(RULES), default="progressive", help="How conflicts are resolved.")
 @click.option("--gamma", type=click.FloatRange(0, 8), default=0.5, help="0.5 for CNNs, 1.0 for transformers.")
 @click.option("--epochs", type=click.IntRange(1), default=30)
@@ -180,7 +186,8 @@ def _recipe(options: dict[str, Any], ranks: Ranks) -> tuple[Recipe, RetrievalDat
         **{
             name: options[name]
             for name in (
-                "backbone", "embedding_dim", "channel_multiple", "random_capacities", "dense_first", "integration",
+                "backbone", "embedding_dim", "channel_multiple", "random_capacities", "dense_first", "distillation",
+                "integration",
                 "gamma", "epochs", "batch_size", "accumulate", "bfloat16", "optimizer", "learning_rate", "schedule",
                 "weight_decay", "seed",
             )

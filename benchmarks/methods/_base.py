@@ -15,6 +15,8 @@ from prunnet_export.network import BackboneOption, DataSource, Embedder
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
+FORWARD = 1 / 3  # the cost of a forward pass, in forward and backward passes
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every method of a comparison is given alike.
@@ -35,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         train_capacities: Capacities that are trained, where the method leaves the choice.
         random_capacities: Subnetworks more in every step, at random capacities, where the method has them.
         dense_first: Share of the steps in which the dense network trains alone, where the method has them.
+        distillation: Weight of the distance to the dense embedding, where the method leaves the choice.
         capacities: Capacities that are evaluated beside the dense network.
         max_queries: Query images.
         max_gallery: Gallery images.
@@ -55,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     train_capacities: tuple[float, ...]
     random_capacities: int
     dense_first: float
+    distillation: float
     capacities: tuple[float, ...]
     max_queries: int
     max_gallery: int
@@ -70,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "capacities": self.train_capacities,
             "random_capacities": self.random_capacities,
             "dense_first": self.dense_first,
+            "distillation": self.distillation,
             "channel_multiple": self.channel_multiple,
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
+from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Trained
 from prunnet_export.benchmarks.methods._loop import train_steps
 from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
@@ -20,8 +20,6 @@ from prunnet_export.training._batches import Batch
 from prunnet_export.training._loop import new_optimizer, new_trainee
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._step import MAX_NORM
-
-FORWARD = 1 / 3  # of a forward and backward pass
 
 
 class Criterion(nn.Module, ABC):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
+from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Trained
 from prunnet_export.benchmarks.methods._loop import train_steps
 from prunnet_export.benchmarks.methods.dense import materialised
 from prunnet_export.patterns import Subnetwork
@@ -41,12 +41,14 @@ class Prunable(Method):
         recipe = bench.settings.recipe(seed, patterns=self.patterns, **self.changed)
         trainee = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu"))
         trainee.network.train()
-        gradients = GradientStep(trainee.network, trainee.classifier, self.integration(recipe))
+        integration = self.integration(recipe)
+        gradients = GradientStep(trainee.network, trainee.classifier, integration, distillation=recipe.distillation)
         passes: list[float] = []
 
         def step(batch: Batch, index: int, generator: torch.Generator) -> float:
             subnetworks = draw_subnetworks(recipe, trainee.network, step=index, steps=bench.settings.steps)
-            passes.append(1 + sum(map(_passes, subnetworks)))
+            taught = bool(subnetworks) and recipe.distillation > 0
+            passes.append(1 + sum(map(_passes, subnetworks)) + taught * FORWARD)
             result = gradients(subnetworks, [batch], generator=generator)
             return result.dense_loss + result.gradient_norm  # either may have left the numbers
 
@@ -96,6 +98,7 @@ class Released(Prunable):
         "capacities": (0.8, 0.6, 0.4, 0.2),
         "random_capacities": 0,
         "dense_first": 0.0,
+        "distillation": 0.0,
         "integration": "last-conflict",
         "gamma": 0.5,
     }
@@ -105,7 +108,7 @@ class Joint(Prunable):
     """The sum of all losses, without integration."""
 
     name = "joint"
-    changed: ClassVar[dict[str, Any]] = {"integration": "sum"}
+    changed: ClassVar[dict[str, Any]] = {"integration": "sum", "dense_first": 0.0, "distillation": 0.0}
 
 
 class JointUnstructured(Joint):

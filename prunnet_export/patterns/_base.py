@@ -38,12 +38,17 @@ class Subnetwork(ABC):
         return self.kept / self.total
 
     @abstractmethod
-    def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The subnetwork's tensors out of the dense ones; a new tensor each, differentiable."""
+    def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The subnetwork's tensors out of the dense ones, copies all of them.
+
+        Args:
+            tensors: The dense tensors, by name.
+            into: Memory at the dense shapes that prunable weights may be gathered into; its values are lost.
+        """
 
     @abstractmethod
     def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
-        """Add gradients with respect to gathered prunable weights to ``out``, at the dense shapes, where not cut."""
+        """Write gradients with respect to gathered prunable weights to ``out``, at the dense shapes, 0 where cut."""
 
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:

@@ -29,20 +29,22 @@ class MaskedSubnetwork(Subnetwork):
             name: masks[name] if name in masks else torch.ones_like(weight, dtype=torch.bool)
             for name, weight in network.prunable_weights().items()
         }
-        self.kept = sum(int(mask.sum()) for mask in self._masks.values())
+        self.kept = sum(int(torch.count_nonzero(mask)) for mask in self._masks.values())
         self.total = sum(mask.numel() for mask in self._masks.values())
 
-    def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
-        return {
-            name: tensor * self._masks[name] if name in self._masks else tensor.clone()
-            for name, tensor in tensors.items()
-        }
+        gathered = {name: tensor.clone() for name, tensor in tensors.items() if name not in self._masks}
+        for name, mask in self._masks.items():
+            if name in tensors:
+                place = torch.empty_like(tensors[name]) if into is None else into[name]
+                gathered[name] = _product(mask, tensors[name], place)
+        return gathered
 
     def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
         """See :class:`Subnetwork`."""
         for name, gradient in gradients.items():
-            out[name].addcmul_(gradient, self._masks[name].to(gradient.dtype))
+            _product(self._masks[name], gradient, out[name])
 
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
@@ -50,6 +52,11 @@ class MaskedSubnetwork(Subnetwork):
 
     def widths(self) -> None:
         """None: no tensor changes its shape."""
+
+
+def _product(mask: Tensor, values: Tensor, out: Tensor) -> Tensor:
+    # Multiplying by a bool would make a float tensor of it first; fresh memory costs more than the product.
+    return out.copy_(mask).mul_(values)
 
 
 def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:

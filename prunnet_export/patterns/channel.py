@@ -37,8 +37,9 @@ class ChannelSubnetwork(Subnetwork):
         self.kept, self.total = plan.weights_kept(self._widths), plan.weights_total
         self._index = plan.index(kept_units)
 
-    def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :class:`Subnetwork`."""
+    def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """See :class:`Subnetwork`; tensors of other shapes are new ones."""
+        del into
         return {name: self._gather_one(name, tensor) for name, tensor in tensors.items()}
 
     def _gather_one(self, name: str, tensor: Tensor) -> Tensor:
@@ -55,16 +56,13 @@ class ChannelSubnetwork(Subnetwork):
             self._scatter_one(name, gradient, out[name])
 
     def _scatter_one(self, name: str, gradient: Tensor, out: Tensor) -> None:
-        axes = list(self._index.get(name, {}).items())
-        for dim, kept in axes[1:]:
-            shape = list(gradient.shape)
-            shape[dim] = self._plan.shapes[name][dim]
-            gradient = gradient.new_zeros(shape).index_copy_(dim, kept, gradient)
-        if axes:
-            dim, kept = axes[0]
-            out.index_add_(dim, kept, gradient)
-        else:
-            out += gradient
+        # Selecting what was cut from zeros behind the gradient is faster than writing to scattered places.
+        for dim, kept in sorted(self._index.get(name, {}).items(), reverse=True):
+            source = torch.full((out.shape[dim],), len(kept), device=out.device)
+            source[kept] = torch.arange(len(kept), device=out.device)
+            zeros = torch.zeros_like(gradient.narrow(dim, 0, 1))
+            gradient = torch.cat([gradient, zeros], dim).index_select(dim, source)
+        out.copy_(gradient)
 
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
@@ -99,6 +97,7 @@ class ChannelPlan:
         self._weights = list(network.prunable_weights())
         self.weights_total = sum(math.prod(self.shapes[name]) for name in self._weights)
         self._structures: dict[Widths, Embedder] = {}
+        self._widest: dict[tuple[float, int], Widths] = {}
 
     def network_weights(self) -> dict[str, nn.Parameter]:
         """The network's prunable weights."""
@@ -143,6 +142,12 @@ class ChannelPlan:
         check_capacity(capacity)
         if capacity == 1:
             return self.full()
+        asked = capacity, channel_multiple
+        if asked not in self._widest:
+            self._widest[asked] = self._search(capacity, channel_multiple=channel_multiple)
+        return self._widest[asked]
+
+    def _search(self, capacity: float, *, channel_multiple: int) -> Widths:
         low, high = 0.0, 1.0
         smallest = self.weights_kept(self.widths_at(low, channel_multiple=channel_multiple)) / self.weights_total
         if smallest > capacity:
@@ -174,6 +179,7 @@ class ChannelPlan:
             return
         self.groups = [self.groups[group] for group in everything if self._misfit([group]) is None]
         self._structures.clear()
+        self._widest.clear()
         if not self.groups or (misfit := self._misfit(range(len(self.groups)))) is not None:
             raise UnsupportedPattern(
                 "this backbone couples its channels in a way that cannot be cut", hint="use --pattern unstructured"

@@ -29,6 +29,7 @@ def tiny_settings(**changed: Any) -> Settings:
         "train_capacities": (0.6, 0.3),
         "random_capacities": 0,
         "dense_first": 0.0,
+        "distillation": 0.0,
         "capacities": (0.6, 0.45, 0.3),
         "max_queries": 100,
         "max_gallery": 100,

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from prunnet_export.patterns._masked import MaskedSubnetwork, ungrouped_scores
-from tests._asserts import assert_adjoint, assert_kept_is_counted
+from prunnet_export.patterns.unstructured import Unstructured
+from tests._asserts import assert_adjoint, assert_kept_is_counted, assert_same_tensors
 from tests._inputs import tiny_resnet
 from tests.patterns._layers import FIRST, network_of
 
@@ -32,3 +33,17 @@ def test_scores_of_layers_without_groups() -> None:
     for name, magnitude in found.items():
         assert torch.equal(magnitude, network.scores()[name].abs())
         assert not magnitude.requires_grad
+
+
+def test_gathers_into_memory_that_is_given() -> None:
+    network = tiny_resnet()
+    [found] = Unstructured().subnetworks(network, [0.5], channel_multiple=1)
+    tensors = network.tensors()
+    into = {name: torch.full_like(weight, torch.nan) for name, weight in network.prunable_weights().items()}
+    gathered = found.gather(tensors, into)
+    assert_same_tensors(gathered, found.gather(tensors))
+    for name, tensor in gathered.items():
+        if name in into:
+            assert tensor.data_ptr() == into[name].data_ptr()
+        else:
+            assert tensor.data_ptr() != tensors[name].data_ptr()

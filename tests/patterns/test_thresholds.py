@@ -40,3 +40,14 @@ def test_golden() -> None:
 def test_capacity_out_of_range(capacity: float) -> None:
     with pytest.raises(InvalidInput, match="out of range"):
         thresholds(torch.ones(3), [0.5, capacity])
+
+
+@pytest.mark.parametrize("different", [7, 1_000_000])
+def test_the_kth_smallest_of_many(different: int) -> None:
+    # Few values are simply sorted, whatever is asked; many are not.
+    drawn = torch.randint(different, (5000,), generator=torch.Generator().manual_seed(0)).float()
+    before = drawn.clone()
+    capacities = [0.7, 0.2, 0.7, 1.0, 0.9, 0.9001, 1e-9, 0.5]
+    found = [float(one) for one in thresholds(drawn, capacities)]
+    assert found == [sorted(drawn.tolist())[round((1 - c) * 4999)] for c in capacities]
+    assert torch.equal(drawn, before)

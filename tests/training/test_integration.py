@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prunnet_export.training._integration import RULES, Rule, as_filters, orders
+from prunnet_export.training._integration import RULES, ConflictAware, Rule, as_filters, conflict_aware, orders
 from tests._asserts import assert_non_conflicting
 from tests._gradients import integrate
 
@@ -221,3 +221,17 @@ def test_nothing_to_order(count: int) -> None:
 def test_a_convolution_has_a_vector_per_filter_and_a_linear_layer_one() -> None:
     assert as_filters(torch.zeros(4, 5, 3, 2, 2)).shape == (4, 5, 12)
     assert as_filters(torch.zeros(4, 5, 3)).shape == (4, 1, 15)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_tensor_has_the_coefficients_that_it_has_alone(rule: Rule) -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randn(filters, 3, 7, generator=draw, dtype=torch.float64) for filters in (4, 1, 2, 3)]
+    a, b, c, d = (one @ one.transpose(1, 2) for one in rows)
+    weights, scores = {"first": a, "second": b}, {"first": c, "second": d}
+    found = ConflictAware(rule, 0.5).coefficients(weights, scores, torch.ones(3), torch.Generator().manual_seed(1))
+    order = orders(3, torch.Generator().manual_seed(1))
+    for mine, grams in zip(found, (weights, scores), strict=True):
+        assert mine.keys() == grams.keys()
+        for name, gram in grams.items():
+            torch.testing.assert_close(mine[name], conflict_aware(gram, order, rule=rule, gamma=0.5))

@@ -311,3 +311,72 @@ def test_bfloat16_is_near_and_its_gradients_are_float32(pattern: str) -> None:
     assert flat[1].dtype == torch.float32
     assert bool(flat[1].isfinite().all())
     assert float(F.cosine_similarity(flat[0], flat[1], dim=0)) > 0.9
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_micro_batches_give_the_mean_of_their_gradients(network: PrunableNetwork, pattern: str) -> None:
+    head = classifier()
+    with torch.no_grad():
+        head.weight.mul_(1e-3)  # nothing is clipped
+    chosen = subnetworks(network, pattern, (0.6, 0.3))
+    halves = [(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])]
+    named = dict(network.named_parameters())
+    alone, losses = [], []
+    for half in halves:
+        losses.append(step(network, head, chosen, batches=[half]).subnetwork_losses)
+        alone.append(grads(named))
+    result = step(network, head, chosen, batches=halves)
+    assert result.subnetwork_losses == pytest.approx([sum(pair) / 2 for pair in zip(*losses, strict=True)])
+    assert_gradients(grads(named), {name: (alone[0][name] + alone[1][name]) / 2 for name in named})
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "channel"])
+def test_a_step_does_not_depend_on_the_one_before(network: PrunableNetwork, pattern: str) -> None:
+    head = classifier()
+    wide, narrow = subnetworks(network, pattern, (0.6, 0.3))
+    named = dict(network.named_parameters())
+    gradients = GradientStep(network, head, ConflictAware("progressive", 0.5))
+    for chosen in ([wide], [wide, narrow], [narrow, narrow]):
+        gradients(chosen, [(IMAGES, LABELS)], generator=torch.Generator().manual_seed(0))
+        again = grads(named)
+        step(network, head, chosen, rule="progressive")
+        assert_same_tensors(again, grads(named))
+
+
+def test_how_many_filters_are_integrated_at_a_time_does_not_matter(
+    network: PrunableNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, named = classifier(), dict(network.named_parameters())
+    chosen = subnetworks(network, "unstructured", (0.6, 0.3))
+    step(network, head, chosen, rule="progressive")
+    at_once = grads(named)
+    monkeypatch.setattr("prunnet_export.training._step._PART", 3 * 3 * 9 * 8)  # three filters, and what is left over
+    step(network, head, chosen, rule="progressive")
+    assert_gradients(grads(named), at_once)
+
+
+def test_distillation_adds_the_distance_to_the_dense_embedding(network: PrunableNetwork) -> None:
+    head = classifier()
+    [chosen] = subnetworks(network, "channel", (0.4,))
+    gathered = {name: tensor.detach() for name, tensor in chosen.gather(network.tensors()).items()}
+    small = {name: gathered[name].requires_grad_() for name in network.prunable_weights()}
+    embedding = functional_call(deepcopy(chosen.structure).train(), gathered, (IMAGES,))
+    with torch.no_grad():
+        target = deepcopy(network.embedder).train()(IMAGES)
+    cosines = (F.normalize(embedding) * F.normalize(target)).sum(1)
+    loss = F.cross_entropy(head(embedding), LABELS)
+    of_small = torch.autograd.grad(loss + 3 * (1 - cosines).mean(), list(small.values()))
+    of_dense = dense_gradients(network, head)[1]
+    running = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    gradients = GradientStep(network, head, ConflictAware("sum", 0.5), distillation=3)
+    result = gradients([chosen], [(IMAGES, LABELS)], generator=torch.Generator())
+    assert result.subnetwork_losses == pytest.approx((loss.item(),), rel=1e-9)  # cross-entropy, to compare runs by
+    expected = {}
+    for (name, mask), gradient in zip(chosen.masks().items(), of_small, strict=True):
+        full = torch.zeros_like(of_dense[name])
+        full[mask] = gradient.flatten()
+        expected[name] = full + of_dense[name]
+    assert_gradients(grads(network.prunable_weights()), expected)
+    tracked = [buffer for name, buffer in network.named_buffers() if name.endswith("num_batches_tracked")]
+    before = [buffer for name, buffer in running.items() if name.endswith("num_batches_tracked")]
+    assert [int(now - then) for now, then in zip(tracked, before, strict=True)] == [1] * len(tracked)

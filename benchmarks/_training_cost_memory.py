@@ -1,0 +1,89 @@
+"""Peak memory of one kind of training, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import msgspec
+import torch
+
+from prunnet_export._errors import Unreachable
+from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
+from prunnet_export.devices._memory import PeakMemory
+
+STEPS = 3  # momentum is there after the first
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process trains.
+
+    Attributes:
+        settings: The network and its images.
+        pattern: Of the subnetworks; None trains the plain network.
+    """
+
+    settings: Settings
+    pattern: str | None
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Resident memory of the process, MiB.
+
+    Attributes:
+        peak_mb: The most while it trained, of the whole process.
+        idle_mb: Before the first step, with everything imported and built.
+        source: Where the kernel says so.
+    """
+
+    peak_mb: float
+    idle_mb: float
+    source: str
+
+    @property
+    def growth_mb(self) -> float:
+        """What training added."""
+        return self.peak_mb - self.idle_mb
+
+
+def peak_memory(settings: Settings, pattern: str | None) -> Memory:
+    """Train a few steps in a fresh process.
+
+    Raises:
+        Unreachable: the process died, of too little memory above all.
+    """
+    asked = msgspec.json.encode(Request(settings=settings, pattern=pattern))
+    ran = subprocess.run([sys.executable, "-m", __name__], input=asked, capture_output=True, check=False)
+    if ran.returncode != 0:
+        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+        raise Unreachable(
+            f"the process that trains for the memory figure ended with code {ran.returncode}: {last}",
+            hint="where it was killed, memory ran out: lower --batch or --image-size",
+        )
+    return msgspec.json.decode(ran.stdout, type=Memory)
+
+
+def measure(request: Request) -> Memory:
+    """Train a few steps here."""
+    if request.settings.threads is not None:
+        torch.set_num_threads(request.settings.threads)
+    step = RecipeStep(request.settings, request.pattern) if request.pattern else _plain_step(request.settings)
+    peak = PeakMemory()
+    for _ in range(STEPS):
+        step()
+    return Memory(peak_mb=peak.process_mb(), idle_mb=peak.base_mb, source=peak.source)
+
+
+def _plain_step(settings: Settings) -> Callable[[], None]:
+    passes = PlainPasses(settings)
+
+    def step() -> None:
+        passes()
+        passes.update()
+
+    return step
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(measure(msgspec.json.decode(sys.stdin.buffer.read(), type=Request))))
