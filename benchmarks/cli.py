@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunnet_export.cli._options import (
+    backbone_option,
     data_options,
     network_option,
     numbers,
@@ -194,7 +195,6 @@ def methods(**options: Any) -> int:
     the same command again trains what is missing alone.
     """
     from prunnet_export.benchmarks._methods_table import methods_table
-    from prunnet_export.training.cli import backbone_option
 
     changed = {
         "methods": [name.strip() for name in options["methods"].split(",")],
@@ -223,7 +223,6 @@ def methods(**options: Any) -> int:
 def training_cost(**options: Any) -> int:
     """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""
     from prunnet_export.benchmarks._training_cost import training_cost_table
-    from prunnet_export.training.cli import backbone_option
 
     changed = {
         "backbone_options": dict(backbone_option(text) for text in options["backbone_options"]),

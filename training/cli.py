@@ -13,7 +13,7 @@ import click
 
 from prunnet_export._console import note, progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
-from prunnet_export.cli._options import numbers
+from prunnet_export.cli._options import backbone_option, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -241,22 +241,3 @@ def _end_together(error: BaseException) -> None:
     interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
     speaks = _first() if interrupted else not isinstance(error, PeerFailed)
     sys.stderr = sys.__stderr__ if speaks else io.StringIO()
-
-
-def backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
-    """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
-    import msgspec
-
-    name, equals, value = text.partition("=")
-    try:
-        parsed = msgspec.json.decode(
-            f"[{value}]" if "," in value else value, type=bool | int | float | list[int | float]
-        )
-    except msgspec.DecodeError:
-        parsed = None
-    if not name or not equals or parsed is None:
-        raise InvalidInput(
-            f"--backbone-option {text!r} is not NAME=VALUE with a number, true, false or a list of numbers",
-            hint="e.g. --backbone-option channels=16,32,64,128",
-        )
-    return name, parsed

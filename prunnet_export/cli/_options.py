@@ -78,3 +78,22 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     if not found:
         raise InvalidInput(f"{option} {text!r} is no list of numbers", hint="e.g. 0.8,0.6,0.4,0.2")
     return found
+
+
+def backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
+    """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
+    import msgspec
+
+    name, equals, value = text.partition("=")
+    try:
+        parsed = msgspec.json.decode(
+            f"[{value}]" if "," in value else value, type=bool | int | float | list[int | float]
+        )
+    except msgspec.DecodeError:
+        parsed = None
+    if not name or not equals or parsed is None:
+        raise InvalidInput(
+            f"--backbone-option {text!r} is not NAME=VALUE with a number, true, false or a list of numbers",
+            hint="e.g. --backbone-option channels=16,32,64,128",
+        )
+    return name, parsed
