@@ -29,6 +29,8 @@ from prunnet_export.verification import (
     verify,
 )
 
+_CHUNK = 250  # images that are decoded and held at a time, as in an export
+
 
 @dataclass(frozen=True)
 class Remeasured:
@@ -121,8 +123,7 @@ def _verify_again(folder: Path, manifest: Manifest, device: Device, threads: int
         raise InvalidInput(f"{folder}: {REFERENCE_FILE} is of another network", hint="export the artifact again")
     runtime, entry = find_runtime(manifest.runtime.name), folder / manifest.entry
     precision = manifest.subnetwork.precision
-    inputs = manifest.preprocessing(reference.images)
-    queries = embed(device, runtime.name, entry, inputs, precision=precision, threads=threads)
+    queries = _embedded(folder, manifest, reference.images, device, threads)
     observed = Observed(
         queries=queries,
         from_bytes=queries[:BYTES_IMAGES],
@@ -132,6 +133,24 @@ def _verify_again(folder: Path, manifest: Manifest, device: Device, threads: int
     )
     gates = {gate.name: gate for gate in manifest.verification.gates}
     return verify(observed, reference, _expected(gates, precision), _thresholds(gates))
+
+
+def _embedded(
+    folder: Path, manifest: Manifest, images: Sequence[bytes], device: Device, threads: int | None
+) -> npt.NDArray[np.float32]:
+    parts = [
+        embed(
+            device,
+            manifest.runtime.name,
+            folder / manifest.entry,
+            manifest.preprocessing(images[start : start + _CHUNK]),
+            precision=manifest.subnetwork.precision,
+            threads=threads,
+        )
+        for start in range(0, len(images), _CHUNK)
+    ]
+    joined: npt.NDArray[np.float32] = np.concatenate(parts)
+    return joined
 
 
 def _weights(runtime: Runtime, entry: Path) -> Mapping[str, npt.NDArray[np.generic]] | None:

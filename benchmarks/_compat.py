@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from torch import nn
 
+from prunnet_export._console import warn
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.network import Checkpoint, adapt
 from prunnet_export.patterns import find_pattern, materialise
@@ -106,8 +107,15 @@ class Compatibility:
 
     @cached_property
     def relevances(self) -> Mapping[str, Relevance]:
-        """What is relevant among the chosen images, by the name of the judgement, the one that counts first."""
-        return {name: one.restricted(*self.chosen) for name, one in self.evidence.data.relevances.items()}
+        """What is relevant among the chosen images, by the name of the judgement, the one that counts first.
+
+        A judgement by which none of the chosen queries has anything to find is left out.
+        """
+        found = {name: one.restricted(*self.chosen) for name, one in self.evidence.data.relevances.items()}
+        empty = [name for name, one in found.items() if not one.counts().any()]
+        for name in empty:
+            warn(f"{name} is left out: none of the chosen queries has a relevant image")
+        return {name: one for name, one in found.items() if name not in empty}
 
     def embedded(self, pattern: str, capacities: Sequence[float]) -> Iterator[Embedded]:
         """The subnetworks' embeddings one by one, with BatchNorm re-estimated for each.

@@ -121,6 +121,7 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
         },
         footer=(
             "cost: forward and backward passes, training the dense network alone being 1; it is counted in",
+            "s/step: mean of what was measured, without the dense network that another method trains too",
             f"runs: {folder}",
         ),
     )

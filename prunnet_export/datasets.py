@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._imports import plugin, plugin_names
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Relevance
@@ -140,7 +140,15 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
     Raises:
         UnknownName: no format is called ``layout``.
         InvalidInput: the path does not exist, or no format recognises it.
+        StorageError: it may not be read.
     """
+    try:
+        return _open(source, layout, seed)
+    except PermissionError as error:
+        raise StorageError(f"{source}: cannot be read ({error.strerror})", hint="check its permissions") from None
+
+
+def _open(source: str, layout: str | None, seed: int) -> RetrievalData:
     if layout is not None:
         chosen: DatasetFormat = plugin("datasets", "data layout", layout)
         return chosen.load(None if chosen.built_in else Path(source), seed=seed)

@@ -67,7 +67,10 @@ class Ranks:
         except PrunnetError as error:
             failure = error
         lowest = torch.tensor(self.world_size if failure is None else self.rank)
-        self._reduce(lowest, distributed.ReduceOp.MIN)
+        try:
+            self._reduce(lowest, distributed.ReduceOp.MIN)
+        except Unreachable as lost:
+            raise failure or lost from None
         if failure is not None and lowest == self.rank:
             raise failure
         if lowest < self.world_size:

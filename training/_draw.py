@@ -39,5 +39,6 @@ def _random(recipe: Recipe, generator: np.random.Generator) -> list[float]:
     if count == 0:
         return []
     parts = (np.arange(count) + generator.random(count)) / count
-    low, high = np.log(min(recipe.capacities)), np.log(_WIDEST)
-    return [round(float(np.exp(low + part * (high - low))), 4) for part in parts]
+    least = min(recipe.capacities)
+    low, high = np.log(least), np.log(max(_WIDEST, least))
+    return [max(least, round(float(np.exp(low + part * (high - low))), 4)) for part in parts]

@@ -23,6 +23,8 @@ from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import Trainee, load_state
 from prunnet_export.training._step import GradientStep, StepResult
 
+_STATISTICS_BATCH = 100
+
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -146,7 +148,9 @@ def statistics_batches(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
     """Training images for BatchNorm statistics, spread evenly over the split."""
     count = min(recipe.statistics_images, len(data.train))
     indices = [index * len(data.train) // count for index in range(count)]
-    for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=100, indices=indices):
+    # Every batch counts alike, so none is much smaller than the others.
+    size = -(-count // max(1, round(count / _STATISTICS_BATCH)))
+    for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=size, indices=indices):
         if len(images) > 1:
             yield images
 

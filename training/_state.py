@@ -100,6 +100,9 @@ def _restore(trainee: Trainee, tensors: dict[str, Tensor]) -> None:
         module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     for index, parameter in enumerate(trainee.parameters()):
         prefix = f"optimizer.{index}."
-        state = {n.removeprefix(prefix): t.to(parameter.device) for n, t in tensors.items() if n.startswith(prefix)}
+        state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         if state:
-            trainee.optimizer.state[parameter] = state
+            # AdamW counts its steps on the processor, where reading the count does not wait for the device.
+            trainee.optimizer.state[parameter] = {
+                name: tensor if name == "step" else tensor.to(parameter.device) for name, tensor in state.items()
+            }

@@ -105,7 +105,7 @@ class Released(Prunable):
 
 
 class Joint(Prunable):
-    """The sum of all losses, without integration."""
+    """The plain sum of the gradients; neither a start with the dense network alone nor distillation."""
 
     name = "joint"
     changed: ClassVar[dict[str, Any]] = {"integration": "sum", "dense_first": 0.0, "distillation": 0.0}

@@ -34,9 +34,9 @@ def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]
         W' = argmin_V sum_i |V f_i - z_i|^2 + ridge |V - W|^2,
 
     a ridge regression that is drawn to the projector W as it was cut. The ridge has the least generalised
-    cross-validation error (Golub, Heath and Wahba, 1979); leaving W alone is among the choices. The BatchNorm behind it
-    becomes the dense network's. No label is used, and nothing is trained: these are second moments, as BatchNorm
-    statistics are first ones.
+    cross-validation error (Golub, Heath and Wahba, 1979); leaving W alone is among the choices. The bias brings the
+    mean to the dense one, and the BatchNorm behind it becomes the dense network's. No label is used, and nothing is
+    trained: these are second moments, as BatchNorm statistics are first ones.
 
     Args:
         module: The cut network, its BatchNorm statistics already its own; changed in place.
@@ -55,7 +55,7 @@ def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]
     along = vectors.T @ cross
     energy = along.square().sum(1)
     scale = float(values.mean())
-    best, ridge = squared / count, float("inf")
+    best, ridge = count * squared / (count - 1) ** 2 if count > 1 else float("inf"), float("inf")
     for multiple in _RIDGES:
         shrunk = values + multiple * scale
         freedom = count - 1 - float((values / shrunk).sum())

@@ -17,6 +17,7 @@ from prunnet_export.patterns._groups import ChannelGroup, find_channel_groups
 from prunnet_export.patterns._structure import shrink
 
 Widths = tuple[int, ...]
+_STRUCTURES = 16  # that are kept to be used again
 
 
 class ChannelSubnetwork(Subnetwork):
@@ -228,6 +229,8 @@ class ChannelPlan:
         if widths == self.full():
             return self._network.embedder
         if widths not in self._structures:
+            while len(self._structures) >= _STRUCTURES:  # random capacities would fill the memory
+                self._structures.pop(next(iter(self._structures)))
             shapes = {
                 name: tuple(axes.get(dim, size) for dim, size in enumerate(self.shapes[name]))
                 for name, axes in self.lengths(widths).items()

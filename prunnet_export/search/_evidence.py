@@ -103,9 +103,9 @@ class Evidence:
             return queries, None
         if np.array_equal(labels, data.gallery.labels):  # the data set's whole gallery, in its order
             relevance = data.relevance.restricted(queries, np.arange(len(labels)))
-        elif data.judged is None:
+        elif data.judged is None and not data.exclude_self and data.query.cameras is None:
             relevance = ByLabel(data.query.labels[queries], labels)
-        else:  # its labels are row numbers, and these are not those rows
+        else:  # nothing says which of these rows the data set judges by number, or removes from a ranking
             return queries, None
         answered = np.flatnonzero(relevance.counts())
         if len(answered) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking

@@ -1,4 +1,4 @@
-"""Retrieval metrics over embeddings, by cosine, in chunks that need little memory.
+"""Retrieval metrics over embeddings, by cosine. Cosines are made in chunks; embeddings are held whole, in float64.
 
 Cosines are summed in float64 and compared in steps of 2^-24, so that rows which differ only by rounding tie.
 Ties are broken pessimistically: what is relevant ranks behind whatever is as close to the query. An embedder

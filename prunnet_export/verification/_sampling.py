@@ -10,6 +10,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import Labels, RetrievalData
 from prunnet_export.relevance import Indices, Relevance
 
+_LEAST_QUERIES = 2  # one image says nothing about a spread or a ranking
 _LEAST_PER_GROUP = 4  # a class that is sampled at all brings this many gallery images, where it has them
 
 
@@ -22,10 +23,10 @@ def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int
     choice.
 
     Raises:
-        InvalidInput: there is no query, a single one, or none that has a relevant gallery image.
+        InvalidInput: fewer than two queries are there, or have a relevant gallery image.
     """
     query, gallery, relevance = data.query.labels, data.gallery.labels, data.relevance
-    if len(query) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
+    if len(query) < _LEAST_QUERIES:
         raise InvalidInput(
             f"{data.name} has {len(query)} query image{'s' if len(query) != 1 else ''}; two or more are needed",
             hint="add images to the query split",
@@ -36,11 +37,14 @@ def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int
         groups = _classes(gallery, query[relevance.counts() > 0]) if data.judged is None else _answers(relevance)
         chosen = _in_turn(groups, max_gallery, generator)
     candidates = chosen if data.exclude_self else np.arange(len(query))
-    candidates = candidates[relevance.restricted(candidates, chosen).counts() > 0]
-    if len(candidates) == 0:
+    answered = candidates[relevance.restricted(candidates, chosen).counts() > 0]
+    if len(answered) < _LEAST_QUERIES:
         raise InvalidInput(
-            f"{data.name}: no query has a relevant gallery image", hint="query and gallery need images that match"
+            f"{data.name}: {len(answered)} of {len(candidates)} queries have a relevant gallery image;"
+            " two or more are needed",
+            hint="query and gallery need images that match, and a larger --max-gallery leaves more of them",
         )
+    candidates = answered
     if len(candidates) > max_queries and not data.exclude_self:
         inside = _in_turn(_classes(query[candidates], query[candidates]), max_queries, generator)
         candidates = candidates[inside]

@@ -14,7 +14,7 @@ from torch import nn
 from prunnet_export._errors import InvalidInput, UnknownName, UnsupportedPattern
 from prunnet_export.network import Embedder, PrunableNetwork
 from prunnet_export.patterns import PATTERNS, Subnetwork, find_pattern
-from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
+from prunnet_export.patterns.channel import Channel, ChannelPlan, ChannelSubnetwork
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_adjoint, assert_kept_is_counted, assert_nested, assert_one_line
 from tests._inputs import prunable, tiny_resnet
@@ -156,6 +156,17 @@ def test_capacity_one_is_the_dense_structure() -> None:
 def test_equal_widths_share_one_structure() -> None:
     one, other = subnetworks(tiny(), [0.5, 0.5], multiple=1)
     assert one.structure is other.structure
+
+
+def test_random_capacities_do_not_fill_the_memory() -> None:
+    network = tiny_resnet()
+    for step in range(60):
+        subnetworks(network, [0.2 + step / 80], multiple=1)
+    plan = network.found["channel"]
+    assert isinstance(plan, ChannelPlan)
+    assert len(plan._structures) <= 16
+    first, again = subnetworks(network, [0.2, 0.2], multiple=1)  # its structure was dropped long ago
+    assert first.structure is again.structure
 
 
 def test_kept_positions_are_sorted_and_in_range() -> None:

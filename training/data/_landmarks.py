@@ -41,8 +41,8 @@ def read_entries(file: Path, split: str) -> list[Entry]:
 
     Args:
         file: ``.txt`` with rows ``PATH LABEL``, or a ``.csv`` of the release with the columns ``id`` and
-            ``landmark_id`` (``train.csv``, ``index_image_to_landmark.csv``), ``landmark_id`` and ``images``
-            (``train_clean.csv``), or ``id`` alone (``index.csv``).
+            ``landmark_id`` (``train.csv``), ``landmark_id`` and ``images`` (``train_clean.csv``), or ``id`` alone
+            (``index.csv``).
         split: ``train`` or ``index``, the folder of the images of a ``.csv``, whose ids are ``split/a/b/c/abc....jpg``.
 
     Raises:

@@ -81,7 +81,9 @@ def array(value: Any, where: str) -> npt.NDArray[Any]:
             made = np.asarray([_number(one) for one in value] or np.empty(0, np.int64))
         else:
             made = _array(value)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits
+            raise TypeError("no numbers")
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InvalidInput(f"{where} is no array of numbers ({error})", hint=_HINT) from None
     return made
 

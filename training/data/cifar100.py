@@ -82,13 +82,13 @@ def _read_python(file: Path) -> tuple[_Images, npt.NDArray[np.int64]]:
         raise InvalidInput(f"{file}: no 'data' and 'fine_labels' in it", hint=_HINT)
     pixels = array(document["data"], f"{file}: data")
     labels = array(document["fine_labels"], f"{file}: fine_labels")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InvalidInput(f"{file}: fine_labels is {labels.dtype} {labels.shape}", hint=_HINT)
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _PIXELS) or len(labels) == 0:
         raise InvalidInput(
             f"{file}: data is {pixels.dtype} {pixels.shape} for {len(labels)} labels",
             hint=f"expected uint8 [labels, {_PIXELS}]; {_HINT}",
         )
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise InvalidInput(f"{file}: fine_labels is {labels.dtype} {labels.shape}", hint=_HINT)
     return _as_images(pixels), labels.astype(np.int64)
 
 

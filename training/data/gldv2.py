@@ -34,11 +34,12 @@ class Gldv2(DatasetFormat):
     name = "gldv2"
 
     def matches(self, path: Path) -> bool:
-        """Whether the ground truth is there, or a list to train with beside ``train/`` or its store."""
+        """Whether the ground truth is there, or a list to train with beside ``train/`` or its store and no ``val/``."""
         if _find(path, TRUTH) is not None:
             return True
         images = (path / "train").is_dir() or find_store(path) is not None
-        return images and _find(path, TRAIN) is not None
+        # ImageNet and its relatives come with lists of these names too.
+        return images and _find(path, TRAIN) is not None and not (path / "val").is_dir()
 
     def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
         """The data set at ``path``.

@@ -1,4 +1,4 @@
-"""MNIST's idx files (Fashion-MNIST and its relatives), gzipped or not."""
+"""Fashion-MNIST: small pictures of clothes, in MNIST's idx files, gzipped or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _DEFLATE_LIMIT = 1032  # deflate never expands one byte into more
 
 
 class Idx(DatasetFormat):
-    """``train-images-idx3-ubyte`` and its three siblings, ``.gz`` or plain, here or in ``raw/``."""
+    """``train-images-idx3-ubyte`` and its three siblings, ``.gz`` or plain, here or in ``raw/``.
+
+    For Fashion-MNIST, whose images may be mirrored. MNIST and its other relatives have files of the same names, and their
+    characters would be mirrored too.
+    """
 
     name = "fashion-mnist"
 

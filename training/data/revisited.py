@@ -63,7 +63,7 @@ class CroppedSplit(ImageSplit):
 
 
 class Revisited(DatasetFormat):
-    """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/``.
+    """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/`` or, say, ``roxford5k/jpg/``.
 
     The ground truth holds ``imlist`` (names without suffix), ``qimlist``, and for each query in ``gnd`` its box ``bbx``
     and the rows ``easy``, ``hard`` and ``junk`` of ``imlist`` (Radenovic et al., CVPR 2018). There are no images to
@@ -73,11 +73,11 @@ class Revisited(DatasetFormat):
     name = "revisited"
 
     def matches(self, path: Path) -> bool:
-        """Whether a ground truth is there."""
+        """Whether a ground truth is there, or ``path`` is one."""
         return bool(_ground_truths(path))
 
     def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``; its train split is empty.
+        """The data set at ``path``, a folder or the ground truth itself; its train split is empty.
 
         Raises:
             InvalidInput: no ground truth or more than one, or one that is damaged, names anything but plain values, or
@@ -88,14 +88,15 @@ class Revisited(DatasetFormat):
         files = _ground_truths(path)
         if len({file.stem for file in files}) != 1:
             found = ", ".join(file.name for file in files) or "no gnd_*.pkl or gnd_*.json"
-            raise InvalidInput(f"{path}: {found}", hint="give a folder with one ground truth and its jpg/")
+            hint = "give the file itself" if files else "give a folder with one ground truth and its jpg/"
+            raise InvalidInput(f"{path}: {found}", hint=hint)
         file = files[0]
         names, query_names, queries = _read(file)
         query_paths, paths = (_locate(file, listed) for listed in (query_names, names))
         boxes = [_box(query, f"{file}: query {number}") for number, query in enumerate(queries)]
         lists = [_lists(query, f"{file}: query {number}", len(names)) for number, query in enumerate(queries)]
         return RetrievalData(
-            name=f"revisited {file.stem.removeprefix('gnd_')} {path}",
+            name=f"revisited {_set_name(file)} {path}",
             train=FileSplit([], []),
             query=CroppedSplit(query_paths, np.array(boxes, np.float64).reshape(-1, _CORNERS)),
             gallery=FileSplit(paths, np.arange(len(names))),
@@ -109,13 +110,21 @@ class Revisited(DatasetFormat):
 
 def _ground_truths(path: Path) -> list[Path]:
     """JSON first, where both are there."""
-    return [file for suffix in ("json", "pkl") for file in sorted(path.glob(f"gnd_*.{suffix}")) if file.is_file()]
+    patterns = ("gnd_*.json", "gnd_*.pkl")
+    if path.is_file():
+        return [path] if any(path.match(pattern) for pattern in patterns) else []
+    return [file for pattern in patterns for file in sorted(path.glob(pattern)) if file.is_file()]
 
 
 def _locate(file: Path, names: Sequence[str]) -> list[Path]:
-    """The images in ``jpg/``; their names are without suffix in the official files."""
+    """The images in ``jpg/``, here or in the set's own folder; their names are without suffix in the official files."""
     suffixed = (name if name.endswith(".jpg") else f"{name}.jpg" for name in names)
-    return [locate(str(file), name, [file.parent / "jpg"]) for name in suffixed]
+    folders = [file.parent / "jpg", file.parent / _set_name(file) / "jpg"]
+    return [locate(str(file), name, folders) for name in suffixed]
+
+
+def _set_name(file: Path) -> str:
+    return file.stem.removeprefix("gnd_")
 
 
 def _read(file: Path) -> tuple[list[str], list[str], list[dict[str, Any]]]:

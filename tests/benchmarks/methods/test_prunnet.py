@@ -63,7 +63,7 @@ def test_a_step_has_every_pattern_at_what_it_reaches() -> None:
 
 
 @pytest.mark.parametrize("method", [Channel, Joint])
-def test_integration_is_the_only_difference(method: type[Prunable]) -> None:
-    ours, theirs = recipe(Channel), recipe(method)
+def test_integration_is_the_only_difference_and_joint_is_plain(method: type[Prunable]) -> None:
+    ours, theirs = (recipe(one, dense_first=0.2, distillation=1.0) for one in (Channel, method))
     differ = {field for field in ours.__struct_fields__ if getattr(ours, field) != getattr(theirs, field)}
-    assert differ == ({"integration"} if method is Joint else set())
+    assert differ == ({"integration", "dense_first", "distillation"} if method is Joint else set())
