@@ -56,9 +56,8 @@ def export(**options: Any) -> int:
         config = checkpoint.config
         gallery = load_gallery(options["gallery"], network=config.weights_sha256, dim=config.embedding_dim)
         if gallery.network is None:
-            warn(
-                f"nothing says which network made {options['gallery']}: a gallery of another network cannot be told apart"
-            )
+            file = options["gallery"]
+            warn(f"nothing says which network made {file}: a gallery of another network cannot be told apart")
     evidence = Evidence(
         checkpoint,
         open_data(options["data"], options["layout"], checkpoint),

@@ -3,16 +3,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, Manifest
-from prunnet_export.benchmarks._check import _expected, _thresholds
+from prunnet_export.benchmarks import _check
+from prunnet_export.benchmarks._check import _embedded, _expected, _thresholds
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.devices import find_device
 from prunnet_export.verification import Thresholds
 from tests._cli import assert_error, call
+from tests._inputs import array_split
 
 Environment = dict[str, str]
 
@@ -69,6 +75,25 @@ def test_a_command_wins_over_a_folder_of_its_name(
     ran = call(capfd, bench, environment, "latency")
     assert_error(ran, 2)
     assert "ARTIFACT" in ran.err
+
+
+def test_images_are_embedded_a_chunk_at_a_time(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+
+    def brightness(*args: Any, **_: Any) -> npt.NDArray[np.float32]:
+        lengths.append(len(args[3]))
+        mean: npt.NDArray[np.float32] = args[3].mean(axis=(2, 3))
+        return mean
+
+    monkeypatch.setattr(_check, "embed", brightness)
+    monkeypatch.setattr(_check, "_CHUNK", 2)
+    split = array_split(5)
+    images = [split.encoded(index) for index in range(5)]
+    embedded = _embedded(tmp_path, manifest, images, find_device("local"), None)
+    assert lengths == [2, 2, 1]
+    np.testing.assert_array_equal(embedded, manifest.preprocessing(images).mean(axis=(2, 3)))
 
 
 def test_checking_again_asks_for_what_the_export_asked_for() -> None:

@@ -73,6 +73,16 @@ def test_the_figures_and_judgements_are_the_data_sets(evidence: Evidence) -> Non
     assert rows[0].cross_test != rows[1].cross_test
 
 
+def test_a_judgement_without_anything_to_find_is_left_out(
+    evidence: Evidence, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lists = {"medium": Lists.of([[3], [4], *[[]] * 6]), "hard": Lists.of([*[[]] * 7, [0]])}
+    judged = {name: Listed(one, Lists.of([[]] * 8), 8) for name, one in lists.items()}
+    rows = table(replace(evidence, data=replace(evidence.data, judged=judged)), 1.0, 0.3)
+    assert [row.judged for row in rows] == ["medium", "medium"]
+    assert capfd.readouterr().err.count("hard is left out: none of the chosen queries has a relevant image") == 1
+
+
 def test_the_matrix_holds_self_test_and_cross_test(evidence: Evidence) -> None:
     job = Compatibility(evidence.checkpoint, evidence, 8)
     embedded = list(job.embedded("channel", [1.0, 0.3]))

@@ -253,6 +253,16 @@ def test_a_pattern_without_gain_is_said_to_have_none(
     assert "onnxruntime ignores unstructured zeros" in ran.err
 
 
+def test_a_gallery_that_names_no_network_is_warned_of(
+    arguments: list[str], environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gallery.npy"
+    np.save(file, np.eye(16, dtype=np.float32))
+    ran = call(capfd, export, environment, *arguments, "--budget-ms=2", "--gallery", file, "--dry-run")
+    assert ran.code == 0, ran.err
+    assert f"nothing says which network made {file}" in ran.err
+
+
 def test_a_bare_export_without_data_says_what_it_needs(
     arguments: list[str], environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,16 +106,28 @@ def exclude_self(data: RetrievalData) -> RetrievalData:
 def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: bool, evidence: Evidence) -> None:
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     labels = np.array([0, 1, 2, 3, 0]) if labelled else None
-    evidence = replace(evidence, data=exclude_self(evidence.data), gallery=Gallery(rows, labels, None))
+    evidence = replace(evidence, gallery=Gallery(rows, labels, None))
     dense = evidence.dense()
     assert not dense.own_gallery
     reference = evidence.reference(dense, evidence.checkpoint.network.embedder)
     np.testing.assert_array_equal(reference.gallery, rows)
     if labels is None:
         assert reference.relevance is None
-    else:  # row i of the given gallery is not query i
+    else:
         assert reference.relevance is not None
         assert_same_relevance(reference.relevance, ByLabel(evidence.data.query.labels, labels))
+
+
+@pytest.mark.parametrize("removed", ["own images", "cameras"])
+def test_a_foreign_gallery_says_nothing_where_the_data_set_removes_images(removed: str, evidence: Evidence) -> None:
+    data = exclude_self(evidence.data)
+    if removed == "cameras":
+        data = evidence.data
+        data.query.cameras, data.gallery.cameras = np.arange(8), np.arange(8) + 1
+    rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    dense = replace(evidence, data=data, gallery=Gallery(rows, np.array([0, 1, 2, 3, 0]), None)).dense()
+    assert dense.relevance is None
+    assert dense.queries.tolist() == list(range(8))
 
 
 def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(evidence: Evidence) -> None:

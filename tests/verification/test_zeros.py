@@ -65,7 +65,13 @@ def test_a_dead_layer_does_not_take_the_place_of_another() -> None:
     asked = masks(tensors)
     tensors[0][:] = 0
     for order in (tensors, tensors[::-1]):
-        assert layers_in_place(asked, order) == len(SHAPES)
+        assert layers_in_place(asked, order) == len(SHAPES) - 1
+
+
+def test_zeros_alone_serve_a_mask_that_drops_everything() -> None:
+    weight, nothing = layers(0)[0], np.zeros(SHAPES[0], np.float32)
+    assert layers_in_place([weight != 0], [nothing]) == 0
+    assert layers_in_place([nothing != 0, weight != 0], [weight, nothing]) == 2
 
 
 def test_each_tensor_serves_one_layer() -> None:

@@ -78,11 +78,9 @@ def array(value: Any, where: str) -> npt.NDArray[Any]:
     """
     try:
         if isinstance(value, list | tuple):
-            made = np.asarray([_number(one) for one in value] or np.empty(0, np.int64))
+            made = _numeric(np.asarray([_number(one) for one in value] or np.empty(0, np.int64)))
         else:
             made = _array(value)
-        if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits
-            raise TypeError("no numbers")
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InvalidInput(f"{where} is no array of numbers ({error})", hint=_HINT) from None
     return made
@@ -94,6 +92,12 @@ def _array(value: Any) -> npt.NDArray[Any]:
     _version, shape, dtype, fortran, content = value.state
     flat = np.frombuffer(_bytes(content), _dtype(dtype))
     return flat.reshape(tuple(int(side) for side in shape), order="F" if fortran else "C")
+
+
+def _numeric(made: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits become objects
+        raise TypeError("no numbers")
+    return made
 
 
 def _number(value: Any) -> int | float:

@@ -25,8 +25,8 @@ _DEFLATE_LIMIT = 1032  # deflate never expands one byte into more
 class Idx(DatasetFormat):
     """``train-images-idx3-ubyte`` and its three siblings, ``.gz`` or plain, here or in ``raw/``.
 
-    For Fashion-MNIST, whose images may be mirrored. MNIST and its other relatives have files of the same names, and their
-    characters would be mirrored too.
+    For Fashion-MNIST, whose images may be mirrored. Other idx sets such as MNIST have files of the same names, and
+    their characters would be mirrored too.
     """
 
     name = "fashion-mnist"

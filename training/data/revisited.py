@@ -63,8 +63,9 @@ class CroppedSplit(ImageSplit):
 
 
 class Revisited(DatasetFormat):
-    """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/`` or, say, ``roxford5k/jpg/``.
+    """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/``.
 
+    Where both ground truths lie in one folder, each may have its own, ``roxford5k/jpg/`` and ``rparis6k/jpg/``.
     The ground truth holds ``imlist`` (names without suffix), ``qimlist``, and for each query in ``gnd`` its box ``bbx``
     and the rows ``easy``, ``hard`` and ``junk`` of ``imlist`` (Radenovic et al., CVPR 2018). There are no images to
     learn from.

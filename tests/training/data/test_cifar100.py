@@ -76,6 +76,7 @@ class TestHostileFiles:
             {"fine_labels": [[1]] * 6},
             {"fine_labels": [10**30] * 6},
             {"fine_labels": np.zeros((6, 1), np.int64)},
+            {"fine_labels": np.array(3)},
             {"fine_labels": [], "data": np.zeros((0, 3072), np.uint8)},
         ],
         ids=str,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prunnet_export._imports import plugin, plugin_names
 from prunnet_export.training.data._landmarks import image_path
 from prunnet_export.training.data.gldv2 import FORMAT
 from prunnet_export.verification import retrieval_metrics
@@ -127,6 +128,24 @@ def test_what_is_needed_to_train_alone(papers: Path) -> None:
     data = FORMAT.load(papers)
     assert (len(data.train), len(data.query), len(data.gallery)) == (3, 0, 0)
     assert data.relevance.shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "splits", "lists"),
+    [
+        ("train-val", ("train", "val"), ()),
+        ("train-val", ("train", "val"), ("train_list.txt",)),
+        ("train-val", ("train", "val"), ("train.csv",)),
+        ("gldv2", ("train",), ("train.csv",)),
+        ("folder", ("train", "query", "gallery"), ()),
+    ],
+)
+def test_one_layout_claims_a_tree(layout: str, splits: tuple[str, ...], lists: tuple[str, ...], tmp_path: Path) -> None:
+    write_images(tmp_path, [f"{split}/{label}/{image}.jpg" for split in splits for label in "ab" for image in "01"])
+    for name in lists:
+        write_lines(tmp_path / name, ["id,landmark_id"])
+    formats = [plugin("datasets", "data layout", name) for name in plugin_names("datasets")]
+    assert [one.name for one in formats if not one.built_in and one.matches(tmp_path)] == [layout]
 
 
 class TestHostileLists:

@@ -120,6 +120,9 @@ def test_foreign_pickles_are_refused(content: bytes, tmp_path: Path) -> None:
         b"S'text'\n.",
         b"N.",
         b"(I01\nl.",
+        # A number without bytes, and one that no number type holds.
+        b"(cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'i8'\ntRS''\ntRl.",
+        pickle.dumps([10**30]),
     ],
     ids=repr,
 )

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from prunnet_export.datasets import RetrievalData
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.training.data.revisited import FORMAT, GRADES
 from prunnet_export.verification import retrieval_metrics
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images
@@ -75,6 +76,17 @@ def test_lists_may_be_arrays(root: Path, protocol: int) -> None:
 
 def test_is_recognised(root: Path) -> None:
     assert_recognised(FORMAT, write(root))
+
+
+def test_the_file_itself_with_its_images_in_a_folder_of_its_name(tmp_path: Path) -> None:
+    write_images(tmp_path, [f"roxford5k/jpg/{name}.jpg" for name in (*NAMES, *QUERIES)])
+    write(tmp_path, name="gnd_rparis6k.pkl")
+    write(tmp_path)
+    data = open_dataset(str(tmp_path / "gnd_roxford5k.pkl"))
+    assert data.name.startswith("revisited roxford5k ")
+    assert below(tmp_path, data.gallery) == [f"roxford5k/jpg/{one}.jpg" for one in NAMES]
+    (tmp_path / "notes.pkl").touch()
+    assert not FORMAT.matches(tmp_path / "notes.pkl")
 
 
 def test_json_is_preferred_to_a_pickle(root: Path) -> None:
@@ -186,6 +198,9 @@ class TestHostileGroundTruth:
         write(root)
         write(root, name="gnd_rparis6k.pkl")
         assert_refused(FORMAT, root, "gnd_roxford5k.pkl, gnd_rparis6k.pkl")
+        with pytest.raises(InvalidInput) as caught:
+            FORMAT.load(root)
+        assert caught.value.hint == "give the file itself"
 
     def test_nothing(self, tmp_path: Path) -> None:
         assert_refused(FORMAT, tmp_path, "no gnd_")
