@@ -9,7 +9,9 @@ import click
 
 from prunnet_export.cli._options import (
     backbone_option,
+    backbone_options,
     data_options,
+    embedder_options,
     network_option,
     numbers,
     output_options,
@@ -139,20 +141,7 @@ def gallery(**options: Any) -> int:
 @click.option("--steps", type=click.IntRange(1), required=True, help="Of each network that a method trains.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many: 0, 1, ...")
 @click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture, or resnet18-no-maxpool.")
-@click.option(
-    "--backbone-option",
-    "backbone_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
-)
-@click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256, show_default=True)
-@click.option(
-    "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
-)
-@click.option(
-    "--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]"
-)
+@embedder_options
 @click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
@@ -207,13 +196,7 @@ def methods(**options: Any) -> int:
 
 @command.command("training-cost")
 @click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture; random weights will do.")
-@click.option(
-    "--backbone-option",
-    "backbone_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
-)
+@backbone_options
 @click.option("--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side, pixels.")
 @click.option("--batch", type=click.IntRange(2, 4096), default=16, show_default=True, help="Images in a step.")
 @click.option("--capacities", default="0.8,0.6,0.4,0.2", show_default=True, help="Of the subnetworks in a step.")

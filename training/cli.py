@@ -13,7 +13,7 @@ import click
 
 from prunnet_export._console import note, progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
-from prunnet_export.cli._options import backbone_option, numbers
+from prunnet_export.cli._options import backbone_option, embedder_options, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -35,18 +35,7 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
     "--resume", is_flag=True, help="Go on with the run in --out, with the same options; begin it where there is none."
 )
 @click.option("--backbone", default="resnet18", help="A timm architecture, or resnet18-no-maxpool.")
-@click.option(
-    "--backbone-option",
-    "backbone_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
-)
-@click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256)
-@click.option("--crop-px", type=click.IntRange(8, 2048), default=224, help="Side of the input image.")
-@click.option(
-    "--resize-px", type=click.IntRange(8, 2048), help="Shorter side before the crop.  [default: 8/7 of --crop-px]"
-)
+@embedder_options
 @click.option(
     "--pattern",
     "patterns",

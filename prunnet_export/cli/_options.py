@@ -27,6 +27,34 @@ def output_options(command: F) -> F:
     )(command)
 
 
+def backbone_options(command: F) -> F:
+    """Keyword arguments of a backbone, each as :func:`backbone_option` reads it."""
+    return click.option(
+        "--backbone-option",
+        "backbone_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
+    )(command)
+
+
+def embedder_options(command: F) -> F:
+    """What goes into a network that is to be trained, and what comes out."""
+    for option in (
+        click.option(
+            "--resize-px",
+            type=click.IntRange(8, 2048),
+            help="Shorter side before the crop.  [default: 8/7 of --crop-px]",
+        ),
+        click.option(
+            "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
+        ),
+        click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256, show_default=True),
+    ):
+        command = option(command)
+    return backbone_options(command)
+
+
 def data_options(command: F) -> F:
     """Which images to verify with."""
     command = click.option("--layout", help="Layout of --data, where it should not be recognised.")(command)
