@@ -17,6 +17,8 @@ from prunnet_export.devices._protocol import (
     EmbedRequest,
     LatencyReply,
     LatencyRequest,
+    LayerTimesReply,
+    LayerTimesRequest,
     MemoryReply,
     MemoryRequest,
     PlacementReply,
@@ -189,6 +191,25 @@ def placement(
     """
     request = PlacementRequest(runtime=runtime_name, precision=precision, model=_absolute(model_file))
     return device.ask(request, PlacementReply, timeout=timeout).nodes
+
+
+def layer_times(
+    device: Device,
+    runtime_name: str,
+    model_file: Path,
+    *,
+    precision: str = "fp32",
+    threads: int | None = None,
+    timeout: float | None = None,
+) -> dict[str, float]:
+    """Milliseconds of each layer of a model, by the layer's name.
+
+    Raises:
+        InvalidInput: the engine does not tell.
+        PrunnetError: as :func:`measure_latency`.
+    """
+    request = LayerTimesRequest(runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file))
+    return device.ask(request, LayerTimesReply, timeout=timeout).milliseconds
 
 
 def _absolute(file: Path) -> str:

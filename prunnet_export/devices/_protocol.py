@@ -73,6 +73,15 @@ class PlacementRequest(_Message, frozen=True, kw_only=True, tag="placement"):
     model: str
 
 
+class LayerTimesRequest(_Message, frozen=True, kw_only=True, tag="layer-times"):
+    """Time each layer of a model."""
+
+    runtime: str
+    precision: str = "fp32"
+    threads: Threads = None
+    model: str
+
+
 class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint"):
     """Ask a device what it is."""
 
@@ -111,6 +120,12 @@ class PlacementReply(_Message, frozen=True, kw_only=True, tag="placement-reply")
     """Nodes per device of the engine."""
 
     nodes: dict[str, int]
+
+
+class LayerTimesReply(_Message, frozen=True, kw_only=True, tag="layer-times-reply"):
+    """Milliseconds by the layer's name."""
+
+    milliseconds: dict[str, float]
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,5 +171,5 @@ class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
     hint: str = ""
 
 
-Request = LatencyRequest | MemoryRequest | EmbedRequest | PlacementRequest | FingerprintRequest
-Reply = LatencyReply | MemoryReply | EmbedReply | PlacementReply | FingerprintReply | ErrorReply
+Request = LatencyRequest | MemoryRequest | EmbedRequest | PlacementRequest | LayerTimesRequest | FingerprintRequest
+Reply = LatencyReply | MemoryReply | EmbedReply | PlacementReply | LayerTimesReply | FingerprintReply | ErrorReply

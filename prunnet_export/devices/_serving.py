@@ -18,6 +18,8 @@ from prunnet_export.devices._protocol import (
     FingerprintReply,
     LatencyReply,
     LatencyRequest,
+    LayerTimesReply,
+    LayerTimesRequest,
     MemoryReply,
     MemoryRequest,
     PlacementReply,
@@ -45,6 +47,10 @@ def serve(request: Request) -> Reply:
     if isinstance(request, PlacementRequest):
         nodes = find_runtime(request.runtime).placement(Path(request.model), precision=request.precision)
         return PlacementReply(nodes=nodes)
+    if isinstance(request, LayerTimesRequest):
+        runtime = find_runtime(request.runtime)
+        times = runtime.layer_times(Path(request.model), precision=request.precision, threads=request.threads)
+        return LayerTimesReply(milliseconds=times)
     return FingerprintReply(fingerprint=fingerprint())
 
 

@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._imports import plugin
-from prunnet_export.runtimes._session import Session
+from prunnet_export.runtimes._session import Batch, Session
+
+
+def _nothing() -> Any:
+    raise InvalidInput("this precision or runtime needs real images", hint="compile it through prunnet-export")
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What compiling may ask for beside the ONNX file; each is expensive and made when it is called.
+
+    Attributes:
+        images: Calibration images, batches of float32 [n, 3, height, width] in 0..1, real ones.
+        module: The same subnetwork as a torch module that takes such a batch and gives unit vectors, for
+            converters that begin there.
+        layer_times: Milliseconds of each layer of a model of this engine, by the layer's name, on the device
+            that the model is for.
+        options: The target's own, e.g. which accelerator to compile for.
+    """
+
+    images: Callable[[], Iterable[Batch]] = _nothing
+    module: Callable[[], Any] = _nothing
+    layer_times: Callable[[Path], Mapping[str, float]] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A model that computes the same as another one, on an engine that runs here.
+
+    Attributes:
+        runtime: Name of that engine.
+        file: What it opens.
+        precision: What it executes in.
+    """
+
+    runtime: str
+    file: Path
+    precision: str
 
 
 class Runtime(ABC):
@@ -25,11 +65,38 @@ class Runtime(ABC):
         extra: The extra of this package that installs the engine.
         ignores: Patterns whose zeros this engine does not turn into speed, each with the sentence that says so;
             ``n:m`` stands for 2:4 and all of its kind.
+        precisions: What it executes in, the most exact first.
+        places_on: What :meth:`placement` calls the part of the machine that every node is meant for.
     """
 
     name: ClassVar[str]
     extra: ClassVar[str]
     ignores: ClassVar[Mapping[str, str]]
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    places_on: ClassVar[str] = "CPU"
+
+    def obstacle(self) -> str | None:
+        """Why this engine cannot run a model on this machine, e.g. that it has no GPU; None where it can."""
+        return None
+
+    def twin(self, model_file: Path, *, precision: str) -> Twin | None:
+        """What computes the same as a compiled model on a host where :meth:`obstacle` stands; None where nothing does.
+
+        Args:
+            model_file: The file that :meth:`compile` named first.
+            precision: What it was compiled in.
+        """
+        del model_file, precision
+        return None
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse a precision that the engine does not have.
+
+        Raises:
+            UnknownName: it does not.
+        """
+        if precision not in self.precisions:
+            raise UnknownName("precision", precision, self.precisions)
 
     @abstractmethod
     def version(self) -> str:
@@ -46,21 +113,25 @@ class Runtime(ABC):
     # -- compile, on the host ------------------------------------------------------------------------------
 
     @abstractmethod
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str) -> tuple[str, ...]:
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
         """Write into ``folder`` what this engine loads; the first name returned is the file to open.
 
         Args:
-            onnx_file: The exported subnetwork.
+            onnx_file: The exported subnetwork, fp32.
             folder: An existing folder.
-            precision: ``"fp32"`` and whatever else the engine knows.
+            precision: One of :attr:`precisions`.
+            aids: What there is to ask for beside; None where nothing is needed.
 
         Raises:
             UnknownName: the engine does not know the precision.
+            InvalidInput: this model cannot be compiled like this, or an aid is needed and not there.
         """
 
     @abstractmethod
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
         """The constant tensors of two or more dimensions in a compiled model, by name.
+
+        Quantised weights are given such that zero is zero: integers less their zero point.
 
         Raises:
             InvalidInput: the file is not a model of this engine.
@@ -81,6 +152,15 @@ class Runtime(ABC):
             InvalidInput: the file is not a model of this engine.
             MissingExtra: the engine is not installed.
         """
+
+    def layer_times(self, model_file: Path, *, precision: str, threads: int | None = None) -> dict[str, float]:
+        """Milliseconds of each layer, the fastest of several inferences, by the layer's name.
+
+        Raises:
+            InvalidInput: the engine does not tell.
+        """
+        del model_file, precision, threads
+        raise InvalidInput(f"{self.name} does not time single layers")
 
     @abstractmethod
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:

@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Runtime
+from prunnet_export.runtimes._base import Aids, Runtime
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
-_PRECISIONS = ("fp32",)
 _PROVIDERS = ("CPUExecutionProvider",)
 _FATAL_ONLY = 4
 _MATRIX = 2
@@ -42,9 +41,10 @@ class OnnxRuntime(Runtime):
         """The engine's version; the engine is loaded afterwards."""
         return str(self._engine().__version__)
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str) -> tuple[str, ...]:
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
         """Write ``model.onnx``, with its weights inside, into ``folder``."""
-        _check_precision(precision)
+        del aids
+        self.check_precision(precision)
         model = _read_onnx(onnx_file)
         require("onnx", extra="host").save(model, folder / "model.onnx")
         return ("model.onnx",)
@@ -57,14 +57,14 @@ class OnnxRuntime(Runtime):
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
         """The model, loaded."""
-        _check_precision(precision)
+        self.check_precision(precision)
         engine = self._engine()
         options = self._options(engine, check_threads(threads))
         return OnnxSession(model_file, _load(engine, model_file, options))
 
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
         """How many nodes ran on each device, from the profile of one inference."""
-        _check_precision(precision)
+        self.check_precision(precision)
         engine = self._engine()
         with TemporaryDirectory(prefix="prunnet-profile-") as folder:
             options = self._options(engine, 1)
@@ -143,8 +143,3 @@ def _read_onnx(file: Path) -> Any:
     if not model.graph.node:
         raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=_FOREIGN)
     return model
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in _PRECISIONS:
-        raise UnknownName("precision", precision, _PRECISIONS)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Runtime
+from prunnet_export.runtimes._base import Aids, Runtime
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
 _DEVICE = "CPU"
@@ -43,9 +43,10 @@ class OpenVino(Runtime):
         """The engine's version, without its build suffix; the engine is loaded afterwards."""
         return str(self._engine().__version__).split("-", 1)[0]
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str) -> tuple[str, ...]:
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
         """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in full fp32."""
-        _check_precision(precision)
+        del aids
+        self.check_precision(precision)
         engine = self._engine()
         model = _read(engine, onnx_file)
         engine.save_model(model, folder / "model.xml", compress_to_fp16=False)
@@ -64,14 +65,14 @@ class OpenVino(Runtime):
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OpenVinoSession:
         """The model, compiled for this processor."""
-        _check_precision(precision)
+        self.check_precision(precision)
         engine = self._engine()
         model = _read(engine, model_file)
         return OpenVinoSession(_shape(model_file, model), _compile(engine, model_file, model, precision, threads))
 
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
         """How many nodes of the graph that the plugin executes are on each device."""
-        _check_precision(precision)
+        self.check_precision(precision)
         engine = self._engine()
         compiled = _compile(engine, model_file, _read(engine, model_file), precision, 1)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
@@ -142,8 +143,3 @@ def _shape(model_file: Path, model: Any) -> Shape:
 
     float32 = all(port.get_element_type().to_string() == "f32" for port in [*model.inputs, *model.outputs])
     return embedding_shape(model_file, sizes(model.inputs), sizes(model.outputs), float32=float32)
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in _EXECUTES:
-        raise UnknownName("precision", precision, _EXECUTES)
