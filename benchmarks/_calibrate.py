@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import torch
 
-from prunnet_export.devices import Device, Fingerprint, measure_latency
+from prunnet_export._errors import Unreachable
+from prunnet_export.devices import Device, LocalDevice, Model, layer_times, measure_latency
 from prunnet_export.exporting import export_onnx
-from prunnet_export.measuring import LatencyReport
-from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm
+from prunnet_export.network import Normalised, PrunableNetwork, build_embedder, reestimate_batchnorm
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
+from prunnet_export.prediction import DENSE, Calibration, CalibrationRow, Workload, read_workload
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.runtimes import Runtime
+from prunnet_export.runtimes import Aids, Runtime
 from prunnet_export.target import Target
 
 EMBEDDING_DIM = 256
-DENSE = "dense"
-
-
-class CalibrationRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One point of the grid.
-
-    Attributes:
-        pattern: The shape of its zeros; ``dense`` for the network itself.
-        capacity: What was asked for.
-        kept: Fraction of the prunable weights that is kept.
-        precision: What the runtime executed in.
-        p50_ms: Median.
-        p90_ms: 90th percentile.
-        cv: Coefficient of variation.
-        n: Samples.
-        speedup: Median of the dense network in fp32, over this one's, of the same run.
-        size_mb: Model files, 10^6 bytes.
-    """
-
-    pattern: str
-    capacity: float
-    kept: float
-    precision: str
-    p50_ms: float
-    p90_ms: float
-    cv: float
-    n: int
-    speedup: float
-    size_mb: float
-
-
-class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table of one backbone on one target and device."""
-
-    backbone: str
-    target: str
-    crop_px: int
-    channel_multiple: int
-    runtime: str
-    runtime_version: str
-    threads: int | None
-    device: Fingerprint
-    rows: list[CalibrationRow]
-    source: str = "measured"
-    format: str = "prunnet-calibration"
-    version: int = 1
+_IMAGES = 32  # for ranges of activations; what they show changes no latency
 
 
 def calibrate(
@@ -88,7 +45,11 @@ def calibrate(
     Raises:
         UnknownName: no such backbone or pattern.
         InvalidInput: a capacity cannot be reached.
+        Unreachable: the runtime cannot run on this machine.
     """
+    obstacle = runtime.obstacle()
+    if obstacle is not None and isinstance(device, LocalDevice):
+        raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
     preprocessing = Preprocessing(crop=crop, resize=crop)
     torch.manual_seed(0)
     network = PrunableNetwork(build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=preprocessing), crop=crop)
@@ -99,28 +60,33 @@ def calibrate(
     [dense] = find_pattern("unstructured").subnetworks(network, [1.0], channel_multiple=1)
     points = [(subnetwork, precision) for precision in target.precisions for subnetwork in (dense, *grid)]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
-        entries, sizes = [], []
+        builds = []
         for index, (subnetwork, precision) in enumerate(points):
             say(f"building {subnetwork.pattern} {subnetwork.asked:.0%} {precision} ({index + 1} of {len(points)})")
             folder = Path(temporary) / str(index)
             folder.mkdir()
-            names = _build(network, subnetwork, runtime, folder, precision=precision, crop=crop)
-            entries.append(folder / names[0])
-            sizes.append(sum((folder / name).stat().st_size for name in names) / 1e6)
-        reports: list[LatencyReport] = []
-        for precision in target.precisions:
-            say(f"measuring {precision}")
-            chosen = [entry for entry, point in zip(entries, points, strict=True) if point[1] == precision]
-            reports += measure_latency(
-                device,
-                runtime.name,
-                chosen,
+            timed = partial(layer_times, device, runtime.name, precision=precision, threads=threads)
+            build = _build(
+                network,
+                subnetwork,
+                runtime,
+                folder,
                 precision=precision,
-                threads=threads,
-                runs=3,
-                samples=samples,
-                seconds=60,
+                crop=crop,
+                layer_times=timed,
+                options=target.options,
             )
+            builds.append(build)
+        say(f"measuring {len(builds)} models")
+        reports = measure_latency(
+            device,
+            runtime.name,
+            [Model(build.file, precision) for build, (_, precision) in zip(builds, points, strict=True)],
+            threads=threads,
+            runs=3,
+            samples=samples,
+            seconds=60,
+        )
     rows = [
         CalibrationRow(
             pattern=DENSE if subnetwork is dense else subnetwork.pattern,
@@ -132,9 +98,14 @@ def calibrate(
             cv=report.cv,
             n=report.n,
             speedup=reports[0].p50_ms / report.p50_ms,
-            size_mb=size,
+            size_mb=build.size_mb,
+            macs=build.workload.macs,
+            kept_macs=build.workload.kept_macs,
+            weights=build.workload.weights,
+            activations=build.workload.activations,
+            layers=len(build.workload.layers),
         )
-        for (subnetwork, precision), report, size in zip(points, reports, sizes, strict=True)
+        for (subnetwork, precision), report, build in zip(points, reports, builds, strict=True)
     ]
     return Calibration(
         backbone=backbone,
@@ -149,16 +120,36 @@ def calibrate(
     )
 
 
+@dataclass(frozen=True)
+class _Built:
+    file: Path
+    size_mb: float
+    workload: Workload
+
+
 def _build(
-    network: PrunableNetwork, subnetwork: Subnetwork, runtime: Runtime, folder: Path, *, precision: str, crop: int
-) -> tuple[str, ...]:
+    network: PrunableNetwork,
+    subnetwork: Subnetwork,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    precision: str,
+    crop: int,
+    layer_times: Callable[[Path], Mapping[str, float]],
+    options: Mapping[str, str],
+) -> _Built:
     module = materialise(network, subnetwork)
     # Random weights shrink activations towards denormal numbers, which are slow; statistics keep them normal.
-    generator = torch.Generator().manual_seed(0)
-    reestimate_batchnorm(module, [torch.rand(8, 3, crop, crop, generator=generator)])
+    images = torch.rand(_IMAGES, 3, crop, crop, generator=torch.Generator().manual_seed(0))
+    reestimate_batchnorm(module, [images[:8]])
     onnx_file = folder / "subnetwork.onnx"
     export_onnx(module, onnx_file, crop=crop)
-    names = runtime.compile(onnx_file, folder, precision=precision)
-    if onnx_file.name not in names:
-        onnx_file.unlink()
-    return names
+    aids = Aids(
+        images=lambda: (part.numpy() for part in torch.split(images, 8)),
+        module=lambda: Normalised(module).eval(),
+        layer_times=layer_times,
+        options=options,
+    )
+    names = runtime.compile(onnx_file, folder, precision=precision, aids=aids)
+    size = sum((folder / name).stat().st_size for name in names) / 1e6
+    return _Built(folder / names[0], size, read_workload(onnx_file))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed, InvalidInput, MissingExtra
 from prunnet_export.artifact import Gate, Manifest, VerificationEntry, read_manifest, verify_files
-from prunnet_export.devices import Device, embed, find_device, measure_latency, peak_memory_mb, placement
+from prunnet_export.devices import Device, Model, embed, find_device, measure_latency, peak_memory_mb, placement
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
 from prunnet_export.runtimes import Runtime, find_runtime
@@ -105,8 +105,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     [latency] = measure_latency(
         device,
         runtime.name,
-        [entry],
-        precision=manifest.subnetwork.precision,
+        [Model(entry, manifest.subnetwork.precision)],
         threads=threads,
         runs=3,
         percentile=manifest.budget.percentile,

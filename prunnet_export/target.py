@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prunnet_export._errors import UnknownName
 from prunnet_export._imports import plugin, plugin_names
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a device can do at most, for predictions where it is not here.
+
+    Attributes:
+        tera_macs: 10^12 dense multiply-adds per second, by precision: half of what data sheets call TOPS or TFLOPS,
+            and a quarter of those that count zeros of 2:4.
+        memory_gb_s: 10^9 bytes per second.
+        efficiency: Share of the peak that convolutions of one image reach.
+        layer_us: Microseconds to start a layer.
+        source: Where the figures come from.
+    """
+
+    tera_macs: Mapping[str, float]
+    memory_gb_s: float
+    efficiency: float
+    layer_us: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -17,10 +38,13 @@ class Target:
         device: The hardware, for people.
         runtime: Name of the runtime that drives it.
         patterns: Patterns that this device and runtime turn into speed, the most useful first.
-        precisions: Precisions that are worth trying there.
+        precisions: Precisions that are worth trying there, the most exact first.
         channel_multiple: Kept widths are multiples of this.
         source: Where these facts come from.
         aliases: Other names for the same target.
+        machines: What ``platform.machine()`` says on such a device; empty where any will do.
+        options: What the runtime compiles for, in its own words.
+        limits: For predictions where the device is not here; None where nobody knows them.
     """
 
     name: str
@@ -31,6 +55,9 @@ class Target:
     channel_multiple: int
     source: str
     aliases: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
 
 
 def find_target(name: str) -> Target:

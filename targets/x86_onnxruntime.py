@@ -9,5 +9,6 @@ TARGET = Target(
     patterns=("channel",),
     precisions=("fp32",),
     channel_multiple=8,  # one AVX2 register of fp32; narrower remainders run at the same cost
+    machines=("x86_64", "AMD64"),
     source="measured: `prunnet-bench calibrate --backbone resnet18 --target x86-onnxruntime`",
 )

@@ -4,6 +4,7 @@ from prunnet_export.artifact._card import render_card
 from prunnet_export.artifact._files import hash_files, read_manifest, verify_files
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
+    AlternativeEntry,
     BudgetEntry,
     FileEntry,
     FrontierEntry,
@@ -21,6 +22,7 @@ from prunnet_export.artifact._manifest import (
 from prunnet_export.artifact._writer import ArtifactWriter
 
 __all__ = [
+    "AlternativeEntry",
     "ArtifactWriter",
     "BudgetEntry",
     "FileEntry",

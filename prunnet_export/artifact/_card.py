@@ -94,7 +94,7 @@ def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
         significant(report.p90_ms),
         significant(report.p99_ms),
         f"p{report.percentile:g} {significant(report.percentile_ms)} ms",
-        f"{significant(report.upper_ms)} ms at {report.confidence:.0%} confidence",
+        report.bound(),
         f"{report.cv:.1%}",
         report.terms(),
     )

@@ -14,6 +14,7 @@ from prunnet_export.preprocessing import Preprocessing
 
 VERSION = 1
 MANIFEST = "manifest.json"
+_EXPORT_AGAIN = "export the artifact again"
 
 # Plain relative names: no "..", nothing hidden, nothing absolute, no backslash. (?!\n) because in Python's
 # dialect $ also matches before a last line feed.
@@ -143,7 +144,7 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A candidate that the search measured."""
+    """A candidate that the search measured, or predicted."""
 
     pattern: str
     capacity: Capacity
@@ -152,7 +153,27 @@ class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     upper_ms: Amount
     size_mb: Amount
     inside: bool
-    n: Positive
+    n: Count
+
+
+class AlternativeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A candidate that travels beside the chosen one, for the device to pick from once it can measure.
+
+    Attributes:
+        entry: The file that the engine opens.
+        reference: What it is verified against.
+        subnetwork: What was cut.
+        latency: What was predicted.
+        size_mb: Its files, in MB of 10^6 bytes.
+        verification: On the host.
+    """
+
+    entry: FileName
+    reference: FileName
+    subnetwork: SubnetworkEntry
+    latency: LatencyReport
+    size_mb: Amount
+    verification: VerificationEntry
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +199,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         size_mb: All model files, in MB of 10^6 bytes.
         verification: Against the dense gallery.
         frontier: All candidates of the search.
+        built: The files are what the engine runs; False where the device still has to build that from them.
+        verified_by: The engine that stood in for the artifact's own, where that does not run on the host.
+        alternatives: Other candidates, where the latency was not measured.
         device: Where it was measured; None where the latency is predicted.
         tools: Versions by distribution.
     """
@@ -201,6 +225,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     size_mb: Amount
     verification: VerificationEntry
     frontier: list[FrontierEntry] = []
+    built: bool = True
+    verified_by: RuntimeEntry | None = None
+    alternatives: list[AlternativeEntry] = []
     device: Fingerprint | None = None
     tools: dict[str, str] = {}
 
@@ -268,14 +295,20 @@ class _Head(msgspec.Struct):
 def _check_sense(manifest: Manifest, name: str) -> None:
     """What types cannot say."""
     if manifest.files and manifest.entry not in manifest.files:
-        raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint="export the artifact again")
+        raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
+    for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
+        if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
+            raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
+    missing = [other.entry for other in manifest.alternatives if other.entry not in manifest.files]
+    if manifest.files and missing:
+        raise InvalidInput(f"{name}: alternative {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
     if MANIFEST in manifest.files:
         raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
     if (manifest.status == "rejected") != bool(manifest.reasons):
         count = len(manifest.reasons)
         raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="reasons go with rejected")
     if manifest.subnetwork.weights_kept > manifest.subnetwork.weights_total:
-        raise InvalidInput(f"{name}: more weights kept than there are", hint="export the artifact again")
+        raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
 
 
 def _not_finite(value: object, where: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from prunnet_export.cli._options import data_options, network_option, output_options, run_options
+from prunnet_export.cli._options import data_options, network_option, output_options, threads_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,7 +23,12 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
     show_default=True,
     help="channel, unstructured, block, 2:4 (or another n:m), or what the target profits from.",
 )
-@click.option("--precision", default="auto", show_default=True, help="fp32, or what the target profits from.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="fp32, fp16, bf16 or int8, or all that the target profits from.",
+)
 @click.option(
     "--select",
     type=click.Choice(["capacity", "accuracy"]),
@@ -31,7 +36,20 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
     show_default=True,
     help="Take the largest capacity that fits, or the best verified of those that fit.",
 )
-@run_options
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where to measure and verify: local, ssh://user@host[:port], or predicted; auto is local where that works.",
+)
+@click.option("--require-measured", is_flag=True, help="Exit with 3 where the latency could only be predicted.")
+@click.option(
+    "--calibration",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Table of prunnet-bench calibrate to predict from. Repeatable.  [default: the user's cache]",
+)
+@threads_option
 @data_options
 @click.option("--gallery", type=click.Path(path_type=Path), help="Dense gallery to verify against (.npz or .npy).")
 @click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,10 +11,15 @@ from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed
 from prunnet_export.cli._context import choose_network, choose_patterns, choose_precisions, open_data
 from prunnet_export.cli._options import parse_percentile
-from prunnet_export.devices import find_device
+from prunnet_export.cli._place import choose_place, predictor_for
+from prunnet_export.devices import layer_times
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._budget import Budget
 from prunnet_export.target import find_target
+
+if TYPE_CHECKING:
+    from prunnet_export.network import Checkpoint
+    from prunnet_export.verification import Gallery
 
 
 def export(**options: Any) -> int:
@@ -31,7 +36,8 @@ def export(**options: Any) -> int:
     )
     runtime = find_runtime(target.runtime)
     runtime.version()
-    device = find_device(options["device"])
+    place = choose_place(options["device"], target, runtime, require_measured=options["require_measured"])
+    predictor = predictor_for(target, place, budget, options["calibration"])
     precisions = choose_precisions(options["precision"], target)
 
     from prunnet_export._imports import require
@@ -43,21 +49,17 @@ def export(**options: Any) -> int:
     from prunnet_export.reports import render
     from prunnet_export.reports._export import dry_run_report, export_report
     from prunnet_export.search import BuildCache, Builder, Evidence, Export, default_cache_folder
-    from prunnet_export.verification import Thresholds, load_gallery
+    from prunnet_export.verification import Thresholds
 
     patterns = choose_patterns(options["pattern"], target)
     for pattern in patterns:
         if sentence := runtime.ignored(pattern):
             warn(sentence)
     note(f"network: {chosen.folder} ({chosen.because})")
+    if place.obstacle is not None:
+        warn(f"latencies are predicted, not measured: {place.obstacle}")
     checkpoint = load_checkpoint(chosen.folder)
-    gallery = None
-    if options["gallery"] is not None:
-        config = checkpoint.config
-        gallery = load_gallery(options["gallery"], network=config.weights_sha256, dim=config.embedding_dim)
-        if gallery.network is None:
-            file = options["gallery"]
-            warn(f"nothing says which network made {file}: a gallery of another network cannot be told apart")
+    gallery = None if options["gallery"] is None else _given_gallery(options["gallery"], checkpoint)
     evidence = Evidence(
         checkpoint,
         open_data(options["data"], options["layout"], checkpoint),
@@ -70,16 +72,25 @@ def export(**options: Any) -> int:
         checkpoint,
         runtime,
         BuildCache(default_cache_folder()),
-        device=device.fingerprint().id,
+        device=place.key,
         channel_multiple=channel_multiple,
         statistics=evidence.statistics,
+        calibration=evidence.calibration,
+        options=target.options,
+        layer_times=None
+        if place.obstacle
+        else lambda file, precision: layer_times(
+            place.device, runtime.name, file, precision=precision, threads=options["threads"]
+        ),
     )
     job = Export(
         checkpoint=checkpoint,
         network_name=chosen.name,
         target=target,
         runtime=runtime,
-        device=device,
+        device=place.device,
+        predictor=predictor,
+        by_twin=place.by_twin,
         budget=budget,
         evidence=evidence,
         builder=builder,
@@ -107,3 +118,13 @@ def export(**options: Any) -> int:
         )
         return GateFailed.exit_code
     return 0
+
+
+def _given_gallery(file: Path, checkpoint: Checkpoint) -> Gallery:
+    from prunnet_export.verification import load_gallery
+
+    config = checkpoint.config
+    gallery = load_gallery(file, network=config.weights_sha256, dim=config.embedding_dim)
+    if gallery.network is None:
+        warn(f"nothing says which network made {file}: a gallery of another network cannot be told apart")
+    return gallery

@@ -75,10 +75,20 @@ def network_option(command: F) -> F:
 
 def run_options(command: F) -> F:
     """Where and how models are run."""
-    command = click.option(
+    command = threads_option(command)
+    return click.option(
+        "--device",
+        default="local",
+        show_default=True,
+        help="Where to measure and verify: local, ssh://user@host[:port].",
+    )(command)
+
+
+def threads_option(command: F) -> F:
+    """How many threads a runtime gets."""
+    return click.option(
         "--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: the runtime's own]"
     )(command)
-    return click.option("--device", default="local", show_default=True, help="Where to measure and verify.")(command)
 
 
 def parse_percentile(text: str) -> float:

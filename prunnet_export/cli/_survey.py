@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from dataclasses import asdict
 
@@ -10,6 +9,7 @@ import click
 
 from prunnet_export._errors import MissingExtra, UsageError
 from prunnet_export._imports import installed_version, plugin_names
+from prunnet_export.cli._place import unlike
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
@@ -79,9 +79,14 @@ def doctor(output_format: str) -> int:
 
 
 def _state(target: Target) -> tuple[str | None, str]:
+    """The engine's version here, and what can be done here for the target."""
+    runtime = find_runtime(target.runtime)
     try:
-        version = find_runtime(target.runtime).version()
+        version = runtime.version()
     except MissingExtra as error:
         return None, f"missing: {error.hint}"
-    x86 = platform.machine().lower() in {"x86_64", "amd64"}
-    return version, "runs here" if x86 or not target.name.startswith("x86") else "another processor"
+    obstacle = runtime.obstacle()
+    if obstacle is None and unlike(target) is None:
+        return version, "runs here"
+    verified = "verified" if obstacle is None else "verified by a twin"
+    return version, f"built and {verified} here, latency predicted"

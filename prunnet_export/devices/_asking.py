@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,12 +29,24 @@ from prunnet_export.measuring import LatencyReport, samples_needed, summarise
 from prunnet_export.measuring._statistics import check_confidence, check_percentile
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model to be measured.
+
+    Attributes:
+        file: What the engine opens.
+        precision: What to execute in.
+    """
+
+    file: Path
+    precision: str = "fp32"
+
+
 def measure_latency(
     device: Device,
     runtime_name: str,
-    model_files: Sequence[Path],
+    models: Sequence[Model],
     *,
-    precision: str = "fp32",
     threads: int | None = None,
     runs: int = 3,
     samples: int = 200,
@@ -51,8 +64,7 @@ def measure_latency(
     Args:
         device: Where to run.
         runtime_name: The engine.
-        model_files: What the engine opens.
-        precision: What to execute in.
+        models: What the engine opens, and how.
         threads: Intra-operator threads; None leaves it to the engine.
         runs: Fresh processes.
         samples: Timed inferences per model and run.
@@ -74,24 +86,24 @@ def measure_latency(
     """
     check_confidence(confidence)
     check_percentile(percentile)
-    if min(runs, samples, len(model_files)) < 1 or warmup < 0 or not seconds > 0:
+    if min(runs, samples, len(models)) < 1 or warmup < 0 or not seconds > 0:
         raise InvalidInput(
-            f"{len(model_files)} models, {runs} runs, {samples} samples, {warmup} warm-ups, {seconds} s",
+            f"{len(models)} models, {runs} runs, {samples} samples, {warmup} warm-ups, {seconds} s",
             hint="each has to be positive (warm-ups may be 0)",
         )
     at_least = -(-samples_needed(percentile, confidence=confidence) // runs)
     requests = [
         LatencyRequest(
             runtime=runtime_name,
-            precision=precision,
+            precision=model.precision,
             threads=threads,
-            model=_absolute(file),
+            model=_absolute(model.file),
             warmup=warmup,
             samples=samples,
             at_least=at_least,
             seconds=seconds,
         )
-        for file in model_files
+        for model in models
     ]
     replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [

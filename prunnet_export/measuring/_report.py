@@ -36,18 +36,19 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         p99_ms: 99th percentile.
         mean_ms: Mean.
         cv: Coefficient of variation of all samples.
-        n: Samples, over all runs.
-        runs: Fresh processes.
+        n: Samples, over all runs; 0 where nothing was measured.
+        runs: Fresh processes; 0 as well.
         percentile: The percentile that was asked for.
         percentile_ms: Its value.
         upper_ms: What that percentile stays under, in this measurement and in the next run.
-        confidence: Of ``upper_ms``.
+        confidence: Of ``upper_ms``; None where that bound is no statistic.
         threads: Intra-operator threads; None where the engine chose.
         batch: Images per inference.
         runtime: The engine.
         runtime_version: Its version.
         scope: ``compute`` is the engine alone: no decoding, no preprocessing.
-        device: The device's fingerprint.
+        device: The device's fingerprint; empty where nothing was measured.
+        basis: What a figure that was not measured rests on.
     """
 
     source: Source
@@ -56,18 +57,19 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     p99_ms: Milliseconds
     mean_ms: Milliseconds
     cv: Annotated[float, msgspec.Meta(ge=0)]
-    n: Annotated[int, msgspec.Meta(ge=1)]
-    runs: Annotated[int, msgspec.Meta(ge=1)]
+    n: Annotated[int, msgspec.Meta(ge=0)]
+    runs: Annotated[int, msgspec.Meta(ge=0)]
     percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)]
     percentile_ms: Milliseconds
     upper_ms: Milliseconds
-    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
     threads: Annotated[int, msgspec.Meta(ge=1)] | None
     batch: Literal[1] = 1
     runtime: str
     runtime_version: str
     scope: Literal["compute"] = "compute"
     device: str
+    basis: str = ""
 
     @property
     def steady(self) -> bool:
@@ -76,16 +78,22 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def terms(self) -> str:
         """How the numbers came about, on one line."""
+        if self.source != "measured":
+            return f"{self.source}, {self.basis}, {self.runtime}, batch 1"
         threads = "the engine's own threads" if self.threads is None else f"{self.threads} threads"
         threads = threads.replace("1 threads", "1 thread") if self.threads == 1 else threads
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
         return f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, batch 1"
 
+    def bound(self) -> str:
+        """The upper bound, and what makes it one."""
+        upper = f"{significant(self.upper_ms)} ms"
+        return f"{upper} with room" if self.confidence is None else f"{upper} at {self.confidence:.0%} confidence"
+
     def __str__(self) -> str:
-        return (
-            f"p{self.percentile:g} {significant(self.percentile_ms)} ms"
-            f" (at {self.confidence:.0%} confidence <= {significant(self.upper_ms)} ms; {self.terms()})"
-        )
+        value = significant(self.percentile_ms)
+        how = "with room" if self.confidence is None else f"at {self.confidence:.0%} confidence"
+        return f"p{self.percentile:g} {value} ms ({how} <= {significant(self.upper_ms)} ms; {self.terms()})"
 
 
 def summarise(

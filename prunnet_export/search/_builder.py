@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from prunnet_export._imports import installed_version
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import Checkpoint, adapt
+from prunnet_export.network import Checkpoint, Normalised, adapt
 from prunnet_export.patterns import materialise
-from prunnet_export.runtimes import Runtime
+from prunnet_export.prediction import Workload, read_workload
+from prunnet_export.runtimes import Aids, Runtime
 from prunnet_export.search._cache import BuildCache
 from prunnet_export.search._candidates import Candidate
 
 Statistics = Callable[[], Iterable[Tensor]]
+LayerTimes = Callable[[Path, str], Mapping[str, float]]
+
+WORKLOAD = "workload.json"
+_LAYOUT = 2  # of an entry in the cache
 _TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
 
 
@@ -29,19 +36,31 @@ class Build:
     Attributes:
         candidate: What it is.
         folder: Where its files are.
-        names: Their names; the runtime opens the first.
-        size_mb: All of them, in 10^6 bytes.
+        names: Names of those that are deployed; the runtime opens the first.
+        size_mb: All of these, in 10^6 bytes.
+        workload: What it asks of a machine.
     """
 
     candidate: Candidate
     folder: Path
     names: tuple[str, ...]
     size_mb: float
+    workload: Workload
 
     @property
     def entry(self) -> Path:
         """The file that the runtime opens."""
         return self.folder / self.names[0]
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy what is deployed.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        for name in self.names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            copyfile(self.folder / name, folder / name)
 
 
 class Builder:
@@ -54,6 +73,9 @@ class Builder:
         device: Fingerprint of the device, since engines do not always move between devices.
         channel_multiple: Kept widths are multiples of this.
         statistics: Gives the images that BatchNorm statistics are re-estimated on.
+        calibration: Gives the images that quantisation is calibrated on; those of the statistics where it is None.
+        options: What the runtime compiles for, in its own words.
+        layer_times: Times each layer of a compiled model on the device; None where it is not at hand.
     """
 
     def __init__(
@@ -65,11 +87,17 @@ class Builder:
         device: str,
         channel_multiple: int,
         statistics: Statistics,
+        calibration: Statistics | None = None,
+        options: Mapping[str, str] | None = None,
+        layer_times: LayerTimes | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._runtime = runtime
         self._cache = cache
         self._statistics = statistics
+        self._calibration = calibration or statistics
+        self._options = dict(options or {})
+        self._layer_times = layer_times
         self._modules: dict[Candidate, nn.Module] = {}
         self._common = {
             "network": checkpoint.config.weights_sha256,
@@ -77,6 +105,8 @@ class Builder:
             "runtime": [runtime.name, runtime.version()],
             "device": device,
             "channel_multiple": channel_multiple,
+            "options": self._options,
+            "layout": _LAYOUT,
             "tools": {tool: installed_version(tool) for tool in _TOOLS},
         }
 
@@ -119,14 +149,23 @@ class Builder:
             with torch.no_grad():
                 module = self.module(candidate, re_estimated=re_estimated)
             export_onnx(module, onnx_file, crop=self._checkpoint.config.preprocessing.crop)
-            names = self._runtime.compile(onnx_file, folder, precision=candidate.precision)
+            (folder / WORKLOAD).write_bytes(msgspec.json.encode(read_workload(onnx_file)))
+            times = self._layer_times
+            aids = Aids(
+                images=lambda: (batch.numpy() for batch in self._calibration()),
+                module=lambda: Normalised(module).eval(),
+                layer_times=None if times is None else lambda file: times(file, candidate.precision),
+                options=self._options,
+            )
+            names = self._runtime.compile(onnx_file, folder, precision=candidate.precision, aids=aids)
             if onnx_file.name not in names:
                 onnx_file.unlink()
             return names
 
         folder, names = self._cache.get(parts, make)
         size = sum((folder / name).stat().st_size for name in names) / 1e6
-        return Build(candidate, folder, names, size)
+        workload = msgspec.json.decode((folder / WORKLOAD).read_bytes(), type=Workload)
+        return Build(candidate, folder, names, size, workload)
 
 
 def _digest(module: nn.Module) -> str:

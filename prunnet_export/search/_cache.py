@@ -60,7 +60,8 @@ class BuildCache:
 
         Args:
             parts: Everything that the files depend on; JSON values.
-            make: Writes the files into an empty folder and returns their names.
+            make: Writes files into an empty folder, in folders of their own where it likes, and returns the names of
+                those that are deployed.
 
         Returns:
             The entry's folder and the names.
@@ -80,7 +81,8 @@ class BuildCache:
             partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PARTIAL))
             try:
                 names = make(partial)
-                index = {"names": names, "sha256": {name: _sha256(partial / name) for name in names}}
+                hashes = {file.relative_to(partial).as_posix(): _sha256(file) for file in _files(partial)}
+                index = {"names": names, "sha256": hashes}
                 (partial / _INDEX).write_text(json.dumps(index), encoding="utf-8")
                 names = _put(partial, place, names)
             finally:
@@ -94,7 +96,7 @@ class BuildCache:
             with suppress(OSError):
                 modified = entry.stat().st_mtime
                 if _KEY.fullmatch(entry.name):
-                    entries.append((modified, sum(file.stat().st_size for file in entry.iterdir()), entry))
+                    entries.append((modified, sum(file.stat().st_size for file in _files(entry)), entry))
                 elif entry.name.startswith(_PARTIAL) and time.time() - modified > _ABANDONED_S:
                     shutil.rmtree(entry, ignore_errors=True)
         total = sum(size for _, size, _ in entries)
@@ -127,11 +129,16 @@ def _intact(place: Path) -> tuple[str, ...] | None:
     try:
         index = json.loads((place / _INDEX).read_text("utf-8"))
         names = tuple(index["names"])
-        if all(_sha256(place / name) == index["sha256"][name] for name in names):
+        hashes = index["sha256"]
+        if set(names) <= set(hashes) and all(_sha256(place / name) == digest for name, digest in hashes.items()):
             return names
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def _sha256(file: Path) -> str:

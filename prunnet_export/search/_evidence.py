@@ -18,6 +18,7 @@ from prunnet_export.verification import Gallery, Reference, choose
 from prunnet_export.verification._reference import Embeddings
 
 STATISTICS_IMAGES = 2000
+CALIBRATION_IMAGES = 300  # what post-training quantisation is usually given
 CHUNK = 250  # images that are decoded and held at a time
 
 
@@ -44,7 +45,11 @@ class Evidence:
         """The network's own."""
         return self.checkpoint.config.preprocessing
 
-    def statistics(self) -> Iterator[Tensor]:
+    def calibration(self) -> Iterator[Tensor]:
+        """Training images for the ranges of quantised activations; fewer, and chosen as for the statistics."""
+        return self.statistics(CALIBRATION_IMAGES)
+
+    def statistics(self, limit: int = STATISTICS_IMAGES) -> Iterator[Tensor]:
         """Training images for BatchNorm statistics, evenly spread over the split.
 
         A data set for tests alone has none: then they are those that the network was trained on.
@@ -55,7 +60,7 @@ class Evidence:
         name, train = self.data.name, self.data.train
         if len(train) == 0:
             name, train = self._trained_on(name)
-        count = min(STATISTICS_IMAGES, len(train))
+        count = min(limit, len(train))
         if count < 2:  # noqa: PLR2004  # one image has no variance
             raise InvalidInput(
                 f"{name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",

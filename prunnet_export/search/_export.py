@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shutil import copyfile
 from typing import Literal
 
 from prunnet_export.artifact import (
+    AlternativeEntry,
     ArtifactWriter,
     FrontierEntry,
     Manifest,
     MemoryEntry,
+    RuntimeEntry,
+    VerificationEntry,
 )
-from prunnet_export.devices import Device, measure_latency, peak_memory_mb
+from prunnet_export.devices import Device
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
-from prunnet_export.runtimes import Runtime
+from prunnet_export.prediction import Predictor
+from prunnet_export.runtimes import Runtime, find_runtime
+from prunnet_export.search._alternatives import beside, save_alternative
 from prunnet_export.search._bisect import largest_inside
 from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build, Builder
 from prunnet_export.search._candidates import Candidate, ladder
+from prunnet_export.search._choices import Choices
 from prunnet_export.search._evidence import Evidence
 from prunnet_export.search._judge import Judge
 from prunnet_export.search._manifest_of import compose_manifest
+from prunnet_export.search._timing import MeasuredTiming, PredictedTiming, Timing
 from prunnet_export.target import Target
-from prunnet_export.verification import REFERENCE_FILE, Thresholds, save_reference
+from prunnet_export.verification import REFERENCE_FILE, Reference, Thresholds, save_reference
 
 Select = Literal["capacity", "accuracy"]
 
@@ -61,6 +67,29 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A candidate that was to be the one.
+
+    Attributes:
+        build: With BatchNorm statistics of its own.
+        latency: Confirmed.
+        dense: Of the dense network beside it.
+        memory: Peak memory; None where it is not known.
+        reasons: What keeps it from being the one.
+        verification: None where it was over the budget.
+        reference: What it was verified against.
+    """
+
+    build: Build
+    latency: LatencyReport
+    dense: LatencyReport
+    memory: MemoryEntry | None
+    reasons: Sequence[str]
+    verification: VerificationEntry | None = None
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What an export came to.
 
@@ -85,6 +114,8 @@ class Export:
         target: The hardware profile.
         runtime: The target's.
         device: Where to measure and verify.
+        predictor: Gives the latencies in the place of the device, where the target is not at hand.
+        by_twin: The runtime cannot run on the device: what computes the same is verified instead.
         budget: What is allowed.
         evidence: The images.
         builder: Makes candidates.
@@ -111,6 +142,8 @@ class Export:
     thresholds: Thresholds = field(default_factory=Thresholds)
     select: Select = "capacity"
     threads: int | None = None
+    predictor: Predictor | None = None
+    by_twin: bool = False
     say: Callable[[str], None] = lambda _line: None
 
     def __post_init__(self) -> None:
@@ -122,6 +155,7 @@ class Export:
             thresholds=self.thresholds,
             threads=self.threads,
             say=self.say,
+            by_twin=self.by_twin,
         )
         self._rungs: dict[tuple[str, str], list[Candidate]] = {}
 
@@ -153,18 +187,34 @@ class Export:
             for (pattern, precision), rungs in self.candidates().items():
                 self.say(f"searching {len(rungs)} {pattern} {precision} candidates for {self.budget}")
                 largest_inside(rungs, self._inside)
-            queue = self._in_order_of_choice()
-            if not queue:
+            if not any(measured.inside for measured in self._measured.values()):
                 return self._reject_all(writer)
-            for position, candidate in enumerate(queue):
-                self.say(f"building {candidate} with its own BatchNorm statistics")
-                build = self.builder.build(candidate, re_estimated=True)
-                latency, dense = self._confirm(build)
-                reasons = self._over_budget(build, latency)
-                if not reasons or position == len(queue) - 1:
-                    return self._finish(writer, build, latency, dense, reasons)
-                self.say(f"{candidate} did not confirm: {reasons[0]}")
-        raise AssertionError("unreachable: the queue is not empty")
+            return self._choose(writer)
+
+    def _choose(self, writer: ArtifactWriter) -> Outcome:
+        """Confirm and verify the best candidates until one holds."""
+        choices = self._choices()
+        refused: Attempt | None = None
+        while (candidate := choices.best()) is not None:
+            attempt = self._attempt(candidate)
+            if not attempt.reasons:
+                return self._finish(writer, attempt)
+            if attempt.verification is None:
+                choices.step_down(candidate)
+            else:
+                choices.drop(candidate)
+            # What a rejected artifact shows: the best one whose file does not hold, else the smallest one tried.
+            if refused is None or refused.verification is None:
+                refused = attempt
+            if choices.best() is not None:
+                self.say(f"{candidate} did not confirm: {attempt.reasons[0]}")
+        assert refused is not None  # noqa: S101  # something fitted
+        return self._finish(writer, refused)
+
+    def _timing(self) -> Timing:
+        if self.predictor is not None:
+            return PredictedTiming(self.predictor, self.runtime)
+        return MeasuredTiming(self.device, self.runtime, self.threads)
 
     def _inside(self, candidate: Candidate) -> bool:
         return self._probe(candidate).inside
@@ -186,30 +236,28 @@ class Export:
         return self._measured[candidate]
 
     def _fits_memory(self, build: Build) -> bool:
-        return self.budget.ram_mb is None or self._memory(build).peak_mb <= self.budget.ram_mb
+        if self.budget.ram_mb is None:
+            return True
+        memory = self._timing().memory(build)
+        return memory is not None and memory.peak_mb <= self.budget.ram_mb
 
-    def _memory(self, build: Build) -> MemoryEntry:
-        reply = peak_memory_mb(
-            self.device,
-            self.runtime.name,
-            build.entry,
-            precision=build.candidate.precision,
-            threads=self.threads,
-        )
-        return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
-
-    def _in_order_of_choice(self) -> list[Candidate]:
-        """What to build, the first choice first; the rest is for when a longer measurement disagrees."""
-        fitting = [measured for measured in self._measured.values() if measured.inside]
+    def _choices(self) -> Choices:
+        fitting = {c: m for c, m in self._measured.items() if m.inside}
         if self.select == "accuracy":
-            return [m.build.candidate for m in sorted(fitting, key=lambda m: -self._accuracy(m.build.candidate))]
-        fitting.sort(key=lambda m: (-m.build.candidate.capacity, m.latency.upper_ms))
-        if not fitting:
-            return []
-        # Below the first choice every rung of its ladder may have to be tried, measured so far or not.
-        first = fitting[0].build.candidate
-        rungs = self.candidates()[first.pattern, first.precision]
-        return rungs[rungs.index(first) :: -1]
+            scores = {candidate: self._accuracy(candidate) for candidate in fitting}
+            return Choices([[candidate] for candidate in fitting], lambda candidate: -scores[candidate])
+        ladders = []
+        for rungs in self.candidates().values():
+            # Below its largest that fits every rung of a ladder may have to be tried, measured so far or not.
+            last = max((index for index, rung in enumerate(rungs) if rung in fitting), default=-1)
+            ladders.append(rungs[: last + 1])
+
+        def rank(candidate: Candidate) -> tuple[float, int, float]:
+            measured = fitting.get(candidate)
+            upper = float("inf") if measured is None else measured.latency.upper_ms
+            return -candidate.capacity, self.precisions.index(candidate.precision), upper
+
+        return Choices(ladders, rank)
 
     def _accuracy(self, candidate: Candidate) -> float:
         self.say(f"verifying {candidate}")
@@ -220,8 +268,27 @@ class Export:
 
     # -- the winner ----------------------------------------------------------------------------------------
 
+    def _attempt(self, candidate: Candidate) -> Attempt:
+        """Build a candidate with statistics of its own, look at it for longer, and verify it where it fits."""
+        self.say(f"building {candidate} with its own BatchNorm statistics")
+        build = self.builder.build(candidate, re_estimated=True)
+        latency, dense = self._confirm(build)
+        memory = self._timing().memory(build)
+        reasons = self._over_budget(build, latency, memory)
+        attempt = Attempt(build, latency, dense, memory, reasons)
+        return attempt if reasons else self._verified(attempt)
+
+    def _verified(self, attempt: Attempt) -> Attempt:
+        """The attempt with its verification, and the gates that failed among the reasons."""
+        candidate = attempt.build.candidate
+        self.say(f"verifying {candidate} against the dense gallery")
+        module = self.builder.module(candidate, re_estimated=True)
+        verification, reference = self._judge.verify(attempt.build, module)
+        failed = [_why(gate.name, gate.value, gate.threshold) for gate in verification.gates if not gate.passed]
+        return replace(attempt, reasons=[*attempt.reasons, *failed], verification=verification, reference=reference)
+
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
-        """A longer measurement, side by side with the dense network."""
+        """A longer measurement, side by side with the dense network in the most exact precision."""
         [top] = ladder(
             self.checkpoint.network,
             build.candidate.pattern,
@@ -234,19 +301,11 @@ class Export:
         return latency, dense_latency
 
     def _measure(self, builds: Sequence[Build], *, runs: int, samples: int, seconds: float) -> list[LatencyReport]:
-        return measure_latency(
-            self.device,
-            self.runtime.name,
-            [build.entry for build in builds],
-            precision=builds[0].candidate.precision,
-            threads=self.threads,
-            runs=runs,
-            samples=samples,
-            seconds=seconds,
-            percentile=self.budget.percentile,
+        return self._timing().latencies(
+            builds, percentile=self.budget.percentile, runs=runs, samples=samples, seconds=seconds
         )
 
-    def _over_budget(self, build: Build, latency: LatencyReport) -> list[str]:
+    def _over_budget(self, build: Build, latency: LatencyReport, memory: MemoryEntry | None) -> list[str]:
         reasons = []
         budget = self.budget
         if budget.latency_ms is not None and latency.upper_ms > budget.latency_ms:
@@ -256,76 +315,91 @@ class Export:
             )
         if budget.size_mb is not None and build.size_mb > budget.size_mb:
             reasons.append(f"size: {build.size_mb:.3g} MB, over the budget of {budget.size_mb:g} MB")
+        if budget.ram_mb is not None and memory is not None and memory.peak_mb > budget.ram_mb:
+            reasons.append(f"memory: {memory.peak_mb:.3g} MiB, over the budget of {budget.ram_mb:g} MiB")
         return reasons
 
     def _reject_all(self, writer: ArtifactWriter) -> Outcome:
         """Nothing fits: keep the fastest candidate that was measured, and say so."""
-        fastest = min(self._measured.values(), key=lambda m: m.latency.upper_ms)
-        candidate = fastest.build.candidate
-        build = self.builder.build(candidate, re_estimated=True)
-        latency, dense = self._confirm(build)
-        memory = self._memory(build)
-        fits_memory = self.budget.ram_mb is None or memory.peak_mb <= self.budget.ram_mb
-        if fits_memory and not self._over_budget(build, latency):  # the longer measurement disagrees, in its favour
-            return self._finish(writer, build, latency, dense, [], memory=memory)
-        figures = f"up to {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB, {memory.peak_mb:.3g} MiB"
-        reason = f"no capacity fits {self.budget}; the fastest measured is {candidate}, p{self.budget.percentile:g} "
+        fastest = min(self._measured.values(), key=lambda m: m.latency.upper_ms).build.candidate
+        attempt = self._attempt(fastest)
+        if attempt.verification is not None:  # the longer measurement disagrees, in its favour
+            return self._finish(writer, attempt)
+        budget, build, latency, memory = self.budget, attempt.build, attempt.latency, attempt.memory
+        peak = "" if memory is None else f", {memory.peak_mb:.3g} MiB"
+        figures = f"up to {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB{peak}"
+        how = "measured" if latency.source == "measured" else f"({latency.source})"
+        reason = f"no capacity fits {budget}; the fastest {how} is {fastest}, p{budget.percentile:g} {figures}"
         would_fit = []
-        if self.budget.latency_ms is not None and latency.upper_ms > self.budget.latency_ms:
+        if budget.latency_ms is not None and latency.upper_ms > budget.latency_ms:
             would_fit.append(f"--budget-ms {_round_up(latency.upper_ms):g}")
-        if self.budget.size_mb is not None and build.size_mb > self.budget.size_mb:
+        if budget.size_mb is not None and build.size_mb > budget.size_mb:
             would_fit.append(f"--budget-mb {_round_up(build.size_mb):g}")
-        if self.budget.ram_mb is not None and memory.peak_mb > self.budget.ram_mb:
+        if budget.ram_mb is not None and memory is not None and memory.peak_mb > budget.ram_mb:
             would_fit.append(f"--budget-ram-mb {_round_up(memory.peak_mb):g}")
-        hint = f"{candidate} would fit {' '.join(would_fit)}" if would_fit else "ask for a larger budget"
-        return self._finish(writer, build, latency, dense, [reason + figures], memory=memory, hint=hint)
+        hint = f"{fastest} would fit {' '.join(would_fit)}" if would_fit else "ask for a larger budget"
+        return self._finish(writer, replace(attempt, reasons=[reason]), hint=hint)
 
-    def _finish(
-        self,
-        writer: ArtifactWriter,
-        build: Build,
-        latency: LatencyReport,
-        dense_latency: LatencyReport,
-        reasons: list[str],
-        *,
-        memory: MemoryEntry | None = None,
-        hint: str = "",
-    ) -> Outcome:
-        self.say(f"verifying {build.candidate} against the dense gallery")
-        module = self.builder.module(build.candidate, re_estimated=True)
-        verification, reference = self._judge.verify(build, module)
-        memory = memory or self._memory(build)
-        if self.budget.ram_mb is not None and memory.peak_mb > self.budget.ram_mb and not hint:
-            reasons = [*reasons, f"memory: {memory.peak_mb:.3g} MiB, over the budget of {self.budget.ram_mb:g} MiB"]
-        reasons = [
-            *reasons,
-            *(_why(gate.name, gate.value, gate.threshold) for gate in verification.gates if not gate.passed),
-        ]
-        for name in build.names:
-            copyfile(build.folder / name, writer.folder / name)
+    def _finish(self, writer: ArtifactWriter, attempt: Attempt, *, hint: str = "") -> Outcome:
+        if attempt.verification is None:
+            attempt = self._verified(attempt)
+        build, verification, reference = attempt.build, attempt.verification, attempt.reference
+        assert verification is not None  # noqa: S101  # as _verified() returns it
+        assert reference is not None  # noqa: S101  # the same
+        build.copy_to(writer.folder)
         save_reference(reference, writer.folder / REFERENCE_FILE)
+        alternatives = [] if attempt.reasons else self._alternatives(writer, attempt)
+        stand_in = find_runtime(self._judge.model(build).runtime) if self.by_twin else None
         manifest = compose_manifest(
             build,
-            reasons=reasons,
+            reasons=attempt.reasons,
             target=self.target,
             runtime=self.runtime,
             config=self.checkpoint.config,
             network_name=self.network_name,
             channel_multiple=self.channel_multiple,
             budget=self.budget,
-            latency=latency,
-            dense_latency=dense_latency,
-            memory=memory,
+            latency=attempt.latency,
+            dense_latency=attempt.dense,
+            memory=attempt.memory,
             verification=verification,
+            verified_by=None if stand_in is None else RuntimeEntry(name=stand_in.name, version=stand_in.version()),
             frontier=[measured.entry() for measured in sorted(self._measured.values(), key=_capacity_of)],
-            device=self.device.fingerprint(),
+            alternatives=alternatives,
+            device=self._timing().fingerprint(),
         )
         folder = writer.finish(manifest)
         return Outcome(folder, manifest, hint)
 
+    def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> list[AlternativeEntry]:
+        """Capacities around the chosen one, for a device that will measure what is only predicted here."""
+        if self.predictor is None:
+            return []
+        candidate = chosen.build.candidate
+        found = []
+        for index, other in enumerate(beside(candidate, self.candidates()[candidate.pattern, candidate.precision])):
+            self.say(f"building {other}, which travels beside it")
+            build = self.builder.build(other, re_estimated=True)
+            [latency] = self._measure([build], runs=0, samples=0, seconds=0)
+            attempt = self._verified(Attempt(build, latency, latency, None, []))
+            if attempt.reasons or attempt.verification is None or attempt.reference is None:
+                continue
+            entry = save_alternative(
+                build,
+                writer.folder,
+                str(index),
+                latency=latency,
+                verification=attempt.verification,
+                reference=attempt.reference,
+                channel_multiple=self.channel_multiple,
+            )
+            found.append(entry)
+        return found
 
-def _capacity_of(measured: Measured) -> tuple[str, float]:
-    return measured.build.candidate.pattern, measured.build.candidate.capacity
+
+def _capacity_of(measured: Measured) -> tuple[str, str, float]:
+    candidate = measured.build.candidate
+    return candidate.pattern, candidate.precision, candidate.capacity
 
 
 def _why(name: str, value: float, threshold: float | None) -> str:

@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from torch import nn
 
+from prunnet_export._errors import Unreachable
 from prunnet_export.artifact import VerificationEntry
 from prunnet_export.devices import Device, embed, placement
 from prunnet_export.patterns import Subnetwork
-from prunnet_export.runtimes import Runtime
+from prunnet_export.runtimes import Runtime, Twin, find_runtime
 from prunnet_export.search._builder import Build
 from prunnet_export.search._evidence import DenseSide, Evidence, batches
 from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
@@ -26,8 +27,9 @@ class Judge:
 
     Attributes:
         evidence: The network and the images.
-        runtime: Runs the builds.
-        device: Where.
+        runtime: What the builds are for.
+        device: Where they run, or their twins where the runtime cannot.
+        by_twin: The runtime cannot run there: what computes the same runs instead.
         thresholds: Of the gates.
         threads: Intra-operator threads of the runtime; None leaves it to the engine.
         say: Called with one line of progress.
@@ -39,6 +41,7 @@ class Judge:
     thresholds: Thresholds
     threads: int | None
     say: Callable[[str], None]
+    by_twin: bool = False
 
     @cached_property
     def dense(self) -> DenseSide:
@@ -58,46 +61,57 @@ class Judge:
 
         Raises:
             InvalidInput: an image or an embedding is not what it has to be.
-            Unreachable: the device does not answer.
+            Unreachable: the device does not answer, or nothing here computes what the model does.
         """
+        model = self.model(build)
         dense, data, preprocessing = self.dense, self.evidence.data, self.evidence.preprocessing
         reference = self.evidence.reference(dense, module)
-        queries = self._embed(build, batches(data.query, dense.queries, preprocessing))
+        queries = self._embed(model, batches(data.query, dense.queries, preprocessing))
         gallery = None
         if dense.own_gallery:
             # Where query and gallery are the same images, so are their embeddings.
             gallery = (
                 queries
                 if data.exclude_self and np.array_equal(dense.queries, dense.gallery)
-                else self._embed(build, batches(data.gallery, dense.gallery, preprocessing))
+                else self._embed(model, batches(data.gallery, dense.gallery, preprocessing))
             )
-        precision = build.candidate.precision
         observed = Observed(
             queries=queries,
-            from_bytes=self._embed(build, [preprocessing(reference.images[:BYTES_IMAGES])]),
+            from_bytes=self._embed(model, [preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=gallery,
             weights=self.runtime.read_weights(build.entry),
-            placement=placement(self.device, self.runtime.name, build.entry, precision=precision),
+            placement=placement(self.device, model.runtime, model.file, precision=model.precision),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(
-            precision=precision,
+            precision=build.candidate.precision,
+            device=find_runtime(model.runtime).places_on,
             elements=sum(tensor.numel() for tensor in weights),
             zeros=sum(int((tensor == 0).sum()) for tensor in weights),
             masks=_masks(build.candidate.subnetwork),
         )
         return verify(observed, reference, expected, self.thresholds), reference
 
-    def _embed(self, build: Build, inputs: Iterable[Embeddings]) -> Embeddings:
-        parts = [
-            embed(
-                self.device,
-                self.runtime.name,
-                build.entry,
-                batch,
-                precision=build.candidate.precision,
-                threads=self.threads,
+    def model(self, build: Build) -> Twin:
+        """What is run to verify a build: itself, or its twin.
+
+        Raises:
+            Unreachable: the runtime cannot run here, and nothing else computes what the model does.
+        """
+        precision = build.candidate.precision
+        if not self.by_twin:
+            return Twin(self.runtime.name, build.entry, precision)
+        twin = self.runtime.twin(build.entry, precision=precision)
+        if twin is None:
+            raise Unreachable(
+                f"{self.runtime.name} does not run here: {self.runtime.obstacle()}",
+                hint="give the device it runs on, e.g. --device ssh://user@host",
             )
+        return twin
+
+    def _embed(self, model: Twin, inputs: Iterable[Embeddings]) -> Embeddings:
+        parts = [
+            embed(self.device, model.runtime, model.file, batch, precision=model.precision, threads=self.threads)
             for batch in inputs
         ]
         joined: Embeddings = np.concatenate(parts)

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from prunnet_export._imports import installed_version
 from prunnet_export.artifact import (
+    AlternativeEntry,
     BudgetEntry,
     FrontierEntry,
     Manifest,
@@ -22,11 +23,12 @@ from prunnet_export.network import NetworkConfig
 from prunnet_export.runtimes import Runtime
 from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build
+from prunnet_export.search._candidates import Candidate
 from prunnet_export.target import Target
 
 TOOLS = (
     "prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy",
-    "pillow",
+    "pillow", "nncf", "mnn", "tensorrt", "tensorrt-rtx", "coremltools", "ai-edge-litert", "ethos-u-vela",
 )  # fmt: skip
 
 
@@ -42,13 +44,14 @@ def compose_manifest(
     budget: Budget,
     latency: LatencyReport,
     dense_latency: LatencyReport,
-    memory: MemoryEntry,
+    memory: MemoryEntry | None,
     verification: VerificationEntry,
+    verified_by: RuntimeEntry | None,
     frontier: Sequence[FrontierEntry],
-    device: Fingerprint,
+    alternatives: Sequence[AlternativeEntry],
+    device: Fingerprint | None,
 ) -> Manifest:
     """The manifest of a build, rejected where there are reasons; the writer fills in the files."""
-    subnetwork = build.candidate.subnetwork
     return Manifest(
         status="rejected" if reasons else "verified",
         reasons=list(reasons),
@@ -62,16 +65,7 @@ def compose_manifest(
             backbone=config.backbone,
             embedding_dim=config.embedding_dim,
         ),
-        subnetwork=SubnetworkEntry(
-            pattern=subnetwork.pattern,
-            capacity=subnetwork.capacity,
-            capacity_asked=subnetwork.asked,
-            precision=build.candidate.precision,
-            channel_multiple=channel_multiple,
-            weights_kept=subnetwork.kept,
-            weights_total=subnetwork.total,
-            widths=subnetwork.widths(),
-        ),
+        subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
         preprocessing=config.preprocessing,
         budget=BudgetEntry(
             latency_ms=budget.latency_ms,
@@ -85,6 +79,24 @@ def compose_manifest(
         size_mb=build.size_mb,
         verification=verification,
         frontier=list(frontier),
+        built=runtime.built(build.entry),
+        verified_by=verified_by,
+        alternatives=list(alternatives),
         device=device,
         tools={tool: version for tool in TOOLS if (version := installed_version(tool)) is not None},
+    )
+
+
+def subnetwork_entry(candidate: Candidate, *, channel_multiple: int) -> SubnetworkEntry:
+    """What a manifest says of a candidate."""
+    subnetwork = candidate.subnetwork
+    return SubnetworkEntry(
+        pattern=subnetwork.pattern,
+        capacity=subnetwork.capacity,
+        capacity_asked=subnetwork.asked,
+        precision=candidate.precision,
+        channel_multiple=channel_multiple,
+        weights_kept=subnetwork.kept,
+        weights_total=subnetwork.total,
+        widths=subnetwork.widths(),
     )

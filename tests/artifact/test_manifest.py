@@ -74,7 +74,6 @@ def test_schema_is_a_schema_and_takes_an_example(manifest: Manifest) -> None:
         (("created",), "yesterday"),
         (("entry",), "../model.onnx"),
         (("entry",), "/etc/passwd"),
-        (("latency", "n"), 0),
         (("latency", "source"), "guessed"),
         (("latency", "p50_ms"), None),
         (("latency", "p50_ms"), "NaN"),
@@ -185,9 +184,13 @@ def test_numbers_that_are_none_are_not_written(value: float, manifest: Manifest)
         ({"status": "rejected"}, "0 reasons"),
         ({"reasons": ["slow"]}, "1 reasons"),
         ({"size_mb": -1.0}, "size_mb"),
+        ({"latency": {"n": 0}}, "a measured latency of 0 samples"),
+        ({"latency": {"source": "predicted"}}, "a predicted latency of"),
     ],
 )
 def test_nonsense_is_not_written(change: dict[str, Any], message: str, manifest: Manifest) -> None:
+    if "latency" in change:
+        change = {"latency": replace(manifest.latency, **change["latency"])}
     with pytest.raises(InvalidInput, match=message):
         encode_manifest(replace(manifest, **change))
 

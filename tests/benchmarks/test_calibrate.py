@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prunnet_export.benchmarks._calibrate import Calibration
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.prediction import Calibration
 from tests._cli import Ran, assert_error, call, shell
 
 Environment = dict[str, str]

@@ -14,6 +14,7 @@ from prunnet_export._errors import InvalidInput, StorageError, UnknownName, Unre
 from prunnet_export.devices import (
     Device,
     LocalDevice,
+    Model,
     _local,
     embed,
     find_device,
@@ -56,7 +57,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
 
 
 def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
-    models = [tiny_model(), tiny_model(name="large.onnx", size=96, width=64)]
+    models = [Model(tiny_model()), Model(tiny_model(name="large.onnx", size=96, width=64))]
     small, large = measure_latency(LocalDevice(), "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5)
     assert (small.n, small.runs, small.threads, small.source, small.batch) == (80, 2, 1, "measured", 1)
     assert small.percentile_ms < large.percentile_ms <= large.upper_ms
@@ -66,7 +67,7 @@ def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyMod
 
 def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
     device = Scripted(*(LatencyReply(samples=[1.0] * 10, runtime_version="1") for _ in range(3)))
-    (report,) = measure_latency(device, "onnxruntime", [tiny_model()], samples=1)
+    (report,) = measure_latency(device, "onnxruntime", [Model(tiny_model())], samples=1)
     requests = [request for request in device.requests if isinstance(request, LatencyRequest)]
     assert [request.at_least for request in requests] == [10, 10, 10]
     assert (report.n, report.upper_ms) == (30, 1.0)
@@ -158,7 +159,7 @@ def test_ctrl_c_kills_the_worker_and_is_raised(monkeypatch: pytest.MonkeyPatch, 
 
 def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> None:
     with pytest.raises(Unreachable, match="PlacementReply"):
-        measure_latency(Scripted(PlacementReply(nodes={})), "onnxruntime", [tiny_model()])
+        measure_latency(Scripted(PlacementReply(nodes={})), "onnxruntime", [Model(tiny_model())])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> N
 def test_impossible_measurements_are_refused_before_anything_runs(wrong: dict[str, float]) -> None:
     device = Scripted()
     with pytest.raises(InvalidInput):
-        measure_latency(device, "onnxruntime", [Path("m")], **wrong)  # type: ignore[arg-type]  # of mixed types
+        measure_latency(device, "onnxruntime", [Model(Path("m"))], **wrong)  # type: ignore[arg-type]  # of mixed types
     assert not device.requests
 
 
@@ -193,7 +194,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         embed(LocalDevice(), "onnxruntime", Path("m"), np.zeros((1, 3, 4, 4), np.float32))
 
 
-@pytest.mark.parametrize("name", ["ssh://user@host", "gpu", "", "../local"])
+@pytest.mark.parametrize("name", ["ssh:/user@host", "gpu", "", "../local"])
 def test_other_devices_are_unknown(name: str) -> None:
     with pytest.raises(UnknownName, match="device"):
         find_device(name)

@@ -57,7 +57,7 @@ def test_a_build_is_a_model_of_its_size(workshop: Workshop) -> None:
     assert build.entry == build.folder / build.names[0]
     assert build.size_mb == sum((build.folder / name).stat().st_size for name in build.names) / 1e6
     onnx.checker.check_model(onnx.load(build.entry), full_check=True)
-    assert {file.name for file in build.folder.iterdir()} == {*build.names, "files.json"}
+    assert {file.name for file in build.folder.iterdir()} == {*build.names, "files.json", "workload.json"}
 
 
 def test_a_smaller_capacity_is_a_smaller_file(workshop: Workshop) -> None:

@@ -1,0 +1,94 @@
+"""Where an export measures and verifies: here, on another machine, or nowhere, from a prediction."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prunnet_export._errors import Unreachable, UsageError
+from prunnet_export.devices import Device, find_device
+from prunnet_export.runtimes import Runtime
+from prunnet_export.target import Target
+
+if TYPE_CHECKING:
+    from prunnet_export.prediction import Predictor
+    from prunnet_export.search._budget import Budget
+
+AUTO = "auto"
+PREDICTED = "predicted"
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where candidates run.
+
+    Attributes:
+        device: Runs models, to measure them and to verify them.
+        obstacle: Why the latency is predicted instead of measured; None where it is measured.
+        by_twin: The runtime cannot run on the device at all.
+    """
+
+    device: Device
+    obstacle: str | None
+    by_twin: bool
+
+    @property
+    def key(self) -> str:
+        """What tells builds for this place from those for others."""
+        return self.device.fingerprint().id if self.obstacle is None else PREDICTED
+
+
+def choose_place(name: str, target: Target, runtime: Runtime, *, require_measured: bool) -> Place:
+    """The place called ``name``; ``auto`` is this machine where the target can be measured on it, else ``predicted``.
+
+    Raises:
+        Unreachable: it cannot be measured there, and that was asked for.
+        UnknownName: there is no such device.
+    """
+    if name not in {AUTO, PREDICTED, LOCAL}:
+        return Place(find_device(name), None, by_twin=False)
+    here, unable = find_device(LOCAL), runtime.obstacle()
+    obstacle = "--device predicted" if name == PREDICTED else unlike(target) or unable
+    hint = "give the device, --device ssh://user@host"
+    if obstacle is not None and require_measured:
+        raise Unreachable(f"{target.name} cannot be measured here: {obstacle}", hint=hint)
+    if obstacle is not None and name == LOCAL:
+        raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{hint}, or --device predicted")
+    return Place(here, obstacle, by_twin=unable is not None)
+
+
+def unlike(target: Target) -> str | None:
+    """Why a latency of this machine would not be one of the target's; None where it would."""
+    machine = platform.machine()
+    if not target.machines or machine in target.machines:
+        return None
+    return f"it is a {target.device} ({', '.join(target.machines)}), and this machine is {machine}"
+
+
+def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Sequence[Path]) -> Predictor | None:
+    """What predicts the latency where it is not measured, from given tables, else from those in the user's cache.
+
+    Raises:
+        InvalidInput: a given table cannot be read.
+        UsageError: a table is of another target, or the budget limits what is not predicted.
+    """
+    if place.obstacle is None:
+        if calibrations:
+            raise UsageError("--calibration is for latencies that are predicted", hint="add --device predicted")
+        return None
+    if budget.ram_mb is not None:
+        raise UsageError(
+            f"peak memory is not predicted, and {target.name} cannot be measured here", hint="leave out --budget-ram-mb"
+        )
+    from prunnet_export.prediction import Predictor, find_calibrations, read_calibration
+    from prunnet_export.search._cache import default_cache_folder
+
+    tables = [read_calibration(file) for file in calibrations]
+    for table, file in zip(tables, calibrations, strict=True):
+        if table.target != target.name:
+            raise UsageError(f"{file} is a table of {table.target}", hint=f"give one of {target.name}")
+    return Predictor(target, tables or find_calibrations(default_cache_folder() / "calibration", target.name))

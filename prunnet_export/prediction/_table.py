@@ -1,0 +1,114 @@
+"""Calibration tables: what was measured on a device, kept for the day when the device is not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.devices import Fingerprint
+
+DENSE = "dense"
+_LARGEST = 16 * 2**20
+
+Amount = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CalibrationRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One point of the grid.
+
+    Attributes:
+        pattern: The shape of its zeros; ``dense`` for the network itself.
+        capacity: What was asked for.
+        kept: Fraction of the prunable weights that is kept.
+        precision: What the runtime executed in.
+        p50_ms: Median.
+        p90_ms: 90th percentile.
+        cv: Coefficient of variation.
+        n: Samples.
+        speedup: Median of the dense network in the first precision, over this one's, of the same run.
+        size_mb: Model files, 10^6 bytes.
+        macs: Multiply-adds of one image.
+        kept_macs: Those of weights that are not zero.
+        weights: Elements of the weights.
+        activations: Elements that the layers read and write.
+        layers: Convolutions and matrix products.
+    """
+
+    pattern: str
+    capacity: Amount
+    kept: Amount
+    precision: str
+    p50_ms: Amount
+    p90_ms: Amount
+    cv: float
+    n: Count
+    speedup: Amount
+    size_mb: Amount
+    macs: Count
+    kept_macs: Count
+    weights: Count
+    activations: Count
+    layers: Count
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table of one backbone on one target and device."""
+
+    backbone: str
+    target: str
+    crop_px: int
+    channel_multiple: int
+    runtime: str
+    runtime_version: str
+    threads: int | None
+    device: Fingerprint
+    rows: list[CalibrationRow]
+    source: Literal["measured"] = "measured"
+    format: Literal["prunnet-calibration"] = "prunnet-calibration"
+    version: Literal[2] = 2
+
+
+def read_calibration(file: Path) -> Calibration:
+    """A table that ``prunnet-bench calibrate`` wrote.
+
+    Raises:
+        InvalidInput: the file is missing or holds none.
+    """
+    hint = "prunnet-bench calibrate writes one"
+    try:
+        with file.open("rb") as opened:
+            document = opened.read(_LARGEST + 1)
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be read ({error.strerror})", hint=hint) from None
+    if len(document) > _LARGEST:
+        raise InvalidInput(f"{file}: larger than {_LARGEST // 2**20} MiB", hint=hint)
+    try:
+        return msgspec.json.decode(document, type=Calibration)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file}: not a calibration table ({error})", hint=hint) from None
+
+
+def find_calibrations(folder: Path, target: str) -> list[Calibration]:
+    """The tables of a target in a folder, by name; files that are none of this version are passed over."""
+    found = []
+    for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        try:
+            table = read_calibration(file)
+        except InvalidInput:
+            continue
+        if table.target == target:
+            found.append(table)
+    return found
+
+
+def one_device(tables: Sequence[Calibration]) -> list[Calibration]:
+    """The tables of the device with the most rows: those of two devices do not mix."""
+    by_device: dict[str, list[Calibration]] = {}
+    for table in tables:
+        by_device.setdefault(table.device.id, []).append(table)
+    return max(by_device.values(), key=lambda group: sum(len(table.rows) for table in group), default=[])
