@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from prunnet_export._console import fail_line, note, warn
-from prunnet_export._errors import GateFailed, InvalidInput, MissingExtra
-from prunnet_export.artifact import Gate, Manifest, VerificationEntry, read_manifest, verify_files
-from prunnet_export.devices import Device, Model, embed, find_device, measure_latency, peak_memory_mb, placement
+from prunnet_export._errors import GateFailed, Unreachable
+from prunnet_export.artifact import Manifest, VerificationEntry, read_manifest, verify_files
+from prunnet_export.devices import Device, LocalDevice, Model, find_device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
-from prunnet_export.runtimes import Runtime, find_runtime
-from prunnet_export.verification import (
-    BYTES_IMAGES,
-    REFERENCE_FILE,
-    Expected,
-    Observed,
-    Thresholds,
-    load_reference,
-    verify,
-)
-
-_CHUNK = 250  # images that are decoded and held at a time, as in an export
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.verification import Again, artifact_reference
 
 
 @dataclass(frozen=True)
@@ -97,10 +85,16 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     Raises:
         InvalidInput: the folder holds no artifact, or a file is not the one that its manifest describes.
         MissingExtra: its runtime is not installed.
+        Unreachable: its runtime cannot run on this machine.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     runtime, entry = find_runtime(manifest.runtime.name), folder / manifest.entry
+    obstacle = runtime.obstacle() if isinstance(device, LocalDevice) else None
+    if obstacle is not None:
+        raise Unreachable(
+            f"{runtime.name} does not run here: {obstacle}", hint="on the device: prunnet-export finish ARTIFACT"
+        )
     threads = threads if threads is not None else manifest.latency.threads
     [latency] = measure_latency(
         device,
@@ -113,76 +107,10 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
     memory = peak_memory_mb(device, runtime.name, entry, precision=manifest.subnetwork.precision, threads=threads)
-    return Remeasured(folder, manifest, latency, memory.peak_mb, _verify_again(folder, manifest, device, threads))
-
-
-def _verify_again(folder: Path, manifest: Manifest, device: Device, threads: int | None) -> VerificationEntry:
-    reference = load_reference(folder / REFERENCE_FILE)
-    if reference.network != manifest.network.sha256:
-        raise InvalidInput(f"{folder}: {REFERENCE_FILE} is of another network", hint="export the artifact again")
-    runtime, entry = find_runtime(manifest.runtime.name), folder / manifest.entry
-    precision = manifest.subnetwork.precision
-    queries = _embedded(folder, manifest, reference.images, device, threads)
-    observed = Observed(
-        queries=queries,
-        from_bytes=queries[:BYTES_IMAGES],
-        gallery=None,  # the self-test needs the gallery's images, which do not travel
-        weights=_weights(runtime, entry),
-        placement=placement(device, runtime.name, entry, precision=precision),
-    )
-    gates = {gate.name: gate for gate in manifest.verification.gates}
-    return verify(observed, reference, _expected(gates, precision), _thresholds(gates))
-
-
-def _embedded(
-    folder: Path, manifest: Manifest, images: Sequence[bytes], device: Device, threads: int | None
-) -> npt.NDArray[np.float32]:
-    parts = [
-        embed(
-            device,
-            manifest.runtime.name,
-            folder / manifest.entry,
-            manifest.preprocessing(images[start : start + _CHUNK]),
-            precision=manifest.subnetwork.precision,
-            threads=threads,
-        )
-        for start in range(0, len(images), _CHUNK)
-    ]
-    joined: npt.NDArray[np.float32] = np.concatenate(parts)
-    return joined
-
-
-def _weights(runtime: Runtime, entry: Path) -> Mapping[str, npt.NDArray[np.generic]] | None:
-    """The shipped weights, or None on a device that has the runtime and nothing to read its files with."""
-    try:
-        return runtime.read_weights(entry)
-    except MissingExtra as error:
-        warn(f"{error.message}: for zeros and weights the file's hash vouches alone")
-        return None
-
-
-def _thresholds(gates: dict[str, Gate]) -> Thresholds:
-    """What the export asked for, so that checking again asks for the same."""
-    asked = {name: gate.threshold for name, gate in gates.items() if gate.threshold is not None}
-    default = Thresholds()
-    return Thresholds(
-        parity=asked.get("parity"),
-        recall=asked.get("cross-test recall", default.recall),
-        overlap=asked.get("neighbour overlap", default.overlap),
-        spread=asked.get("spread", default.spread),
-    )
-
-
-def _expected(gates: dict[str, Gate], precision: str) -> Expected:
-    """The subnetwork's weights and zeros, from what the export counted.
-
-    Where each zero lies was looked at then; that the file is still the same one, its hash says.
-    """
-    shipped, zeros = gates.get("weights shipped"), gates.get("zeros kept")
-    if shipped is None or zeros is None or shipped.value <= 0:
-        raise InvalidInput("the manifest does not say what was shipped", hint="export the artifact again")
-    elements = round(shipped.n / shipped.value)
-    return Expected(precision=precision, elements=elements, zeros=int((zeros.threshold or 0) / 0.999 * elements))
+    model = Model(entry, manifest.subnetwork.precision)
+    again = Again(manifest, runtime, model, device, threads, warn)
+    verification = again.verify(artifact_reference(folder, manifest), manifest.verification.gates)
+    return Remeasured(folder, manifest, latency, memory.peak_mb, verification)
 
 
 def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:

@@ -10,7 +10,10 @@ import click
 from prunnet_export.cli._options import data_options, network_option, output_options, threads_option
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.option("--target", help="Hardware profile; --list-targets shows them.")
 @click.option("--budget-ms", type=float, help="Latency of one image, at the percentile of --at.")
 @click.option("--budget-mb", type=float, help="Size of the model files, in MB of 10^6 bytes.")
@@ -74,7 +77,8 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 @click.option("--doctor", is_flag=True, help="Show what is installed and what is missing.")
 @output_options
 @click.version_option(package_name="prunnet-export")
-def command(**options: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Cut the subnetwork that fits a device's budget, export it, measure it, verify the exported file.
 
     \b
@@ -85,8 +89,11 @@ def command(**options: Any) -> int:
     Examples:
       prunnet-export --target x86-onnxruntime --budget-ms 2
       prunnet-export --target x86-openvino --budget-ms 5 --budget-mb 12 --network runs/products --at p99
+      prunnet-export --target jetson --budget-ms 15
       prunnet-export --list-targets
     """
+    if ctx.invoked_subcommand is not None:
+        return 0
     if options["list_targets"]:
         from prunnet_export.cli._survey import list_targets
 
@@ -98,3 +105,19 @@ def command(**options: Any) -> int:
     from prunnet_export.cli._export import export
 
     return export(**options)
+
+
+@command.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where it goes.  [default: in the artifact's place]")
+@threads_option
+@output_options
+def finish(**options: Any) -> int:
+    """Complete an artifact on the device that it was predicted for: build, measure, pick again, verify.
+
+    Needs the base install and the artifact's runtime. Where no candidate that travelled fits, the fastest is kept
+    as OUT.rejected and the exit code is 1.
+    """
+    from prunnet_export.cli._finish import finish as finish_artifact
+
+    return finish_artifact(**options)

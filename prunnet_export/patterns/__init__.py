@@ -7,10 +7,13 @@ from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._cut import cut, materialise
 from prunnet_export.patterns.block import Block
 from prunnet_export.patterns.channel import Channel
+from prunnet_export.patterns.channel_n_m import ChannelNM
 from prunnet_export.patterns.n_m import NM
 from prunnet_export.patterns.unstructured import Unstructured
 
-PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in (Block(), Channel(), NM(2, 4), Unstructured())}
+PATTERNS: dict[str, Pattern] = {
+    pattern.name: pattern for pattern in (Block(), Channel(), ChannelNM(2, 4), NM(2, 4), Unstructured())
+}
 
 __all__ = ["PATTERNS", "Pattern", "Subnetwork", "check_capacity", "cut", "find_pattern", "materialise"]
 

@@ -54,6 +54,10 @@ class Subnetwork(ABC):
     def masks(self) -> dict[str, Tensor]:
         """Which prunable weights are kept: bool, at the dense shapes."""
 
+    def cut_masks(self) -> dict[str, Tensor]:
+        """Which of the subnetwork's own weights are not zero: bool, at the shapes of :attr:`structure`."""
+        return {}
+
     @abstractmethod
     def widths(self) -> dict[str, int] | None:
         """Kept width of each channel group, for patterns that make tensors smaller."""

@@ -50,6 +50,10 @@ class MaskedSubnetwork(Subnetwork):
         """See :class:`Subnetwork`."""
         return dict(self._masks)
 
+    def cut_masks(self) -> dict[str, Tensor]:
+        """See :class:`Subnetwork`."""
+        return dict(self._masks)
+
     def widths(self) -> None:
         """None: no tensor changes its shape."""
 
@@ -59,11 +63,17 @@ def _product(mask: Tensor, values: Tensor, out: Tensor) -> Tensor:
     return out.copy_(mask).mul_(values)
 
 
-def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:
-    """|S| of each layer whose outputs all read the same inputs: no grouped and no depthwise convolution."""
+def grouped_layers(network: PrunableNetwork) -> set[str]:
+    """The weights of grouped and depthwise convolutions, whose outputs read different inputs."""
 
     def grouped(name: str) -> bool:
         layer = network.embedder.get_submodule(name.removesuffix(".weight"))
         return isinstance(layer, nn.Conv2d) and layer.groups > 1
 
-    return {name: score.detach().abs() for name, score in network.scores().items() if not grouped(name)}
+    return {name for name in network.scores() if grouped(name)}
+
+
+def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:
+    """|S| of each layer whose outputs all read the same inputs."""
+    left_out = grouped_layers(network)
+    return {name: score.detach().abs() for name, score in network.scores().items() if name not in left_out}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -63,19 +63,30 @@ class NM(Pattern):
         del channel_multiple
         for capacity in capacities:
             self._check(capacity)
-        scores = {name: one for name, one in ungrouped_scores(network).items() if one.shape[1] % self._m == 0}
-        if not scores:
-            raise UnsupportedPattern(
-                f"no layer of this backbone is without groups and reads a multiple of {self._m} channels",
-                hint="use --pattern unstructured",
-            )
-        masks = {name: self._mask(magnitude) for name, magnitude in scores.items()}
+        masks = self.masks_of(ungrouped_scores(network))
         return [
             MaskedSubnetwork(network, self.name, 1.0, {})
             if capacity == 1
             else MaskedSubnetwork(network, self.name, self._share, masks)
             for capacity in capacities
         ]
+
+    def masks_of(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Which weights stay, of each layer that takes part.
+
+        Args:
+            scores: |S| of layers without groups, at the weights' shapes.
+
+        Raises:
+            UnsupportedPattern: no layer takes part.
+        """
+        masks = {name: self._mask(one) for name, one in scores.items() if one.shape[1] % self._m == 0}
+        if not masks:
+            raise UnsupportedPattern(
+                f"no layer of this backbone is without groups and reads a multiple of {self._m} channels",
+                hint="use --pattern unstructured",
+            )
+        return masks
 
     def _check(self, capacity: float) -> None:
         check_capacity(capacity)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prunnet_export.search._candidates import Candidate, ladder
     from prunnet_export.search._evidence import Evidence
     from prunnet_export.search._export import Export, Outcome, Select
+    from prunnet_export.search._finish import Finish
 
 __all__ = [
     "Budget",
@@ -25,6 +26,7 @@ __all__ = [
     "Candidate",
     "Evidence",
     "Export",
+    "Finish",
     "Outcome",
     "Select",
     "default_cache_folder",
@@ -40,6 +42,7 @@ _ROOMS = {
     "Candidate": "_candidates",
     "Evidence": "_evidence",
     "Export": "_export",
+    "Finish": "_finish",
     "Outcome": "_export",
     "Select": "_export",
     "default_cache_folder": "_cache",

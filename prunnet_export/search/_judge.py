@@ -119,7 +119,5 @@ class Judge:
 
 
 def _masks(subnetwork: Subnetwork) -> tuple[Mask, ...]:
-    """What the pattern promised, not what the module holds; nothing where tensors became smaller instead."""
-    if subnetwork.widths() is not None:
-        return ()
-    return tuple(mask.cpu().numpy() for mask in subnetwork.masks().values() if not bool(mask.all()))
+    """What the pattern promised, not what the module holds."""
+    return tuple(mask.cpu().numpy() for mask in subnetwork.cut_masks().values() if not bool(mask.all()))

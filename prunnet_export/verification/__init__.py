@@ -1,5 +1,6 @@
 """Verification: the exported file, run by its own runtime, against the dense gallery."""
 
+from prunnet_export.verification._again import Again, artifact_reference
 from prunnet_export.verification._gallery import Gallery, load_gallery, save_gallery
 from prunnet_export.verification._gates import BYTES_IMAGES, Expected, Observed, Thresholds, verify
 from prunnet_export.verification._metrics import (
@@ -15,12 +16,14 @@ from prunnet_export.verification._sampling import choose
 __all__ = [
     "BYTES_IMAGES",
     "REFERENCE_FILE",
+    "Again",
     "Expected",
     "Gallery",
     "Observed",
     "Reference",
     "RetrievalMetrics",
     "Thresholds",
+    "artifact_reference",
     "choose",
     "load_gallery",
     "load_reference",

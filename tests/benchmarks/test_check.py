@@ -3,28 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pytest
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import Gate, Manifest
-from prunnet_export.benchmarks import _check
-from prunnet_export.benchmarks._check import _embedded, _expected, _thresholds
+from prunnet_export.artifact import Manifest
 from prunnet_export.benchmarks.cli import command as bench
-from prunnet_export.devices import find_device
-from prunnet_export.verification import Thresholds
 from tests._cli import assert_error, call
-from tests._inputs import array_split
 
 Environment = dict[str, str]
-
-
-def gate(name: str, value: float, threshold: float | None, n: int = 1) -> Gate:
-    return Gate(name=name, value=value, threshold=threshold, comparison=">=", passed=True, n=n)
 
 
 def test_latency_alone_needs_no_reference(
@@ -75,47 +62,3 @@ def test_a_command_wins_over_a_folder_of_its_name(
     ran = call(capfd, bench, environment, "latency")
     assert_error(ran, 2)
     assert "ARTIFACT" in ran.err
-
-
-def test_images_are_embedded_a_chunk_at_a_time(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lengths = []
-
-    def brightness(*args: Any, **_: Any) -> npt.NDArray[np.float32]:
-        lengths.append(len(args[3]))
-        mean: npt.NDArray[np.float32] = args[3].mean(axis=(2, 3))
-        return mean
-
-    monkeypatch.setattr(_check, "embed", brightness)
-    monkeypatch.setattr(_check, "_CHUNK", 2)
-    split = array_split(5)
-    images = [split.encoded(index) for index in range(5)]
-    embedded = _embedded(tmp_path, manifest, images, find_device("local"), None)
-    assert lengths == [2, 2, 1]
-    np.testing.assert_array_equal(embedded, manifest.preprocessing(images).mean(axis=(2, 3)))
-
-
-def test_checking_again_asks_for_what_the_export_asked_for() -> None:
-    gates = [gate("parity", 1, 0.9), gate("cross-test recall", 1, 0.25), gate("spread", 1, 0.75)]
-    asked = _thresholds({one.name: one for one in gates})
-    assert asked == Thresholds(parity=0.9, recall=0.25, spread=0.75)
-
-
-@pytest.mark.parametrize(("elements", "zeros"), [(2500, 0), (11_000_000, 5_500_000), (10_000, 8_000)])
-def test_what_was_counted_is_recovered(elements: int, zeros: int) -> None:
-    shipped = elements + 6  # mean and std
-    gates = {
-        "weights shipped": gate("weights shipped", shipped / elements, 1.01, n=shipped),
-        "zeros kept": gate("zeros kept", zeros / shipped, zeros / elements * 0.999),
-    }
-    expected = _expected(gates, "fp32")
-    assert expected.elements == elements
-    assert abs(expected.zeros - zeros) <= 1
-
-
-@pytest.mark.parametrize("missing", ["weights shipped", "zeros kept"])
-def test_a_manifest_that_does_not_say(missing: str) -> None:
-    gates = {name: gate(name, 1, 1) for name in ("weights shipped", "zeros kept") if name != missing}
-    with pytest.raises(InvalidInput, match="does not say"):
-        _expected(gates, "fp32")

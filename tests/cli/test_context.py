@@ -27,7 +27,7 @@ def test_auto_is_what_the_target_profits_from() -> None:
 def test_a_pattern_that_nobody_has(given: str, patterns: tuple[str, ...]) -> None:
     with pytest.raises(UnknownName, match="unknown pattern 'diagonal'") as raised:
         choose_patterns(given, replace(X86, patterns=patterns))
-    assert "2:4, block, channel, unstructured" in raised.value.hint
+    assert "2:4, block, channel, channel+2:4, unstructured" in raised.value.hint
     assert_one_line(raised.value)
 
 

@@ -201,5 +201,5 @@ def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(UnknownName) as raised:
         find_pattern(name)
     assert raised.value.message == f"unknown pattern {name!r}"
-    assert raised.value.hint.endswith("known: 2:4, block, channel, unstructured")
+    assert raised.value.hint.endswith("known: 2:4, block, channel, channel+2:4, unstructured")
     assert_one_line(raised.value)

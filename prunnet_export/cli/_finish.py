@@ -1,0 +1,65 @@
+"""What ``prunnet-export finish`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunnet_export._console import fail_line, note, warn
+from prunnet_export._errors import GateFailed, UnknownName
+from prunnet_export.artifact import read_manifest
+from prunnet_export.devices import find_device
+from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports._export import checks, frontier_table, manifest_document
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.search import Finish
+from prunnet_export.target import find_target
+
+
+def finish(*, artifact: Path, out: Path | None, threads: int | None, output_format: str, **_: Any) -> int:
+    """Finish one artifact and print its report; returns the exit code."""
+    manifest = read_manifest(artifact)
+    runtime = find_runtime(manifest.runtime.name)
+    try:
+        options = dict(find_target(manifest.target).options)
+    except UnknownName:  # a third party's target, whose package is not on the device
+        options = {}
+    job = Finish(
+        folder=artifact,
+        manifest=manifest,
+        runtime=runtime,
+        device=find_device("local"),
+        options=options,
+        threads=threads,
+        say=note,
+        warn=warn,
+    )
+    folder, finished = job.run(out or artifact)
+    latency, cut = finished.latency, finished.subnetwork
+    report = Report(
+        title=f"prunnet-export finish {finished.target}",
+        tables=(
+            Table(
+                "result",
+                ("", ""),
+                (
+                    ("device", str(finished.device)),
+                    ("chosen", f"{cut.pattern} {cut.capacity:.1%} {cut.precision}"),
+                    ("latency", str(latency)),
+                    ("expected", str(manifest.latency)),
+                    ("size", f"{finished.size_mb:.3g} MB"),
+                ),
+            ),
+            frontier_table(finished),
+        ),
+        checks=checks(finished),
+        document={**manifest_document(finished), "artifact": {"path": str(folder), "status": finished.status}},
+        footer=(f"{finished.status}: {folder}", f"next: prunnet-bench {folder}"),
+    )
+    click.echo(render(report, output_format), nl=False)
+    if finished.status == "rejected":
+        fail_line("; ".join(finished.reasons), "export again with the latency that was measured here")
+        return GateFailed.exit_code
+    return 0

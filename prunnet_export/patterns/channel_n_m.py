@@ -1,0 +1,121 @@
+"""The ``channel+n:m`` patterns, as ``channel+2:4``: fewer channels, and n of m weights in what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
+from prunnet_export.patterns._masked import grouped_layers
+from prunnet_export.patterns.channel import Channel
+from prunnet_export.patterns.n_m import NM
+
+
+class SparseChannelSubnetwork(Subnetwork):
+    """A channel-cut subnetwork with zeros among the weights that stay.
+
+    Args:
+        pattern: Name of the pattern.
+        asked: The capacity that was asked for.
+        cut: The channel cut.
+        masks: Which weights stay, bool, at the shapes of the cut; layers without one keep all.
+    """
+
+    def __init__(self, pattern: str, asked: float, cut: Subnetwork, masks: Mapping[str, Tensor]) -> None:
+        self.pattern = pattern
+        self.asked = asked
+        self.structure = cut.structure
+        self._cut = cut
+        self._masks = dict(masks)
+        self.kept = cut.kept - sum(int(torch.count_nonzero(~mask)) for mask in masks.values())
+        self.total = cut.total
+
+    def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """See :class:`Subnetwork`."""
+        return self._masked(self._cut.gather(tensors, into))
+
+    def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
+        """See :class:`Subnetwork`."""
+        self._cut.scatter(self._masked(gradients), out)
+
+    def _masked(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: one * self._masks[name] if name in self._masks else one for name, one in tensors.items()}
+
+    def masks(self) -> dict[str, Tensor]:
+        """See :class:`Subnetwork`."""
+        kept = self._cut.masks()
+        inside = {name: torch.zeros(mask.shape, device=mask.device) for name, mask in kept.items()}
+        self._cut.scatter({name: mask.float() for name, mask in self._masks.items()}, inside)
+        return {name: inside[name] > 0 if name in self._masks else mask for name, mask in kept.items()}
+
+    def cut_masks(self) -> dict[str, Tensor]:
+        """See :class:`Subnetwork`."""
+        return dict(self._masks)
+
+    def widths(self) -> dict[str, int] | None:
+        """See :class:`Subnetwork`."""
+        return self._cut.widths()
+
+
+class ChannelNM(Pattern):
+    """Channels go first, until m / n times the capacity is left; then ``n:m`` in the layers that remain.
+
+    So capacities below n / m are reached with zeros that sparse tensor cores use. As in ``n:m``, layers that m does
+    not divide stay whole, so that somewhat more than the capacity is kept.
+
+    Args:
+        n: Weights that stay in a run, 0 < n < m.
+        m: Length of a run.
+    """
+
+    def __init__(self, n: int, m: int) -> None:
+        self._inner = NM(n, m)
+        self._share = n / m
+
+    @property
+    def name(self) -> str:
+        """The pattern as it is written, e.g. ``channel+2:4``."""
+        return f"{Channel.name}+{self._inner.name}"
+
+    def shares(self, capacities: Sequence[float]) -> list[float]:
+        """Those up to n / m, and 1."""
+        for capacity in capacities:
+            check_capacity(capacity)
+        return [capacity for capacity in capacities if capacity == 1 or capacity <= self._share]
+
+    def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
+        """The :meth:`shares` whose channel cut is not below the narrowest one."""
+        reached = Channel().reachable(
+            network, [self._channels(one) for one in self.shares(capacities)], channel_multiple=channel_multiple
+        )
+        return [one for one in self.shares(capacities) if self._channels(one) in reached]
+
+    def subnetworks(
+        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
+    ) -> list[Subnetwork]:
+        """See :class:`Pattern`."""
+        for capacity in capacities:
+            check_capacity(capacity)
+            if self._share < capacity < 1:
+                raise InvalidInput(
+                    f"pattern {self.name} keeps {self._share:g} at most and reaches no capacity of {capacity:g}",
+                    hint=f"ask for {self._share:g} or less, or for 1, the dense network",
+                )
+        cuts = Channel().subnetworks(
+            network, [self._channels(one) for one in capacities], channel_multiple=channel_multiple
+        )
+        grouped = grouped_layers(network)
+        scores = {name: one.detach().abs() for name, one in network.scores().items() if name not in grouped}
+        return [
+            SparseChannelSubnetwork(
+                self.name, asked, cut, {} if asked == 1 else self._inner.masks_of(cut.gather(scores))
+            )
+            for asked, cut in zip(capacities, cuts, strict=True)
+        ]
+
+    def _channels(self, capacity: float) -> float:
+        return 1.0 if capacity == 1 else min(1.0, capacity / self._share)
