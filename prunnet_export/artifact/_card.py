@@ -45,6 +45,7 @@ def _what(manifest: Manifest) -> str:
                 ),
                 ("precision", cut.precision),
                 ("engine", f"{manifest.runtime.name} {manifest.runtime.version}"),
+                ("built", "yes" if manifest.built else "no: the engine is built on the device, by `finish`"),
                 ("model files", f"{significant(manifest.size_mb)} MB"),
                 ("network", f"`{network.sha256[:12]}`"),
                 ("made", manifest.created),
@@ -80,6 +81,8 @@ def _latency(manifest: Manifest) -> str:
     head = ("model", "p50 ms", "p90 ms", "p99 ms", "asked", "upper bound", "cv", "terms")
     lines = ["## Latency", _table(head, (_latency_row(name, report) for name, report in reports))]
     lines.append("Compute only: no decoding, no preprocessing.")
+    if manifest.latency.source != "measured":
+        lines.append("Not measured: on the device, `prunnet-export finish` measures and picks again.")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:
@@ -126,7 +129,7 @@ def _verification(manifest: Manifest) -> str:
     lines = [
         "## Verification",
         (
-            f"On the exported files, by {manifest.runtime.name} {manifest.runtime.version}, measured:"
+            f"On the exported files, by {_engine(manifest)}, measured:"
             f" {found.n_queries:,} queries against {found.n_gallery:,} gallery images"
             f" of {_plain(found.data)}."
         ),
@@ -136,6 +139,13 @@ def _verification(manifest: Manifest) -> str:
     if found.gates:
         lines.append(_table(("gate", "value", "has to be", "n", "", ""), map(_gate, found.gates)))
     return "\n\n".join(lines)
+
+
+def _engine(manifest: Manifest) -> str:
+    own, other = manifest.runtime, manifest.verified_by
+    if other is None:
+        return f"{own.name} {own.version}"
+    return f"{other.name} {other.version} in the place of {own.name}, which did not run on the host"
 
 
 def _gate(gate: Gate) -> tuple[str, ...]:

@@ -30,9 +30,15 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
         document=document,
         footer=(
             f"{verb}: {outcome.folder}",
-            f"next: prunnet-bench {outcome.folder}",
+            _next(outcome),
         ),
     )
+
+
+def _next(outcome: Outcome) -> str:
+    predicted = outcome.manifest.latency.source != "measured" and outcome.manifest.status == "verified"
+    command = "on the device: prunnet-export finish" if predicted else "prunnet-bench"
+    return f"next{',' if predicted else ':'} {command} {outcome.folder}"
 
 
 def manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -51,6 +57,9 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
         "memory": whole["memory"],
         "verification": whole["verification"],
         "frontier": whole["frontier"],
+        "built": whole["built"],
+        "verified_by": whole["verified_by"],
+        "alternatives": whole["alternatives"],
         "tools": whole["tools"],
     }
     if not manifest.frontier:
@@ -79,27 +88,28 @@ def checks(manifest: Manifest) -> tuple[Check, ...]:
 
 
 def frontier_table(manifest: Manifest) -> Table:
-    """Every candidate that was measured."""
+    """Every candidate that was looked at."""
     label = f"p{manifest.budget.percentile:g} <= ms"
     rows = tuple(
         (e.pattern, f"{e.capacity:.1%}", e.precision, e.p50_ms, e.upper_ms, e.size_mb, e.n, "yes" if e.inside else "no")
         for e in manifest.frontier
     )
     columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "inside")
-    return Table(f"measured candidates ({manifest.latency.source})", columns, rows)
+    return Table(f"candidates ({manifest.latency.source})", columns, rows)
 
 
 def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
     subnetwork, latency, verification = manifest.subnetwork, manifest.latency, manifest.verification
     rows: list[tuple[str, str]] = [
         ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
-        ("device", str(manifest.device)),
+        ("device", "not here" if manifest.device is None else str(manifest.device)),
         ("chosen", f"{subnetwork.pattern} {subnetwork.capacity:.1%} {subnetwork.precision}"),
         ("latency", str(latency)),
     ]
     if manifest.dense_latency is not None:
         ratio = manifest.dense_latency.p50_ms / latency.p50_ms
-        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms in the same runs: {ratio:.2f}x"))
+        same = "in the same runs" if latency.source == "measured" else f"({latency.source})"
+        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}: {ratio:.2f}x"))
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
@@ -108,6 +118,14 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         figures = f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
         rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     rows.append(("data", verification.data))
+    if manifest.verified_by is not None:
+        stand_in = f"{manifest.verified_by.name} {manifest.verified_by.version}"
+        rows.append(("verified by", f"{stand_in}, as {manifest.runtime.name} does not run here"))
+    if not manifest.built:
+        rows.append(("built", f"no: {manifest.runtime.name} builds its engine on the device"))
+    if manifest.alternatives:
+        others = ", ".join(f"{other.subnetwork.capacity:.1%}" for other in manifest.alternatives)
+        rows.append(("also inside", f"{others}, to pick again from what the device measures"))
     return Table("result", ("", ""), tuple(rows))
 
 
