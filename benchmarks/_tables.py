@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from prunnet_export._cache_folder import cache_folder
 from prunnet_export._console import note, warn
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
@@ -18,7 +19,6 @@ from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search._cache import default_cache_folder
 from prunnet_export.target import find_target
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def calibration_table(
         threads=threads,
         say=note,
     )
-    file = out or default_cache_folder() / "calibration" / f"{chosen.name}-{backbone}-{crop_px}-{table.device.id}.json"
+    file = out or cache_folder() / "calibration" / f"{chosen.name}-{backbone}-{crop_px}-{table.device.id}.json"
     replace_file(file, msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
     if max(row.cv for row in table.rows) > UNSTEADY:
         warn("the coefficient of variation of some rows is over 2.5 %: clocks or other work disturb the measurement")

@@ -10,7 +10,20 @@ import pytest
 
 import prunnet_export
 
-HEAVY = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt", "nncf", "matplotlib")
+HEAVY = (
+    "torch",
+    "timm",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cuda",
+    "MNN",
+    "coremltools",
+    "nncf",
+    "matplotlib",
+)
 
 
 def imported_by(statement: str) -> set[str]:
@@ -29,6 +42,8 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
     [
         "import prunnet_export; prunnet_export.load, prunnet_export.__version__",
         "import prunnet_export.runtimes.onnxruntime, prunnet_export.runtimes.openvino",
+        "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.tensorrt_rtx, prunnet_export.runtimes.mnn",
+        "import prunnet_export.search; prunnet_export.search.Finish",
         "import prunnet_export.devices, prunnet_export.devices._worker",
         "import prunnet_export.measuring, prunnet_export.artifact",
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunnet_export._cache_folder import cache_folder
 from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed
 from prunnet_export.cli._context import choose_network, choose_patterns, choose_precisions, open_data
@@ -48,7 +49,7 @@ def export(**options: Any) -> int:
     from prunnet_export.network import load_checkpoint
     from prunnet_export.reports import render
     from prunnet_export.reports._export import dry_run_report, export_report
-    from prunnet_export.search import BuildCache, Builder, Evidence, Export, default_cache_folder
+    from prunnet_export.search import BuildCache, Builder, Evidence, Export
     from prunnet_export.verification import Thresholds
 
     patterns = choose_patterns(options["pattern"], target)
@@ -71,7 +72,7 @@ def export(**options: Any) -> int:
     builder = Builder(
         checkpoint,
         runtime,
-        BuildCache(default_cache_folder()),
+        BuildCache(cache_folder()),
         device=place.key,
         channel_multiple=channel_multiple,
         statistics=evidence.statistics,

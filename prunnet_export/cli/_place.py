@@ -84,11 +84,11 @@ def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Se
         raise UsageError(
             f"peak memory is not predicted, and {target.name} cannot be measured here", hint="leave out --budget-ram-mb"
         )
+    from prunnet_export._cache_folder import cache_folder
     from prunnet_export.prediction import Predictor, find_calibrations, read_calibration
-    from prunnet_export.search._cache import default_cache_folder
 
     tables = [read_calibration(file) for file in calibrations]
     for table, file in zip(tables, calibrations, strict=True):
         if table.target != target.name:
             raise UsageError(f"{file} is a table of {table.target}", hint=f"give one of {target.name}")
-    return Predictor(target, tables or find_calibrations(default_cache_folder() / "calibration", target.name))
+    return Predictor(target, tables or find_calibrations(cache_folder() / "calibration", target.name))

@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 import click
 
+from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra, UsageError
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.cli._place import unlike
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search._cache import default_cache_folder
 from prunnet_export.target import Target, find_target
 
 _DISTRIBUTIONS = (
@@ -65,7 +65,7 @@ def doctor(output_format: str) -> int:
         ("targets", ", ".join(plugin_names("targets"))),
         ("runtimes", ", ".join(plugin_names("runtimes"))),
         ("data layouts", ", ".join(plugin_names("datasets"))),
-        ("cache", str(default_cache_folder())),
+        ("cache", str(cache_folder())),
     )
     report = Report(
         title="doctor",

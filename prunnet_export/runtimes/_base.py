@@ -89,6 +89,20 @@ class Runtime(ABC):
         del model_file, precision
         return None
 
+    def built(self, model_file: Path) -> bool:
+        """Whether a compiled model is what the engine runs, not what it still has to build that from."""
+        del model_file
+        return True
+
+    def estimate_ms(self, model_file: Path) -> tuple[float, str] | None:
+        """What the engine's own compiler expects without the hardware: milliseconds, and whose word it is.
+
+        Args:
+            model_file: The file that :meth:`compile` named first.
+        """
+        del model_file
+        return None
+
     def check_precision(self, precision: str) -> None:
         """Refuse a precision that the engine does not have.
 
@@ -108,7 +122,8 @@ class Runtime(ABC):
 
     def ignored(self, pattern: str) -> str | None:
         """The sentence that says that the engine gains nothing from a pattern's zeros; None where it does."""
-        return self.ignores.get("n:m" if ":" in pattern else pattern)
+        zeros = pattern.rpartition("+")[2]  # what lies beside fewer channels
+        return self.ignores.get("n:m" if ":" in zeros else zeros)
 
     # -- compile, on the host ------------------------------------------------------------------------------
 
@@ -126,6 +141,27 @@ class Runtime(ABC):
             UnknownName: the engine does not know the precision.
             InvalidInput: this model cannot be compiled like this, or an aid is needed and not there.
         """
+
+    def finish(
+        self, model_file: Path, folder: Path, *, precision: str, options: Mapping[str, str] | None = None
+    ) -> tuple[str, ...]:
+        """Build on the device what :meth:`compile` could only prepare on the host, where :meth:`built` says so.
+
+        Args:
+            model_file: The file that :meth:`compile` named first.
+            folder: Where to write, an existing folder.
+            precision: What it was compiled in.
+            options: The target's own.
+
+        Returns:
+            The names of the new files, the one to open from now on first; none where nothing was left to build.
+
+        Raises:
+            InvalidInput: the engine cannot build this model.
+            Unreachable: this is not the device.
+        """
+        del model_file, folder, precision, options
+        return ()
 
     @abstractmethod
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prunnet_export.search._bisect import largest_inside
     from prunnet_export.search._budget import Budget
     from prunnet_export.search._builder import Build, Builder
-    from prunnet_export.search._cache import BuildCache, default_cache_folder
+    from prunnet_export.search._cache import BuildCache
     from prunnet_export.search._candidates import Candidate, ladder
     from prunnet_export.search._evidence import Evidence
     from prunnet_export.search._export import Export, Outcome, Select
@@ -29,7 +29,6 @@ __all__ = [
     "Finish",
     "Outcome",
     "Select",
-    "default_cache_folder",
     "ladder",
     "largest_inside",
 ]
@@ -45,7 +44,6 @@ _ROOMS = {
     "Finish": "_finish",
     "Outcome": "_export",
     "Select": "_export",
-    "default_cache_folder": "_cache",
     "ladder": "_candidates",
     "largest_inside": "_bisect",
 }

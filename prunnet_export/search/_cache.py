@@ -23,14 +23,6 @@ _PARTIAL = ".partial-"
 _ABANDONED_S = 24 * 3600  # what a killed process left; no build takes that long
 
 
-def default_cache_folder() -> Path:
-    """``$PRUNNET_EXPORT_CACHE``, else ``prunnet-export`` in the user's cache folder."""
-    chosen = os.environ.get("PRUNNET_EXPORT_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunnet-export"
-
-
 class BuildCache:
     """Folders of files, found by everything that they depend on.
 

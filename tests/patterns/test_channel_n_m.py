@@ -57,7 +57,7 @@ def test_gradients_go_where_weights_came_from() -> None:
 def test_capacities_between_the_share_and_one_are_refused() -> None:
     pattern = find_pattern("channel+2:4")
     assert pattern.shares([0.2, 0.5, 0.8, 1]) == [0.2, 0.5, 1]
-    with pytest.raises(InvalidInput, match="reaches no capacity of 0.8") as caught:
+    with pytest.raises(InvalidInput, match=r"reaches no capacity of 0\.8") as caught:
         pattern.subnetworks(tiny_resnet(), [0.8], channel_multiple=MULTIPLE)
     assert "0.5 or less" in caught.value.hint
 

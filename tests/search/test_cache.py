@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.search import BuildCache, default_cache_folder
+from prunnet_export.search import BuildCache
 from tests._asserts import assert_one_line
 from tests._cli import tree
 
@@ -234,9 +235,9 @@ def test_what_killed_builds_left_goes_after_a_while(tmp_path: Path) -> None:
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PRUNNET_EXPORT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_folder() == tmp_path / "prunnet-export"
+    assert cache_folder() == tmp_path / "prunnet-export"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert default_cache_folder() == Path("/home/somebody/.cache/prunnet-export")
+    assert cache_folder() == Path("/home/somebody/.cache/prunnet-export")
     monkeypatch.setenv("PRUNNET_EXPORT_CACHE", "/elsewhere")
-    assert default_cache_folder() == Path("/elsewhere")
+    assert cache_folder() == Path("/elsewhere")

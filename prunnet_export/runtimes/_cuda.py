@@ -1,0 +1,112 @@
+"""NVIDIA's GPU: whether there is one, what it is, and its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import Unreachable
+from prunnet_export._imports import require
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_FIRST = 0
+
+
+def gpu_answers() -> bool:
+    """Whether the driver is here and counts at least one GPU.
+
+    The driver is asked, because device files go by other names on desktops, on Jetson boards and in containers.
+    """
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The first GPU.
+
+    Attributes:
+        name: As the driver calls it.
+        capability: Its compute capability, major and minor without a point, as ``87``.
+    """
+
+    name: str
+    capability: str
+
+
+class Cuda:
+    """The CUDA runtime, through NVIDIA's own bindings.
+
+    Args:
+        extra: The extra that installs them.
+
+    Raises:
+        MissingExtra: the bindings are not installed.
+    """
+
+    def __init__(self, *, extra: str) -> None:
+        self._runtime = require("cuda.bindings.runtime", extra=extra)
+
+    def gpu(self) -> Gpu:
+        """What the first GPU is."""
+        properties = self.call("cudaGetDeviceProperties", _FIRST)
+        name = properties.name
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        return Gpu(text.rstrip("\0"), f"{properties.major}{properties.minor}")
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """The result of a function of the CUDA runtime; None where it has none.
+
+        Raises:
+            Unreachable: CUDA reports an error.
+        """
+        error, *results = getattr(self._runtime, name)(*arguments)
+        if int(error):
+            _, text = self._runtime.cudaGetErrorString(error)
+            reason = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+            raise Unreachable(f"{name}: {reason}", hint="another process may use up the GPU; nvidia-smi shows them")
+        return results[0] if results else None
+
+    def copy(self, target: int, source: int, count: int, kind: str, stream: Any) -> None:
+        """Copy ``count`` bytes, ``kind`` being ``HostToDevice`` or ``DeviceToHost``."""
+        direction = getattr(self._runtime.cudaMemcpyKind, f"cudaMemcpy{kind}")
+        self.call("cudaMemcpyAsync", target, source, count, direction, stream)
+
+
+class Buffer:
+    """Memory on the GPU, freed with the object.
+
+    Args:
+        cuda: The CUDA runtime.
+        size: Bytes.
+    """
+
+    def __init__(self, cuda: Cuda, size: int) -> None:
+        self.address = int(cuda.call("cudaMalloc", size))
+        self._cuda = cuda
+        freeing = weakref.finalize(self, _free, cuda, self.address)
+        freeing.atexit = False  # the process takes it along, and the driver may be gone before
+
+    def write(self, array: npt.NDArray[np.float32], stream: Any) -> None:
+        """Copy a contiguous array into it; the array has to live until the stream is through."""
+        self._cuda.copy(self.address, array.ctypes.data, array.nbytes, "HostToDevice", stream)
+
+    def read(self, array: npt.NDArray[np.float32], stream: Any) -> None:
+        """Copy out of it into a contiguous array; it is there when the stream is through."""
+        self._cuda.copy(array.ctypes.data, self.address, array.nbytes, "DeviceToHost", stream)
+
+
+def _free(cuda: Cuda, address: int) -> None:
+    with suppress(Unreachable):
+        cuda.call("cudaFree", address)

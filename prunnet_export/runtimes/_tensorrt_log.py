@@ -1,0 +1,108 @@
+"""What TensorRT says: collected, never printed, and read for the layers that run sparse."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from prunnet_export.runtimes._session import one_line
+
+_MOST_LINES = 10_000
+_SPARSITY = "(Sparsity)"
+_COUNTED = re.compile(r"\(Sparsity\) (Found|Chose) (\d+) layer")
+_LISTED = re.compile(r"\(Sparsity\) .*?(eligible for sparse math|picked sparse implementation for layers):(.*)")
+_ELIGIBLE = {"Found", "eligible for sparse math"}
+_DECORATION = re.compile(r"^(\[[^\]]*\]|\w+::\w+:|Error Code \d+:|\([^()]*\):)\s*")
+
+
+@dataclass
+class Log:
+    """What an engine said since :meth:`clear`.
+
+    Attributes:
+        lines: Everything down to information, and what is said of sparsity at any level.
+        errors: The errors alone.
+    """
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
+    errors: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.lines.clear()
+        self.errors.clear()
+
+    def complaint(self) -> str:
+        """The first error, in one short line."""
+        return plain(self.errors[0]) if self.errors else "it does not say why"
+
+
+def plain(message: str) -> str:
+    """An engine's message in one short line, without the codes and function names before it."""
+    line = " ".join(message.split())
+    while (shorter := _DECORATION.sub("", line)) not in {line, ""}:
+        line = shorter
+    return one_line(Exception(line))
+
+
+@cache
+def logger_of(engine: Any) -> Any:
+    """The one logger of an engine, with what it hears as ``.heard``.
+
+    An engine keeps the first logger that it is given for as long as anything of it lives, so there is no use in
+    a second one.
+
+    Args:
+        engine: The module ``tensorrt`` or ``tensorrt_rtx``.
+    """
+
+    class Collector(engine.ILogger):  # type: ignore[misc]  # the engines are untyped
+        def __init__(self) -> None:
+            engine.ILogger.__init__(self)  # pybind11 asks for this spelling
+            self.heard = Log()
+
+        def log(self, severity: Any, message: str) -> None:
+            levels = engine.ILogger
+            if severity in {levels.INTERNAL_ERROR, levels.ERROR}:
+                self.heard.errors.append(message)
+            if severity != levels.VERBOSE or _SPARSITY in message:
+                self.heard.lines.append(message)
+
+    return Collector()
+
+
+@dataclass(frozen=True)
+class SparseLayers:
+    """How many layers 2:4 reached; None where the engine does not say.
+
+    Attributes:
+        eligible: Their weights are 2:4.
+        chosen: The sparse kernel was the fastest.
+    """
+
+    eligible: int | None = None
+    chosen: int | None = None
+
+
+def sparse_layers(lines: Iterable[str]) -> SparseLayers:
+    """What the lines of a build say of sparsity, either in the words of TensorRT 8 and 10 or in those of later ones.
+
+    A build goes over its layers more than once; the last word counts.
+    """
+    eligible = chosen = None
+    for line in lines:
+        if found := _COUNTED.search(line):
+            count = int(found[2])
+        elif found := _LISTED.search(line):
+            count = len([name for name in found[2].split(", ") if name.strip()])
+        else:
+            continue
+        if found[1] in _ELIGIBLE:
+            eligible = count
+        else:
+            chosen = count
+    return SparseLayers(eligible, chosen)

@@ -1,0 +1,58 @@
+"""What is known about an engine file, written beside it as ``engine.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+
+RECORD = "engine.json"
+
+
+class EngineRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An engine file, described.
+
+    Attributes:
+        runtime: Name of the runtime that built it.
+        version: That engine's version.
+        precision: What it executes in.
+        compute_capabilities: GPUs that it was built for, as ``86``.
+        device: Name of the GPU that it was built on; None where it was built without one.
+        sparse_eligible: Layers whose weights are 2:4; None where the build does not say.
+        sparse_chosen: Those that run on sparse tensor cores; None where the build does not say.
+    """
+
+    runtime: str
+    version: str
+    precision: str
+    compute_capabilities: tuple[str, ...]
+    device: str | None = None
+    sparse_eligible: int | None = None
+    sparse_chosen: int | None = None
+
+
+def write_record(record: EngineRecord, folder: Path) -> None:
+    """Write ``engine.json`` into a folder.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    replace_file(folder / RECORD, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+
+
+def read_record(folder: Path) -> EngineRecord | None:
+    """The ``engine.json`` of a folder; None where there is none.
+
+    Raises:
+        InvalidInput: it is damaged.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return None
+    try:
+        return msgspec.json.decode(read_bytes(file), type=EngineRecord)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{file}: damaged ({error})", hint="build the engine again") from None
