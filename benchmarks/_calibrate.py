@@ -53,6 +53,10 @@ def calibrate(
     preprocessing = Preprocessing(crop=crop, resize=crop)
     torch.manual_seed(0)
     network = PrunableNetwork(build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=preprocessing), crop=crop)
+    for module in network.modules():
+        # timm starts the last norm of a residual block at 0. Folded, its layer would be zeros alone, which are skipped.
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     grid: list[Subnetwork] = []
     for name in patterns:
         pattern = find_pattern(name)

@@ -20,6 +20,7 @@ HEAVY = (
     "tensorrt_rtx",
     "cuda",
     "MNN",
+    "flatbuffers",
     "coremltools",
     "nncf",
     "matplotlib",

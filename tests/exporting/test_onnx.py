@@ -203,7 +203,7 @@ def test_the_shipped_file_has_the_pattern(pattern: str, backbone: str, folder: P
     assert sum(int((one == 0).sum()) for one in having) == chosen.total - chosen.kept
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "mnn"])
 @pytest.mark.parametrize(
     ("pattern", "backbone"),
     [("2:4", "vit_tiny_patch16_224"), ("block", "convnext_atto"), ("unstructured", "resnext50_32x4d")],
