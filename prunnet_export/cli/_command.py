@@ -43,7 +43,8 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
     "--device",
     default="auto",
     show_default=True,
-    help="Where to measure and verify: local, ssh://user@host[:port], or predicted; auto is local where that works.",
+    help="Where to measure and verify: local, ssh://user@host[:port][?python=PATH], or predicted; auto is local where"
+    " that works.",
 )
 @click.option("--require-measured", is_flag=True, help="Exit with 3 where the latency could only be predicted.")
 @click.option(

@@ -80,7 +80,7 @@ def run_options(command: F) -> F:
         "--device",
         default="local",
         show_default=True,
-        help="Where to measure and verify: local, ssh://user@host[:port].",
+        help="Where to measure and verify: local, or ssh://user@host[:port][?python=PATH].",
     )(command)
 
 

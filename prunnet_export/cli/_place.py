@@ -50,7 +50,9 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
         UnknownName: there is no such device.
     """
     if name not in {AUTO, PREDICTED, LOCAL}:
-        return Place(find_device(name), None, by_twin=False)
+        there = find_device(name)
+        there.fingerprint()  # a board that does not answer is found before minutes of work
+        return Place(there, None, by_twin=False)
     here, unable = find_device(LOCAL), runtime.obstacle()
     obstacle = "--device predicted" if name == PREDICTED else unlike(target) or unable
     hint = "give the device, --device ssh://user@host"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from prunnet_export._errors import PrunnetError, UnknownName, Unreachable
 from prunnet_export.devices._protocol import (
@@ -29,7 +29,7 @@ class Device(ABC):
         """The reply to a request, from a fresh process on the device.
 
         Args:
-            request: File names in it are paths on the device.
+            request: Paths in it are absolute, and of this machine, wherever the device is.
             timeout: Seconds; None waits as long as it takes.
 
         Raises:
@@ -59,7 +59,7 @@ class Device(ABC):
         return self._fingerprint
 
 
-def raise_again(reply: ErrorReply) -> None:
+def raise_again(reply: ErrorReply) -> NoReturn:
     """Raise what the worker raised; a class that this side does not know becomes a PrunnetError."""
     kinds = {kind.__name__: kind for kind in _tree(PrunnetError)}
     kind = kinds.get(reply.kind, PrunnetError)
@@ -75,13 +75,18 @@ def _tree(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
 
 
 def find_device(name: str) -> Device:
-    """The device called ``name``: ``local``, this machine.
+    """The device called ``name``: ``local``, this machine, or ``ssh://[user@]host[:port][?python=PATH]``, a board.
 
     Raises:
         UnknownName: there is none.
+        InvalidInput: the address of a board is malformed.
     """
     from prunnet_export.devices._local import LocalDevice
 
     if name == "local":
         return LocalDevice()
-    raise UnknownName("device", name, ["local"])
+    if name.startswith("ssh://"):
+        from prunnet_export.devices._ssh import SshDevice
+
+        return SshDevice(name)
+    raise UnknownName("device", name, ["local", "ssh://user@host"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -29,31 +30,57 @@ class LocalDevice(Device):
 
     def run(self, request: Request, *, timeout: float | None = None) -> Reply:
         """The reply to a request; paths in it have to be absolute."""
-        with subprocess.Popen(
-            [sys.executable, "-m", _WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=_HOME,
-        ) as worker:
+        with start_worker(errors=subprocess.PIPE) as worker:
             try:
                 out, err = worker.communicate(msgspec.json.encode(request), timeout)
             except subprocess.TimeoutExpired:
                 worker.kill()
-                raise Unreachable(
-                    f"the worker did not answer within {timeout:g} s",
-                    hint="the machine may be busy; try again",
-                ) from None
+                raise too_slow(timeout) from None
             except BaseException:  # Ctrl-C above all: nothing of ours keeps running
                 worker.kill()
                 raise
-        try:
-            reply: Reply = msgspec.json.decode(out, type=Reply)
-        except msgspec.MsgspecError:
-            raise _died(worker.returncode, err.decode(errors="replace")) from None
-        if isinstance(reply, ErrorReply):
-            raise_again(reply)
-        return reply
+        return reply_of(worker.returncode, out, err)
+
+
+def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """A worker that waits for its request.
+
+    Args:
+        errors: Where its standard error goes.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", _WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        cwd=_HOME,
+    )
+
+
+def reply_of(code: int, out: bytes, err: bytes) -> Reply:
+    """The reply of a worker that has ended.
+
+    Args:
+        code: Its exit code; the negative of a signal's number where that killed it.
+        out: Its standard output.
+        err: Its standard error.
+
+    Raises:
+        Unreachable: it died without a reply.
+        PrunnetError: what it replied was an error.
+    """
+    try:
+        reply: Reply = msgspec.json.decode(out, type=Reply)
+    except msgspec.MsgspecError:
+        raise _died(code, err.decode(errors="replace")) from None
+    if isinstance(reply, ErrorReply):
+        raise_again(reply)
+    return reply
+
+
+def too_slow(timeout: float | None) -> Unreachable:
+    """The error of a worker that was killed because its time was up."""
+    return Unreachable(f"the worker did not answer within {timeout:g} s", hint="the machine may be busy; try again")
 
 
 def _died(code: int, stderr: str) -> Unreachable:

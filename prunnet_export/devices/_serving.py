@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import storage_errors
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._memory import PeakMemory, resident_mb
 from prunnet_export.devices._protocol import (
@@ -109,7 +110,8 @@ def _embed(request: EmbedRequest) -> EmbedReply:
     embeddings = np.empty((len(inputs), session.shape.dim), np.float32)
     for start in range(0, len(inputs), size):
         embeddings[start : start + size] = session.run(np.array(inputs[start : start + size]))
-    np.save(request.outputs, embeddings, allow_pickle=False)
+    with storage_errors(Path(request.outputs)):
+        np.save(request.outputs, embeddings, allow_pickle=False)
     return EmbedReply(count=len(embeddings), dim=session.shape.dim)
 
 

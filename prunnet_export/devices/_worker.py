@@ -18,24 +18,25 @@ from prunnet_export.devices._serving import serve
 
 def answer(document: bytes) -> Reply:
     """The reply to one request document; every error becomes a reply."""
+    known: PrunnetError
     try:
         return serve(msgspec.json.decode(document, type=Request))
     except PrunnetError as error:
-        return _reply(error)
+        known = error
     except msgspec.MsgspecError as error:
-        return _reply(InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?"))
+        known = InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?")
     except OSError as error:
-        return _reply(StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror}"))
+        known = StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror or error}")
+    except ImportError as error:  # installed and not loadable: built for another processor or Python
+        line = str(error).partition("\n")[0]
+        known = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
     except MemoryError:
-        return _reply(Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model"))
+        known = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
     except Exception as error:  # noqa: BLE001  a bug has to cross the process border too
         traceback.print_exc()
         line = str(error).partition("\n")[0]
         return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")
-
-
-def _reply(error: PrunnetError) -> ErrorReply:
-    return ErrorReply(kind=type(error).__name__, message=error.message, hint=error.hint)
+    return ErrorReply(kind=type(known).__name__, message=known.message, hint=known.hint)
 
 
 def main() -> None:

@@ -131,6 +131,8 @@ class Runtime(ABC):
     def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
         """Write into ``folder`` what this engine loads; the first name returned is the file to open.
 
+        The others have its stem, or are small files: those travel to a board beside it.
+
         Args:
             onnx_file: The exported subnetwork, fp32.
             folder: An existing folder.

@@ -1,0 +1,202 @@
+"""The process that keeps a private folder on a board and runs workers there, as long as a host is connected.
+
+``python -m prunnet_export.devices._board``, started by ssh. It ends, and takes its folder and its worker with it, when
+its standard input ends: whatever became of the host, ssh or sshd. What a power cut leaves, the next one removes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from types import FrameType
+from typing import IO, NoReturn, cast
+
+import msgspec
+
+from prunnet_export._cache_folder import cache_folder
+from prunnet_export._imports import installed_version
+from prunnet_export.devices._frames import GREETING, SCRATCH, Answer, Ask, Hello, Put, Stored
+from prunnet_export.devices._local import start_worker
+
+PREFIX = "ssh-"
+_CHUNK = 2**20
+_EXIT_S = 10.0
+_ERRORS = 2**12  # bytes of a worker's standard error that are worth sending
+
+
+class _HungUpError(Exception):
+    """The host is gone."""
+
+
+def main() -> None:
+    """Serve the host on standard input and output until it hangs up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    version = installed_version("prunnet-export")
+    with suppress(BrokenPipeError, _HungUpError), ExitStack() as held:
+        out = held.enter_context(os.fdopen(os.dup(1), "wb"))
+        os.dup2(2, 1)  # as in the worker: only messages go to the host
+        try:
+            folder = held.enter_context(private_folder(cache_folder()))
+        except OSError as error:
+            _send(out, Hello(version=version, error=_reason(error)), before=GREETING)
+            return
+        _send(out, Hello(version=version, folder=str(folder)), before=GREETING)
+        serve(folder, sys.stdin.buffer, out)
+
+
+def serve(folder: Path, host: IO[bytes], out: IO[bytes]) -> None:
+    """Answer the host's messages until there are no more; names in them are of files in ``folder``."""
+    while line := host.readline():
+        message = msgspec.json.decode(line, type=Put | Ask)
+        if isinstance(message, Put):
+            _send(out, _put(message, folder, host))
+        else:
+            _send(out, *_ask(message, folder, host))
+
+
+@contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder for this user alone, removed at the end; folders whose keeper has died are removed first.
+
+    A lock tells the dead from the living, and not an age: many boards have no clock that survives a power cut. Where
+    the file system has no locks, nothing is taken for dead.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with _locked(parent, fcntl.LOCK_EX):
+            for left in parent.glob(f"{PREFIX}*"):
+                with suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB) as dead:
+                    if dead:
+                        shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.enter_context(_locked(folder, fcntl.LOCK_EX))
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path, operation: int) -> Iterator[bool]:
+    """Whether this process, and not its workers, holds the folder's lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, operation)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def _put(message: Put, folder: Path, host: IO[bytes]) -> Stored:
+    """Keep a file; what cannot be written is read all the same, for the next message stands behind it."""
+    place, parts, error = folder / message.name, _parts(host, message.size), ""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("wb") as file:
+            file.writelines(parts)
+    except OSError as caught:
+        error = _reason(caught)
+        with suppress(OSError):
+            place.unlink()
+    for _ in parts:
+        pass
+    return Stored(error=error)
+
+
+def _parts(host: IO[bytes], left: int) -> Iterator[bytes]:
+    while left:
+        part = host.read(min(left, _CHUNK))
+        if not part:
+            raise _HungUpError
+        left -= len(part)
+        yield part
+
+
+def _ask(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
+    """What a worker made of a request."""
+    scratch = folder / SCRATCH
+    try:
+        wanted = folder / message.output if message.output else None
+        if wanted:
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as errors, start_worker(errors=errors) as worker:
+            try:
+                reply = _output(worker, bytes(message.request), host, message.timeout)
+            except TimeoutExpired:
+                worker.kill()
+                return Answer(), b"", b"", b""
+            except BaseException:
+                worker.kill()
+                raise
+            code = _exit_code(worker)
+            errors.seek(-min(_ERRORS, errors.seek(0, os.SEEK_END)), os.SEEK_END)
+            told = errors.read()
+        output = wanted.read_bytes() if wanted and wanted.is_file() else b""
+    except OSError as error:
+        return Answer(error=_reason(error)), b"", b"", b""
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Answer(code=code, reply=len(reply), errors=len(told), output=len(output)), reply, told, output
+
+
+def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float | None) -> bytes:
+    """All that a worker writes to standard output, unless the host hangs up or the time is up before its end.
+
+    Waiting is for events alone. Looking twice a second whether the host is still there would be seen in the tail of
+    what a small board measures meanwhile.
+    """
+    to_worker, from_worker = cast("IO[bytes]", worker.stdin), cast("IO[bytes]", worker.stdout)
+    with suppress(BrokenPipeError), to_worker:
+        to_worker.write(request)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    parts: list[bytes] = []
+    while True:
+        rest = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([host, from_worker], [], [], rest)
+        if host in ready:  # a host that waits for an answer sends nothing
+            raise _HungUpError
+        if not ready:
+            raise TimeoutExpired(worker.args, timeout or 0)
+        part = os.read(from_worker.fileno(), _CHUNK)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def _exit_code(worker: Popen[bytes]) -> int:
+    """Of a worker that has said everything; an engine that hangs while it is unloaded is not waited for."""
+    with suppress(TimeoutExpired):
+        return worker.wait(_EXIT_S)
+    worker.kill()
+    return worker.wait()
+
+
+def _send(out: IO[bytes], message: msgspec.Struct, *bodies: bytes, before: bytes = b"") -> None:
+    out.write(before + msgspec.json.encode(message) + b"\n")
+    out.writelines(bodies)
+    out.flush()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _HungUpError
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""A connection to a board: one ssh, one process behind it, messages both ways."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader, RawIOBase
+from shutil import which
+from subprocess import PIPE, Popen, TimeoutExpired
+from threading import Timer
+from typing import IO, TypeVar, cast
+
+import msgspec
+
+from prunnet_export._errors import Unreachable, UsageError
+from prunnet_export._imports import installed_version
+from prunnet_export.devices._address import Address
+from prunnet_export.devices._frames import GREETING, Answer, Ask, Hello, Put, Stored
+from prunnet_export.devices._ssh_errors import explain
+
+M = TypeVar("M", Stored, Answer)
+
+_BOARD = "prunnet_export.devices._board"
+_OPTIONS = {
+    "BatchMode": "yes",  # nobody is asked for a password
+    "ConnectTimeout": "10",
+    "ServerAliveInterval": "10",
+    "ServerAliveCountMax": "3",
+    "ClearAllForwardings": "yes",
+    "RemoteCommand": "none",
+    "PermitLocalCommand": "no",
+    "ControlMaster": "no",  # a master that stays would keep our pipes open; one that is there is used
+}
+_GREETING_S = 60.0  # a small board imports for seconds
+_GREETING_LINES = 1000
+_LINE = 2**16
+_GRACE_S = 30.0  # beyond the worker's own timeout, before the whole board is given up
+_HANG_UP_S = 10.0
+
+
+class LostError(Unreachable):
+    """The connection broke after it was made."""
+
+
+class Connection:
+    """A board that has greeted and keeps a private folder for us until we hang up.
+
+    Args:
+        address: Where it is.
+
+    Attributes:
+        folder: The private folder, an absolute path there.
+        stored: Names of the files that were put there to stay.
+
+    Raises:
+        Unreachable: the board cannot be reached, or has another version of this package, or none.
+        UsageError: there is no ssh on this machine.
+    """
+
+    def __init__(self, address: Address) -> None:
+        ssh = which("ssh")
+        if ssh is None:
+            raise UsageError("ssh is not installed", hint="install the OpenSSH client")
+        options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        self._address = address
+        self._greeted = False
+        self._late: float | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads could fill up
+        weakref.finalize(self, self._errors.close)
+        # In a session of its own, so that Ctrl-C reaches us alone and we hang up in order.
+        self._ssh = Popen(
+            [ssh, "-T", "-x", "-a", *options, *address.words(), address.command(_BOARD)],
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._in = cast("IO[bytes]", self._ssh.stdin)
+        self._out: IO[bytes] = BufferedReader(cast("RawIOBase", self._ssh.stdout))
+        self.close = weakref.finalize(self, _hang_up, self._ssh, self._in, self._out)
+        """Hang up, and wait until the board has tidied up; at exit at the latest."""
+        with self._talking(_GREETING_S):
+            hello = self._hello()
+        self._greeted = True
+        self.folder = hello.folder
+        self.stored: set[str] = set()
+
+    def put(self, name: str, content: bytes) -> Stored:
+        """Write a file into the private folder."""
+        return self._exchange(Stored, Put(name=name, size=len(content)), content)[0]
+
+    def ask(self, request: bytes, *, timeout: float | None, output: str | None) -> tuple[Answer, bytes, bytes, bytes]:
+        """What a worker there makes of a request: the answer, the reply, its standard error, the file wanted back."""
+        message = Ask(request=msgspec.Raw(request), timeout=timeout, output=output)
+        within = None if timeout is None else timeout + _GRACE_S
+        answer, reply, errors, wanted = self._exchange(Answer, message, within=within)
+        return answer, reply, errors, wanted
+
+    def _exchange(
+        self, kind: type[M], message: Put | Ask, content: bytes = b"", *, within: float | None = None
+    ) -> tuple[M, bytes, bytes, bytes]:
+        with self._talking(within):
+            self._write(msgspec.json.encode(message) + b"\n")
+            self._write(content)
+            answer = msgspec.json.decode(self._out.readline(_LINE), type=kind)
+            sizes = (answer.reply, answer.errors, answer.output) if isinstance(answer, Answer) else (0, 0, 0)
+            reply, errors, output = (self._read(size) for size in sizes)
+        return answer, reply, errors, output
+
+    @contextmanager
+    def _talking(self, within: float | None) -> Iterator[None]:
+        """Whatever interrupts a message ends the connection, for nobody knows where the next one begins."""
+        timer = None
+        if within is not None:
+            timer = Timer(within, self._give_up, [within])
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        except (OSError, EOFError, msgspec.MsgspecError):
+            raise self._failure() from None
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _hello(self) -> Hello:
+        for _ in range(_GREETING_LINES):
+            line = self._out.readline(_LINE)
+            if not line:
+                raise EOFError
+            if line.startswith(GREETING):
+                break
+        else:
+            raise EOFError
+        hello = msgspec.json.decode(line.removeprefix(GREETING), type=Hello)
+        here = installed_version("prunnet-export")
+        if hello.version != here:
+            raise Unreachable(
+                f"prunnet-export is {hello.version} on {self._address} and {here} here",
+                hint=f"install {here} there: both sides have to be of one version",
+            )
+        if hello.error:
+            raise Unreachable(
+                f"no cache folder can be made on {self._address}: {hello.error}",
+                hint="free some space there, or let the user write to it",
+            )
+        return hello
+
+    def _give_up(self, seconds: float) -> None:
+        self._late = seconds
+        self._ssh.kill()
+
+    def _write(self, content: bytes) -> None:
+        left = memoryview(content)
+        while left:
+            left = left[self._in.write(left) :]
+
+    def _read(self, size: int) -> bytes:
+        content = self._out.read(size)
+        if len(content) < size:
+            raise EOFError
+        return content
+
+    def _failure(self) -> Unreachable:
+        """Why the board fell silent."""
+        self.close()
+        self._errors.seek(0)
+        errors = self._errors.read().decode(errors="replace")
+        if self._late is not None:
+            return Unreachable(
+                f"{self._address} did not answer within {self._late:g} s", hint="the board may be busy; try again"
+            )
+        message, hint = explain(self._address, self._ssh.returncode, errors, greeted=self._greeted)
+        return (LostError if self._greeted else Unreachable)(message, hint=hint)
+
+
+def _hang_up(ssh: Popen[bytes], *pipes: IO[bytes]) -> None:
+    """End the connection; the board removes its folder when it hears that, and ssh ends after it."""
+    for pipe in pipes:
+        with suppress(OSError):
+            pipe.close()
+    try:
+        ssh.wait(_HANG_UP_S)
+    except TimeoutExpired:
+        ssh.kill()
+        ssh.wait()

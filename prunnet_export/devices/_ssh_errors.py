@@ -1,0 +1,86 @@
+"""What ssh and the shell behind it say when they fail, in words of this package."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from prunnet_export._imports import installed_version
+from prunnet_export.devices._address import Address
+
+_SSH_FAILED = 255
+_NOT_FOUND = 127
+_MISSING = re.compile(r"No module named '?([\w.]+)")
+_PLAIN = 160
+
+# The first that occurs names the cause; ssh's own words, from its sources, are the same in every language.
+_SSH = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host key of {at} has changed", "if that is right: {forget}"),
+    ("Host key verification failed", "the host key of {at} is not known", "connect once by hand: {by_hand}"),
+    ("Permission denied", "{at} does not let us in", "a key that needs no password has to open {by_hand}"),
+    ("Too many authentication failures", "{at} does not let us in", "name one key: IdentityFile in ~/.ssh/config"),
+    ("Could not resolve hostname", "no host is called {host!r}", "check the name, or give an IP address"),
+    ("Connection refused", "{at} refuses the connection", "is sshd running there, on this port?"),
+    ("timed out", "{at} does not answer", "is it on, and in this network?"),
+    ("No route to host", "there is no route to {at}", "is it on, and in this network?"),
+    ("Network is unreachable", "there is no route to {at}", "is this machine in a network?"),
+)
+
+
+def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple[str, str]:
+    """The message and the hint for a connection that ended by itself.
+
+    Args:
+        address: Where to.
+        code: Exit code of ssh: 255 where ssh failed, else that of the command there.
+        errors: What stood on standard error.
+        greeted: Whether this package had answered there before.
+    """
+    words = {
+        "at": str(address),
+        "host": address.host,
+        "by_hand": shlex.join(["ssh", *address.words()]),
+        "forget": f"ssh-keygen -R {shlex.quote(_known_as(address))}",
+    }
+    last = _last_line(errors)
+    if greeted:
+        return f"the connection to {address} was lost{last}", "is the board still on? run the same command again"
+    if code == _SSH_FAILED:
+        for mark, message, hint in _SSH:
+            if mark in errors:
+                return message.format_map(words), hint.format_map(words)
+        return f"ssh cannot connect to {address}{last}", f"does it work by hand? {words['by_hand']}"
+    return _of_the_shell(address, code, errors, last)
+
+
+def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
+    """Of a connection that stood, when the command there ended without a greeting."""
+    python, version = address.python, installed_version("prunnet-export")
+    install = f"{shlex.quote(python)} -m pip install 'prunnet-export[RUNTIME]=={version}'"
+    if code == _NOT_FOUND:
+        return f"there is no {python} on {address}", "name its interpreter: ssh://...?python=/path/to/python"
+    missing = _MISSING.search(errors)
+    if missing and missing[1] == "prunnet_export":
+        return (
+            f"prunnet-export is not installed for {python} on {address}",
+            f"there: {install}, or name another interpreter: ssh://...?python=/path/to/python",
+        )
+    if missing and missing[1].startswith("prunnet_export."):
+        return f"prunnet-export on {address} is older than {version}", f"there: {install}"
+    if missing:
+        return f"prunnet-export on {address} lacks {missing[1]}", f"there: {install}"
+    return (
+        f"{python} on {address} ended with code {code} and no greeting{last}",
+        f"there: {install}",
+    )
+
+
+def _known_as(address: Address) -> str:
+    """The name that ssh keeps the host's key under."""
+    return f"[{address.host}]:{address.port}" if address.port not in {None, 22} else address.host
+
+
+def _last_line(errors: str) -> str:
+    lines = ["".join(filter(str.isprintable, line)).strip() for line in errors.splitlines()]
+    lines = [line for line in lines if line]
+    return f": {lines[-1][:_PLAIN]}" if lines else ""
