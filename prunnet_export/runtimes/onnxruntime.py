@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: dense fp32 kernels everywhere, and no gain from zeros anywhere."""
+"""ONNX Runtime on the CPU: dense fp32 and INT8 kernels everywhere, and no gain from zeros anywhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import Aids, Runtime
+from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
 _PROVIDERS = ("CPUExecutionProvider",)
 _FATAL_ONLY = 4
 _MATRIX = 2
+_WITH_ZERO_POINT = 3  # inputs of DequantizeLinear
 _FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 
@@ -36,24 +39,27 @@ class OnnxRuntime(Runtime):
             ("block", "zero blocks"),
         )
     }
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
 
     def version(self) -> str:
         """The engine's version; the engine is loaded afterwards."""
         return str(self._engine().__version__)
 
     def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
-        """Write ``model.onnx``, with its weights inside, into ``folder``."""
-        del aids
+        """Write ``model.onnx``, with its weights inside, into ``folder``.
+
+        INT8 is made for processors with VNNI; others run it slower, and may saturate sums of products.
+        """
         self.check_precision(precision)
         model = _read_onnx(onnx_file)
+        if precision == "int8":
+            model = quantise_onnx(model, calibration_images(aids), symmetric=False)
         require("onnx", extra="host").save(model, folder / "model.onnx")
         return ("model.onnx",)
 
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
-        """The initializers of two or more dimensions, by name."""
-        model = _read_onnx(model_file)
-        to_array = require("onnx.numpy_helper", extra="host").to_array
-        return {tensor.name: to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) >= _MATRIX}
+        """The initializers of two or more dimensions, by name; quantised ones less their zero points."""
+        return _weights(_read_onnx(model_file))
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
         """The model, loaded."""
@@ -143,3 +149,17 @@ def _read_onnx(file: Path) -> Any:
     if not model.graph.node:
         raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=_FOREIGN)
     return model
+
+
+def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:
+    """The initializers of two or more dimensions, those that are dequantised less their zero points."""
+    to_array = require("onnx.numpy_helper", extra="host").to_array
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= _MATRIX}
+    for node in model.graph.node:
+        # Of a scale and a zero point for each channel, the zero points are 0: ONNX Runtime's kernels take no others.
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights and len(node.input) == _WITH_ZERO_POINT:
+            zero_point = to_array(tensors[node.input[2]])
+            if zero_point.any():
+                weights[node.input[0]] = to_array(tensors[node.input[0]]).astype(np.int16) - zero_point.item()
+    return weights

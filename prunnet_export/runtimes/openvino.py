@@ -1,7 +1,8 @@
-"""OpenVINO on the CPU, told to execute fp32 as fp32."""
+"""OpenVINO on the CPU, told to execute every precision as that one and no lower."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +14,18 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import Aids, Runtime
+from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._quantise_openvino import quantise_openvino
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._telemetry import no_telemetry
 
 _DEVICE = "CPU"
 _MATRIX = 2
 _FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 # What to execute in, by precision. Left alone, the engine takes bf16 where the processor has it: faster,
-# and not what was asked for.
-_EXECUTES = {"fp32": "f32"}
+# and not what was asked for. In INT8 the hint is for what is not quantised.
+_EXECUTES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 _NO_WORK = frozenset({"Parameter", "Result", "Constant", "Input", "Output", "Const"})
 
 
@@ -38,33 +42,50 @@ class OpenVino(Runtime):
             ("block", "zero blocks"),
         )
     }
+    precisions: ClassVar[tuple[str, ...]] = tuple(_EXECUTES)
 
     def version(self) -> str:
         """The engine's version, without its build suffix; the engine is loaded afterwards."""
         return str(self._engine().__version__).split("-", 1)[0]
 
     def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
-        """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in full fp32."""
-        del aids
+        """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in fp32 or int8.
+
+        For bf16 the file is that for fp32: the engine rounds when it loads it.
+        """
         self.check_precision(precision)
         engine = self._engine()
         model = _read(engine, onnx_file)
+        if precision == "int8":
+            model = quantise_openvino(model, calibration_images(aids))
         engine.save_model(model, folder / "model.xml", compress_to_fp16=False)
         return ("model.xml", "model.bin")
 
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
-        """The floating-point and 8-bit constants of two or more dimensions, by name."""
+        """The floating-point and 8-bit constants of two or more dimensions, by name.
+
+        Quantised weights have no zero point. Their scales are left out, and so are vectors that have further axes only
+        to broadcast: biases, bounds of activations, mean and standard deviation of the images.
+        """
         weights: dict[str, npt.NDArray[np.generic]] = {}
         for node in _read(self._engine(), model_file).get_ops():
-            if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) < _MATRIX:
+            sizes = node.get_output_shape(0) if node.get_type_name() == "Constant" else ()
+            if len(sizes) < _MATRIX:
                 continue
             kind = node.get_element_type()
-            if kind.is_real() or kind.get_size() == 1:  # wider integers are shapes and indices
+            vector = max(sizes) == math.prod(sizes)
+            # Wider integers are shapes and indices.
+            if kind.get_size() == 1 or (kind.is_real() and not vector and not _scales(node)):
                 weights[node.get_friendly_name()] = np.array(node.data)
         return weights
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OpenVinoSession:
-        """The model, compiled for this processor."""
+        """The model, compiled for this processor.
+
+        Raises:
+            InvalidInput: the file is not a model of this engine, or the processor does not have the precision.
+            MissingExtra: the engine is not installed.
+        """
         self.check_precision(precision)
         engine = self._engine()
         model = _read(engine, model_file)
@@ -80,7 +101,8 @@ class OpenVino(Runtime):
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
 
     def _engine(self) -> Any:
-        return require("openvino", extra=self.extra)
+        with no_telemetry():
+            return require("openvino", extra=self.extra)
 
 
 class OpenVinoSession(Session):
@@ -128,10 +150,22 @@ def _compile(engine: Any, file: Path, model: Any, precision: str, threads: int |
     }
     if check_threads(threads) is not None:
         options["INFERENCE_NUM_THREADS"] = threads
+    core = engine.Core()
+    if precision == "bf16" and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
+        raise InvalidInput("this processor has no bf16 arithmetic", hint="use fp32 or int8")
     try:
-        return engine.Core().compile_model(model, _DEVICE, options)
+        return core.compile_model(model, _DEVICE, options)
     except RuntimeError as error:
         raise InvalidInput(f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN) from None
+
+
+def _scales(constant: Any) -> bool:
+    """Whether a constant is multiplied by 8-bit weights."""
+    users = [port.get_node() for port in constant.output(0).get_target_inputs()]
+    factors = [
+        source.get_node() for user in users if user.get_type_name() == "Multiply" for source in user.input_values()
+    ]
+    return any(factor.get_type_name() == "Convert" for factor in factors)
 
 
 def _shape(model_file: Path, model: Any) -> Shape:

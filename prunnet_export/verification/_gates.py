@@ -18,7 +18,9 @@ from prunnet_export.verification._zeros import Mask, layers_in_place
 
 NEIGHBOURS = 10
 BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
-PARITY = {"fp32": 0.999, "int8": 0.99}
+# What 1 - cosine came to, as the worst of 400 queries over six cuts of the demo network: 1.6e-4 in bf16, 6e-3 in int8.
+# A ResNet-18 of random weights comes to 1.2e-3 in bf16; of fp16, with three bits more, a 64th is to be expected.
+PARITY = {"fp32": 0.999, "fp16": 0.999, "bf16": 0.995, "int8": 0.99}
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def words(tiny_network: Path, tiny_data: Path) -> list[str]:
     return [
         "--target=x86-onnxruntime",
         "--budget-ms=50",
+        "--precision=fp32",
         f"--network={tiny_network}",
         f"--data={tiny_data}",
         "--min-recall=0",

@@ -129,7 +129,7 @@ def test_strided_batches_are_as_good_as_contiguous_ones(tiny_model: Callable[...
     np.testing.assert_array_equal(session.run(strided), session.run(strided.copy()))
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16", ""])
+@pytest.mark.parametrize("precision", ["int4", "fp16", ""])
 def test_an_unknown_precision_is_refused(precision: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     for use in (
         lambda: OnnxRuntime().open(tiny_model(), precision=precision),

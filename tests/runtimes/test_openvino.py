@@ -59,6 +59,18 @@ def test_fp32_is_executed_as_fp32(tiny_model: Callable[..., Path], tmp_path: Pat
     np.testing.assert_allclose(ours, reference.run(None, {"images": images()})[0], atol=1e-5)
 
 
+def test_bf16_is_refused_where_the_processor_does_not_have_it(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    names = OpenVino().compile(tiny_model(), tmp_path, precision="bf16")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
+    for use in (OpenVino().open, OpenVino().placement):
+        with pytest.raises(InvalidInput, match="no bf16"):
+            use(tmp_path / names[0], precision="bf16")
+    assert OpenVino().open(tmp_path / names[0], precision="fp32", threads=1).run(images()).shape == (3, 8)
+
+
 def test_two_results_do_not_share_memory(tiny_model: Callable[..., Path]) -> None:
     session = OpenVino().open(tiny_model(), precision="fp32", threads=1)
     first = session.run(images(1))
@@ -153,7 +165,7 @@ def test_strided_batches_are_as_good_as_contiguous_ones(tiny_model: Callable[...
     np.testing.assert_array_equal(session.run(strided), session.run(strided.copy()))
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16", ""])
+@pytest.mark.parametrize("precision", ["int4", "fp16", ""])
 def test_an_unknown_precision_is_refused(precision: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     for use in (
         lambda: OpenVino().open(tiny_model(), precision=precision),
