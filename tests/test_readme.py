@@ -66,6 +66,8 @@ def _parse(command: click.Command, name: str, arguments: list[str]) -> None:
     context = command.make_context(name, list(filled), resilient_parsing=False)
     if isinstance(command, click.Group):
         rest = [*context._protected_args, *context.args]
+        if not rest:  # a group that works by itself
+            return
         if rest[0] not in command.commands:  # an artifact that the reader has: short for `check`
             assert rest[0].startswith(("dist/", "ARTIFACT"))
             return
