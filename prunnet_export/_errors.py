@@ -10,6 +10,7 @@
     │   ├── InvalidInput          a file, image, tensor or number is not what it has to be
     │   ├── UnknownName           no such target, runtime, pattern, data set or network
     │   ├── UnsupportedPattern    this network cannot be cut in this pattern
+    │   ├── UnsupportedPrecision  this machine does not execute in this precision
     │   ├── MissingExtra          an optional dependency is not installed
     │   └── StorageError          the disk is full, read-only, or somebody else writes there
     ├── Unreachable          3    a device, its runtime or another process does not answer now
@@ -83,6 +84,10 @@ class UnknownName(UsageError):
 
 class UnsupportedPattern(UsageError):
     """This network cannot be cut in this pattern."""
+
+
+class UnsupportedPrecision(UsageError):
+    """This machine does not execute in this precision."""
 
 
 class MissingExtra(UsageError):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, UnsupportedPrecision
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import Aids, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
@@ -83,7 +83,8 @@ class OpenVino(Runtime):
         """The model, compiled for this processor.
 
         Raises:
-            InvalidInput: the file is not a model of this engine, or the processor does not have the precision.
+            InvalidInput: the file is not a model of this engine.
+            UnsupportedPrecision: the processor does not have the precision.
             MissingExtra: the engine is not installed.
         """
         self.check_precision(precision)
@@ -152,7 +153,7 @@ def _compile(engine: Any, file: Path, model: Any, precision: str, threads: int |
         options["INFERENCE_NUM_THREADS"] = threads
     core = engine.Core()
     if precision == "bf16" and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
-        raise InvalidInput("this processor has no bf16 arithmetic", hint="use fp32 or int8")
+        raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
     try:
         return core.compile_model(model, _DEVICE, options)
     except RuntimeError as error:

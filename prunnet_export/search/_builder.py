@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from shutil import copyfile
 
@@ -26,7 +27,8 @@ LayerTimes = Callable[[Path, str], Mapping[str, float]]
 
 WORKLOAD = "workload.json"
 _LAYOUT = 2  # of an entry in the cache
-_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
+_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript", "onnxruntime", "nncf")
+_QUANTISED = "int8"
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class Builder:
             "capacity": candidate.subnetwork.kept,
             "precision": candidate.precision,
             "statistics": statistics,
+            "calibration": self._images_digest if candidate.precision == _QUANTISED else None,
         }
 
         def make(folder: Path) -> tuple[str, ...]:
@@ -166,6 +169,14 @@ class Builder:
         size = sum((folder / name).stat().st_size for name in names) / 1e6
         workload = msgspec.json.decode((folder / WORKLOAD).read_bytes(), type=Workload)
         return Build(candidate, folder, names, size, workload)
+
+    @cached_property
+    def _images_digest(self) -> str:
+        """SHA-256 of the calibration images."""
+        digest = hashlib.sha256()
+        for batch in self._calibration():
+            digest.update(batch.numpy().tobytes())
+        return digest.hexdigest()
 
 
 def _digest(module: nn.Module) -> str:

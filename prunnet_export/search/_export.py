@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from prunnet_export._errors import UnsupportedPrecision
 from prunnet_export.artifact import (
     AlternativeEntry,
     ArtifactWriter,
@@ -184,9 +185,15 @@ class Export:
         """
         with ArtifactWriter(destination) as writer:
             _ = self._judge.dense  # images that cannot be used are found before minutes of measuring
-            for (pattern, precision), rungs in self.candidates().items():
+            for (pattern, precision), rungs in list(self.candidates().items()):
                 self.say(f"searching {len(rungs)} {pattern} {precision} candidates for {self.budget}")
-                largest_inside(rungs, self._inside)
+                try:
+                    largest_inside(rungs, self._inside)
+                except UnsupportedPrecision as error:
+                    if len(self.precisions) == 1:  # it was asked for
+                        raise
+                    self.say(f"no {precision}: {error.message}")
+                    del self.candidates()[pattern, precision]
             if not any(measured.inside for measured in self._measured.values()):
                 return self._reject_all(writer)
             return self._choose(writer)

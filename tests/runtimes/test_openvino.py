@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName
+from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName, UnsupportedPrecision
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.runtimes.openvino import OpenVino
 
@@ -66,7 +66,7 @@ def test_bf16_is_refused_where_the_processor_does_not_have_it(
     names = OpenVino().compile(tiny_model(), tmp_path, precision="bf16")
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     for use in (OpenVino().open, OpenVino().placement):
-        with pytest.raises(InvalidInput, match="no bf16"):
+        with pytest.raises(UnsupportedPrecision, match="no bf16"):
             use(tmp_path / names[0], precision="bf16")
     assert OpenVino().open(tmp_path / names[0], precision="fp32", threads=1).run(images()).shape == (3, 8)
 

@@ -1,0 +1,47 @@
+"""Calibration images: real ones, checked before a quantiser takes the ranges of activations from them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.runtimes._base import Aids
+from prunnet_export.runtimes._session import Batch
+
+AT_MOST = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
+AT_LEAST = 8
+_RANK = 4
+
+
+def calibration_images(aids: Aids | None) -> list[Batch]:
+    """The first 300 images of what there is to calibrate on, each float32 [1, 3, height, width] in 0..1.
+
+    Raises:
+        InvalidInput: there are fewer than 8, or one is not such an image.
+    """
+    images: list[Batch] = []
+    for batch in (aids or Aids()).images():
+        _check(batch)
+        images += [image[None] for image in batch[: AT_MOST - len(images)]]
+        if len(images) == AT_MOST:
+            break
+    if len(images) < AT_LEAST:
+        raise InvalidInput(
+            f"{len(images)} calibration images; INT8 needs {AT_LEAST} or more",
+            hint="add images to the train split; 300 are enough",
+        )
+    return images
+
+
+def _check(batch: Batch) -> None:
+    if batch.dtype != np.float32 or batch.ndim != _RANK or batch.shape[1] != 3:  # noqa: PLR2004  red, green, blue
+        raise InvalidInput(
+            f"a calibration batch is {batch.dtype} {list(batch.shape)}", hint="give float32 [n, 3, height, width]"
+        )
+    if not np.isfinite(batch).all():
+        raise InvalidInput("a calibration image holds NaN or infinity", hint="check the data set")
+    if batch.size and (batch.min() < 0 or batch.max() > 1):
+        raise InvalidInput(
+            f"a calibration image has values in {batch.min():g}..{batch.max():g}",
+            hint="give values in 0..1; the network standardises them itself",
+        )
