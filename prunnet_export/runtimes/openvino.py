@@ -19,13 +19,9 @@ from prunnet_export.runtimes._quantise_openvino import quantise_openvino
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 from prunnet_export.runtimes._telemetry import no_telemetry
 
-_DEVICE = "CPU"
 _MATRIX = 2
 _FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
-# What to execute in, by precision. Left alone, the engine takes bf16 where the processor has it: faster,
-# and not what was asked for. In INT8 the hint is for what is not quantised.
-_EXECUTES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 _NO_WORK = frozenset({"Parameter", "Result", "Constant", "Input", "Output", "Const"})
 
 
@@ -42,7 +38,10 @@ class OpenVino(Runtime):
             ("block", "zero blocks"),
         )
     }
-    precisions: ClassVar[tuple[str, ...]] = tuple(_EXECUTES)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    # What is hinted to the engine. Left alone, it takes bf16 where the processor has it: faster, and not what was asked for. In INT8 the
+    # hint is for what is not quantised.
+    executes: ClassVar[Mapping[str, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
     def version(self) -> str:
         """The engine's version, without its build suffix; the engine is loaded afterwards."""
@@ -58,7 +57,7 @@ class OpenVino(Runtime):
         model = _read(engine, onnx_file)
         if precision == "int8":
             model = quantise_openvino(model, calibration_images(aids))
-        engine.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        engine.save_model(model, folder / "model.xml", compress_to_fp16=precision == "fp16")
         return ("model.xml", "model.bin")
 
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -90,16 +89,32 @@ class OpenVino(Runtime):
         self.check_precision(precision)
         engine = self._engine()
         model = _read(engine, model_file)
-        return OpenVinoSession(_shape(model_file, model), _compile(engine, model_file, model, precision, threads))
+        return OpenVinoSession(_shape(model_file, model), self._compile(model_file, model, precision, threads))
 
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
         """How many nodes of the graph that the plugin executes are on each device."""
         self.check_precision(precision)
         engine = self._engine()
-        compiled = _compile(engine, model_file, _read(engine, model_file), precision, 1)
+        compiled = self._compile(model_file, _read(engine, model_file), precision, 1)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
         kinds = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()]
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
+
+    def _compile(self, file: Path, model: Any, precision: str, threads: int | None) -> Any:
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": self.executes[precision],
+        }
+        if check_threads(threads) is not None and self.places_on == "CPU":
+            options["INFERENCE_NUM_THREADS"] = threads
+        core = self._engine().Core()
+        if precision == "bf16" and "BF16" not in core.get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
+            raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
+        try:
+            return core.compile_model(model, self.places_on, options)
+        except RuntimeError as error:
+            raise InvalidInput(f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN) from None
 
     def _engine(self) -> Any:
         with no_telemetry():
@@ -141,23 +156,6 @@ def _read(engine: Any, file: Path) -> Any:
     if not model.inputs or not model.outputs:
         raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=_FOREIGN)
     return model
-
-
-def _compile(engine: Any, file: Path, model: Any, precision: str, threads: int | None) -> Any:
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": _EXECUTES[precision],
-    }
-    if check_threads(threads) is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
-    core = engine.Core()
-    if precision == "bf16" and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
-        raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
-    try:
-        return core.compile_model(model, _DEVICE, options)
-    except RuntimeError as error:
-        raise InvalidInput(f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN) from None
 
 
 def _scales(constant: Any) -> bool:
