@@ -44,6 +44,7 @@ class Target:
         aliases: Other names for the same target.
         machines: What ``platform.machine()`` says on such a device; empty where any will do.
         options: What the runtime compiles for, in its own words.
+        has_python: Whether this package can run there, to measure and to finish an artifact.
         limits: For predictions where the device is not here; None where nobody knows them.
     """
 
@@ -57,6 +58,7 @@ class Target:
     aliases: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    has_python: bool = True
     limits: Limits | None = None
 
 

@@ -101,7 +101,4 @@ def test_the_python_that_the_readme_shows_is_what_the_package_has() -> None:
     assert blocks
     for number, block in enumerate(blocks):
         compile(block, f"README.md block {number}", "exec")
-    namespace: dict[str, object] = {}
-    exec(compile(blocks[1], "README.md target", "exec"), namespace)  # noqa: S102  # the page is ours
-    assert getattr(namespace["TARGET"], "name", None) == "kiosk"
     assert "prunnet_export.load(" in blocks[0]

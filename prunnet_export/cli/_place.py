@@ -68,7 +68,7 @@ def unlike(target: Target) -> str | None:
     machine = platform.machine()
     if not target.machines or machine in target.machines:
         return None
-    return f"it is a {target.device} ({', '.join(target.machines)}), and this machine is {machine}"
+    return f"the target is {target.device} ({', '.join(target.machines)}), and this machine is {machine}"
 
 
 def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Sequence[Path]) -> Predictor | None:

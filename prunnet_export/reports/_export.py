@@ -9,6 +9,8 @@ import msgspec
 from prunnet_export.artifact import Manifest
 from prunnet_export.reports._report import Check, Report, Table
 
+from prunnet_export.target import find_target
+
 if TYPE_CHECKING:
     from prunnet_export.cli._context import NetworkChoice
     from prunnet_export.search import Export, Outcome
@@ -36,9 +38,12 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
 
 
 def _next(outcome: Outcome) -> str:
-    predicted = outcome.manifest.latency.source != "measured" and outcome.manifest.status == "verified"
-    command = "on the device: prunnet-export finish" if predicted else "prunnet-bench"
-    return f"next{',' if predicted else ':'} {command} {outcome.folder}"
+    manifest = outcome.manifest
+    if manifest.latency.source == "measured" or manifest.status == "rejected":
+        return f"next: prunnet-bench {outcome.folder}"
+    if find_target(manifest.target).has_python:
+        return f"next, on the device: prunnet-export finish {outcome.folder}"
+    return f"next: deploy {outcome.folder}/{manifest.entry} as it is; its latency is to be measured there"
 
 
 def manifest_document(manifest: Manifest) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class OpenVino(Runtime):
         )
     }
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
-    # What is hinted to the engine. Left alone, it takes bf16 where the processor has it: faster, and not what was asked for. In INT8 the
-    # hint is for what is not quantised.
+    # What is hinted to the engine. Left alone, it takes bf16 where the processor has it: faster, and not what was asked
+    # for. In INT8 the hint is for what is not quantised.
     executes: ClassVar[Mapping[str, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
     def version(self) -> str:
