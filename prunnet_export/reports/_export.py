@@ -8,7 +8,6 @@ import msgspec
 
 from prunnet_export.artifact import Manifest
 from prunnet_export.reports._report import Check, Report, Table
-
 from prunnet_export.target import find_target
 
 if TYPE_CHECKING:
