@@ -17,10 +17,12 @@ from prunnet_export.network import Normalised, PrunableNetwork, build_embedder, 
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.prediction import DENSE, Calibration, CalibrationRow, Workload, read_workload
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.reports import Check
 from prunnet_export.runtimes import Aids, Runtime
 from prunnet_export.target import Target
 
 EMBEDDING_DIM = 256
+NOISE = 1.15  # a ratio of medians of the same minutes that is no gain yet
 _IMAGES = 32  # for ranges of activations; what they show changes no latency
 
 
@@ -157,3 +159,21 @@ def _build(
     names = runtime.compile(onnx_file, folder, precision=precision, aids=aids)
     size = sum((folder / name).stat().st_size for name in names) / 1e6
     return _Built(folder / names[0], size, read_workload(onnx_file))
+
+
+def capability_checks(table: Calibration, runtime: Runtime) -> tuple[Check, ...]:
+    """What the runtime is said to do with each pattern, against what was measured.
+
+    Looked at where the fewest weights are kept, in the first precision: a pattern that is used has to be faster than
+    the dense network there by more than noise, one that is ignored must not be.
+    """
+    checks = []
+    for name in dict.fromkeys(row.pattern for row in table.rows if row.pattern != DENSE):
+        rows = [row for row in table.rows if row.pattern == name and row.precision == table.rows[0].precision]
+        smallest = min(rows, key=lambda row: row.kept)
+        sentence = runtime.ignored(name)
+        gains = smallest.speedup > NOISE
+        said = "is said to be used" if sentence is None else "is said to be ignored"
+        message = f"{said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
+        checks.append(Check(f"{runtime.name}, {name}", gains == (sentence is None), message))
+    return tuple(checks)

@@ -45,7 +45,7 @@ def calibration_table(
     chosen, machine = find_target(target), find_device(device)
     runtime = find_runtime(chosen.runtime)
     runtime.version()
-    from prunnet_export.benchmarks._calibrate import calibrate
+    from prunnet_export.benchmarks._calibrate import calibrate, capability_checks
 
     table = calibrate(
         backbone,
@@ -79,12 +79,17 @@ def calibration_table(
         for r in table.rows
     )
     columns = ("pattern", "capacity", "kept", "precision", "p50 ms", "p90 ms", "cv", "n", "speedup", "MB")
+    checks = capability_checks(table, runtime)
     title = f"{backbone}, {crop_px} px, batch 1, {table.runtime} {table.runtime_version}, measured on {table.device}"
     report = Report(
         title="calibration",
         tables=(Table(title, columns, rows),),
-        checks=(),
-        document={**msgspec.to_builtins(table), "file": str(file)},
+        checks=checks,
+        document={
+            **msgspec.to_builtins(table),
+            "file": str(file),
+            "checks": [{"name": one.name, "passed": one.passed, "message": one.message} for one in checks],
+        },
         footer=(f"written: {file}",),
     )
     click.echo(render(report, output_format), nl=False)

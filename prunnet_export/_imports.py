@@ -48,6 +48,14 @@ def plugin(group: str, kind: str, name: str) -> Any:
     raise UnknownName(kind, name, plugin_names(group))
 
 
+def plugin_version(group: str, name: str) -> str | None:
+    """The distribution and version that registered a name under ``prunnet_export.<group>``; None where nothing did."""
+    for point in entry_points(group=f"prunnet_export.{group}"):
+        if point.name == name and point.dist is not None:
+            return f"{point.dist.name} {point.dist.version}"
+    return None
+
+
 def installed_version(distribution: str) -> str | None:
     """The version of an installed distribution, or None."""
     try:

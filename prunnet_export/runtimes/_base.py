@@ -122,8 +122,11 @@ class Runtime(ABC):
 
     def ignored(self, pattern: str) -> str | None:
         """The sentence that says that the engine gains nothing from a pattern's zeros; None where it does."""
-        zeros = pattern.rpartition("+")[2]  # what lies beside fewer channels
-        return self.ignores.get("n:m" if ":" in zeros else zeros)
+        channels, _, zeros = pattern.rpartition("+")
+        sentence = self.ignores.get("n:m" if ":" in zeros else zeros)
+        if sentence is not None and channels:
+            return f"{self.name} gains from the fewer channels of {pattern}, not from its zeros; use --pattern channel"
+        return sentence
 
     # -- compile, on the host ------------------------------------------------------------------------------
 

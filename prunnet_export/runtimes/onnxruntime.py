@@ -122,7 +122,7 @@ def _load(engine: Any, model_file: Path, options: Any) -> Any:
     if not model_file.is_file():
         raise InvalidInput(f"{model_file}: no such model file", hint="check the path")
     try:
-        return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS))
+        return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS), enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
         raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=_FOREIGN) from None

@@ -23,6 +23,11 @@ class OpenVinoAccelerator(OpenVino):
             return None
         return f"OpenVINO sees no {self.places_on} here ({', '.join(devices) or 'no device at all'})"
 
+    def ignored(self, pattern: str) -> str | None:
+        """The CPU plugin's sentence, said of this one."""
+        sentence = super().ignored(pattern)
+        return None if sentence is None else sentence.replace("openvino ", f"{self.name} ", 1)
+
     def twin(self, model_file: Path, *, precision: str) -> Twin:
         """The same file on the CPU, whose plugin computes with fp16 weights in fp32."""
         return Twin("openvino", model_file, "int8" if precision == "int8" else "fp32")

@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from prunnet_export._imports import installed_version
+from prunnet_export._imports import installed_version, plugin_version
 from prunnet_export.exporting import export_onnx
 from prunnet_export.network import Checkpoint, Normalised, adapt
 from prunnet_export.patterns import materialise
@@ -104,7 +104,7 @@ class Builder:
         self._common = {
             "network": checkpoint.config.weights_sha256,
             "preprocessing": repr(checkpoint.config.preprocessing),
-            "runtime": [runtime.name, runtime.version()],
+            "runtime": [runtime.name, runtime.version(), plugin_version("runtimes", runtime.name)],
             "device": device,
             "channel_multiple": channel_multiple,
             "options": self._options,

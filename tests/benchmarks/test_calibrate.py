@@ -6,9 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from prunnet_export.benchmarks._calibrate import capability_checks
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.prediction import Calibration
+from prunnet_export.runtimes import find_runtime
 from tests._cli import Ran, assert_error, call, shell
+from tests.prediction._rows import row, table, workload
 
 Environment = dict[str, str]
 SMALL = ("--target=x86-onnxruntime", "--backbone=resnet10t", "--crop-px=32", "--threads=1", "--samples=10")
@@ -28,6 +31,7 @@ def test_the_table_is_written_and_is_the_one_that_is_printed(measured: tuple[Ran
     table = msgspec.json.decode(file.read_bytes(), type=Calibration)
     printed = json.loads(ran.out)
     assert printed.pop("file") == str(file)
+    assert [check["name"] for check in printed.pop("checks")] == ["onnxruntime, channel"]
     assert msgspec.convert(printed, Calibration) == table
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
@@ -42,16 +46,18 @@ def test_the_grid_beside_the_dense_network(measured: tuple[Ran, Path]) -> None:
     )
     assert table.threads == 1
     assert table.source == "measured"
-    dense, cut = table.rows
+    dense, cut, dense_int8, cut_int8 = table.rows
     assert (dense.pattern, dense.capacity, dense.kept, dense.speedup) == ("dense", 1, 1, 1)
+    assert [one.precision for one in table.rows] == ["fp32", "fp32", "int8", "int8"]
+    assert (dense_int8.pattern, cut_int8.pattern, cut_int8.kept) == ("dense", "channel", cut.kept)
+    assert dense_int8.size_mb < 0.5 * dense.size_mb
     assert (cut.pattern, cut.capacity) == ("channel", 0.2)
     assert cut.kept <= 0.25
     assert cut.size_mb < 0.5 * dense.size_mb
-    for row in table.rows:
-        assert row.precision == "fp32"
-        assert row.n >= 30
-        assert 0 < row.p50_ms <= row.p90_ms
-        assert row.speedup == pytest.approx(dense.p50_ms / row.p50_ms)
+    for one in table.rows:
+        assert one.n >= 30
+        assert 0 < one.p50_ms <= one.p90_ms
+        assert one.speedup == pytest.approx(dense.p50_ms / one.p50_ms)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +85,19 @@ def test_bad_input(
     assert_error(ran, 2)
     assert told in ran.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "speedup", "holds"),
+    [("channel", 3.0, True), ("channel", 1.0, False), ("block", 1.0, True), ("block", 2.0, False)],
+)
+def test_what_a_runtime_is_said_to_do_is_held_against_what_was_measured(
+    pattern: str, speedup: float, holds: bool
+) -> None:
+    work = workload(10**9)
+    dense = row(work, 10, pattern="dense")
+    large = msgspec.structs.replace(row(work, 10, pattern=pattern), kept=0.9, speedup=1.0)
+    small = msgspec.structs.replace(row(work, 10, pattern=pattern), kept=0.1, speedup=speedup)
+    [check] = capability_checks(table([dense, large, small]), find_runtime("onnxruntime"))
+    assert check.passed == holds
+    assert f"{speedup:.2f}x" in check.message

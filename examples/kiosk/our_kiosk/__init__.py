@@ -1,0 +1,1 @@
+"""Our kiosk boxes, for prunnet-export."""

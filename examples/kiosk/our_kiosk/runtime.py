@@ -1,0 +1,156 @@
+"""ONNX Runtime on files of its own format, ``.ort``, which its small builds for devices load: they read no ONNX."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export import InvalidInput, MissingExtra
+from prunnet_export.runtimes import Aids, Batch, Runtime, Session, Shape
+
+_MATRIX = 2
+_FATAL_ONLY = 4  # the rest arrives as exceptions
+
+
+class OrtFile(Runtime):
+    """ONNX Runtime's CPU execution provider, on ``.ort`` files."""
+
+    name: ClassVar[str] = "ort-file"
+    extra: ClassVar[str] = "onnxruntime"
+    ignores: ClassVar[Mapping[str, str]] = {
+        "unstructured": "ort-file ignores unstructured zeros: its kernels are dense; use --pattern channel",
+        "n:m": "ort-file ignores n:m zeros: its kernels are dense; use --pattern channel",
+        "block": "ort-file ignores zero blocks: its kernels are dense; use --pattern channel",
+    }
+
+    def version(self) -> str:
+        """The engine's version; the engine is loaded afterwards."""
+        return str(_engine().__version__)
+
+    # -- compile, on the host ------------------------------------------------------------------------------
+
+    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+        """Write ``model.ort`` into ``folder``: the graph as the engine optimised it, with its weights inside.
+
+        All of its optimisations but one: NchwcTransformer lays weights out for the vectors of the processor that
+        compiles, and pads them, so the file would be for such processors alone.
+        """
+        del aids
+        self.check_precision(precision)
+        engine = _engine()
+        options = _options(engine, threads=1)
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        options.optimized_model_filepath = str(folder / "model.ort")
+        _load(engine, onnx_file, options, disabled_optimizers=["NchwcTransformer"])
+        return ("model.ort",)
+
+    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+        """The float32 initializers of two or more dimensions, by name."""
+        self.open(model_file, precision="fp32")  # the engine checks the file's offsets, what follows trusts them
+        import onnxruntime.tools.ort_format_model  # noqa: F401  where the next two are found
+        from ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
+        from ort_flatbuffers_py.fbs.TensorDataType import TensorDataType
+
+        graph = InferenceSession.GetRootAs(model_file.read_bytes()).Model().Graph()
+        tensors = [graph.Initializers(index) for index in range(graph.InitializersLength())]
+        return {
+            one.Name().decode(errors="replace"): one.RawDataAsNumpy().view(np.float32).reshape(one.DimsAsNumpy())
+            for one in tensors
+            if one.DimsLength() >= _MATRIX and one.DataType() == TensorDataType.FLOAT
+        }
+
+    # -- drive, on the device ------------------------------------------------------------------------------
+
+    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OrtSession:
+        """The model, loaded."""
+        self.check_precision(precision)
+        engine = _engine()
+        return OrtSession(model_file, _load(engine, model_file, _from_ort(_options(engine, threads))))
+
+    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+        """How many nodes ran on each device, from the profile of one inference."""
+        self.check_precision(precision)
+        engine = _engine()
+        with TemporaryDirectory() as folder:
+            options = _from_ort(_options(engine, threads=1))
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            loaded = _load(engine, model_file, options)
+            session = OrtSession(model_file, loaded)
+            shape = session.shape
+            session.run(np.zeros((shape.batch or 1, 3, shape.height, shape.width), np.float32))
+            events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
+        nodes = {(event["name"], event["args"]["provider"]) for event in events if "provider" in event.get("args", {})}
+        return dict(Counter(provider.removesuffix("ExecutionProvider") for _, provider in nodes))
+
+
+class OrtSession(Session):
+    """A model loaded by ONNX Runtime.
+
+    Args:
+        model_file: For errors.
+        session: The engine's session.
+
+    Raises:
+        InvalidInput: the model does not map one batch of images to one of embeddings.
+    """
+
+    def __init__(self, model_file: Path, session: Any) -> None:
+        try:
+            [images], [embeddings] = session.get_inputs(), session.get_outputs()
+            (batch, _, height, width), (_, dim) = images.shape, embeddings.shape
+        except ValueError:
+            raise InvalidInput(f"{model_file.name}: not an embedding network", hint="export it again") from None
+        super().__init__(Shape(batch if isinstance(batch, int) else None, height, width, dim))
+        self._session = session
+        self._input: str = images.name
+
+    def _infer(self, images: Batch) -> Batch:
+        with _refusals("the batch"):
+            embeddings: Batch = self._session.run(None, {self._input: images})[0]
+        return embeddings
+
+
+def _engine() -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise MissingExtra("onnxruntime", OrtFile.extra) from None
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    return onnxruntime
+
+
+def _options(engine: Any, threads: int | None) -> Any:
+    options = engine.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads or 0  # 0 leaves it to the engine
+    return options
+
+
+def _from_ort(options: Any) -> Any:
+    options.add_session_config_entry("session.load_model_format", "ORT")  # and from nothing else
+    return options
+
+
+def _load(engine: Any, file: Path, options: Any, **settings: Any) -> Any:
+    with _refusals(file.name):
+        # A fallback would try the same again, and say so on standard output.
+        return engine.InferenceSession(str(file), options, ["CPUExecutionProvider"], enable_fallback=0, **settings)
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """The engine's exceptions, which share no base of their own, as the one that this package shows."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(f"onnxruntime refused {what} ({reason})", hint="export it again") from None
