@@ -153,7 +153,7 @@ def test_every_node_runs_on_the_processor(model: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["unstructured", "2:4", "channel+2:4", "block"])
 def test_it_says_which_zeros_it_ignores(pattern: str) -> None:
-    assert "ort-file ignores" in str(OrtFile().ignored(pattern))
+    assert "ort-file" in str(OrtFile().ignored(pattern))
     assert OrtFile().ignored("channel") is None
 
 
