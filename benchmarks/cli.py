@@ -19,7 +19,7 @@ from prunnet_export.cli._options import (
 )
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
-PATTERNS = "channel, unstructured, block, or n:m as 2:4. Repeatable."
+PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
 
 
 class _ArtifactsByDefault(click.Group):

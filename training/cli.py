@@ -41,7 +41,7 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
     "patterns",
     multiple=True,
     default=["channel"],
-    help="Of the subnetworks: channel, unstructured, block, or n:m as 2:4. Repeatable.",
+    help="Of the subnetworks: channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable.",
 )
 @click.option("--capacities", default="0.8,0.6,0.4,0.2", help="Capacities trained in every step, for each pattern.")
 @click.option(

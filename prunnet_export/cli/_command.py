@@ -24,7 +24,7 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
     "--pattern",
     default="auto",
     show_default=True,
-    help="channel, unstructured, block, 2:4 (or another n:m), or what the target profits from.",
+    help="channel, unstructured, block, 2:4 (or another n:m), channel+2:4, or all that the target profits from.",
 )
 @click.option(
     "--precision",
