@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from prunnet_export._errors import Unreachable
-from prunnet_export.devices import Device, LocalDevice, Model, layer_times, measure_latency
+from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export.devices import Device, LocalDevice, Model, layer_times, measure_latency, placement
 from prunnet_export.exporting import export_onnx
 from prunnet_export.network import Normalised, PrunableNetwork, build_embedder, reestimate_batchnorm
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
@@ -49,8 +50,9 @@ def calibrate(
         InvalidInput: a capacity cannot be reached.
         Unreachable: the runtime cannot run on this machine.
     """
-    obstacle = runtime.obstacle()
-    if obstacle is not None and isinstance(device, LocalDevice):
+    local = isinstance(device, LocalDevice)
+    obstacle = (target.unlike(platform.machine()) or runtime.obstacle()) if local else None
+    if obstacle is not None:
         raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
     preprocessing = Preprocessing(crop=crop, resize=crop)
     torch.manual_seed(0)
@@ -66,8 +68,12 @@ def calibrate(
     [dense] = find_pattern("unstructured").subnetworks(network, [1.0], channel_multiple=1)
     points = [(subnetwork, precision) for precision in target.precisions for subnetwork in (dense, *grid)]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
-        builds = []
+        builds: list[_Built] = []
+        measured: list[tuple[Subnetwork, str]] = []
+        refused: set[str] = set()
         for index, (subnetwork, precision) in enumerate(points):
+            if precision in refused:
+                continue
             say(f"building {subnetwork.pattern} {subnetwork.asked:.0%} {precision} ({index + 1} of {len(points)})")
             folder = Path(temporary) / str(index)
             folder.mkdir()
@@ -82,12 +88,20 @@ def calibrate(
                 layer_times=timed,
                 options=target.options,
             )
+            try:
+                if subnetwork is dense:  # the first of its precision: opened once, it says whether the device has it
+                    placement(device, runtime.name, build.file, precision=precision)
+            except UnsupportedPrecision as error:
+                say(f"no {precision}: {error.message}")
+                refused.add(precision)
+                continue
             builds.append(build)
+            measured.append((subnetwork, precision))
         say(f"measuring {len(builds)} models")
         reports = measure_latency(
             device,
             runtime.name,
-            [Model(build.file, precision) for build, (_, precision) in zip(builds, points, strict=True)],
+            [Model(build.file, precision) for build, (_, precision) in zip(builds, measured, strict=True)],
             threads=threads,
             runs=3,
             samples=samples,
@@ -111,7 +125,7 @@ def calibrate(
             activations=build.workload.activations,
             layers=len(build.workload.layers),
         )
-        for (subnetwork, precision), report, build in zip(points, reports, builds, strict=True)
+        for (subnetwork, precision), report, build in zip(measured, reports, builds, strict=True)
     ]
     return Calibration(
         backbone=backbone,
@@ -119,7 +133,7 @@ def calibrate(
         crop_px=crop,
         channel_multiple=target.channel_multiple,
         runtime=runtime.name,
-        runtime_version=runtime.version(),
+        runtime_version=reports[0].runtime_version,
         threads=threads,
         device=device.fingerprint(),
         rows=rows,

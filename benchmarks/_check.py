@@ -12,6 +12,7 @@ import msgspec
 
 from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed, Unreachable
+from prunnet_export._numbers import significant
 from prunnet_export.artifact import Manifest, VerificationEntry, read_manifest, verify_files
 from prunnet_export.devices import Device, LocalDevice, Model, find_device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
@@ -125,7 +126,7 @@ def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:
                 f"{now.runtime} {now.runtime_version}",
                 now.p50_ms,
                 now.percentile_ms,
-                then.percentile_ms,
+                f"{significant(then.percentile_ms)} ({then.source})",
                 manifest.budget.latency_ms,
                 now.n,
                 None if verification is None or verification.cross_r1 is None else f"{verification.cross_r1:.1%}",

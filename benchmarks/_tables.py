@@ -45,6 +45,7 @@ def calibration_table(
     chosen, machine = find_target(target), find_device(device)
     runtime = find_runtime(chosen.runtime)
     runtime.version()
+    patterns = patterns or tuple(dict.fromkeys((*chosen.patterns, "unstructured")))
     from prunnet_export.benchmarks._calibrate import calibrate, capability_checks
 
     table = calibrate(
@@ -59,7 +60,9 @@ def calibration_table(
         threads=threads,
         say=note,
     )
-    file = out or cache_folder() / "calibration" / f"{chosen.name}-{backbone}-{crop_px}-{table.device.id}.json"
+    # A table of other patterns or threads stands beside this one.
+    of = "-".join(name.replace(":", "_") for name in patterns) + ("" if threads is None else f"-{threads}t")
+    file = out or cache_folder() / "calibration" / f"{chosen.name}-{backbone}-{crop_px}-{of}-{table.device.id}.json"
     replace_file(file, msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
     if max(row.cv for row in table.rows) > UNSTEADY:
         warn("the coefficient of variation of some rows is over 2.5 %: clocks or other work disturb the measurement")

@@ -103,9 +103,7 @@ def compat(**options: Any) -> int:
 @click.option(
     "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
 )
-@click.option(
-    "--pattern", "patterns", multiple=True, default=["channel", "unstructured"], show_default=True, help=PATTERNS
-)
+@click.option("--pattern", "patterns", multiple=True, help=f"{PATTERNS}  [default: the target's, and unstructured]")
 @click.option("--capacities", default="0.8,0.6,0.4,0.2,0.1", show_default=True)
 @click.option(
     "--samples", type=click.IntRange(10), default=60, show_default=True, help="Per model and run; there are 3 runs."

@@ -69,7 +69,7 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
         name: What it is called.
         extra: The extra that brings what this command imports and a base install lacks.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    _catch_signals()
     debug = "--debug" in sys.argv[1:]
     try:
         result = command.main(prog_name=name, standalone_mode=False)
@@ -107,6 +107,13 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
         )
         code = EXIT_BUG
     sys.exit(code)
+
+
+def _catch_signals() -> None:
+    """A request to stop, and a terminal that goes away, end like Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def fail_line(message: str, hint: str) -> None:

@@ -61,6 +61,16 @@ class Target:
     has_python: bool = True
     limits: Limits | None = None
 
+    def unlike(self, machine: str) -> str | None:
+        """Why a latency of such a machine would not be one of the target's; None where it would.
+
+        Args:
+            machine: What ``platform.machine()`` says there.
+        """
+        if not self.machines or machine in self.machines:
+            return None
+        return f"the target is {self.device} ({', '.join(self.machines)}), and this machine is {machine}"
+
 
 def find_target(name: str) -> Target:
     """The target called ``name``, or that has it as an alias.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import significant
 from prunnet_export.artifact._manifest import Gate, Manifest
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.runtimes import find_runtime
 
 
 def render_card(manifest: Manifest) -> str:
@@ -60,7 +62,7 @@ def _use(manifest: Manifest) -> str:
     return f"""## Use
 
 ```sh
-pip install 'prunnet-export[{manifest.runtime.name}]'
+pip install 'prunnet-export[{_extra(manifest.runtime.name)}]'
 ```
 
 ```python
@@ -74,6 +76,14 @@ Decoding, resizing and cropping are done by `embed`; mean, standard deviation an
 the model."""
 
 
+def _extra(runtime: str) -> str:
+    """What installs an engine; its own name where the engine is a third party's and not here."""
+    try:
+        return str(find_runtime(runtime).extra)
+    except UnknownName:
+        return runtime
+
+
 def _latency(manifest: Manifest) -> str:
     reports = [("this artifact", manifest.latency)]
     if manifest.dense_latency is not None:
@@ -82,7 +92,8 @@ def _latency(manifest: Manifest) -> str:
     lines = ["## Latency", _table(head, (_latency_row(name, report) for name, report in reports))]
     lines.append("Compute only: no decoding, no preprocessing.")
     if manifest.latency.source != "measured":
-        lines.append("Not measured: on the device, `prunnet-export finish` measures and picks again.")
+        again = ": on the device, `prunnet-export finish` measures and picks again"
+        lines.append(f"Not measured{again if manifest.alternatives or not manifest.built else ''}.")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:
@@ -94,11 +105,11 @@ def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
     return (
         name,
         significant(report.p50_ms),
-        significant(report.p90_ms),
-        significant(report.p99_ms),
+        significant(report.p90_ms) if report.n else "-",
+        significant(report.p99_ms) if report.n else "-",
         f"p{report.percentile:g} {significant(report.percentile_ms)} ms",
         report.bound(),
-        f"{report.cv:.1%}",
+        f"{report.cv:.1%}" if report.n else "-",
         report.terms(),
     )
 

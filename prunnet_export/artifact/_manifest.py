@@ -9,7 +9,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.devices import Fingerprint
-from prunnet_export.measuring import LatencyReport
+from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.preprocessing import Preprocessing
 
 VERSION = 1
@@ -154,6 +154,7 @@ class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     size_mb: Amount
     inside: bool
     n: Count
+    source: Source = "measured"
 
 
 class AlternativeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -299,7 +300,8 @@ def _check_sense(manifest: Manifest, name: str) -> None:
     for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
         if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
             raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
-    missing = [other.entry for other in manifest.alternatives if other.entry not in manifest.files]
+    named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
+    missing = [name for name in named if name not in manifest.files]
     if manifest.files and missing:
         raise InvalidInput(f"{name}: alternative {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
     if MANIFEST in manifest.files:

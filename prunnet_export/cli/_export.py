@@ -73,7 +73,7 @@ def export(**options: Any) -> int:
         checkpoint,
         runtime,
         BuildCache(cache_folder()),
-        device=place.key,
+        device=f"{place.key}, {options['threads']} threads",  # MNN's gate is timed
         channel_multiple=channel_multiple,
         statistics=evidence.statistics,
         calibration=evidence.calibration,

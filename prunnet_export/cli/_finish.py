@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Any
 
 import click
 
 from prunnet_export._console import fail_line, note, warn
-from prunnet_export._errors import GateFailed, UnknownName
+from prunnet_export._errors import GateFailed, UnknownName, Unreachable
 from prunnet_export.artifact import read_manifest
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
@@ -23,9 +24,13 @@ def finish(*, artifact: Path, out: Path | None, threads: int | None, output_form
     manifest = read_manifest(artifact)
     runtime = find_runtime(manifest.runtime.name)
     try:
-        options = dict(find_target(manifest.target).options)
-    except UnknownName:  # a third party's target, whose package is not on the device
+        target = find_target(manifest.target)
+    except UnknownName:  # a third party's, whose package is not on the device
         options = {}
+    else:
+        options = dict(target.options)
+        if why := target.unlike(platform.machine()):
+            raise Unreachable(f"{artifact} cannot be finished here: {why}", hint="run this on the device")
     job = Finish(
         folder=artifact,
         manifest=manifest,
@@ -36,8 +41,10 @@ def finish(*, artifact: Path, out: Path | None, threads: int | None, output_form
         say=note,
         warn=warn,
     )
-    folder, finished = job.run(out or artifact)
+    place = artifact.resolve()
+    folder, finished = job.run(out or place.with_name(place.name.removesuffix(".rejected")))
     latency, cut = finished.latency, finished.subnetwork
+    expected = next((other.latency for other in manifest.alternatives if other.subnetwork == cut), manifest.latency)
     report = Report(
         title=f"prunnet-export finish {finished.target}",
         tables=(
@@ -48,7 +55,7 @@ def finish(*, artifact: Path, out: Path | None, threads: int | None, output_form
                     ("device", str(finished.device)),
                     ("chosen", f"{cut.pattern} {cut.capacity:.1%} {cut.precision}"),
                     ("latency", str(latency)),
-                    ("expected", str(manifest.latency)),
+                    ("expected", str(expected)),
                     ("size", f"{finished.size_mb:.3g} MB"),
                 ),
             ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunnet_export._console import warn
 from prunnet_export._errors import Unreachable, UsageError
 from prunnet_export.devices import Device, find_device
 from prunnet_export.runtimes import Runtime
@@ -51,24 +52,18 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
     """
     if name not in {AUTO, PREDICTED, LOCAL}:
         there = find_device(name)
-        there.fingerprint()  # a board that does not answer is found before minutes of work
+        # Now, so that a board that does not answer is found before minutes of work.
+        if why := target.unlike(there.fingerprint().arch):
+            warn(f"{name} is not what the target is: {why}")
         return Place(there, None, by_twin=False)
     here, unable = find_device(LOCAL), runtime.obstacle()
-    obstacle = "--device predicted" if name == PREDICTED else unlike(target) or unable
+    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or unable
     hint = "give the device, --device ssh://user@host"
     if obstacle is not None and require_measured:
         raise Unreachable(f"{target.name} cannot be measured here: {obstacle}", hint=hint)
     if obstacle is not None and name == LOCAL:
         raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{hint}, or --device predicted")
     return Place(here, obstacle, by_twin=unable is not None)
-
-
-def unlike(target: Target) -> str | None:
-    """Why a latency of this machine would not be one of the target's; None where it would."""
-    machine = platform.machine()
-    if not target.machines or machine in target.machines:
-        return None
-    return f"the target is {target.device} ({', '.join(target.machines)}), and this machine is {machine}"
 
 
 def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Sequence[Path]) -> Predictor | None:

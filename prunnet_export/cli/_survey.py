@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from dataclasses import asdict
 
@@ -10,7 +11,6 @@ import click
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra, UsageError
 from prunnet_export._imports import installed_version, plugin_names
-from prunnet_export.cli._place import unlike
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
@@ -20,6 +20,9 @@ _DISTRIBUTIONS = (
     ("numpy", "base"), ("pillow", "base"), ("msgspec", "base"), ("click", "base"), ("rich", "base"),
     ("torch", "host"), ("timm", "host"), ("torch-pruning", "host"), ("safetensors", "host"), ("matplotlib", "host"),
     ("onnx", "host"), ("onnxscript", "host"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino"),
+    ("nncf", "openvino-int8"), ("mnn", "mnn"), ("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt-rtx"),
+    ("coremltools", "coreml"), ("ai-edge-litert", "litert"), ("litert-torch", "litert-export"),
+    ("ethos-u-vela", "ethos-u"),
 )  # fmt: skip
 
 
@@ -86,7 +89,7 @@ def _state(target: Target) -> tuple[str | None, str]:
     except MissingExtra as error:
         return None, f"missing: {error.hint}"
     obstacle = runtime.obstacle()
-    if obstacle is None and unlike(target) is None:
+    if obstacle is None and target.unlike(platform.machine()) is None:
         return version, "runs here"
     verified = "verified" if obstacle is None else "verified by a twin"
     return version, f"built and {verified} here, latency predicted"

@@ -88,11 +88,14 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def bound(self) -> str:
         """The upper bound, and what makes it one."""
         upper = f"{significant(self.upper_ms)} ms"
-        return f"{upper} with room" if self.confidence is None else f"{upper} at {self.confidence:.0%} confidence"
+        return f"{upper} {self._room()}" if self.confidence is None else f"{upper} at {self.confidence:.0%} confidence"
+
+    def _room(self) -> str:
+        return "with room" if self.upper_ms > self.percentile_ms else "without room"
 
     def __str__(self) -> str:
         value = significant(self.percentile_ms)
-        how = "with room" if self.confidence is None else f"at {self.confidence:.0%} confidence"
+        how = self._room() if self.confidence is None else f"at {self.confidence:.0%} confidence"
         return f"p{self.percentile:g} {value} ms ({how} <= {significant(self.upper_ms)} ms; {self.terms()})"
 
 

@@ -70,13 +70,17 @@ def of_kind(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> 
 
 
 def held_out(rows: Sequence[CalibrationRow]) -> Vector:
-    """Relative errors of every row under the fit of those that stand at the other parity."""
+    """Relative errors of every row under the fit of those that stand at the other parity.
+
+    Relative to the smaller of prediction and measurement, so that 1 + the error times a prediction bounds both sides.
+    """
     errors = []
     for start in (0, 1):
         coefficients = _coefficients(rows[start::2])
         others = rows[1 - start :: 2]
         times = np.array([row.p50_ms for row in others])
-        errors.append(np.abs(_features(others) @ coefficients - times) / times)
+        said = _features(others) @ coefficients
+        errors.append(np.abs(said - times) / np.minimum(said, times))
     return np.concatenate(errors)
 
 

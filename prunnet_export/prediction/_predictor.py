@@ -63,8 +63,13 @@ class Predictor:
                 if model.error is None
                 else f"half of them predict the other half within {model.error:.1%} (median)"
             )
+            kind = of_kind(self._rows(), pattern=pattern, precision=precision)
             room = _CALIBRATED_ROOM if model.worst is None else 1 + model.worst
-            basis = f"fitted to {model.rows} rows measured on {device.cpu} ({device.id}); {known}"
+            if percentile > 50:  # noqa: PLR2004  # the fit is of medians; the tail is the table's widest
+                room *= max(row.p90_ms / row.p50_ms for row in kind)
+            if not kind[0].macs <= workload.macs <= kind[-1].macs:
+                room, known = max(room, ROOM), f"{known}; this network is outside what was measured"
+            basis = f"medians, fitted to {model.rows} rows measured on {device.cpu} ({device.id}); {known}"
             return said("calibrated", p50, p50 * room, basis)
         limits = self.target.limits
         if limits is None or precision not in limits.tera_macs:

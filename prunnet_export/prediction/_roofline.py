@@ -21,7 +21,7 @@ def roofline_ms(workload: Workload, limits: Limits, *, precision: str) -> float:
     Raises:
         InvalidInput: the limits do not name the precision.
     """
-    peak = limits.tera_macs.get(precision)
+    peak = limits.tera_macs.get(precision) if precision in _BYTES else None
     if peak is None:
         raise InvalidInput(
             f"the target's limits say nothing of {precision}", hint=f"known: {', '.join(sorted(limits.tera_macs))}"

@@ -107,8 +107,8 @@ def find_calibrations(folder: Path, target: str) -> list[Calibration]:
 
 
 def one_device(tables: Sequence[Calibration]) -> list[Calibration]:
-    """The tables of the device with the most rows: those of two devices do not mix."""
-    by_device: dict[str, list[Calibration]] = {}
+    """The tables of the device and threads with the most rows: those of two devices do not mix."""
+    by_device: dict[tuple[str, int | None], list[Calibration]] = {}
     for table in tables:
-        by_device.setdefault(table.device.id, []).append(table)
+        by_device.setdefault((table.device.id, table.threads), []).append(table)
     return max(by_device.values(), key=lambda group: sum(len(table.rows) for table in group), default=[])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from prunnet_export.artifact import Manifest
+from prunnet_export.artifact import FrontierEntry, Manifest
 from prunnet_export.reports._report import Check, Report, Table
 from prunnet_export.target import find_target
 
@@ -95,11 +95,25 @@ def frontier_table(manifest: Manifest) -> Table:
     """Every candidate that was looked at."""
     label = f"p{manifest.budget.percentile:g} <= ms"
     rows = tuple(
-        (e.pattern, f"{e.capacity:.1%}", e.precision, e.p50_ms, e.upper_ms, e.size_mb, e.n, "yes" if e.inside else "no")
+        (
+            e.pattern,
+            f"{e.capacity:.1%}",
+            e.precision,
+            e.p50_ms,
+            e.upper_ms,
+            e.size_mb,
+            e.n,
+            e.source,
+            "yes" if e.inside else "no",
+        )
         for e in manifest.frontier
     )
-    columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "inside")
-    return Table(f"candidates ({manifest.latency.source})", columns, rows)
+    columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "source", "inside")
+    return Table("candidates", columns, rows)
+
+
+def _of_candidate(entry: FrontierEntry) -> tuple[str, str, str]:
+    return entry.pattern, f"{entry.capacity:.1%}", entry.precision
 
 
 def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
@@ -112,7 +126,8 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
     ]
     if manifest.dense_latency is not None:
         ratio = manifest.dense_latency.p50_ms / latency.p50_ms
-        same = "in the same runs" if latency.source == "measured" else f"({latency.source})"
+        source = manifest.dense_latency.source
+        same = "in the same runs" if source == "measured" else f"({source})"
         rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}: {ratio:.2f}x"))
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
@@ -129,7 +144,7 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         rows.append(("built", f"no: {manifest.runtime.name} builds its engine on the device"))
     if manifest.alternatives:
         others = ", ".join(f"{other.subnetwork.capacity:.1%}" for other in manifest.alternatives)
-        rows.append(("also inside", f"{others}, to pick again from what the device measures"))
+        rows.append(("travel along", f"{others}, to pick again from what the device measures"))
     return Table("result", ("", ""), tuple(rows))
 
 

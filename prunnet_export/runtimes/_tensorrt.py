@@ -137,15 +137,18 @@ class TensorRtFamily(Runtime):
     def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
         """How many layers the engine has, which all run on the GPU.
 
-        Where no engine can be loaded, and for typed ONNX, the nodes of the graph are counted: the builder has no
-        other place for them, and refuses a graph with a node that it cannot place.
+        Where no engine can be loaded the nodes of the graph are counted: the builder has no other place for them, and
+        refuses a graph with a node that it cannot place.
         """
         self.check_precision(precision)
-        if model_file.suffix == ".onnx" or self.obstacle() is not None:
+        if self.obstacle() is not None:
             self.read_weights(model_file)  # it knows how to say that there is no graph
             graph = require("onnx", extra="host").load(model_file.with_name(TYPED)).graph
             return {self.places_on: sum(node.op_type != "Constant" for node in graph.node)}
-        plan = load_engine(self._engine(), read_bytes(model_file), name=model_file.name)
+        content = read_bytes(model_file)
+        if model_file.suffix == ".onnx":
+            content = self._build_here(model_file, self._machine()[1].gpu()).content
+        plan = load_engine(self._engine(), content, name=model_file.name)
         return {self.places_on: plan.num_layers}
 
     @abstractmethod

@@ -27,7 +27,10 @@ LayerTimes = Callable[[Path, str], Mapping[str, float]]
 
 WORKLOAD = "workload.json"
 _LAYOUT = 2  # of an entry in the cache
-_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript", "onnxruntime", "nncf")
+_TOOLS = (
+    "prunnet-export", "torch", "onnx", "onnxscript", "onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer",
+    "litert-torch", "flatbuffers",
+)  # fmt: skip
 _QUANTISED = "int8"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from prunnet_export._errors import UnsupportedPrecision
+from prunnet_export._errors import Unreachable, UnsupportedPrecision
 from prunnet_export.artifact import (
     AlternativeEntry,
     ArtifactWriter,
@@ -64,6 +64,7 @@ class Measured:
             size_mb=self.build.size_mb,
             inside=self.inside,
             n=self.latency.n,
+            source=self.latency.source,
         )
 
 
@@ -189,11 +190,12 @@ class Export:
                 self.say(f"searching {len(rungs)} {pattern} {precision} candidates for {self.budget}")
                 try:
                     largest_inside(rungs, self._inside)
-                except UnsupportedPrecision as error:
-                    if len(self.precisions) == 1:  # it was asked for
-                        raise
-                    self.say(f"no {precision}: {error.message}")
+                except (UnsupportedPrecision, Unreachable) as error:
+                    # A machine that lacks a precision, or a target of which nothing predicts it, has others.
                     del self.candidates()[pattern, precision]
+                    if not self.candidates() or (self.predictor is None and isinstance(error, Unreachable)):
+                        raise
+                    self.say(f"no {pattern} {precision}: {error.message}")
             if not any(measured.inside for measured in self._measured.values()):
                 return self._reject_all(writer)
             return self._choose(writer)
@@ -202,8 +204,15 @@ class Export:
         """Confirm and verify the best candidates until one holds."""
         choices = self._choices()
         refused: Attempt | None = None
+        unverified: UnsupportedPrecision | None = None
         while (candidate := choices.best()) is not None:
-            attempt = self._attempt(candidate)
+            try:
+                attempt = self._attempt(candidate)
+            except UnsupportedPrecision as error:  # it is verified here, and was predicted for elsewhere
+                self.say(f"{candidate} cannot be verified: {error.message}")
+                choices.drop(candidate)
+                unverified = error
+                continue
             if not attempt.reasons:
                 return self._finish(writer, attempt)
             if attempt.verification is None:
@@ -215,7 +224,9 @@ class Export:
                 refused = attempt
             if choices.best() is not None:
                 self.say(f"{candidate} did not confirm: {attempt.reasons[0]}")
-        assert refused is not None  # noqa: S101  # something fitted
+        if refused is None:
+            assert unverified is not None  # noqa: S101  # something fitted
+            raise unverified
         return self._finish(writer, refused)
 
     def _timing(self) -> Timing:
@@ -270,7 +281,8 @@ class Export:
         self.say(f"verifying {candidate}")
         build = self.builder.build(candidate, re_estimated=True)
         entry, _ = self._judge.verify(build, self.builder.module(candidate, re_estimated=True))
-        overlap = next(gate.value for gate in entry.gates if gate.name == "neighbour overlap")
+        # Embeddings that are not finite have none.
+        overlap = next((gate.value for gate in entry.gates if gate.name == "neighbour overlap"), -1.0)
         return overlap if entry.cross_r1 is None else entry.cross_r1
 
     # -- the winner ----------------------------------------------------------------------------------------
@@ -380,7 +392,7 @@ class Export:
 
     def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> list[AlternativeEntry]:
         """Capacities around the chosen one, for a device that will measure what is only predicted here."""
-        if self.predictor is None:
+        if self.predictor is None or not self.target.has_python:
             return []
         candidate = chosen.build.candidate
         found = []

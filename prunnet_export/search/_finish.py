@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from prunnet_export._errors import Unreachable, UsageError
+from prunnet_export._errors import InvalidInput, Unreachable, UsageError
 from prunnet_export._files import storage_errors
 from prunnet_export.artifact import (
     ArtifactWriter,
@@ -139,7 +139,13 @@ class Finish:
     def _measure(self, temporary: Path) -> list[_Measured]:
         measured: list[_Measured] = []
         for index, candidate in enumerate(self._candidates()):
-            one = self._build(candidate, temporary / str(index))
+            try:
+                one = self._build(candidate, temporary / str(index))
+            except (InvalidInput, Unreachable) as error:  # a large one may be too large to build; a smaller one is not
+                if index == len(self.manifest.alternatives) and not measured:
+                    raise
+                self.warn(f"{_label(candidate)}: {error.message}")
+                continue
             measured.append(one)
             verdict = "fits" if self._inside(one) else "does not fit"
             self.say(f"{_label(candidate)}: {one.latency.upper_ms:.3g} ms, {verdict}")
@@ -236,4 +242,5 @@ def _frontier(one: _Measured, *, inside: bool) -> FrontierEntry:
         size_mb=one.size_mb,
         inside=inside,
         n=one.latency.n,
+        source=one.latency.source,
     )

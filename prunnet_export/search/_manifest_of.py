@@ -58,7 +58,7 @@ def compose_manifest(
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         entry=build.names[0],
         target=target.name,
-        runtime=RuntimeEntry(name=runtime.name, version=runtime.version()),
+        runtime=RuntimeEntry(name=runtime.name, version=latency.runtime_version or runtime.version()),
         network=NetworkEntry(
             name=network_name,
             sha256=config.weights_sha256,

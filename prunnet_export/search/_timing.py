@@ -72,8 +72,10 @@ class MeasuredTiming(Timing):
             percentile=percentile,
         )
 
-    def memory(self, build: Build) -> MemoryEntry:
-        """See :class:`Timing`."""
+    def memory(self, build: Build) -> MemoryEntry | None:
+        """See :class:`Timing`; what it takes to build an engine is not what it takes to run it."""
+        if not self.runtime.built(build.entry):
+            return None
         precision = build.candidate.precision
         reply = peak_memory_mb(self.device, self.runtime.name, build.entry, precision=precision, threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
