@@ -4,7 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # A process for each room of the tests: torch, ONNX Runtime and OpenVINO, hundreds of models loaded and hostile files
 # parsed in one process for minutes, ended in a crash of the interpreter far from any of them.
-ROOMS := $(filter-out tests/__pycache__/,$(sort $(wildcard tests/*/))) $(sort $(wildcard tests/test_*.py))
+ROOMS := $(filter-out tests/__pycache__/,$(sort $(wildcard tests/*/)))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: help install demo test test-slow lint types schema demo-network clean
 
@@ -33,7 +34,8 @@ test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@set -e; for room in $(ROOMS); do echo "pytest $$room"; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $$room; done
+	@set -e; for room in $(ROOMS); do echo "pytest $$room"; $(PYTEST) $$room; done
+	$(PYTEST) tests/test_*.py
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
