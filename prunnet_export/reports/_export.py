@@ -128,7 +128,8 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         ratio = manifest.dense_latency.p50_ms / latency.p50_ms
         source = manifest.dense_latency.source
         same = "in the same runs" if source == "measured" else f"({source})"
-        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}: {ratio:.2f}x"))
+        exact = "in the most exact precision searched"
+        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}, {exact}: {ratio:.2f}x"))
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
