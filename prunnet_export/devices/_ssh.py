@@ -18,6 +18,7 @@ from prunnet_export.devices._local import reply_of, too_slow
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request
 
 _SMALL = 2**16  # bytes of a file that may describe the model beside it
+_PACKAGE = ".mlpackage"  # a folder that is one model
 _PATHS = ("model", "inputs", "outputs")  # fields of requests that name files
 _DIGITS = 16  # hexadecimal, of the name of a model there; engines cut messages with long paths short
 _TRIES = 3  # of a transfer whose connection breaks
@@ -108,7 +109,8 @@ class SshDevice(Device):
 
     def _copy_model(self, connection: Connection, model: Path) -> str:
         """Where a model is there, under a name made of its contents."""
-        contents = {file.relative_to(model.parent).as_posix(): read_bytes(file) for file in _files_of(model)}
+        top = _top(model)
+        contents = {file.relative_to(top.parent).as_posix(): read_bytes(file) for file in _files_of(top)}
         digest = hashlib.sha256()
         for name, content in contents.items():
             digest.update(f"{len(name)} {name} {len(content)} ".encode())
@@ -118,7 +120,7 @@ class SshDevice(Device):
             for name, content in contents.items():
                 self._put(connection, f"{place}/{name}", content)
             connection.stored.add(place)
-        return f"{place}/{model.name}"
+        return f"{place}/{model.relative_to(top.parent).as_posix()}"
 
     def _put(self, connection: Connection, name: str, content: bytes) -> None:
         stored = connection.put(name, content)
@@ -136,6 +138,11 @@ class SshDevice(Device):
         if isinstance(error, MissingExtra | StorageError):
             kind, hint = Unreachable.__name__, f"there: {hint or 'check the path and the disk'}"
         return ErrorReply(kind=kind, message=f"{message} (on {self.address})", hint=hint)
+
+
+def _top(model: Path) -> Path:
+    """What stands for a model: the file that is opened, or the package that it lies in."""
+    return next((parent for parent in model.parents if parent.suffix == _PACKAGE), model)
 
 
 def _files_of(model: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from prunnet_export.devices import (
     LocalDevice,
     Model,
     _connection,
+    _ssh,
     embed,
     layer_times,
     measure_latency,
@@ -146,6 +147,18 @@ def test_a_model_that_changes_is_copied_again(kept: SshDevice, tiny_model: TinyM
     for dim in (8, 4):
         assert embed(kept, "onnxruntime", tiny_model(dim=dim, width=40), IMAGES, threads=1).shape == (5, dim)
     assert len({name for name in puts if name.startswith("models/")}) == 2
+
+
+def test_a_package_travels_whole_whichever_of_its_files_is_opened(tmp_path: Path) -> None:
+    package = tmp_path / "model.mlpackage"
+    (package / "Data").mkdir(parents=True)
+    names = ["Manifest.json", "Data/weight.bin"]
+    for name in names:
+        (package / name).write_bytes(b"x")
+    top = _ssh._top(package / "Manifest.json")
+    assert top == package
+    assert sorted(file.relative_to(package).as_posix() for file in _ssh._files_of(top)) == sorted(names)
+    assert _ssh._top(tmp_path / "model.xml") == tmp_path / "model.xml"
 
 
 def test_files_of_the_model_travel_and_others_do_not(
