@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import pytest
 from prunnet_export.artifact import read_manifest
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
-from tests._cli import assert_error, call, shell, tree
-from tests.devices._sshd import Board, board, needs_sshd
+from tests._cli import Ran, assert_error, call, command_file, shell, tree
+from tests.devices._sshd import Board, board, needs_sshd, wait_until
 
 __all__ = ["board"]
 
@@ -80,3 +82,19 @@ def test_a_board_that_cannot_be_reached_ends_it_with_nothing_written(
         assert_error(ran, code)
         assert message in ran.err
     assert tree(tmp_path) == []
+
+
+def test_an_sshd_that_is_killed_in_the_middle_ends_it_with_nothing_left(
+    words: list[str], reaching: Environment, board: Board, tmp_path: Path
+) -> None:
+    line = [command_file("prunnet-export"), *words, f"--device={board.url()}", f"--out={tmp_path / 'dist'}"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=reaching) as running:
+        wait_until(lambda: any("_worker" in command for command in board.sessions().values()), 60)
+        while running.poll() is None:  # a connection that breaks is made again, so it is not killed once
+            board.kill_sessions()
+            time.sleep(0.02)
+        out, err = running.communicate()
+    assert_error(Ran(running.returncode, out, err), 3)
+    assert "ssh://" in err
+    assert tree(tmp_path) == []
+    wait_until(lambda: not board.left())
