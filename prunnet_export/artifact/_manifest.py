@@ -142,6 +142,14 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     n_gallery: Count
     data: str
 
+    def failures(self) -> list[str]:
+        """The gates that did not hold, one sentence each."""
+        return [
+            f"{gate.name}: {gate.value:.4g}, the gate asks for {gate.threshold:.4g}"
+            for gate in self.gates
+            if not gate.passed
+        ]
+
 
 class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A candidate that the search measured, or predicted."""

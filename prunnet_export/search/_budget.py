@@ -36,6 +36,24 @@ class Budget:
             if limit is not None and not (math.isfinite(limit) and limit > 0):
                 raise InvalidInput(f"{option} {limit:g} is out of range", hint="a budget is positive and finite")
 
+    def exceeded(self, *, upper_ms: float, size_mb: float, peak_mb: float | None) -> list[str]:
+        """What is over the budget, one sentence each.
+
+        Args:
+            upper_ms: Upper bound of the latency at the percentile.
+            size_mb: All model files, in 10^6 bytes.
+            peak_mb: Peak memory, MiB; None where it is not known.
+        """
+        reasons = []
+        if self.latency_ms is not None and upper_ms > self.latency_ms:
+            upper = f"{upper_ms:.3g} ms, over the budget of {self.latency_ms:g} ms"
+            reasons.append(f"latency: p{self.percentile:g} is up to {upper}")
+        if self.size_mb is not None and size_mb > self.size_mb:
+            reasons.append(f"size: {size_mb:.3g} MB, over the budget of {self.size_mb:g} MB")
+        if self.ram_mb is not None and peak_mb is not None and peak_mb > self.ram_mb:
+            reasons.append(f"memory: {peak_mb:.3g} MiB, over the budget of {self.ram_mb:g} MiB")
+        return reasons
+
     def __str__(self) -> str:
         parts = []
         if self.latency_ms is not None:

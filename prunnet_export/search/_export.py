@@ -293,7 +293,8 @@ class Export:
         build = self.builder.build(candidate, re_estimated=True)
         latency, dense = self._confirm(build)
         memory = self._timing().memory(build)
-        reasons = self._over_budget(build, latency, memory)
+        peak = None if memory is None else memory.peak_mb
+        reasons = self.budget.exceeded(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=peak)
         attempt = Attempt(build, latency, dense, memory, reasons)
         return attempt if reasons else self._verified(attempt)
 
@@ -303,8 +304,12 @@ class Export:
         self.say(f"verifying {candidate} against the dense gallery")
         module = self.builder.module(candidate, re_estimated=True)
         verification, reference = self._judge.verify(attempt.build, module)
-        failed = [_why(gate.name, gate.value, gate.threshold) for gate in verification.gates if not gate.passed]
-        return replace(attempt, reasons=[*attempt.reasons, *failed], verification=verification, reference=reference)
+        return replace(
+            attempt,
+            reasons=[*attempt.reasons, *verification.failures()],
+            verification=verification,
+            reference=reference,
+        )
 
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
         """A longer measurement, side by side with the dense network in the most exact precision."""
@@ -323,20 +328,6 @@ class Export:
         return self._timing().latencies(
             builds, percentile=self.budget.percentile, runs=runs, samples=samples, seconds=seconds
         )
-
-    def _over_budget(self, build: Build, latency: LatencyReport, memory: MemoryEntry | None) -> list[str]:
-        reasons = []
-        budget = self.budget
-        if budget.latency_ms is not None and latency.upper_ms > budget.latency_ms:
-            reasons.append(
-                f"latency: p{budget.percentile:g} is up to {latency.upper_ms:.3g} ms, over the budget of"
-                f" {budget.latency_ms:g} ms"
-            )
-        if budget.size_mb is not None and build.size_mb > budget.size_mb:
-            reasons.append(f"size: {build.size_mb:.3g} MB, over the budget of {budget.size_mb:g} MB")
-        if budget.ram_mb is not None and memory is not None and memory.peak_mb > budget.ram_mb:
-            reasons.append(f"memory: {memory.peak_mb:.3g} MiB, over the budget of {budget.ram_mb:g} MiB")
-        return reasons
 
     def _reject_all(self, writer: ArtifactWriter) -> Outcome:
         """Nothing fits: keep the fastest candidate that was measured, and say so."""
@@ -419,10 +410,6 @@ class Export:
 def _capacity_of(measured: Measured) -> tuple[str, str, float]:
     candidate = measured.build.candidate
     return candidate.pattern, candidate.precision, candidate.capacity
-
-
-def _why(name: str, value: float, threshold: float | None) -> str:
-    return f"{name}: {value:.4g}, the gate asks for {threshold:.4g}"
 
 
 def _round_up(value: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,8 @@ from prunnet_export.artifact import (
 from prunnet_export.devices import Device, Model, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.runtimes import Runtime
-from prunnet_export.verification import REFERENCE_FILE, Again, artifact_reference, save_reference
+from prunnet_export.search._budget import Budget
+from prunnet_export.verification import REFERENCE_FILE, Again, Reference, artifact_reference, save_reference
 
 _NOT_OF_A_MODEL = {"README.md", "manifest.json", REFERENCE_FILE}
 
@@ -116,12 +117,12 @@ class Finish:
             chosen = next((one for one in measured if self._inside(one)), None)
             chosen = chosen or min(measured, key=lambda one: one.latency.upper_ms)
             self.say(f"verifying {_label(chosen.candidate)}")
-            finished = self._manifest(chosen, measured)
+            reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
+            finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
                 for name in chosen.names:
                     (writer.folder / name).parent.mkdir(parents=True, exist_ok=True)
                     copyfile(chosen.folder / name, writer.folder / name)
-                reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
                 save_reference(reference, writer.folder / REFERENCE_FILE)
             return writer.finish(finished), finished
 
@@ -181,29 +182,18 @@ class Finish:
         )
 
     def _inside(self, one: _Measured) -> bool:
-        return not list(self._over_budget(one))
+        return not self._over_budget(one)
 
-    def _over_budget(self, one: _Measured) -> Iterator[str]:
-        budget = self.manifest.budget
-        if budget.latency_ms is not None and one.latency.upper_ms > budget.latency_ms:
-            upper = f"{one.latency.upper_ms:.3g} ms, over the budget of {budget.latency_ms:g} ms"
-            yield f"latency: p{budget.percentile:g} is up to {upper}"
-        if budget.size_mb is not None and one.size_mb > budget.size_mb:
-            yield f"size: {one.size_mb:.3g} MB, over the budget of {budget.size_mb:g} MB"
-        if budget.ram_mb is not None and one.memory.peak_mb > budget.ram_mb:
-            yield f"memory: {one.memory.peak_mb:.3g} MiB, over the budget of {budget.ram_mb:g} MiB"
+    def _over_budget(self, one: _Measured) -> list[str]:
+        asked = self.manifest.budget
+        budget = Budget(asked.latency_ms, asked.size_mb, asked.ram_mb, asked.percentile)
+        return budget.exceeded(upper_ms=one.latency.upper_ms, size_mb=one.size_mb, peak_mb=one.memory.peak_mb)
 
-    def _manifest(self, chosen: _Measured, measured: list[_Measured]) -> Manifest:
+    def _manifest(self, chosen: _Measured, measured: list[_Measured], reference: Reference) -> Manifest:
         model = Model(chosen.folder / chosen.entry, chosen.candidate.subnetwork.precision)
         again = Again(self.manifest, self.runtime, model, self.device, self.threads, self.warn)
-        reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
         verification = again.verify(reference, chosen.candidate.verification.gates)
-        failed = [
-            f"{gate.name}: {gate.value:.4g}, the gate asks for {gate.threshold:.4g}"
-            for gate in verification.gates
-            if not gate.passed
-        ]
-        reasons = [*self._over_budget(chosen), *failed]
+        reasons = [*self._over_budget(chosen), *verification.failures()]
         return msgspec.structs.replace(
             self.manifest,
             status="rejected" if reasons else "verified",
