@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
+from prunnet_export.runtimes._onnx_file import read_onnx
 
 _BATCH_ONE = 1
 
@@ -71,11 +72,7 @@ def read_workload(onnx_file: Path) -> Workload:
         MissingExtra: onnx is not installed.
     """
     onnx = require("onnx", extra="host")
-    try:
-        model = onnx.load(onnx_file)
-    except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{onnx_file.name}: not an ONNX model ({str(error).splitlines()[0]})") from None
-    graph = model.graph
+    graph = read_onnx(onnx_file).graph
     shapes = {value.name: _shape(value) for value in (*graph.input, *graph.output, *graph.value_info)}
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     shapes |= {name: weight.shape for name, weight in weights.items()}

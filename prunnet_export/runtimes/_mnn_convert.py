@@ -17,7 +17,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._mnn_file import TINY, Layer, Weights, layers, settled
-from prunnet_export.runtimes._session import one_line
+from prunnet_export.runtimes._onnx_file import read_onnx
 
 # Not the wheel's `mnnconvert`: that one installs a logging service with pip, and reports to it what it converted.
 _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
@@ -124,15 +124,7 @@ class Converter:
 
 def _read(file: Path) -> Any:
     """The ONNX model, external weights included, in the words that the converter understands."""
-    onnx = require("onnx", extra="host")
-    try:
-        model = onnx.load(file)
-    except FileNotFoundError:
-        raise InvalidInput(f"{file}: no such model file", hint="check the path") from None
-    except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint="export it again") from None
-    if not model.graph.node:
-        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint="export it again")
+    onnx, model = require("onnx", extra="host"), read_onnx(file)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         # Axes are an input from opset 18 on. MNN 3.6 reads them there for every reduction but this one, which it

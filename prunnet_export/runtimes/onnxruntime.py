@@ -16,6 +16,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import Aids, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
 
@@ -51,7 +52,7 @@ class OnnxRuntime(Runtime):
         INT8 is made for processors with VNNI; others run it slower, and may saturate sums of products.
         """
         self.check_precision(precision)
-        model = _read_onnx(onnx_file)
+        model = read_onnx(onnx_file)
         if precision == "int8":
             model = quantise_onnx(model, calibration_images(aids), symmetric=False)
         require("onnx", extra="host").save(model, folder / "model.onnx")
@@ -59,7 +60,7 @@ class OnnxRuntime(Runtime):
 
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
         """The initializers of two or more dimensions, by name; quantised ones less their zero points."""
-        return _weights(_read_onnx(model_file))
+        return _weights(read_onnx(model_file))
 
     def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
         """The model, loaded."""
@@ -135,20 +136,6 @@ def _shape(model_file: Path, session: Any) -> Shape:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     float32 = all(value.type == "tensor(float)" for value in [*inputs, *outputs])
     return embedding_shape(model_file, sizes(inputs), sizes(outputs), float32=float32)
-
-
-def _read_onnx(file: Path) -> Any:
-    """The ONNX model, external weights included."""
-    onnx = require("onnx", extra="host")
-    try:
-        model = onnx.load(file)
-    except FileNotFoundError:
-        raise InvalidInput(f"{file}: no such model file", hint="check the path") from None
-    except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=_FOREIGN) from None
-    if not model.graph.node:
-        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=_FOREIGN)
-    return model
 
 
 def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:

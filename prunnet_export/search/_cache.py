@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prunnet_export._files import storage_errors
+from prunnet_export.artifact._files import sha256
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
@@ -73,7 +74,7 @@ class BuildCache:
             partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PARTIAL))
             try:
                 names = make(partial)
-                hashes = {file.relative_to(partial).as_posix(): _sha256(file) for file in _files(partial)}
+                hashes = {file.relative_to(partial).as_posix(): sha256(file) for file in _files(partial)}
                 index = {"names": names, "sha256": hashes}
                 (partial / _INDEX).write_text(json.dumps(index), encoding="utf-8")
                 names = _put(partial, place, names)
@@ -122,7 +123,7 @@ def _intact(place: Path) -> tuple[str, ...] | None:
         index = json.loads((place / _INDEX).read_text("utf-8"))
         names = tuple(index["names"])
         hashes = index["sha256"]
-        if set(names) <= set(hashes) and all(_sha256(place / name) == digest for name, digest in hashes.items()):
+        if set(names) <= set(hashes) and all(sha256(place / name) == digest for name, digest in hashes.items()):
             return names
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -131,7 +132,3 @@ def _intact(place: Path) -> tuple[str, ...] | None:
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
