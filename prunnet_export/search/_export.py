@@ -150,6 +150,7 @@ class Export:
 
     def __post_init__(self) -> None:
         self._measured: dict[Candidate, Measured] = {}
+        self._verifications: dict[Candidate, tuple[VerificationEntry, Reference]] = {}
         self._judge = Judge(
             evidence=self.evidence,
             runtime=self.runtime,
@@ -278,9 +279,7 @@ class Export:
         return Choices(ladders, rank)
 
     def _accuracy(self, candidate: Candidate) -> float:
-        self.say(f"verifying {candidate}")
-        build = self.builder.build(candidate, re_estimated=True)
-        entry, _ = self._judge.verify(build, self.builder.module(candidate, re_estimated=True))
+        entry, _ = self._verify(self.builder.build(candidate, re_estimated=True))
         # Embeddings that are not finite have none.
         overlap = next((gate.value for gate in entry.gates if gate.name == "neighbour overlap"), -1.0)
         return overlap if entry.cross_r1 is None else entry.cross_r1
@@ -300,16 +299,22 @@ class Export:
 
     def _verified(self, attempt: Attempt) -> Attempt:
         """The attempt with its verification, and the gates that failed among the reasons."""
-        candidate = attempt.build.candidate
-        self.say(f"verifying {candidate} against the dense gallery")
-        module = self.builder.module(candidate, re_estimated=True)
-        verification, reference = self._judge.verify(attempt.build, module)
+        verification, reference = self._verify(attempt.build)
         return replace(
             attempt,
             reasons=[*attempt.reasons, *verification.failures()],
             verification=verification,
             reference=reference,
         )
+
+    def _verify(self, build: Build) -> tuple[VerificationEntry, Reference]:
+        """The verification of a build, made once: choosing by accuracy needs it before the choice is confirmed."""
+        candidate = build.candidate
+        if candidate not in self._verifications:
+            self.say(f"verifying {candidate} against the dense gallery")
+            module = self.builder.module(candidate, re_estimated=True)
+            self._verifications[candidate] = self._judge.verify(build, module)
+        return self._verifications[candidate]
 
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
         """A longer measurement, side by side with the dense network in the most exact precision."""
