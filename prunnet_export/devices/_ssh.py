@@ -15,7 +15,7 @@ from prunnet_export.devices._base import Device, raise_again
 from prunnet_export.devices._connection import Connection, LostError
 from prunnet_export.devices._frames import SCRATCH
 from prunnet_export.devices._local import reply_of, too_slow
-from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export.devices._protocol import EmbedRequest, ErrorReply, Reply, Request
 
 _SMALL = 2**16  # bytes of a file that may describe the model beside it
 _PACKAGE = ".mlpackage"  # a folder that is one model
@@ -77,8 +77,8 @@ class SshDevice(Device):
         except PrunnetError as error:
             here = {getattr(remote, field): getattr(request, field) for field in there}
             raise_again(self._seen_from_here(error, here))
-        if output:
-            file = Path(getattr(request, "outputs"))  # noqa: B009  # only some kinds have it
+        if isinstance(request, EmbedRequest):
+            file = Path(request.outputs)
             with storage_errors(file):
                 file.write_bytes(content)
         return result

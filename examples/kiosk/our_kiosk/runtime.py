@@ -151,6 +151,6 @@ def _refusals(what: str) -> Iterator[None]:
     """The engine's exceptions, which share no base of their own, as the one that this package shows."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  they share no narrower base
         reason = str(error).partition("\n")[0]
         raise InvalidInput(f"onnxruntime refused {what} ({reason})", hint="export it again") from None
