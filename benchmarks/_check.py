@@ -14,10 +14,10 @@ from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
 from prunnet_export.artifact import Manifest, VerificationEntry, read_manifest, verify_files
-from prunnet_export.devices import Device, LocalDevice, Model, find_device, measure_latency, peak_memory_mb
+from prunnet_export.devices import Device, LocalDevice, find_device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.verification import Again, artifact_reference
 
 
@@ -97,18 +97,17 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
             f"{runtime.name} does not run here: {obstacle}", hint="on the device: prunnet-export finish ARTIFACT"
         )
     threads = threads if threads is not None else manifest.latency.threads
+    model = Model(entry, runtime.name, manifest.subnetwork.precision)
     [latency] = measure_latency(
         device,
-        runtime.name,
-        [Model(entry, manifest.subnetwork.precision)],
+        [model],
         threads=threads,
         runs=3,
         percentile=manifest.budget.percentile,
     )
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
-    memory = peak_memory_mb(device, runtime.name, entry, precision=manifest.subnetwork.precision, threads=threads)
-    model = Model(entry, manifest.subnetwork.precision)
+    memory = peak_memory_mb(device, model, threads=threads)
     again = Again(manifest, runtime, model, device, threads, warn)
     verification = again.verify(artifact_reference(folder, manifest), manifest.verification.gates)
     return Remeasured(folder, manifest, latency, memory.peak_mb, verification)

@@ -17,8 +17,8 @@ from prunnet_export._files import replace_file
 from prunnet_export.cli._context import choose_network, open_data
 from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
-from prunnet_export.reports import Report, Table, render
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.prediction import DENSE, Calibration
+from prunnet_export.reports import Check, Report, Table, render
 from prunnet_export.target import find_target
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def calibration_table(
     *,
-    target: str,
+    targets: Sequence[str],
     backbone: str,
     crop_px: int,
     patterns: Sequence[str],
@@ -41,17 +41,15 @@ def calibration_table(
     output_format: str,
     **_: Any,
 ) -> int:
-    """Measure a grid, print the curve, and write the table."""
-    chosen, machine = find_target(target), find_device(device)
-    runtime = find_runtime(chosen.runtime)
-    runtime.version()
-    patterns = patterns or tuple(dict.fromkeys((*chosen.patterns, "unstructured")))
+    """Measure the grids of the targets, print the curves, and write the tables."""
+    if out is not None and len(targets) > 1:
+        raise click.UsageError("--out is one table: give --target once")
+    chosen, machine = [find_target(name) for name in dict.fromkeys(targets)], find_device(device)
     from prunnet_export.benchmarks._calibrate import calibrate, capability_checks
 
-    table = calibrate(
+    tables = calibrate(
         backbone,
         chosen,
-        runtime,
         machine,
         crop=crop_px,
         patterns=patterns,
@@ -60,12 +58,42 @@ def calibration_table(
         threads=threads,
         say=note,
     )
-    # A table of other patterns or threads stands beside this one.
-    of = "-".join(name.replace(":", "_") for name in patterns) + ("" if threads is None else f"-{threads}t")
-    file = out or cache_folder() / "calibration" / f"{chosen.name}-{backbone}-{crop_px}-{of}-{table.device.id}.json"
-    replace_file(file, msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
-    if max(row.cv for row in table.rows) > UNSTEADY:
+    if max(row.cv for table in tables for row in table.rows) > UNSTEADY:
         warn("the coefficient of variation of some rows is over 2.5 %: clocks or other work disturb the measurement")
+    checks: list[Check] = []
+    documents, files = [], []
+    for table in tables:
+        files.append(out or _calibration_file(table, threads))
+        replace_file(files[-1], msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
+        of_it = capability_checks(table)
+        documents.append(
+            {
+                **msgspec.to_builtins(table),
+                "file": str(files[-1]),
+                "checks": [{"name": one.name, "passed": one.passed, "message": one.message} for one in of_it],
+            }
+        )
+        checks += of_it
+    report = Report(
+        title="calibration",
+        tables=tuple(map(_calibration_table, tables)),
+        checks=tuple(checks),
+        document=documents[0] if len(documents) == 1 else {"tables": documents},
+        footer=tuple(f"written: {file}" for file in files),
+    )
+    click.echo(render(report, output_format), nl=False)
+    return 0
+
+
+def _calibration_file(table: Calibration, threads: int | None) -> Path:
+    # A table of other patterns or threads stands beside this one.
+    patterns = dict.fromkeys(row.pattern.replace(":", "_") for row in table.rows if row.pattern != DENSE)
+    of = "-".join(patterns) + ("" if threads is None else f"-{threads}t")
+    name = f"{table.target}-{table.backbone}-{table.crop_px}-{of}-{table.device.id}.json"
+    return cache_folder() / "calibration" / name
+
+
+def _calibration_table(table: Calibration) -> Table:
     rows = tuple(
         (
             r.pattern,
@@ -82,21 +110,8 @@ def calibration_table(
         for r in table.rows
     )
     columns = ("pattern", "capacity", "kept", "precision", "p50 ms", "p90 ms", "cv", "n", "speedup", "MB")
-    checks = capability_checks(table, runtime)
-    title = f"{backbone}, {crop_px} px, batch 1, {table.runtime} {table.runtime_version}, measured on {table.device}"
-    report = Report(
-        title="calibration",
-        tables=(Table(title, columns, rows),),
-        checks=checks,
-        document={
-            **msgspec.to_builtins(table),
-            "file": str(file),
-            "checks": [{"name": one.name, "passed": one.passed, "message": one.message} for one in checks],
-        },
-        footer=(f"written: {file}",),
-    )
-    click.echo(render(report, output_format), nl=False)
-    return 0
+    engine = f"{table.runtime} {table.runtime_version}"
+    return Table(f"{table.backbone}, {table.crop_px} px, batch 1, {engine}, measured on {table.device}", columns, rows)
 
 
 def compat_table(

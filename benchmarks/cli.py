@@ -93,7 +93,13 @@ def compat(**options: Any) -> int:
 
 
 @command.command()
-@click.option("--target", required=True, help="Hardware profile; prunnet-export --list-targets shows them.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    help="Hardware profile; prunnet-export --list-targets shows them. Repeatable: the models of all take turns.",
+)
 @click.option(
     "--backbone",
     default="resnet18",
@@ -112,7 +118,10 @@ def compat(**options: Any) -> int:
 @run_options
 @output_options
 def calibrate(**options: Any) -> int:
-    """Measure the grid of (pattern, capacity, precision) on this device; needs no training."""
+    """Measure the grid of (pattern, capacity, precision) on this device; needs no training.
+
+    With several targets, `--output-format json` prints {"tables": [...]}.
+    """
     from prunnet_export.benchmarks._tables import calibration_table
 
     return calibration_table(**{**options, "capacities": numbers(options["capacities"], "--capacities")})

@@ -14,7 +14,7 @@ from prunnet_export.cli._context import choose_network, choose_patterns, choose_
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import choose_place, predictor_for
 from prunnet_export.devices import layer_times
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.search._budget import Budget
 from prunnet_export.target import find_target
 
@@ -81,7 +81,7 @@ def export(**options: Any) -> int:
         layer_times=None
         if place.obstacle
         else lambda file, precision: layer_times(
-            place.device, runtime.name, file, precision=precision, threads=options["threads"]
+            place.device, Model(file, runtime.name, precision), threads=options["threads"]
         ),
     )
     job = Export(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,24 +26,11 @@ from prunnet_export.devices._protocol import (
 )
 from prunnet_export.measuring import LatencyReport, samples_needed, summarise
 from prunnet_export.measuring._statistics import check_confidence, check_percentile
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model to be measured.
-
-    Attributes:
-        file: What the engine opens.
-        precision: What to execute in.
-    """
-
-    file: Path
-    precision: str = "fp32"
+from prunnet_export.runtimes import Model
 
 
 def measure_latency(
     device: Device,
-    runtime_name: str,
     models: Sequence[Model],
     *,
     threads: int | None = None,
@@ -63,8 +49,7 @@ def measure_latency(
 
     Args:
         device: Where to run.
-        runtime_name: The engine.
-        models: What the engine opens, and how.
+        models: What to run, and how; their engines may differ.
         threads: Intra-operator threads; None leaves it to the engine.
         runs: Fresh processes.
         samples: Timed inferences per model and run.
@@ -79,7 +64,7 @@ def measure_latency(
         One report per model, in order.
 
     Raises:
-        InvalidInput: a number is out of range, or a model is not one of this engine.
+        InvalidInput: a number is out of range, or a model is not one of its engine.
         UnknownName: no such runtime or precision.
         MissingExtra: the engine is not installed.
         Unreachable: the device does not answer.
@@ -94,7 +79,7 @@ def measure_latency(
     at_least = -(-samples_needed(percentile, confidence=confidence) // runs)
     requests = [
         LatencyRequest(
-            runtime=runtime_name,
+            runtime=model.runtime,
             precision=model.precision,
             threads=threads,
             model=_absolute(model.file),
@@ -112,20 +97,18 @@ def measure_latency(
             percentile_asked=percentile,
             confidence=confidence,
             threads=threads,
-            runtime=runtime_name,
+            runtime=model.runtime,
             runtime_version=of_one_model[0].runtime_version,
             device=device.fingerprint().id,
         )
-        for of_one_model in zip(*replies, strict=True)
+        for model, of_one_model in zip(models, zip(*replies, strict=True), strict=True)
     ]
 
 
 def peak_memory_mb(
     device: Device,
-    runtime_name: str,
-    model_file: Path,
+    model: Model,
     *,
-    precision: str = "fp32",
     threads: int | None = None,
     timeout: float | None = None,
 ) -> MemoryReply:
@@ -134,17 +117,17 @@ def peak_memory_mb(
     Raises:
         PrunnetError: as :func:`measure_latency`.
     """
-    request = MemoryRequest(runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file))
+    request = MemoryRequest(
+        runtime=model.runtime, precision=model.precision, threads=threads, model=_absolute(model.file)
+    )
     return device.ask(request, MemoryReply, timeout=timeout)
 
 
 def embed(
     device: Device,
-    runtime_name: str,
-    model_file: Path,
+    model: Model,
     inputs: npt.NDArray[np.float32],
     *,
-    precision: str = "fp32",
     threads: int | None = None,
     batch_size: int = 32,
     timeout: float | None = None,
@@ -153,10 +136,8 @@ def embed(
 
     Args:
         device: Where to run.
-        runtime_name: The engine.
-        model_file: What the engine opens.
+        model: What to run, and how.
         inputs: float32 [n, 3, height, width] in 0..1.
-        precision: What to execute in.
         threads: Intra-operator threads; None leaves it to the engine.
         batch_size: Images per inference.
         timeout: Seconds; None waits as long as it takes.
@@ -175,10 +156,10 @@ def embed(
         with storage_errors(folder):
             np.save(folder / "inputs.npy", inputs, allow_pickle=False)
         request = EmbedRequest(
-            runtime=runtime_name,
-            precision=precision,
+            runtime=model.runtime,
+            precision=model.precision,
             threads=threads,
-            model=_absolute(model_file),
+            model=_absolute(model.file),
             inputs=str(folder / "inputs.npy"),
             outputs=str(folder / "outputs.npy"),
             batch_size=batch_size,
@@ -190,10 +171,8 @@ def embed(
 
 def placement(
     device: Device,
-    runtime_name: str,
-    model_file: Path,
+    model: Model,
     *,
-    precision: str = "fp32",
     timeout: float | None = None,
 ) -> dict[str, int]:
     """How many nodes of a model are on each device of its engine.
@@ -201,16 +180,14 @@ def placement(
     Raises:
         PrunnetError: as :func:`measure_latency`.
     """
-    request = PlacementRequest(runtime=runtime_name, precision=precision, model=_absolute(model_file))
+    request = PlacementRequest(runtime=model.runtime, precision=model.precision, model=_absolute(model.file))
     return device.ask(request, PlacementReply, timeout=timeout).nodes
 
 
 def layer_times(
     device: Device,
-    runtime_name: str,
-    model_file: Path,
+    model: Model,
     *,
-    precision: str = "fp32",
     threads: int | None = None,
     timeout: float | None = None,
 ) -> dict[str, float]:
@@ -220,7 +197,9 @@ def layer_times(
         InvalidInput: the engine does not tell.
         PrunnetError: as :func:`measure_latency`.
     """
-    request = LayerTimesRequest(runtime=runtime_name, precision=precision, threads=threads, model=_absolute(model_file))
+    request = LayerTimesRequest(
+        runtime=model.runtime, precision=model.precision, threads=threads, model=_absolute(model.file)
+    )
     return device.ask(request, LayerTimesReply, timeout=timeout).milliseconds
 
 

@@ -40,18 +40,18 @@ class Aids:
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A model that computes the same as another one, on an engine that runs here.
+class Model:
+    """A model as an engine runs it.
 
     Attributes:
-        runtime: Name of that engine.
-        file: What it opens.
-        precision: What it executes in.
+        file: What the engine opens.
+        runtime: Name of the engine.
+        precision: What to execute in.
     """
 
-    runtime: str
     file: Path
-    precision: str
+    runtime: str
+    precision: str = "fp32"
 
 
 class Runtime(ABC):
@@ -79,7 +79,7 @@ class Runtime(ABC):
         """Why this engine cannot run a model on this machine, e.g. that it has no GPU; None where it can."""
         return None
 
-    def twin(self, model_file: Path, *, precision: str) -> Twin | None:
+    def twin(self, model_file: Path, *, precision: str) -> Model | None:
         """What computes the same as a compiled model on a host where :meth:`obstacle` stands; None where nothing does.
 
         Args:

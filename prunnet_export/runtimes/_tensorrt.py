@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime, Twin
+from prunnet_export.runtimes._base import Aids, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._cuda import Cuda, Gpu, gpu_answers
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
@@ -71,14 +71,14 @@ class TensorRtFamily(Runtime):
 
     # -- compile, on the host ------------------------------------------------------------------------------
 
-    def twin(self, model_file: Path, *, precision: str) -> Twin | None:
+    def twin(self, model_file: Path, *, precision: str) -> Model | None:
         """The typed graph on ONNX Runtime's CPU, opened as fp32: its types are in the graph.
 
         Of fp16 that engine rounds the weights and keeps activations in float32, so that an activation beyond 65504
         shows on the GPU alone.
         """
         self.check_precision(precision)
-        return Twin(OnnxRuntime.name, model_file.with_name(TYPED), "fp32")
+        return Model(model_file.with_name(TYPED), OnnxRuntime.name, "fp32")
 
     def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
         """The weights of two or more dimensions in the typed graph beside the engine, by name."""

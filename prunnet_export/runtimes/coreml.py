@@ -14,7 +14,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime, Twin
+from prunnet_export.runtimes._base import Aids, Model, Runtime
 from prunnet_export.runtimes._from_torch import single_input
 from prunnet_export.runtimes._mlpackage import FOREIGN, read_program, weights_of, work_of, write_package
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
@@ -50,11 +50,11 @@ class CoreMl(Runtime):
         """Why this machine cannot run a package: it is no Mac."""
         return None if sys.platform == "darwin" else "Core ML runs on Apple devices only"
 
-    def twin(self, model_file: Path, *, precision: str) -> Twin | None:
+    def twin(self, model_file: Path, *, precision: str) -> Model | None:
         """The ONNX graph, typed as the package is, on ONNX Runtime; None where it did not travel with the package."""
         self.check_precision(precision)
         file = model_file.parent.with_name(TWIN)
-        return Twin(OnnxRuntime.name, file, "fp32") if file.is_file() else None
+        return Model(file, OnnxRuntime.name, "fp32") if file.is_file() else None
 
     # -- compile, on the host ------------------------------------------------------------------------------
 

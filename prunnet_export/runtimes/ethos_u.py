@@ -17,7 +17,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime, Twin
+from prunnet_export.runtimes._base import Aids, Model, Runtime
 from prunnet_export.runtimes._tflite import read_tflite
 from prunnet_export.runtimes.litert import MODEL, LiteRt
 
@@ -60,11 +60,11 @@ class EthosU(Runtime):
         """Why nothing here runs a compiled model."""
         return "an Ethos-U NPU is driven from a microcontroller's firmware; nothing runs it here"
 
-    def twin(self, model_file: Path, *, precision: str) -> Twin | None:
+    def twin(self, model_file: Path, *, precision: str) -> Model | None:
         """The INT8 file that Vela compiled, on LiteRT; None where it did not travel with the compiled one."""
         self.check_precision(precision)
         file = model_file.with_name(MODEL)
-        return Twin(LiteRt.name, file, precision) if file.is_file() else None
+        return Model(file, LiteRt.name, precision) if file.is_file() else None
 
     # -- compile, on the host ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from prunnet_export.runtimes._base import Twin
+from prunnet_export.runtimes._base import Model
 from prunnet_export.runtimes.openvino import OpenVino
 
 
@@ -28,9 +28,9 @@ class OpenVinoAccelerator(OpenVino):
         sentence = super().ignored(pattern)
         return None if sentence is None else sentence.replace("openvino ", f"{self.name} ", 1)
 
-    def twin(self, model_file: Path, *, precision: str) -> Twin:
+    def twin(self, model_file: Path, *, precision: str) -> Model:
         """The same file on the CPU, whose plugin computes with fp16 weights in fp32."""
-        return Twin("openvino", model_file, "int8" if precision == "int8" else "fp32")
+        return Model(model_file, "openvino", "int8" if precision == "int8" else "fp32")
 
 
 class OpenVinoGpu(OpenVinoAccelerator):

@@ -23,9 +23,9 @@ from prunnet_export.artifact import (
     VerificationEntry,
     verify_files,
 )
-from prunnet_export.devices import Device, Model, measure_latency, peak_memory_mb
+from prunnet_export.devices import Device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.runtimes import Runtime
+from prunnet_export.runtimes import Model, Runtime
 from prunnet_export.search._budget import Budget
 from prunnet_export.verification import REFERENCE_FILE, Again, Reference, artifact_reference, save_reference
 
@@ -166,17 +166,16 @@ class Finish:
         made = self.runtime.finish(folder / entry, folder, precision=precision, options=self.options)
         entry = made[0] if made else entry
         names = sorted({*names, *made})
-        model = Model(folder / entry, precision)
+        model = Model(folder / entry, self.runtime.name, precision)
         [latency] = measure_latency(
             self.device,
-            self.runtime.name,
             [model],
             threads=self.threads,
             runs=5,
             samples=100,
             percentile=budget.percentile,
         )
-        reply = peak_memory_mb(self.device, self.runtime.name, model.file, precision=precision, threads=self.threads)
+        reply = peak_memory_mb(self.device, model, threads=self.threads)
         return _Measured(
             candidate, folder, entry, names, latency, MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
         )
@@ -190,7 +189,7 @@ class Finish:
         return budget.exceeded(upper_ms=one.latency.upper_ms, size_mb=one.size_mb, peak_mb=one.memory.peak_mb)
 
     def _manifest(self, chosen: _Measured, measured: list[_Measured], reference: Reference) -> Manifest:
-        model = Model(chosen.folder / chosen.entry, chosen.candidate.subnetwork.precision)
+        model = Model(chosen.folder / chosen.entry, self.runtime.name, chosen.candidate.subnetwork.precision)
         again = Again(self.manifest, self.runtime, model, self.device, self.threads, self.warn)
         verification = again.verify(reference, chosen.candidate.verification.gates)
         reasons = [*self._over_budget(chosen), *verification.failures()]

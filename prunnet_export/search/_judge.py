@@ -13,7 +13,7 @@ from prunnet_export._errors import Unreachable
 from prunnet_export.artifact import VerificationEntry
 from prunnet_export.devices import Device, embed, placement
 from prunnet_export.patterns import Subnetwork
-from prunnet_export.runtimes import Runtime, Twin, find_runtime
+from prunnet_export.runtimes import Model, Runtime, find_runtime
 from prunnet_export.search._builder import Build
 from prunnet_export.search._evidence import DenseSide, Evidence, batches
 from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
@@ -80,7 +80,7 @@ class Judge:
             from_bytes=self._embed(model, [preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=gallery,
             weights=self.runtime.read_weights(build.entry),
-            placement=placement(self.device, model.runtime, model.file, precision=model.precision),
+            placement=placement(self.device, model),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(
@@ -92,7 +92,7 @@ class Judge:
         )
         return verify(observed, reference, expected, self.thresholds), reference
 
-    def model(self, build: Build) -> Twin:
+    def model(self, build: Build) -> Model:
         """What is run to verify a build: itself, or its twin.
 
         Raises:
@@ -100,7 +100,7 @@ class Judge:
         """
         precision = build.candidate.precision
         if not self.by_twin:
-            return Twin(self.runtime.name, build.entry, precision)
+            return Model(build.entry, self.runtime.name, precision)
         twin = self.runtime.twin(build.entry, precision=precision)
         if twin is None:
             raise Unreachable(
@@ -109,11 +109,8 @@ class Judge:
             )
         return twin
 
-    def _embed(self, model: Twin, inputs: Iterable[Embeddings]) -> Embeddings:
-        parts = [
-            embed(self.device, model.runtime, model.file, batch, precision=model.precision, threads=self.threads)
-            for batch in inputs
-        ]
+    def _embed(self, model: Model, inputs: Iterable[Embeddings]) -> Embeddings:
+        parts = [embed(self.device, model, batch, threads=self.threads) for batch in inputs]
         joined: Embeddings = np.concatenate(parts)
         return joined
 

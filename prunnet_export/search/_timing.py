@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunnet_export.artifact import MemoryEntry
-from prunnet_export.devices import Device, Fingerprint, Model, measure_latency, peak_memory_mb
+from prunnet_export.devices import Device, Fingerprint, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.prediction import Predictor
-from prunnet_export.runtimes import Runtime
+from prunnet_export.runtimes import Model, Runtime
 from prunnet_export.search._builder import Build
 
 
@@ -63,8 +63,7 @@ class MeasuredTiming(Timing):
         """See :class:`Timing`."""
         return measure_latency(
             self.device,
-            self.runtime.name,
-            [Model(build.entry, build.candidate.precision) for build in builds],
+            [self._model(build) for build in builds],
             threads=self.threads,
             runs=runs,
             samples=samples,
@@ -76,13 +75,15 @@ class MeasuredTiming(Timing):
         """See :class:`Timing`; what it takes to build an engine is not what it takes to run it."""
         if not self.runtime.built(build.entry):
             return None
-        precision = build.candidate.precision
-        reply = peak_memory_mb(self.device, self.runtime.name, build.entry, precision=precision, threads=self.threads)
+        reply = peak_memory_mb(self.device, self._model(build), threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
 
     def fingerprint(self) -> Fingerprint:
         """See :class:`Timing`."""
         return self.device.fingerprint()
+
+    def _model(self, build: Build) -> Model:
+        return Model(build.entry, self.runtime.name, build.candidate.precision)
 
 
 @dataclass(frozen=True)

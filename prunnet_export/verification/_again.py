@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.artifact import Gate, Manifest, VerificationEntry
-from prunnet_export.devices import Device, Model, embed, placement
-from prunnet_export.runtimes import Runtime
+from prunnet_export.devices import Device, embed, placement
+from prunnet_export.runtimes import Model, Runtime
 from prunnet_export.verification._arrays import read_arrays
 from prunnet_export.verification._gates import BYTES_IMAGES, Expected, Observed, Thresholds, verify
 from prunnet_export.verification._reference import REFERENCE_FILE, Embeddings, Reference, load_reference
@@ -79,7 +79,7 @@ class Again:
         before = {gate.name: gate for gate in gates}
         expected = _expected(before, self.model.precision, self.runtime.places_on)
         queries = self.embedded(reference.images)
-        nodes = placement(self.device, self.runtime.name, self.model.file, precision=self.model.precision)
+        nodes = placement(self.device, self.model)
         weights = _weights(self.runtime, self.model.file, self.warn)
         observed = Observed(
             queries=queries,
@@ -102,10 +102,8 @@ class Again:
         parts = [
             embed(
                 self.device,
-                self.runtime.name,
-                self.model.file,
+                self.model,
                 self.manifest.preprocessing(images[start : start + _CHUNK]),
-                precision=self.model.precision,
                 threads=self.threads,
             )
             for start in range(0, len(images), _CHUNK)

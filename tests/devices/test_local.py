@@ -14,7 +14,6 @@ from prunnet_export._errors import InvalidInput, StorageError, UnknownName, Unre
 from prunnet_export.devices import (
     Device,
     LocalDevice,
-    Model,
     _local,
     embed,
     find_device,
@@ -31,6 +30,7 @@ from prunnet_export.devices._protocol import (
     Reply,
     Request,
 )
+from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 TinyModel = Callable[..., Path]
@@ -57,8 +57,11 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
 
 
 def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
-    models = [Model(tiny_model()), Model(tiny_model(name="large.onnx", size=96, width=64))]
-    small, large = measure_latency(LocalDevice(), "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5)
+    models = [
+        Model(tiny_model(), "onnxruntime"),
+        Model(tiny_model(name="large.onnx", size=96, width=64), "onnxruntime"),
+    ]
+    small, large = measure_latency(LocalDevice(), models, threads=1, runs=2, samples=40, warmup=5)
     assert (small.n, small.runs, small.threads, small.source, small.batch) == (80, 2, 1, "measured", 1)
     assert small.percentile_ms < large.percentile_ms <= large.upper_ms
     assert small.runtime_version == OnnxRuntime().version()
@@ -67,7 +70,7 @@ def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyMod
 
 def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
     device = Scripted(*(LatencyReply(samples=[1.0] * 10, runtime_version="1") for _ in range(3)))
-    (report,) = measure_latency(device, "onnxruntime", [Model(tiny_model())], samples=1)
+    (report,) = measure_latency(device, [Model(tiny_model(), "onnxruntime")], samples=1)
     requests = [request for request in device.requests if isinstance(request, LatencyRequest)]
     assert [request.at_least for request in requests] == [10, 10, 10]
     assert (report.n, report.upper_ms) == (30, 1.0)
@@ -76,22 +79,22 @@ def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
 def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:
     model = tiny_model()
     images = np.random.default_rng(0).random((5, 3, 16, 16), np.float32)
-    ours = embed(LocalDevice(), "onnxruntime", model, images, threads=1, batch_size=2)
+    ours = embed(LocalDevice(), Model(model, "onnxruntime"), images, threads=1, batch_size=2)
     here = OnnxRuntime().open(model, precision="fp32", threads=1).run(images)
     np.testing.assert_allclose(ours, here, atol=1e-6)
 
 
 def test_memory_and_placement(tiny_model: TinyModel) -> None:
-    memory = peak_memory_mb(LocalDevice(), "onnxruntime", tiny_model(), threads=1)
+    memory = peak_memory_mb(LocalDevice(), Model(tiny_model(), "onnxruntime"), threads=1)
     assert 0 < memory.peak_mb < 100
     assert memory.engine_mb > 1
-    assert set(placement(LocalDevice(), "onnxruntime", tiny_model())) == {"CPU"}
+    assert set(placement(LocalDevice(), Model(tiny_model(), "onnxruntime"))) == {"CPU"}
 
 
 def test_relative_paths_are_of_this_folder(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     monkeypatch.chdir(model.parent)
-    assert placement(LocalDevice(), "onnxruntime", Path(model.name))
+    assert placement(LocalDevice(), Model(Path(model.name), "onnxruntime"))
 
 
 def test_files_beside_the_user_are_not_imported(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +107,10 @@ def test_files_beside_the_user_are_not_imported(tiny_model: TinyModel, monkeypat
 def test_errors_of_the_worker_are_raised_here(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"garbage")
     with pytest.raises(InvalidInput, match="broken") as caught:
-        placement(LocalDevice(), "onnxruntime", tmp_path / "broken.onnx")
+        placement(LocalDevice(), Model(tmp_path / "broken.onnx", "onnxruntime"))
     assert caught.value.hint
     with pytest.raises(UnknownName, match="no-such"):
-        placement(LocalDevice(), "no-such", tmp_path / "broken.onnx")
+        placement(LocalDevice(), Model(tmp_path / "broken.onnx", "no-such"))
 
 
 def test_a_killed_worker_is_unreachable_and_names_the_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ def test_ctrl_c_kills_the_worker_and_is_raised(monkeypatch: pytest.MonkeyPatch, 
 
 def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> None:
     with pytest.raises(Unreachable, match="PlacementReply"):
-        measure_latency(Scripted(PlacementReply(nodes={})), "onnxruntime", [Model(tiny_model())])
+        measure_latency(Scripted(PlacementReply(nodes={})), [Model(tiny_model(), "onnxruntime")])
 
 
 @pytest.mark.parametrize(
@@ -176,13 +179,13 @@ def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> N
 def test_impossible_measurements_are_refused_before_anything_runs(wrong: dict[str, float]) -> None:
     device = Scripted()
     with pytest.raises(InvalidInput):
-        measure_latency(device, "onnxruntime", [Model(Path("m"))], **wrong)  # type: ignore[arg-type]  # of mixed types
+        measure_latency(device, [Model(Path("m"), "onnxruntime")], **wrong)  # type: ignore[arg-type]  # of mixed types
     assert not device.requests
 
 
 def test_no_models_are_refused() -> None:
     with pytest.raises(InvalidInput, match="0 models"):
-        measure_latency(Scripted(), "onnxruntime", [])
+        measure_latency(Scripted(), [])
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +194,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(StorageError, match="no space"):
-        embed(LocalDevice(), "onnxruntime", Path("m"), np.zeros((1, 3, 4, 4), np.float32))
+        embed(LocalDevice(), Model(Path("m"), "onnxruntime"), np.zeros((1, 3, 4, 4), np.float32))
 
 
 @pytest.mark.parametrize("name", ["ssh:/user@host", "gpu", "", "../local"])

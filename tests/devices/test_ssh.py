@@ -16,7 +16,6 @@ from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, Unk
 from prunnet_export.devices import (
     Device,
     LocalDevice,
-    Model,
     _connection,
     _ssh,
     embed,
@@ -29,6 +28,7 @@ from prunnet_export.devices._connection import Connection
 from prunnet_export.devices._frames import Stored
 from prunnet_export.devices._protocol import EmbedReply, EmbedRequest, FingerprintRequest, LatencyRequest
 from prunnet_export.devices._ssh import SshDevice
+from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.openvino import OpenVino
 from tests.devices._sshd import Board, needs_sshd, wait_until
 
@@ -112,32 +112,35 @@ def test_embeds_and_places_as_this_machine_does(kept: SshDevice, tiny_model: Tin
     names = OpenVino().compile(model, tmp_path, precision="fp32")
     for runtime, file in (("onnxruntime", model), ("openvino", tmp_path / names[0])):
         here, there = (
-            embed(device, runtime, file, IMAGES, threads=1, batch_size=2) for device in (LocalDevice(), kept)
+            embed(device, Model(file, runtime), IMAGES, threads=1, batch_size=2) for device in (LocalDevice(), kept)
         )
         np.testing.assert_array_equal(there, here)
-        assert placement(kept, runtime, file) == placement(LocalDevice(), runtime, file)
+        assert placement(kept, Model(file, runtime)) == placement(LocalDevice(), Model(file, runtime))
 
 
 def test_measures(kept: SshDevice, tiny_model: TinyModel) -> None:
-    models = [Model(tiny_model()), Model(tiny_model(name="large.onnx", size=96, width=64))]
-    small, large = measure_latency(kept, "onnxruntime", models, threads=1, runs=2, samples=40, warmup=5)
+    models = [
+        Model(tiny_model(), "onnxruntime"),
+        Model(tiny_model(name="large.onnx", size=96, width=64), "onnxruntime"),
+    ]
+    small, large = measure_latency(kept, models, threads=1, runs=2, samples=40, warmup=5)
     assert (small.n, small.runs, small.source) == (80, 2, "measured")
     assert small.percentile_ms < large.percentile_ms
     assert small.device == LocalDevice().fingerprint().id
-    assert 0 < peak_memory_mb(kept, "onnxruntime", models[0].file, threads=1).peak_mb < 100
+    assert 0 < peak_memory_mb(kept, models[0], threads=1).peak_mb < 100
 
 
 def test_any_name_of_a_file_is_a_name(kept: SshDevice, tiny_model: TinyModel) -> None:
     model = tiny_model(name='it\'s a "model"; $(touch boom) `x` \\ *.v1.onnx')
-    assert set(placement(kept, "onnxruntime", model)) == {"CPU"}
+    assert set(placement(kept, Model(model, "onnxruntime"))) == {"CPU"}
 
 
 def test_a_model_is_copied_once_and_inputs_each_time(
     kept: SshDevice, tiny_model: TinyModel, puts: list[str], board: Board
 ) -> None:
     model = tiny_model(width=24)
-    first, second = (embed(kept, "onnxruntime", model, IMAGES, threads=1) for _ in range(2))
-    placement(kept, "onnxruntime", Path(shutil.copy(model, model.with_name("copy.onnx"))).rename(model))
+    first, second = (embed(kept, Model(model, "onnxruntime"), IMAGES, threads=1) for _ in range(2))
+    placement(kept, Model(Path(shutil.copy(model, model.with_name("copy.onnx"))).rename(model), "onnxruntime"))
     np.testing.assert_array_equal(first, second)
     assert [name.split("/")[0] for name in puts] == ["models", "scratch", "scratch"]
     assert not list(board.folder.glob("cache/prunnet-export/*/scratch"))
@@ -145,7 +148,7 @@ def test_a_model_is_copied_once_and_inputs_each_time(
 
 def test_a_model_that_changes_is_copied_again(kept: SshDevice, tiny_model: TinyModel, puts: list[str]) -> None:
     for dim in (8, 4):
-        assert embed(kept, "onnxruntime", tiny_model(dim=dim, width=40), IMAGES, threads=1).shape == (5, dim)
+        assert embed(kept, Model(tiny_model(dim=dim, width=40), "onnxruntime"), IMAGES, threads=1).shape == (5, dim)
     assert len({name for name in puts if name.startswith("models/")}) == 2
 
 
@@ -172,7 +175,7 @@ def test_files_of_the_model_travel_and_others_do_not(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_bytes(b"x")
     (tmp_path / "film.mp4").write_bytes(b"0" * 100_000)
-    assert placement(kept, "openvino", tmp_path / names[0])
+    assert placement(kept, Model(tmp_path / names[0], "openvino"))
     assert sorted(name.split("/", 2)[2] for name in puts) == [
         "engine.json", "model.bin", "model.data/part", "model.xml", "tiny.onnx",
     ]  # fmt: skip
@@ -182,7 +185,7 @@ def test_a_folder_can_be_the_model(kept: SshDevice, tmp_path: Path, puts: list[s
     (tmp_path / "m.package" / "deep").mkdir(parents=True)
     (tmp_path / "m.package" / "deep" / "weights").write_bytes(b"x")
     with pytest.raises(PrunnetError, match=r"m\.package"):
-        placement(kept, "onnxruntime", tmp_path / "m.package")
+        placement(kept, Model(tmp_path / "m.package", "onnxruntime"))
     assert [name.split("/", 2)[2] for name in puts] == ["m.package/deep/weights"]
 
 
@@ -190,7 +193,7 @@ def test_errors_of_the_worker_name_the_file_here_and_the_board(kept: SshDevice, 
     for name in ("broken.onnx", "broken.npy"):
         (tmp_path / name).write_bytes(b"garbage")
     with pytest.raises(InvalidInput, match=r"broken\.onnx.* \(on ssh://[^/]*\)$"):
-        placement(kept, "onnxruntime", tmp_path / "broken.onnx")
+        placement(kept, Model(tmp_path / "broken.onnx", "onnxruntime"))
     with pytest.raises(InvalidInput) as caught:
         kept.run(
             EmbedRequest(
@@ -202,16 +205,16 @@ def test_errors_of_the_worker_name_the_file_here_and_the_board(kept: SshDevice, 
         )
     assert caught.value.message.startswith(f"{tmp_path}/broken.npy: not a .npy file")
     with pytest.raises(UnknownName, match=r"no-such.*on ssh://"):
-        placement(kept, "no-such", tmp_path / "broken.onnx")
+        placement(kept, Model(tmp_path / "broken.onnx", "no-such"))
     with pytest.raises(InvalidInput, match="does not time"):
-        layer_times(kept, "onnxruntime", tmp_path / "broken.onnx")
+        layer_times(kept, Model(tmp_path / "broken.onnx", "onnxruntime"))
 
 
 def test_files_that_are_not_here_are_said_before_anything_is_copied(kept: SshDevice, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"none\.onnx: No such file"):
-        placement(kept, "onnxruntime", tmp_path / "none.onnx")
+        placement(kept, Model(tmp_path / "none.onnx", "onnxruntime"))
     with pytest.raises(InvalidInput, match="nowhere"):
-        placement(kept, "onnxruntime", tmp_path / "nowhere" / "none.onnx")
+        placement(kept, Model(tmp_path / "nowhere" / "none.onnx", "onnxruntime"))
 
 
 def test_outputs_that_cannot_be_written_here_are_a_fault_here(
@@ -359,7 +362,7 @@ def test_engines_that_fail_there(
     python = board.python("engine", f"export PYTHONPATH={modules} PYTHONDONTWRITEBYTECODE=1")
     message, hint = told
     with pytest.raises(Unreachable, match=message) as caught:
-        placement(reach(python), "onnxruntime", tiny_model())
+        placement(reach(python), Model(tiny_model(), "onnxruntime"))
     assert hint in one_line(caught.value)
     assert caught.value.exit_code == 3
 
@@ -368,12 +371,12 @@ def test_no_room_there(board: Board, reach: Reach, tiny_model: TinyModel) -> Non
     device = reach(board.python("full", "ulimit -f 2000"))  # of 512 or 1024 bytes
     model, wide = tiny_model(), tiny_model(name="wide.onnx", dim=2048)
     with pytest.raises(Unreachable, match=r"no room for .* MB on ssh://.*file too large") as caught:
-        embed(device, "onnxruntime", model, np.zeros((1000, 3, 16, 16), np.float32))
+        embed(device, Model(model, "onnxruntime"), np.zeros((1000, 3, 16, 16), np.float32))
     assert "there" in one_line(caught.value)
     with pytest.raises(Unreachable, match=r"cannot write .*/outputs\.npy: .*\(on ssh://") as caught:
-        embed(device, "onnxruntime", wide, np.zeros((300, 3, 16, 16), np.float32))
+        embed(device, Model(wide, "onnxruntime"), np.zeros((300, 3, 16, 16), np.float32))
     assert one_line(caught.value).startswith("there: ")
-    assert embed(device, "onnxruntime", model, IMAGES[:1]).shape == (1, 8)
+    assert embed(device, Model(model, "onnxruntime"), IMAGES[:1]).shape == (1, 8)
 
 
 # -- what breaks on the way --------------------------------------------------------------------------------------------
@@ -459,10 +462,10 @@ def test_a_transfer_that_breaks_is_made_again_but_not_for_ever(
 
     monkeypatch.setattr(Connection, "put", break_off)
     if breaks == 2:
-        assert placement(reach(), "onnxruntime", tiny_model())
+        assert placement(reach(), Model(tiny_model(), "onnxruntime"))
     else:
         with pytest.raises(Unreachable, match="was lost") as caught:
-            placement(reach(), "onnxruntime", tiny_model())
+            placement(reach(), Model(tiny_model(), "onnxruntime"))
         assert one_line(caught.value)
         assert_tidy(board)
     assert left == [0]

@@ -12,28 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import BackboneOption, Normalised, PrunableNetwork
-from prunnet_export.patterns import Subnetwork, cut, find_pattern, materialise
-from prunnet_export.runtimes import find_runtime
-from prunnet_export.verification._zeros import layers_in_place
+from prunnet_export.network import Normalised, PrunableNetwork
+from prunnet_export.patterns import cut, find_pattern
 from tests._asserts import assert_healthy, assert_one_line
-from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
+from tests._inputs import images, prunable, tiny_resnet
+from tests.exporting._run import run_onnx
 
 CROP = 64
 BACKBONES = ("resnet18", "mobilenetv2_100", "vit_tiny_patch16_224", "convnext_atto")
-SMALL: dict[str, dict[str, BackboneOption]] = {
-    "resnet18": TINY_RESNET,
-    "vit_tiny_patch16_224": {"depth": 1, "embed_dim": 32, "num_heads": 2},
-    "convnext_atto": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]},
-    "resnext50_32x4d": {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8], "cardinality": 4, "base_width": 32},
-}
 Array = npt.NDArray[np.float32]
 
 
@@ -60,13 +52,6 @@ def exported(request: pytest.FixtureRequest, folder: Path) -> tuple[nn.Module, P
     return small(request.param), file
 
 
-def run(file: Path, batch: Tensor) -> Array:
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    [embeddings] = session.run(["embeddings"], {"images": batch.numpy()})
-    result: Array = embeddings
-    return result
-
-
 def nodes(file: Path) -> list[str]:
     return [node.op_type for node in onnx.load(file).graph.node]
 
@@ -81,7 +66,7 @@ def test_equals_torch_at_any_batch(exported: tuple[nn.Module, Path]) -> None:
     for count in (1, 3):
         batch = images(count, CROP)
         expected = Normalised(module)(batch)
-        actual = run(file, batch)
+        actual = run_onnx(file, batch)
         np.testing.assert_allclose(actual, expected.numpy(), atol=1e-5, rtol=0)
         np.testing.assert_allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-5)
     assert_healthy(expected)
@@ -130,94 +115,6 @@ def test_a_channel_cut_makes_a_smaller_file(folder: Path) -> None:
     half = folder / "half.onnx"
     export_onnx(cut(tiny(), 0.5, find_pattern("channel"), channel_multiple=1), half, crop=32)
     assert half.stat().st_size < 0.7 * whole.stat().st_size
-
-
-def test_zeros_stay_zeros(folder: Path) -> None:
-    [chosen] = find_pattern("unstructured").subnetworks(tiny(), [0.3], channel_multiple=1)
-    module = cut(tiny(), 0.3, find_pattern("unstructured"))
-    file = folder / "zeros.onnx"
-    export_onnx(module, file, crop=32)
-    stored = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer]
-    convolutions = {array.shape: 0 for array in stored if array.ndim == 4}
-    for array in stored:
-        if array.ndim == 4:
-            convolutions[array.shape] += int((array == 0).sum())
-    expected = dict.fromkeys(convolutions, 0)
-    for mask in chosen.masks().values():
-        expected[tuple(mask.shape)] += int((~mask).sum())
-    assert convolutions == expected
-
-
-@torch.no_grad()
-def test_zeros_in_place_equal_torch(folder: Path) -> None:
-    module = cut(tiny(), 0.5, find_pattern("unstructured"))
-    file = folder / "unstructured.onnx"
-    export_onnx(module, file, crop=32)
-    batch = images(3, 32)
-    np.testing.assert_allclose(run(file, batch), Normalised(module)(batch).numpy(), atol=1e-5, rtol=0)
-
-
-@cache
-def exported_in(pattern: str, backbone: str, folder: Path) -> tuple[Subnetwork, nn.Module, Path]:
-    """A small network with half of its weights, and its file."""
-    network = prunable(backbone, crop=32, options=SMALL[backbone])
-    [chosen] = find_pattern(pattern).subnetworks(network, [0.5], channel_multiple=1)
-    module = materialise(network, chosen)
-    file = folder / f"{backbone}-{pattern.replace(':', '-')}.onnx"
-    export_onnx(module, file, crop=32)
-    return chosen, module, file
-
-
-def holds(pattern: str, weight: npt.NDArray[np.generic]) -> bool:
-    """Whether a weight [K, C, ...] has the pattern, and not for want of zeros."""
-    rows = weight.reshape(*weight.shape[:2], -1)
-    if (weight != 0).all():
-        return False
-    if pattern == "2:4":
-        return weight.shape[1] % 4 == 0 and bool(
-            ((rows.reshape(len(rows), -1, 4, rows.shape[2]) != 0).sum(2) <= 2).all()
-        )
-    return all(((block == 0) == (block[:1] == 0)).all() for block in np.split(rows, range(4, len(rows), 4)))
-
-
-@pytest.mark.parametrize(
-    ("pattern", "backbone"),
-    [
-        ("2:4", "resnet18"),
-        ("2:4", "vit_tiny_patch16_224"),
-        ("block", "convnext_atto"),
-        ("block", "vit_tiny_patch16_224"),
-    ],
-)
-@torch.no_grad()
-def test_the_shipped_file_has_the_pattern(pattern: str, backbone: str, folder: Path) -> None:
-    chosen, module, file = exported_in(pattern, backbone, folder)
-    batch = images(3, 32)
-    np.testing.assert_allclose(run(file, batch), Normalised(module)(batch).numpy(), atol=1e-5, rtol=0)
-    stored = [tensor for tensor in find_runtime("onnxruntime").read_weights(file).values() if tensor.ndim in {2, 4}]
-    # Linear weights may be stored transposed.
-    having = [one for one in stored if holds(pattern, one) or (one.ndim == 2 and holds(pattern, one.T))]
-    expected = [mask for mask in chosen.masks().values() if not bool(mask.all())]
-    assert len(expected) >= 4
-    assert sorted(one.size for one in having) == sorted(mask.numel() for mask in expected)
-    assert sum(int((one == 0).sum()) for one in having) == chosen.total - chosen.kept
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "mnn"])
-@pytest.mark.parametrize(
-    ("pattern", "backbone"),
-    [("2:4", "vit_tiny_patch16_224"), ("block", "convnext_atto"), ("unstructured", "resnext50_32x4d")],
-)
-def test_each_runtime_has_every_zero_in_its_place(
-    runtime: str, pattern: str, backbone: str, folder: Path, tmp_path: Path
-) -> None:
-    chosen, _, file = exported_in(pattern, backbone, folder)
-    engine = find_runtime(runtime)
-    [entry, *_] = engine.compile(file, tmp_path, precision="fp32")
-    masks = [mask.numpy() for mask in chosen.masks().values() if not bool(mask.all())]
-    stored = engine.read_weights(tmp_path / entry).values()
-    assert layers_in_place(masks, stored) == len(masks)
-    assert layers_in_place([~mask for mask in masks], stored) == 0
 
 
 def test_same_network_same_bytes(folder: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, Manifest
-from prunnet_export.devices import Model, find_device
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.devices import find_device
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.verification import Again, Thresholds, _again
 from prunnet_export.verification._again import _expected, _thresholds
 from tests._inputs import array_split
@@ -36,7 +36,7 @@ def test_images_are_embedded_a_chunk_at_a_time(
     monkeypatch.setattr(_again, "_CHUNK", 2)
     split = array_split(5)
     images = [split.encoded(index) for index in range(5)]
-    model = Model(tmp_path / "m")
+    model = Model(tmp_path / "m", "onnxruntime")
     again = Again(manifest, find_runtime("onnxruntime"), model, find_device("local"), None, lambda _: None)
     embedded = again.embedded(images)
     assert lengths == [2, 2, 1]
