@@ -80,7 +80,10 @@ class RecipeStep:
     """
 
     def __init__(self, settings: Settings, pattern: str) -> None:
-        self._recipe, self._batch = settings.recipe(pattern), settings.images
+        images, labels = settings.images
+        # As the loader of a training run lays them out.
+        self._batch = images.contiguous(memory_format=torch.channels_last), labels
+        self._recipe = settings.recipe(pattern)
         self._trainee = new_trainee(self._recipe, classes=CLASSES, device=torch.device("cpu"))
         self._trainee.network.train()
         integration = ConflictAware(self._recipe.integration, self._recipe.gamma)
@@ -97,6 +100,8 @@ class RecipeStep:
 
 class PlainPasses:
     """Calling it makes forward/backward passes of the bare backbone with a linear classifier on its pooled output.
+
+    Images lie in memory as torch lays them out by default.
 
     Args:
         settings: What is trained; the capacities say how many passes: one for each, and one for the dense network.

@@ -220,5 +220,6 @@ def _to_tensors(batch: _Packed) -> Batch:
     if isinstance(batch, InvalidInput):
         raise batch
     pixels, labels = batch
-    images = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C") / np.float32(255)
+    # The values stay where they lie, channels last: oneDNN is up to twice as fast with narrow networks in that layout.
+    images = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     return torch.from_numpy(images), torch.from_numpy(labels)

@@ -130,7 +130,7 @@ class Switchable(Method):
                 loss = F.cross_entropy(trainee.classifier(slices(images, width)), labels)
                 computed = torch.autograd.grad(loss, [*shared, *slices.own(width)], materialize_grads=True)
                 losses.append(loss.detach())
-                vectors.append(nn.utils.parameters_to_vector(computed[: len(shared)]))
+                vectors.append(torch.cat([one.flatten() for one in computed[: len(shared)]]))
                 own.append(computed[len(shared) :])
             stacked = torch.stack(vectors)
             weights, coefficients = mixture(stacked @ stacked.T, torch.stack(losses), generator)

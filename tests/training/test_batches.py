@@ -51,7 +51,7 @@ class TestTrainingBatches:
             assert images.dtype == torch.float32
             assert labels.dtype == torch.int64
             assert 0 <= float(images.min()) <= float(images.max()) <= 1
-            assert images.is_contiguous()
+            assert images.is_contiguous(memory_format=torch.channels_last)
 
     def test_no_image_twice_in_an_epoch(self) -> None:
         labels = _labels(list(_batches().epoch(0)))
