@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName, Unreachable
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.runtimes import Aids, find_runtime
 from prunnet_export.runtimes._mlpackage import read_program
 from prunnet_export.runtimes.coreml import CoreMl, CoreMlSession
@@ -254,28 +254,6 @@ def test_a_module_that_cannot_be_traced_is_one_line(tiny_model: Callable[..., Pa
     with pytest.raises(InvalidInput, match="cannot be converted to Core ML") as caught:
         CoreMl().compile(tiny_model(), tmp_path, precision="fp32", aids=Aids(module=lambda: nn.Conv2d(5, 4, 3).eval()))
     assert "\n" not in caught.value.message
-
-
-@pytest.mark.parametrize("precision", ["int8", "bf16", ""])
-def test_an_unknown_precision_is_refused(precision: str, tmp_path: Path) -> None:
-    for use in (
-        lambda: CoreMl().open(tmp_path / NAMES[0], precision=precision),
-        lambda: CoreMl().compile(tmp_path / "m.onnx", tmp_path, precision=precision),
-        lambda: CoreMl().placement(tmp_path / NAMES[0], precision=precision),
-        lambda: CoreMl().twin(tmp_path / NAMES[0], precision=precision),
-    ):
-        with pytest.raises(UnknownName, match="precision"):
-            use()
-
-
-def test_a_missing_coremltools_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(MissingExtra) as caught:
-        CoreMl().version()
-    assert "prunnet-export[coreml]" in caught.value.hint
 
 
 def test_is_found_by_its_name_and_gains_from_zeros() -> None:

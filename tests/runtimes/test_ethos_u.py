@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
@@ -8,7 +7,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName
+from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes import ethos_u as module_of
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.runtimes._tflite import read_tflite
@@ -192,28 +191,6 @@ def test_a_report_of_another_model_is_noticed(model: Path) -> None:
     report.write_text(report.read_text().replace("CPU operators = 7", "CPU operators = 0"))
     with pytest.raises(InvalidInput, match="leaves 7 operators to the processor"):
         EthosU().placement(model, precision="int8")
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16", ""])
-def test_an_unknown_precision_is_refused(precision: str, tmp_path: Path) -> None:
-    for use in (
-        lambda: EthosU().open(tmp_path / NAMES[0], precision=precision),
-        lambda: EthosU().compile(tmp_path / "m.onnx", tmp_path, precision=precision),
-        lambda: EthosU().placement(tmp_path / NAMES[0], precision=precision),
-        lambda: EthosU().twin(tmp_path / NAMES[0], precision=precision),
-    ):
-        with pytest.raises(UnknownName, match="precision"):
-            use()
-
-
-def test_a_missing_vela_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(MissingExtra) as caught:
-        EthosU().version()
-    assert "prunnet-export[ethos-u]" in caught.value.hint
 
 
 def test_is_found_by_its_name_and_gains_from_zeros() -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName
-from prunnet_export.runtimes import Aids, find_runtime
+from prunnet_export._errors import InvalidInput
+from prunnet_export.runtimes import Aids
 from prunnet_export.runtimes.litert import LiteRt
 from tests.runtimes._embedders import CROP, DIM, aids, embedder, in_torch, inputs
 from tests.runtimes._tflite_files import converted_before, in_fp32, in_int8
@@ -34,10 +33,6 @@ def int8(tmp_path: Path) -> Path:
 def embed(file: Path, precision: str, batch: np.ndarray) -> np.ndarray:
     session = LiteRt().open(file, precision=precision, threads=1)
     return np.concatenate([session.run(image[None]) for image in batch])
-
-
-def test_is_found_by_its_name() -> None:
-    assert isinstance(find_runtime("litert"), LiteRt)
 
 
 def test_fp32_computes_what_torch_does(fp32: Path) -> None:
@@ -124,30 +119,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         LiteRt().open(tmp_path / "nowhere.tflite", precision="fp32")
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16", ""])
-def test_an_unknown_precision_is_refused(precision: str, tmp_path: Path) -> None:
-    for use in (
-        lambda: LiteRt().open(tmp_path / "m.tflite", precision=precision),
-        lambda: LiteRt().compile(tmp_path / "m.onnx", tmp_path, precision=precision),
-        lambda: LiteRt().placement(tmp_path / "m.tflite", precision=precision),
-    ):
-        with pytest.raises(UnknownName, match="precision"):
-            use()
-
-
 def test_threads_have_to_be_positive(fp32: Path) -> None:
     with pytest.raises(InvalidInput, match="0 threads"):
         LiteRt().open(fp32, precision="fp32", threads=0)
-
-
-def test_a_missing_engine_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(MissingExtra) as caught:
-        LiteRt().version()
-    assert "prunnet-export[litert]" in caught.value.hint
 
 
 def test_says_what_it_ignores() -> None:

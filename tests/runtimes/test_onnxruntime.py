@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName
-from prunnet_export.runtimes import find_runtime
+from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 pytest.importorskip("onnxruntime")
@@ -16,23 +14,6 @@ pytest.importorskip("onnxruntime")
 
 def images(count: int = 3, size: int = 16) -> np.ndarray:
     return np.random.default_rng(1).random((count, 3, size, size), np.float32)
-
-
-def test_is_found_by_its_name() -> None:
-    assert isinstance(find_runtime("onnxruntime"), OnnxRuntime)
-
-
-def test_embeddings_are_unit_vectors_and_do_not_depend_on_the_batch(
-    tiny_model: Callable[..., Path], tmp_path: Path
-) -> None:
-    runtime = OnnxRuntime()
-    names = runtime.compile(tiny_model(), tmp_path, precision="fp32")
-    session = runtime.open(tmp_path / names[0], precision="fp32", threads=1)
-    together = session.run(images())
-    assert together.shape == (3, 8)
-    assert together.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(np.concatenate([session.run(image[None]) for image in images()]), together, atol=1e-6)
 
 
 def test_reads_the_weights_it_wrote(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -86,73 +67,6 @@ def test_a_file_that_is_no_model_is_one_short_line(
         assert len(caught.value.message) < 250
         assert caught.value.hint
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="nowhere"):
-        OnnxRuntime().open(tmp_path / "nowhere.onnx", precision="fp32")
-
-
-@pytest.mark.parametrize("source", [["batch", 3, "h", "w"], ["batch", 3, 16, "w"]])
-def test_a_model_with_open_sides_is_refused(source: list[object], tiny_model: Callable[..., Path]) -> None:
-    with pytest.raises(InvalidInput, match="not an embedding network"):
-        OnnxRuntime().open(tiny_model(source=source), precision="fp32")
-
-
-@pytest.mark.parametrize(
-    "batch",
-    [
-        np.zeros((1, 3, 16, 16)),
-        np.zeros((3, 16, 16), np.float32),
-        np.zeros((1, 1, 16, 16), np.float32),
-        np.zeros((1, 3, 16, 17), np.float32),
-        np.zeros((0, 3, 16, 16), np.float32),
-    ],
-)
-def test_a_wrong_batch_is_refused(batch: np.ndarray, tiny_model: Callable[..., Path]) -> None:
-    session = OnnxRuntime().open(tiny_model(), precision="fp32", threads=1)
-    with pytest.raises(InvalidInput, match="the batch"):
-        session.run(batch)
-
-
-def test_a_fixed_batch_is_respected(tiny_model: Callable[..., Path]) -> None:
-    session = OnnxRuntime().open(tiny_model(batch=2), precision="fp32", threads=1)
-    assert session.run(images(2)).shape == (2, 8)
-    with pytest.raises(InvalidInput, match="3 images") as caught:
-        session.run(images(3))
-    assert "exactly 2" in caught.value.hint
-
-
-def test_strided_batches_are_as_good_as_contiguous_ones(tiny_model: Callable[..., Path]) -> None:
-    session = OnnxRuntime().open(tiny_model(), precision="fp32", threads=1)
-    strided = images().transpose(0, 1, 3, 2)
-    np.testing.assert_array_equal(session.run(strided), session.run(strided.copy()))
-
-
-@pytest.mark.parametrize("precision", ["int4", "fp16", ""])
-def test_an_unknown_precision_is_refused(precision: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    for use in (
-        lambda: OnnxRuntime().open(tiny_model(), precision=precision),
-        lambda: OnnxRuntime().compile(tiny_model(), tmp_path, precision=precision),
-        lambda: OnnxRuntime().placement(tiny_model(), precision=precision),
-    ):
-        with pytest.raises(UnknownName, match="precision"):
-            use()
-
-
-def test_threads_have_to_be_positive(tiny_model: Callable[..., Path]) -> None:
-    with pytest.raises(InvalidInput, match="0 threads"):
-        OnnxRuntime().open(tiny_model(), precision="fp32", threads=0)
-
-
-def test_a_missing_engine_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(MissingExtra) as caught:
-        OnnxRuntime().version()
-    assert "prunnet-export[onnxruntime]" in caught.value.hint
 
 
 def test_says_what_it_ignores() -> None:

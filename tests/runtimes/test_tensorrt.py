@@ -67,10 +67,6 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
 # -- the host ----------------------------------------------------------------------------------------------
 
 
-def test_is_found_by_its_name() -> None:
-    assert isinstance(find_runtime("tensorrt"), TensorRt)
-
-
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_host_writes_typed_onnx(precision: str, resnet: Path, tmp_path: Path) -> None:

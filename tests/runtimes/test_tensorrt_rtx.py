@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import warnings
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName, Unreachable
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import Aids, find_runtime, tensorrt_rtx
 from prunnet_export.runtimes._cuda import Gpu
@@ -45,10 +44,6 @@ def folder(tmp_path: Path) -> Path:
 def options(capabilities: str) -> Aids:
     calibration = [images(4, 32, seed=seed).numpy() for seed in range(4)]
     return Aids(images=lambda: calibration, options={"compute_capabilities": capabilities})
-
-
-def test_is_found_by_its_name() -> None:
-    assert isinstance(find_runtime("tensorrt-rtx"), TensorRtRtx)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -199,29 +194,6 @@ def test_here_is_no_gpu(resnet: Path, folder: Path) -> None:
     with pytest.raises(Unreachable, match="tensorrt-rtx cannot run here: no NVIDIA GPU here") as raised:
         runtime.open(folder / name, precision="fp32")
     assert_one_line(raised.value)
-
-
-def test_a_missing_engine_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> None:
-        raise ModuleNotFoundError(name="tensorrt_rtx")
-
-    monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(MissingExtra) as raised:
-        TensorRtRtx().version()
-    assert "prunnet-export[tensorrt-rtx]" in raised.value.hint
-
-
-def test_an_unknown_precision_is_refused(resnet: Path, folder: Path) -> None:
-    runtime = TensorRtRtx()
-    uses: list[Callable[[], object]] = [
-        lambda: runtime.compile(resnet, folder, precision="bf16"),
-        lambda: runtime.open(resnet, precision="bf16"),
-        lambda: runtime.placement(resnet, precision="bf16"),
-        lambda: runtime.twin(resnet, precision="bf16"),
-    ]
-    for use in uses:
-        with pytest.raises(UnknownName, match="precision"):
-            use()
 
 
 class Kernels:
