@@ -19,7 +19,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prunnet_export._errors import MissingExtra, PrunnetError
+from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, UsageError
+from prunnet_export._text import printable
 
 EXIT_INTERRUPTED = 130
 EXIT_BUG = 70
@@ -75,38 +76,43 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
         result = command.main(prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
-    except PrunnetError as error:
-        if debug:
-            traceback.print_exc()
-        fail_line(error.message, error.hint)
-        code = error.exit_code
-    except ModuleNotFoundError as error:
-        if debug:
-            traceback.print_exc()
-        missing = MissingExtra(error.name or "a module", extra)
-        fail_line(missing.message, missing.hint)
-        code = missing.exit_code
-    except click.UsageError as error:
-        context = error.ctx.command_path if error.ctx else name
-        fail_line(error.format_message(), f"{context} --help lists the options")
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
-        fail_line("interrupted", "nothing half-written was left behind; run the same command again")
-        code = EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # The reader of stdout went away, e.g. `| head`; click makes that a SystemExit(1), which is a failed gate here.
-        # Keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         code = 0
-    except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug
+    except BaseException as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug
         if debug:
             traceback.print_exc()
-        fail_line(
-            f"internal error: {type(error).__name__}: {_first_line(error)}",
-            "this is a bug; run again with --debug and report the traceback",
-        )
-        code = EXIT_BUG
+        message, hint, code = _told(error, name, extra)
+        fail_line(message, hint)
+        if isinstance(error, OSError):  # which stdout may be the cause of
+            _close_stdout()
     sys.exit(code)
+
+
+def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
+    """What an error is called, what helps, and the exit code."""
+    if isinstance(error, ModuleNotFoundError):
+        error = MissingExtra(error.name or "a module", extra)
+    if isinstance(error, PrunnetError):
+        return error.message, error.hint, error.exit_code
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else name
+        return error.format_message(), f"{command} --help lists the options", UsageError.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted", "nothing half-written was left behind; run the same command again", EXIT_INTERRUPTED
+    if isinstance(error, OSError):
+        where = error.filename or "a file or the output"
+        hint = "check the disk, the path and its permissions"
+        return f"cannot use {where}: {error.strerror or error}", hint, StorageError.exit_code
+    line = (str(error).splitlines() or [""])[0]
+    hint = "this is a bug; run again with --debug and report the traceback"
+    return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
+
+
+def _close_stdout() -> None:
+    """Keep the interpreter from complaining at exit of what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _catch_signals() -> None:
@@ -127,11 +133,7 @@ def fail_line(message: str, hint: str) -> None:
 def _plain(message: str) -> str:
     from rich.markup import escape
 
-    return escape(" ".join(message.split()))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
+    return escape(printable(" ".join(message.split())))
 
 
 def _animated() -> bool:

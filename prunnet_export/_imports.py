@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import ModuleType
 from typing import Any
 
-from prunnet_export._errors import MissingExtra, UnknownName, UsageError
+from prunnet_export._errors import MissingExtra, UnknownName, Unreachable, UsageError
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -15,6 +15,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
     Raises:
         MissingExtra: it is not installed; the hint names the extra.
+        Unreachable: it is installed, for another processor or Python, say, and cannot be loaded.
     """
     try:
         return importlib.import_module(module)
@@ -22,6 +23,9 @@ def require(module: str, *, extra: str) -> ModuleType:
         if error.name is not None and error.name.partition(".")[0] == module.partition(".")[0]:
             raise MissingExtra(module, extra) from None
         raise
+    except (ImportError, OSError) as error:
+        line = str(error).partition("\n")[0]
+        raise Unreachable(f"{module} cannot be loaded: {line}", hint="install the build for this machine") from None
 
 
 def plugin_names(group: str) -> list[str]:

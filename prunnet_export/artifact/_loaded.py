@@ -46,7 +46,7 @@ class LoadedArtifact:
             images: A list of paths, file contents, PIL images, or uint8 arrays [height, width, 3] in RGB or
                 [height, width]. One image is a list of one: a bare path, array or image is refused, because
                 an array could as well be a batch, and a string a list of letters.
-            batch_size: Images per inference.
+            batch_size: Images per inference, where the model leaves the choice.
 
         Returns:
             float32 [n, dim], rows of unit length, in the order of the images.
@@ -62,9 +62,10 @@ class LoadedArtifact:
         if batch_size < 1:
             raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
         embeddings = np.empty((len(images), self.dim), np.float32)
-        for start in range(0, len(images), batch_size):
-            batch = self._inputs(images[start : start + batch_size], start)
-            embeddings[start : start + batch_size] = self._session.run(batch)
+        size = self._session.shape.batch or batch_size
+        for start in range(0, len(images), size):
+            batch = self._inputs(images[start : start + size], start)
+            embeddings[start : start + size] = self._session.run(batch)
         return embeddings
 
     def _inputs(self, images: Sequence[ImageLike], start: int) -> npt.NDArray[np.float32]:

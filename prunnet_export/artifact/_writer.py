@@ -110,16 +110,16 @@ class ArtifactWriter:
 
     def _move_into(self, place: Path) -> None:
         old = self._beside(place, "old")
-        replaced = place.exists()
-        if replaced:
-            place.rename(old)
         try:
+            if place.exists():
+                place.rename(old)
             self.folder.rename(place)
-        except BaseException:
-            if replaced:
+        except BaseException:  # a signal is raised after the call that it came in
+            if old.exists() and not place.exists():
                 old.rename(place)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
     def _clean_up(self) -> None:
         """Remove what killed exports left; bring back an artifact whose replacement did not arrive."""

@@ -38,7 +38,7 @@ def export(**options: Any) -> int:
     runtime = find_runtime(target.runtime)
     runtime.version()
     place = choose_place(options["device"], target, runtime, require_measured=options["require_measured"])
-    predictor = predictor_for(target, place, budget, options["calibration"])
+    predictor = predictor_for(target, place, budget, options["calibration"], threads=options["threads"])
     precisions = choose_precisions(options["precision"], target)
 
     from prunnet_export._imports import require

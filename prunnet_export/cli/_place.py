@@ -66,8 +66,12 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
     return Place(here, obstacle, by_twin=unable is not None)
 
 
-def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Sequence[Path]) -> Predictor | None:
+def predictor_for(
+    target: Target, place: Place, budget: Budget, calibrations: Sequence[Path], *, threads: int | None = None
+) -> Predictor | None:
     """What predicts the latency where it is not measured, from given tables, else from those in the user's cache.
+
+    Tables of another number of threads than is asked for are passed over.
 
     Raises:
         InvalidInput: a given table cannot be read.
@@ -88,4 +92,10 @@ def predictor_for(target: Target, place: Place, budget: Budget, calibrations: Se
     for table, file in zip(tables, calibrations, strict=True):
         if table.target != target.name:
             raise UsageError(f"{file} is a table of {table.target}", hint=f"give one of {target.name}")
-    return Predictor(target, tables or find_calibrations(cache_folder() / "calibration", target.name))
+        if threads not in {None, table.threads}:
+            raise UsageError(
+                f"{file} is a table of {table.threads or 'as many as the engine chose'} threads",
+                hint="give its --threads",
+            )
+    tables = tables or find_calibrations(cache_folder() / "calibration", target.name)
+    return Predictor(target, [table for table in tables if threads in {None, table.threads}])

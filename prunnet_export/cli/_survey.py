@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from prunnet_export._cache_folder import cache_folder
-from prunnet_export._errors import MissingExtra, UsageError
+from prunnet_export._errors import MissingExtra, Unreachable, UsageError
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.devices import find_device
 from prunnet_export.reports import Report, Table, render
@@ -88,6 +88,8 @@ def _state(target: Target) -> tuple[str | None, str]:
         version = runtime.version()
     except MissingExtra as error:
         return None, f"missing: {error.hint}"
+    except Unreachable as error:
+        return None, error.message
     obstacle = runtime.obstacle()
     if obstacle is None and target.unlike(platform.machine()) is None:
         return version, "runs here"

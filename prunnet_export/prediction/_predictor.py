@@ -57,7 +57,8 @@ class Predictor:
         if self._calibrated(pattern, precision):
             model = self._fit(pattern, precision)
             p50 = model.p50_ms(workload)
-            device = one_device(self.tables)[0].device
+            table = one_device(self.tables)[0]
+            device, threads = table.device, table.threads or "the engine's own"
             known = (
                 "too few to tell its error"
                 if model.error is None
@@ -69,7 +70,8 @@ class Predictor:
                 room *= max(row.p90_ms / row.p50_ms for row in kind)
             if not kind[0].macs <= workload.macs <= kind[-1].macs:
                 room, known = max(room, ROOM), f"{known}; this network is outside what was measured"
-            basis = f"medians, fitted to {model.rows} rows measured on {device.cpu} ({device.id}); {known}"
+            where = f"{device.cpu} ({device.id}), {threads} threads"
+            basis = f"medians, fitted to {model.rows} rows measured on {where}; {known}"
             return said("calibrated", p50, p50 * room, basis)
         limits = self.target.limits
         if limits is None or precision not in limits.tera_macs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
 from prunnet_export.reports._report import Check, Report, Table
 
@@ -41,11 +42,11 @@ def _check(check: Check) -> str:
 
 def _inline(text: str) -> str:
     """Text on one line that opens no cell, no emphasis, no link and no HTML."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     for character in ("\\", "|", "`", "*", "_", "[", "]"):
         text = text.replace(character, f"\\{character}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _code(line: str) -> str:
-    return "    " + " ".join(line.splitlines())
+    return "    " + printable(" ".join(line.splitlines()))

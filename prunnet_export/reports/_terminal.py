@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
 from prunnet_export.reports._report import Check, Report, Table
 
@@ -34,12 +35,12 @@ def render_table(report: Report, *, colour: bool = False, width: int | None = No
         highlight=False,
         legacy_windows=False,
     )
-    parts: list[Text | RichTable] = [Text(report.title, style="bold")] if report.title else []
+    parts: list[Text | RichTable] = [_text(report.title, style="bold")] if report.title else []
     parts += [_table(table, colour=colour) for table in report.tables]
     if report.checks:
         parts.append(Text("\n").join(_check(check) for check in report.checks))
     if report.footer:
-        parts.append(Text("\n".join(report.footer)))
+        parts.append(Text("\n").join(map(_text, report.footer)))
     for index, part in enumerate(parts):
         if index:
             console.print()
@@ -50,7 +51,7 @@ def render_table(report: Report, *, colour: bool = False, width: int | None = No
 
 def _table(table: Table, *, colour: bool) -> RichTable:
     shown = RichTable(
-        title=Text(table.title) if table.title else None,
+        title=_text(table.title) if table.title else None,
         title_justify="left",
         box=ROUNDED if colour else ASCII2,
         header_style="bold",
@@ -58,13 +59,17 @@ def _table(table: Table, *, colour: bool) -> RichTable:
     )
     for index, name in enumerate(table.columns):
         numeric = is_numeric([row[index] for row in table.rows])
-        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(_text(name), justify="right" if numeric else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*(Text(cell_text(cell)) for cell in row))
+        shown.add_row(*(_text(cell_text(cell)) for cell in row))
     return shown
 
 
 def _check(check: Check) -> Text:
     style, word = ("green", "pass") if check.passed else ("red", "FAIL")
-    line = Text.assemble((word, style), "  ", check.name)
-    return line.append(f": {check.message}") if check.message else line
+    line = Text.assemble((word, style), "  ", printable(check.name))
+    return line.append(f": {printable(check.message)}") if check.message else line
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)

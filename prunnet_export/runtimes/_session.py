@@ -121,6 +121,16 @@ def check_threads(threads: int | None) -> int | None:
     return threads
 
 
+def no_threads(threads: int | None, engine: str) -> None:
+    """Refuse a number of threads for an engine that has none to set.
+
+    Raises:
+        InvalidInput: a number is given.
+    """
+    if check_threads(threads) is not None:
+        raise InvalidInput(f"{engine} has no number of threads to set", hint="leave out --threads")
+
+
 def one_line(error: BaseException) -> str:
     """The line of an engine's message that says something, at most 160 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -18,7 +18,7 @@ from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._cuda import Cuda, Gpu, gpu_answers
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
-from prunnet_export.runtimes._session import check_threads
+from prunnet_export.runtimes._session import no_threads
 from prunnet_export.runtimes._tensorrt_build import Built
 from prunnet_export.runtimes._tensorrt_record import EngineRecord, read_record, write_record
 from prunnet_export.runtimes._tensorrt_session import EngineSession, load_engine
@@ -123,7 +123,7 @@ class TensorRtFamily(Runtime):
             MissingExtra: a package is missing.
         """
         self.check_precision(precision)
-        check_threads(threads)
+        no_threads(threads, self.name)
         content = read_bytes(model_file)
         engine, cuda = self._machine()
         if model_file.suffix == ".onnx":

@@ -18,7 +18,7 @@ from prunnet_export.runtimes._base import Aids, Model, Runtime
 from prunnet_export.runtimes._from_torch import single_input
 from prunnet_export.runtimes._mlpackage import FOREIGN, read_program, weights_of, work_of, write_package
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape, no_threads, one_line
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
@@ -115,7 +115,7 @@ class CoreMl(Runtime):
             Unreachable: this is no Mac.
         """
         self.check_precision(precision)
-        check_threads(threads)
+        no_threads(threads, self.name)
         obstacle = self.obstacle()
         if obstacle is not None:
             raise Unreachable(obstacle, hint="copy the artifact to a Mac, or the package into an app")

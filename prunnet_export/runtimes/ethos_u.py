@@ -158,8 +158,17 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
 def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
     """Compile a file into a folder; what Vela said, without what it says of this machine."""
     # A process of its own: Vela prints where it likes, and leaves with sys.exit.
-    command = [sys.executable, "-m", "ethosu.vela", str(file), "--output-dir", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "ethosu.vela",
+        str(file.absolute()),
+        "--output-dir",
+        str(folder.absolute()),
+        *arguments,
+    ]
+    # Python would import what lies in the user's folder.
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / COMPILED).is_file():
         lines = (done.stdout + done.stderr).split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")

@@ -16,7 +16,7 @@ from prunnet_export._imports import require
 from prunnet_export.runtimes._base import Aids, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._quantise_openvino import quantise_openvino
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, no_threads, one_line
 from prunnet_export.runtimes._telemetry import no_telemetry
 
 _MATRIX = 2
@@ -106,7 +106,9 @@ class OpenVino(Runtime):
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": self.executes[precision],
         }
-        if check_threads(threads) is not None and self.places_on == "CPU":
+        if self.places_on != "CPU":
+            no_threads(threads, self.name)
+        elif check_threads(threads) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         core = self._engine().Core()
         if precision == "bf16" and "BF16" not in core.get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):

@@ -21,6 +21,7 @@ LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PARTIAL = ".partial-"
+_IN_USE_S = 3600  # no process takes longer from finding an entry to its last use of it
 _ABANDONED_S = 24 * 3600  # what a killed process left; no build takes that long
 
 
@@ -28,8 +29,8 @@ class BuildCache:
     """Folders of files, found by everything that they depend on.
 
     An entry that does not match its own hashes is made again; the least recently used ones go when the whole
-    is larger than ``limit``, but none that this object handed out. Where the folder cannot be written, a
-    temporary one serves this process.
+    is larger than ``limit``, but none that this object handed out, and none that was used in the last hour, perhaps
+    by another process. Where the folder cannot be written, a temporary one serves this process.
 
     Args:
         folder: Where entries are kept.
@@ -93,8 +94,8 @@ class BuildCache:
                 elif entry.name.startswith(_PARTIAL) and time.time() - modified > _ABANDONED_S:
                     shutil.rmtree(entry, ignore_errors=True)
         total = sum(size for _, size, _ in entries)
-        for _, size, entry in sorted(entries):
-            if total <= self.limit:
+        for modified, size, entry in sorted(entries):
+            if total <= self.limit or time.time() - modified < _IN_USE_S:  # perhaps by another process
                 return
             if entry not in self._in_use:
                 shutil.rmtree(entry, ignore_errors=True)

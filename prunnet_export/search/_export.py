@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export._errors import Unreachable, UnsupportedPrecision, UsageError
 from prunnet_export.artifact import (
     AlternativeEntry,
     ArtifactWriter,
@@ -183,6 +183,7 @@ class Export:
 
         Raises:
             StorageError: the destination cannot be written.
+            UsageError: a limit of memory, and an engine that is built later.
             PrunnetError: a candidate cannot be built, measured or verified.
         """
         with ArtifactWriter(destination) as writer:
@@ -193,8 +194,8 @@ class Export:
                     largest_inside(rungs, self._inside)
                 except (UnsupportedPrecision, Unreachable) as error:
                     # A machine that lacks a precision, or a target of which nothing predicts it, has others.
-                    del self.candidates()[pattern, precision]
-                    if not self.candidates() or (self.predictor is None and isinstance(error, Unreachable)):
+                    del self._rungs[pattern, precision]
+                    if not self._rungs or (self.predictor is None and isinstance(error, Unreachable)):
                         raise
                     self.say(f"no {pattern} {precision}: {error.message}")
             if not any(measured.inside for measured in self._measured.values()):
@@ -258,13 +259,18 @@ class Export:
         if self.budget.ram_mb is None:
             return True
         memory = self._timing().memory(build)
-        return memory is not None and memory.peak_mb <= self.budget.ram_mb
+        if memory is None:
+            raise UsageError(
+                f"peak memory is not known before {self.runtime.name} has built its engine",
+                hint="leave out --budget-ram-mb",
+            )
+        return memory.peak_mb <= self.budget.ram_mb
 
     def _choices(self) -> Choices:
         fitting = {c: m for c, m in self._measured.items() if m.inside}
         if self.select == "accuracy":
-            scores = {candidate: self._accuracy(candidate) for candidate in fitting}
-            return Choices([[candidate] for candidate in fitting], lambda candidate: -scores[candidate])
+            scores = self._accuracies(fitting)
+            return Choices([[candidate] for candidate in scores], lambda candidate: -scores[candidate])
         ladders = []
         for rungs in self.candidates().values():
             # Below its largest that fits every rung of a ladder may have to be tried, measured so far or not.
@@ -277,6 +283,21 @@ class Export:
             return -candidate.capacity, self.precisions.index(candidate.precision), upper
 
         return Choices(ladders, rank)
+
+    def _accuracies(self, fitting: Iterable[Candidate]) -> dict[Candidate, float]:
+        """What each candidate finds, of those that can be verified here."""
+        scores: dict[Candidate, float] = {}
+        unverified: UnsupportedPrecision | None = None
+        for candidate in fitting:
+            self.say(f"looking at what {candidate} finds")
+            try:
+                scores[candidate] = self._accuracy(candidate)
+            except UnsupportedPrecision as error:  # it was predicted for elsewhere
+                self.say(f"{candidate} cannot be verified: {error.message}")
+                unverified = error
+        if unverified is not None and not scores:
+            raise unverified
+        return scores
 
     def _accuracy(self, candidate: Candidate) -> float:
         entry, _ = self._verify(self.builder.build(candidate, re_estimated=True))

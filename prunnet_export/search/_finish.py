@@ -59,12 +59,14 @@ class _Measured:
     folder: Path
     entry: str
     names: list[str]
+    opened: list[str]
     latency: LatencyReport
     memory: MemoryEntry
 
     @property
     def size_mb(self) -> float:
-        return sum((self.folder / name).stat().st_size for name in self.names) / 1e6
+        """Of what the engine opens: the graph that it was built from travels to be verified by."""
+        return sum((self.folder / name).stat().st_size for name in self.opened) / 1e6
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Finish:
         entry = candidate.within(candidate.entry)
         made = self.runtime.finish(folder / entry, folder, precision=precision, options=self.options)
         entry = made[0] if made else entry
+        opened = list(made) or names
         names = sorted({*names, *made})
         model = Model(folder / entry, self.runtime.name, precision)
         [latency] = measure_latency(
@@ -177,7 +180,7 @@ class Finish:
         )
         reply = peak_memory_mb(self.device, model, threads=self.threads)
         return _Measured(
-            candidate, folder, entry, names, latency, MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
+            candidate, folder, entry, names, opened, latency, MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
         )
 
     def _inside(self, one: _Measured) -> bool:

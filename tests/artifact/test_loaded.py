@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,10 @@ def test_an_unknown_engine_is_named(make_artifact: MakeArtifact) -> None:
 def test_a_folder_that_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not an artifact"):
         load(tmp_path)
+
+
+def test_a_model_for_one_image_embeds_many(make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(make_artifact(), threads=1)
+    expected = model.embed(pictures(3))
+    monkeypatch.setattr(model._session, "shape", replace(model._session.shape, batch=1))
+    np.testing.assert_allclose(model.embed(pictures(3)), expected, atol=1e-6)

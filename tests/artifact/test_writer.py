@@ -268,3 +268,27 @@ def test_a_reader_sees_a_whole_artifact_or_none(manifest: Manifest, tmp_path: Pa
             writer.finish(manifest)
             verify_files(place, read_manifest(place))
     shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("part", ["the old one", ".partial-"])
+def test_a_signal_right_after_a_rename_leaves_one_of_both(
+    part: str, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "tiny", manifest, b"old")
+    rename = Path.rename
+    signals = 0
+
+    def interrupted(self: Path, target: Path) -> Path:
+        nonlocal signals
+        moved = rename(self, target)
+        if (".partial-" in self.name) == (part == ".partial-") and not signals:
+            signals += 1
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "tiny", manifest, b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
+    kept = (tmp_path / "tiny" / "model.onnx").read_bytes()
+    assert kept == (b"new" if part == ".partial-" else b"old")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,12 @@ def test_memory_here(pattern: str | None) -> None:
     found = measure(Request(settings=SETTINGS, pattern=pattern))
     assert found.peak_mb >= found.idle_mb > 0
     assert found.growth_mb == pytest.approx(found.peak_mb - found.idle_mb)
+
+
+def test_files_of_the_users_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "msgspec.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    assert peak_memory(SETTINGS, None).peak_mb > 0
 
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

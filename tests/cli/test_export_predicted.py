@@ -61,3 +61,14 @@ def test_an_artifact_is_not_finished_on_another_machine(
     assert_error(ran, 3)
     assert "cannot be finished here" in ran.err
     assert tree(tmp_path) == before
+
+
+def test_a_target_of_which_nothing_is_known(
+    tiny_network: Path, tiny_data: Path, environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = (f"--network={tiny_network}", f"--data={tiny_data}", "--budget-ms=5", f"--out={tmp_path / 'dist'}")
+    ran = call(capfd, export, environment, "--target=x86-onnxruntime", "--device=predicted", *given)
+    assert ran.code == 3
+    assert [line.partition(":")[0] for line in ran.err.splitlines()] == ["warning", "error", "hint"]
+    assert "prunnet-bench calibrate --target x86-onnxruntime" in ran.err
+    assert tree(tmp_path) == []

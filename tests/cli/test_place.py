@@ -106,3 +106,17 @@ def test_a_table_of_another_target_is_refused(tmp_path: Path) -> None:
         predictor_for(HERE, place("predicted"), Budget(latency_ms=10), [tmp_path / "t.json"])
     with pytest.raises(InvalidInput, match="cannot be read"):
         predictor_for(HERE, place("predicted"), Budget(latency_ms=10), [tmp_path / "none.json"])
+
+
+def test_a_table_of_other_threads_predicts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "calibration" / "t.json"
+    file.parent.mkdir()
+    file.write_bytes(msgspec.json.encode(table(rows(lambda _: 1.0))))
+    monkeypatch.setenv("PRUNNET_EXPORT_CACHE", str(tmp_path))
+    where, budget = place("predicted"), Budget(latency_ms=10)
+    for threads, found in ((2, 1), (1, 0), (None, 1)):
+        predictor = predictor_for(HERE, where, budget, [], threads=threads)
+        assert predictor is not None
+        assert len(predictor.tables) == found
+    with pytest.raises(UsageError, match="is a table of 2 threads"):
+        predictor_for(HERE, where, budget, [file], threads=1)

@@ -37,6 +37,7 @@ def test_a_table_is_believed_before_a_data_sheet() -> None:
     assert report.p50_ms == pytest.approx(3.5, rel=0.05)
     assert "half of them predict the other half within" in report.basis
     assert "A CPU" in report.basis
+    assert "2 threads" in report.basis
 
 
 def test_tables_of_two_devices_do_not_mix() -> None:

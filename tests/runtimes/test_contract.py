@@ -150,6 +150,13 @@ def test_a_model_with_open_sides_is_refused(source: list[object], opened: Opened
         opened(source=source)
 
 
+@pytest.mark.parametrize("kind", [CoreMl, OpenVinoGpu, OpenVinoNpu, TensorRt, TensorRtRtx], ids=lambda kind: kind.name)
+def test_an_engine_without_threads_takes_none(kind: type[Runtime], tiny_model: Callable[..., Path]) -> None:
+    with pytest.raises(InvalidInput, match="has no number of threads to set") as caught:
+        kind().open(tiny_model(), precision=kind.precisions[0], threads=2)
+    assert "--threads" in caught.value.hint
+
+
 def test_threads_have_to_be_positive(opened: Opened) -> None:
     with pytest.raises(InvalidInput, match="0 threads"):
         opened(threads=0)

@@ -125,6 +125,14 @@ def test_builds_are_the_same_byte_for_byte(compiled: Compile) -> None:
         assert first.with_name(name).read_bytes() == second.with_name(name).read_bytes()
 
 
+def test_files_of_the_users_folder_are_not_imported(
+    compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "csv.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    assert compiled().is_file()
+
+
 def test_the_twin_is_the_int8_file(model: Path) -> None:
     twin = EthosU().twin(model, precision="int8")
     assert twin is not None

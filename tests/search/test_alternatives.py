@@ -144,3 +144,17 @@ def test_a_damaged_file_is_found_before_anything_is_measured(predicted: Path) ->
     with pytest.raises(InvalidInput, match="the manifest says"):
         finisher(predicted, device).run(predicted)
     assert not device.asked
+
+
+def test_the_size_of_a_built_engine_is_its_own(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = finisher(predicted, TableDevice(lambda _size, _: 1e-3))
+
+    def build(model_file: Path, folder: Path, **_: object) -> tuple[str, ...]:
+        (folder / "engine.onnx").write_bytes(model_file.read_bytes())
+        return ("engine.onnx",)
+
+    monkeypatch.setattr(job.runtime, "finish", build)
+    folder, after = job.run(predicted)
+    assert after.entry == "engine.onnx"
+    assert after.size_mb == (folder / "engine.onnx").stat().st_size / 1e6
+    assert (folder / "model.onnx").is_file()

@@ -205,7 +205,12 @@ def test_nothing_that_is_in_use_goes(tmp_path: Path) -> None:
     cache = BuildCache(tmp_path, limit=10)
     places = [cache.get({"x": index}, Maker(bytes(100)))[0] for index in range(3)]
     assert all((place / "model.bin").exists() for place in places)
+    # Another process may be using them, until they are old.
     BuildCache(tmp_path, limit=10).get({"x": 3}, Maker(bytes(100)))
+    assert all((place / "model.bin").exists() for place in places)
+    for place in places:
+        os.utime(place, (1, 1))
+    BuildCache(tmp_path, limit=10).get({"x": 4}, Maker(bytes(100)))
     assert not any(place.exists() for place in places)
 
 
@@ -215,7 +220,8 @@ def test_only_entries_go(tmp_path: Path) -> None:
     table.write_bytes(bytes(5000))
     (tmp_path / "note.txt").write_bytes(bytes(5000))
     os.utime(table.parent, (1, 1))
-    BuildCache(tmp_path, limit=2000).get({"x": 1}, Maker())
+    place, _ = BuildCache(tmp_path, limit=2000).get({"x": 1}, Maker())
+    os.utime(place, (1, 1))
     BuildCache(tmp_path, limit=1).get({"x": 2}, Maker())
     assert table.exists()
     assert (tmp_path / "note.txt").exists()

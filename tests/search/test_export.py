@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecision, UsageError
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
 from prunnet_export.artifact._lock import FolderLock
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.search import Budget, Candidate, Export, Outcome
+from prunnet_export.search._export import Measured
 from prunnet_export.verification import REFERENCE_FILE, Thresholds, load_reference
 from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
@@ -322,3 +323,46 @@ def test_the_same_export_again_is_the_same_model(workshop: Workshop, tmp_path: P
     first, second = (workshop.export(Budget(latency_ms=1e6)).run(tmp_path / name) for name in ("a", "b"))
     for name in ("model.onnx", REFERENCE_FILE):
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+
+
+def test_where_nothing_can_be_searched_the_reason_is_told(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = workshop.export(Budget(latency_ms=1), patterns=("channel", "block"))
+
+    def lacking(_candidate: Candidate) -> Measured:
+        raise UnsupportedPrecision("this processor has no fp32", hint="use another")
+
+    monkeypatch.setattr(export, "_probe", lacking)
+    with pytest.raises(UnsupportedPrecision, match="has no fp32"):
+        export.run(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_of_an_engine_that_is_built_later_cannot_be_limited(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = workshop.export(Budget(latency_ms=1e6, ram_mb=100))
+    monkeypatch.setattr(export.runtime, "built", lambda _file: False)
+    with pytest.raises(UsageError, match="peak memory is not known before onnxruntime has built its engine"):
+        export.run(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_accuracy_passes_over_what_cannot_be_verified_here(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = workshop.export(Budget(latency_ms=1), select="accuracy")
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    lacking = {rungs(export)[0]}
+
+    def accuracy(candidate: Candidate) -> float:
+        if candidate in lacking:
+            raise UnsupportedPrecision("this processor has no fp32", hint="use another")
+        return -candidate.capacity
+
+    monkeypatch.setattr(export, "_accuracy", accuracy)
+    assert chosen(export.run(tmp_path / "out")) > rungs(export)[0].capacity
+    lacking |= set(rungs(export))
+    with pytest.raises(UnsupportedPrecision):
+        export.run(tmp_path / "none")

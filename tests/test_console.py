@@ -1,0 +1,72 @@
+"""How commands end where the machine fails them, and what reaches the terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from prunnet_export._console import run
+from prunnet_export._errors import MissingExtra, Unreachable
+from prunnet_export._imports import require
+from tests._cli import command_file
+
+
+def end_of(error: BaseException, capfd: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
+    """The exit code, and what stderr says, of a command that raises."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["failing"])
+        patch.setattr(os, "dup2", lambda *_: None)  # stdout is pytest's here
+        with pytest.raises(SystemExit) as caught:
+            run(failing, name="failing", extra="host")
+    return caught.value.code, capfd.readouterr().err.splitlines()
+
+
+def test_an_operating_system_that_refuses_is_no_bug(capfd: pytest.CaptureFixture[str]) -> None:
+    code, lines = end_of(OSError(28, "No space left on device", "model/half"), capfd)
+    assert code == 2
+    assert lines == [
+        "error: cannot use model/half: No space left on device",
+        "hint: check the disk, the path and its permissions",
+    ]
+
+
+def test_what_is_unforeseen_is_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
+    code, lines = end_of(RuntimeError("first\nsecond"), capfd)
+    assert code == 70
+    assert lines[0] == "error: internal error: RuntimeError: first"
+    assert "--debug" in lines[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
+def test_a_full_output_is_one_error() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [command_file("prunnet-export"), "--doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.returncode == 2
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
+    assert "No space left" in ran.stderr
+
+
+def test_control_characters_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    _, lines = end_of(Unreachable("a board said \x1b]0;title\x07\x1b[2J\x9b1mthis", hint="\x1b[31mred"), capfd)
+    assert lines == ["error: a board said ]0;title[2J1mthis", "hint: [31mred"]
+
+
+def test_a_module_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_engine.py").write_text("raise ImportError('libengine.so: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Unreachable, match=r"broken_engine cannot be loaded: libengine\.so") as caught:
+        require("broken_engine", extra="engine")
+    assert caught.value.hint
+    with pytest.raises(MissingExtra, match="absent_engine"):
+        require("absent_engine", extra="engine")
