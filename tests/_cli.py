@@ -70,7 +70,16 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of a shell without terminal, with a cache that commands share."""
     kept = {key: value for key, value in os.environ.items() if key not in {"CI", "FORCE_COLOR", "TTY_COMPATIBLE"}}
-    return {**kept, "PRUNNET_EXPORT_CACHE": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
+    cache = folder_of_the_run(tmp_path_factory, "cache")
+    return {**kept, "PRUNNET_EXPORT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+
+
+def folder_of_the_run(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that the processes of one test run share."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def command_file(name: str) -> str:

@@ -66,7 +66,7 @@ def test_several_targets_are_measured_in_one_run(
     environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_tables, "find_target", lambda name: replace(find_target(name), precisions=("fp32",)))
-    environment = {**environment, "XDG_CACHE_HOME": str(tmp_path)}
+    environment = {**environment, "PRUNNET_EXPORT_CACHE": str(tmp_path)}
     words = ("--target=x86-openvino", "--pattern=channel", "--capacities=0.2", "--output-format=json")
     ran = call(capfd, bench, environment, "calibrate", *SMALL, *words)
     assert ran.code == 0, ran.err

@@ -23,6 +23,7 @@ from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import Budget, BuildCache, Builder, Evidence, Export
 from prunnet_export.target import find_target
 from prunnet_export.verification import Thresholds
+from tests._cli import folder_of_the_run
 
 MULTIPLE = 8
 LENIENT = Thresholds(recall=0, overlap=0, spread=0)  # the network is untrained
@@ -112,8 +113,8 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that the tests share: each candidate is built once a session."""
-    return tmp_path_factory.mktemp("builds")
+    """A cache that the tests share: each candidate is built once a run."""
+    return folder_of_the_run(tmp_path_factory, "builds")
 
 
 @pytest.fixture

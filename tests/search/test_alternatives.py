@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
+from prunnet_export.datasets import open_dataset
 from prunnet_export.devices import Device
+from prunnet_export.network import load_checkpoint
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import Budget, Finish
@@ -23,17 +26,24 @@ LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_
 PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
 
 
-@pytest.fixture
-def predicted(workshop: Workshop, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact whose budget was held against a prediction: about half of the rungs fit."""
+    workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)
     export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
     rungs = export.candidates()["channel", "fp32"]
     middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
     upper = PREDICTOR.report(middle.workload, pattern="channel", precision="fp32", percentile=90).upper_ms
     export.budget = Budget(latency_ms=upper * 1.001)
-    outcome = export.run(tmp_path / "dist")
+    outcome = export.run(tmp_path_factory.mktemp("exported") / "dist")
     assert outcome.manifest.status == "verified"
     return outcome.folder
+
+
+@pytest.fixture
+def predicted(exported: Path, tmp_path: Path) -> Path:
+    """The artifact, to be finished or damaged."""
+    return shutil.copytree(exported, tmp_path / "dist")
 
 
 def finisher(folder: Path, device: Device, manifest: Manifest | None = None) -> Finish:
