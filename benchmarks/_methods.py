@@ -19,7 +19,7 @@ from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
 from prunnet_export.network import align_projector, reestimate_batchnorm
 from prunnet_export.search._evidence import batches, embed_in_torch
-from prunnet_export.training._loop import statistics_batches
+from prunnet_export.training._loop import statistics_inputs
 from prunnet_export.verification import choose, retrieval_metrics
 from prunnet_export.verification._reference import Embeddings
 
@@ -172,7 +172,7 @@ class _Judge:
 
     def statistics(self) -> Iterator[Tensor]:
         """Training images that need no labels."""
-        return statistics_batches(self._data, self._recipe)
+        return statistics_inputs(self._data, self._recipe)
 
     def settle(self, module: nn.Module) -> None:
         """Re-estimate its BatchNorm statistics."""

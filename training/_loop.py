@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network import (
+    PrunableNetwork,
+    build_embedder,
+    reestimate_batchnorm,
+    save_checkpoint,
+    statistics_batches,
+)
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.training._batches import TrainingBatches, evaluation_batches
 from prunnet_export.training._distributed import ALONE, Ranks
@@ -22,8 +28,6 @@ from prunnet_export.training._journal import METRICS_FILE, Journal, begin, forge
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import Trainee, load_state
 from prunnet_export.training._step import GradientStep, StepResult
-
-_STATISTICS_BATCH = 100
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -115,7 +119,7 @@ def train(
                 progress(step + 1, steps, metrics)
     with ranks.agreeing():
         if ranks.rank == 0:
-            statistics = (images.to(device) for images in statistics_batches(data, recipe))
+            statistics = (images.to(device) for images in statistics_inputs(data, recipe))
             reestimate_batchnorm(trainee.network.embedder, statistics)
             _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
     return trainee.network.eval()
@@ -144,14 +148,10 @@ def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.o
     return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
-def statistics_batches(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
-    """Training images for BatchNorm statistics, spread evenly over the split."""
-    count = min(recipe.statistics_images, len(data.train))
-    indices = [index * len(data.train) // count for index in range(count)]
-    # Every batch counts alike, so none is much smaller than the others.
-    size = -(-count // max(1, round(count / _STATISTICS_BATCH)))
-    for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=size, indices=indices):
-        if len(images) > 1:
+def statistics_inputs(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
+    """Training images for BatchNorm statistics, as :func:`statistics_batches` chooses them."""
+    for batch in statistics_batches(len(data.train), recipe.statistics_images):
+        for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=len(batch), indices=batch):
             yield images
 
 

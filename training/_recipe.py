@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network import BackboneOption, DataSource
+from prunnet_export.network import STATISTICS_IMAGES, BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._integration import Rule
 
@@ -72,7 +72,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     warmup: float = 0.02
     weight_decay: float = 5e-4
     seed: int = 0
-    statistics_images: int = 2000
+    statistics_images: int = STATISTICS_IMAGES
 
     @property
     def micro_batch(self) -> int:

@@ -15,7 +15,7 @@ from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, r
 from prunnet_export.network._checkpoint import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.training._integration import ConflictAware
-from prunnet_export.training._loop import new_trainee, statistics_batches
+from prunnet_export.training._loop import new_trainee, statistics_inputs
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._step import GradientStep
 
@@ -89,7 +89,7 @@ def _train(bench: Bench, seed: int, folder: Path) -> None:
         lambda batch, _index, generator: gradients([], [batch], generator=generator).dense_loss,
         what="dense",
     )
-    reestimate_batchnorm(trainee.network.embedder, statistics_batches(bench.data, recipe))
+    reestimate_batchnorm(trainee.network.embedder, statistics_inputs(bench.data, recipe))
     if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
         return
     save_checkpoint(

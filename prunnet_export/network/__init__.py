@@ -1,7 +1,7 @@
 """The prunable network, its checkpoints, and what is measured again after a cut."""
 
 from prunnet_export.network._alignment import adapt, align_projector
-from prunnet_export.network._batchnorm import reestimate_batchnorm
+from prunnet_export.network._batchnorm import STATISTICS_IMAGES, reestimate_batchnorm, statistics_batches
 from prunnet_export.network._checkpoint import (
     DEMO,
     Checkpoint,
@@ -16,6 +16,7 @@ from prunnet_export.network._prunable import PrunableNetwork, fan_in
 
 __all__ = [
     "DEMO",
+    "STATISTICS_IMAGES",
     "BackboneOption",
     "Checkpoint",
     "DataSource",
@@ -31,4 +32,5 @@ __all__ = [
     "read_config",
     "reestimate_batchnorm",
     "save_checkpoint",
+    "statistics_batches",
 ]

@@ -4,8 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+STATISTICS_IMAGES = 2000
+_BATCH = 100
+
+
+def statistics_batches(images: int, limit: int = STATISTICS_IMAGES) -> list[npt.NDArray[np.intp]]:
+    """Which images of a split BatchNorm statistics are taken on, batch by batch.
+
+    They are spread evenly over the split and dealt out like cards: splits are mostly listed class by class, and
+    a batch of one class alone would hide the variance between classes. Batches count alike, so they are of one size
+    or differ by one image.
+
+    Args:
+        images: In the split.
+        limit: Images that are taken at most.
+
+    Returns:
+        Indices of each batch, of about 100; none where there are fewer than two images, as one has no variance.
+    """
+    count = min(limit, images)
+    if count < 2:  # noqa: PLR2004  # see above
+        return []
+    chosen = np.arange(count) * images // count
+    parts = max(1, round(count / _BATCH))
+    return [chosen[part::parts] for part in range(parts)]
 
 
 def reestimate_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:

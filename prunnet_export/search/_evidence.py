@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
-from prunnet_export.network import Checkpoint, Normalised
+from prunnet_export.network import STATISTICS_IMAGES, Checkpoint, Normalised, statistics_batches
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Relevance
 from prunnet_export.verification import Gallery, Reference, choose
 from prunnet_export.verification._reference import Embeddings
 
-STATISTICS_IMAGES = 2000
 CALIBRATION_IMAGES = 300  # what post-training quantisation is usually given
 CHUNK = 250  # images that are decoded and held at a time
 
@@ -50,7 +49,7 @@ class Evidence:
         return self.statistics(CALIBRATION_IMAGES)
 
     def statistics(self, limit: int = STATISTICS_IMAGES) -> Iterator[Tensor]:
-        """Training images for BatchNorm statistics, evenly spread over the split.
+        """Training images for BatchNorm statistics, as :func:`statistics_batches` chooses them.
 
         A data set for tests alone has none: then they are those that the network was trained on.
 
@@ -66,10 +65,8 @@ class Evidence:
                 f"{name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
                 hint="add images to the train split",
             )
-        indices = np.arange(count) * len(train) // count
-        for inputs in batches(train, indices, self.preprocessing):
-            if len(inputs) > 1:
-                yield torch.from_numpy(inputs)
+        for batch in statistics_batches(len(train), limit):
+            yield torch.from_numpy(self.preprocessing([train.image(int(index)) for index in batch]))
 
     def _trained_on(self, name: str) -> tuple[str, ImageSplit]:
         source = self.checkpoint.config.data

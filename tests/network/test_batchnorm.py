@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from prunnet_export.network import reestimate_batchnorm
+from prunnet_export.network import reestimate_batchnorm, statistics_batches
 from prunnet_export.patterns import cut
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_healthy, assert_same_tensors
@@ -140,3 +143,33 @@ def test_a_cut_network_gets_statistics_of_its_own() -> None:
     after = (embedding.mean(0) - norm.bias).abs().max()
     assert float(after) < 0.3
     assert float(after) < float(before) / 3
+
+
+@given(images=st.integers(0, 5000), limit=st.integers(2, 3000))
+def test_batches_are_dealt_out_over_the_split(images: int, limit: int) -> None:
+    batches = statistics_batches(images, limit)
+    if images < 2:
+        assert batches == []
+        return
+    sizes = [len(batch) for batch in batches]
+    taken = np.concatenate(batches)
+    assert sum(sizes) == min(images, limit) == len(set(taken.tolist()))
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 2
+    assert max(sizes) <= 199
+    for batch in batches:  # each of them over the whole of it
+        assert (np.diff(batch) > 0).all()
+        assert batch[0] <= images * len(batches) // min(images, limit)
+        assert batch[-1] >= images - 1 - 2 * images * len(batches) // min(images, limit)
+
+
+@torch.no_grad()
+def test_statistics_do_not_depend_on_how_a_split_is_listed() -> None:
+    draw = torch.Generator().manual_seed(0)
+    classes = torch.rand(4, 1, 3, 1, 1, generator=draw).expand(4, 100, 3, 8, 8).reshape(400, 3, 8, 8)
+    split = classes + 0.1 * torch.rand(400, 3, 8, 8, generator=draw)
+    norm = nn.BatchNorm2d(3)
+    reestimate_batchnorm(norm, (split[torch.from_numpy(batch)] for batch in statistics_batches(len(split))))
+    found = norm.running_var
+    assert found is not None
+    torch.testing.assert_close(found, split.var((0, 2, 3)), rtol=0.01, atol=0)

@@ -12,12 +12,12 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData, open_dataset
-from prunnet_export.network import DataSource
+from prunnet_export.network import STATISTICS_IMAGES, DataSource, statistics_batches
 from prunnet_export.patterns import cut, find_pattern
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.search import Evidence
-from prunnet_export.search._evidence import CHUNK, STATISTICS_IMAGES, batches, embed_in_torch
+from prunnet_export.search._evidence import batches, embed_in_torch
 from prunnet_export.verification import Gallery
 from tests._asserts import assert_same_relevance
 from tests._inputs import array_split, retrieval_data
@@ -36,18 +36,13 @@ def test_statistics_are_taken_all_over_the_train_split(evidence: Evidence) -> No
 
 
 def test_of_many_images_some_are_taken_evenly(evidence: Evidence) -> None:
-    count = STATISTICS_IMAGES + CHUNK
+    count = STATISTICS_IMAGES + 250
     data = replace(evidence.data, train=array_split(count, side=1))
     taken = list(replace(evidence, data=data).statistics())
     assert sum(map(len, taken)) == STATISTICS_IMAGES
-    assert max(map(len, taken)) == CHUNK
-    last = data.train.image(int((STATISTICS_IMAGES - 1) * count // STATISTICS_IMAGES))
-    np.testing.assert_array_equal(taken[-1][-1].numpy(), evidence.preprocessing([last])[0])
-
-
-def test_a_last_batch_of_one_image_is_left_out(evidence: Evidence) -> None:
-    data = replace(evidence.data, train=array_split(CHUNK + 1, side=1))
-    assert [len(batch) for batch in replace(evidence, data=data).statistics()] == [CHUNK]
+    first, *_ = statistics_batches(count)
+    expected = evidence.preprocessing([data.train.image(int(index)) for index in first])
+    np.testing.assert_array_equal(taken[0].numpy(), expected)
 
 
 def test_one_image_has_no_statistics(evidence: Evidence) -> None:

@@ -20,7 +20,7 @@ from prunnet_export.patterns.channel import Channel
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
 from prunnet_export.training._journal import METRICS_FILE, RECIPE_FILE
-from prunnet_export.training._loop import new_trainee, statistics_batches, train
+from prunnet_export.training._loop import new_trainee, statistics_inputs, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
 from prunnet_export.training._step import GradientStep, StepResult
@@ -90,7 +90,7 @@ class TestFinished:
     def test_statistics_are_those_of_the_training_images(self, finished: tuple[PrunableNetwork, Path]) -> None:
         norm = finished[0].embedder.norm
         with torch.no_grad():
-            seen = torch.cat([finished[0](batch) for batch in statistics_batches(retrieval_data(), tiny_recipe())])
+            seen = torch.cat([finished[0](batch) for batch in statistics_inputs(retrieval_data(), tiny_recipe())])
             standardised = (seen - norm.bias) / norm.weight
         assert float(standardised.mean(0).abs().max()) < 0.2
 
@@ -348,5 +348,5 @@ class TestRecipe:
     @pytest.mark.parametrize("count", [1, 5, 24, 1000])
     def test_statistics_images_are_spread_over_the_split(self, count: int) -> None:
         recipe = tiny_recipe(statistics_images=count, preprocessing=Preprocessing(crop=16, resize=16))
-        found = sum(len(batch) for batch in statistics_batches(retrieval_data(24), recipe))
+        found = sum(len(batch) for batch in statistics_inputs(retrieval_data(24), recipe))
         assert found == (0 if count == 1 else min(count, 24))
