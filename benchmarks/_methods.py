@@ -129,8 +129,8 @@ def _read(file: Path, kind: type[msgspec.Struct]) -> Any:
 
 
 def _run(bench: Bench, method: str, seed: int) -> Run:
+    judge = _Judge(bench, seed)  # first: it refuses images that nothing can be judged by
     trained = METHODS[method].train(bench, seed)
-    judge = _Judge(bench, seed)
     judge.settle(trained.dense)
     gallery = judge.gallery(trained.dense)
     dense = judge.figures(1, trained.dense, gallery)

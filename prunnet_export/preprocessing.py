@@ -94,7 +94,7 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
         InvalidInput: it cannot be read.
     """
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return _rgb(image, name)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):  # noqa: PLR2004
             raise InvalidInput(
@@ -106,10 +106,19 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
         name = str(image)
     try:
         with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            return opened.convert("RGB")
+            return _rgb(opened, name)
     except FileNotFoundError:
         raise InvalidInput(f"{name}: no such image", hint="check the path") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidInput(
             f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all"
         ) from None
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    """The image in RGB; 16 bits of grey become their upper 8, where Pillow would clip them to white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in {"I", "F"}:
+        raise InvalidInput(f"{name} has pixels of 32 bits", hint="give images of 8 or 16 bits a channel")
+    return image.convert("RGB")

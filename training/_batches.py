@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import Preprocessing
 
@@ -80,6 +80,7 @@ class TrainingBatches:
         Raises:
             InvalidInput: the epoch or the batch does not exist, or an image cannot be read; the message names
                 it.
+            Unreachable: a worker process was killed.
         """
         if epoch < 0 or not 0 <= start_batch <= len(self):
             raise InvalidInput(
@@ -90,7 +91,14 @@ class TrainingBatches:
 
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
-        yield from map(_to_tensors, self._loader)
+        try:
+            yield from map(_to_tensors, self._loader)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise Unreachable(
+                "a process that decodes images was killed", hint="memory may be short: lower --workers, or give none"
+            ) from None
 
 
 def evaluation_batches(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import (
     PrunableNetwork,
@@ -107,7 +108,8 @@ def train(
             with ranks.agreeing():  # an image that cannot be read is the trouble of one rank
                 batch = [(x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate)]
                 subnetworks = draw_subnetworks(recipe, trainee.network, step=step, steps=steps)
-            result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
+            with _memory_errors():
+                result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
             with ranks.agreeing():
                 _check_finite(result, step=step)
                 rate = recipe.rate(step, steps)
@@ -123,6 +125,18 @@ def train(
             reestimate_batchnorm(trainee.network.embedder, statistics)
             _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
     return trainee.network.eval()
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise Unreachable(
+            "a step does not fit into memory", hint="lower --batch-size, or divide the batch with --accumulate"
+        ) from None
 
 
 def new_trainee(recipe: Recipe, *, classes: int, device: torch.device) -> Trainee:

@@ -74,6 +74,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int = 0
     statistics_images: int = STATISTICS_IMAGES
 
+    def __post_init__(self) -> None:
+        check_finite(self)
+
     @property
     def micro_batch(self) -> int:
         """Images that a process passes through the networks at once.
@@ -114,3 +117,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     f"the run to resume was started with {field} = {there}, not {here}",
                     hint="repeat the first command exactly and add --resume, or choose another --out",
                 )
+
+
+def check_finite(options: msgspec.Struct) -> None:
+    """Refuse NaN and infinity, which a command line can say and JSON cannot.
+
+    Raises:
+        InvalidInput: the first field that holds one.
+    """
+    for field in options.__struct_fields__:
+        value = getattr(options, field)
+        values = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(one, float) and not math.isfinite(one) for one in values):
+            raise InvalidInput(f"{field.replace('_', ' ')} {value}", hint="give a finite number")

@@ -13,7 +13,7 @@ import msgspec
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import BackboneOption, DataSource, Embedder
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
+from prunnet_export.training._recipe import Optimizer, Recipe, Schedule, check_finite
 
 FORWARD = 1 / 3  # the cost of a forward pass, in forward and backward passes
 
@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     capacities: tuple[float, ...]
     max_queries: int
     max_gallery: int
+
+    def __post_init__(self) -> None:
+        check_finite(self)
 
     def recipe(self, seed: int, **changed: Any) -> Recipe:
         """The recipe of a run; the number of epochs in it has no meaning."""

@@ -15,8 +15,14 @@ from prunnet_export.preprocessing import Preprocessing
 
 BackboneOption = bool | int | float | list[int | float]
 
-# timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that.
-_REFUSED_OPTIONS = frozenset({"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
+# timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that; or it would
+# return something that is no network for images and one vector.
+_REFUSED_OPTIONS = frozenset(
+    {
+        "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir",
+        "features_only", "out_indices", "feature_cls",
+    }
+)  # fmt: skip
 _IMAGE_RANK = 4
 # What architectures raise at options or sides that they were not made for; few of them check.
 _MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -96,7 +102,8 @@ def build_embedder(
     refused = sorted(_REFUSED_OPTIONS & options.keys())
     if refused:
         raise InvalidInput(
-            f"backbone option {refused[0]!r} is not allowed", hint="weights come from the checkpoint alone"
+            f"backbone option {refused[0]!r} is not allowed",
+            hint="weights come from the checkpoint alone, and what comes out is pooled here",
         )
     variant = VARIANTS.get(backbone)
     architecture = variant.architecture if variant else backbone

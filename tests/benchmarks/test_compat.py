@@ -194,3 +194,8 @@ def test_bad_input(
 ) -> None:
     ran = call(capfd, bench, environment, "compat", "--network", tiny_network, "--data", tiny_data, *args)
     assert_error(ran, 2)
+
+
+def test_a_pattern_that_reaches_no_capacity(evidence: Evidence) -> None:
+    with pytest.raises(InvalidInput, match=r"channel\+2:4 reaches none of the capacities"):
+        table(evidence, 0.8, patterns=("channel+2:4",))

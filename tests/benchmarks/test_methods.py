@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -218,3 +219,17 @@ def test_a_pattern_of_one_share_has_a_column_of_its_own() -> None:
     table, _ = methods_report(tiny_settings(capacities=(0.6,)), "d", Path("runs"), [run]).tables
     assert table.columns[1:4] == ("dense", "60%", "50%")
     assert [row[2:4] for row in table.rows] == [("100.0 (100.0)", None), (None, "100.0 (100.0)")]
+
+
+def test_images_that_nothing_is_judged_by_are_found_before_training(
+    tiny_data: Path, tmp_path: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    for folder in sorted((data / "query").iterdir())[1:]:
+        shutil.rmtree(folder)
+    with patch.object(Channel, "train", side_effect=AssertionError("trained")):
+        words = ("methods", "--data", data, "--out", tmp_path / "runs", *SMALL, "--methods=channel")
+        ran = call(capfd, bench, environment, *words)
+    assert_error(ran, 2)
+    assert "1 query image" in ran.err

@@ -81,7 +81,8 @@ def test_mean_and_std_are_no_part_of_the_checkpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"]
+    "option",
+    ["pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "features_only"],
 )
 def test_weights_are_never_fetched(option: str) -> None:
     with pytest.raises(InvalidInput, match=option) as raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch, TrainingBatches, evaluation_batches
 from prunnet_export.training.data._arrays import ArraySplit
@@ -195,3 +196,16 @@ class TestWorkers:
         assert caught.value.message.startswith(f"{tmp_path / '2.png'}: not a readable image")
         assert caught.value.hint
         assert "\n" not in caught.value.message
+
+
+def test_a_worker_that_was_killed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = _batches()
+
+    class Killed:
+        def __iter__(self) -> Iterator[object]:
+            raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    monkeypatch.setattr(batches, "_loader", Killed())
+    with pytest.raises(Unreachable, match="was killed") as caught:
+        list(batches.epoch(0))
+    assert "--workers" in caught.value.hint

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import PrunableNetwork, load_checkpoint
 from prunnet_export.patterns import Subnetwork, cut
@@ -350,3 +350,28 @@ class TestRecipe:
         recipe = tiny_recipe(statistics_images=count, preprocessing=Preprocessing(crop=16, resize=16))
         found = sum(len(batch) for batch in statistics_inputs(retrieval_data(24), recipe))
         assert found == (0 if count == 1 else min(count, 24))
+
+
+class TestTrouble:
+    def test_a_pattern_that_reaches_no_capacity(self, tmp_path: Path) -> None:
+        recipe = tiny_recipe(patterns=("channel+2:4",), capacities=(0.8, 0.6))
+        assert_refused(r"channel\+2:4 reaches none of the capacities", recipe, retrieval_data(), tmp_path / "run")
+
+    @pytest.mark.parametrize("field", ["gamma", "dense_first", "learning_rate", "weight_decay", "distillation"])
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_that_json_cannot_say(self, field: str, value: float) -> None:
+        with pytest.raises(InvalidInput, match=field.replace("_", " ")):
+            tiny_recipe(**{field: value})
+
+    @pytest.mark.parametrize(
+        "error",
+        [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    )
+    def test_a_step_without_memory(self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> StepResult:
+            raise error
+
+        monkeypatch.setattr(GradientStep, "__call__", fail)
+        with pytest.raises(Unreachable, match="does not fit into memory") as caught:
+            train(tiny_recipe(), retrieval_data(), tmp_path / "run")
+        assert "--accumulate" in caught.value.hint
