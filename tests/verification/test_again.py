@@ -11,7 +11,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, Manifest
-from prunnet_export.devices import find_device
+from prunnet_export.devices import Device, find_device
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.verification import Again, Thresholds, _again
 from prunnet_export.verification._again import _expected, _thresholds
@@ -27,9 +27,11 @@ def test_images_are_embedded_a_chunk_at_a_time(
 ) -> None:
     lengths = []
 
-    def brightness(*args: Any, **_: Any) -> npt.NDArray[np.float32]:
-        lengths.append(len(args[3]))
-        mean: npt.NDArray[np.float32] = args[3].mean(axis=(2, 3))
+    def brightness(
+        _device: Device, _model: Model, inputs: npt.NDArray[np.float32], **_: Any
+    ) -> npt.NDArray[np.float32]:
+        lengths.append(len(inputs))
+        mean: npt.NDArray[np.float32] = inputs.mean(axis=(2, 3))
         return mean
 
     monkeypatch.setattr(_again, "embed", brightness)
