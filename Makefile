@@ -4,7 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # A process for each room of the tests: torch, ONNX Runtime and OpenVINO, hundreds of models loaded and hostile files
 # parsed in one process for minutes, ended in a crash of the interpreter far from any of them.
-ROOMS := $(filter-out tests/__pycache__/,$(sort $(wildcard tests/*/)))
+# Those that load few of them share one.
+LIGHT := tests/artifact/ tests/measuring/ tests/prediction/ tests/reports/ tests/verification/
+ROOMS := $(filter-out tests/__pycache__/ $(LIGHT),$(sort $(wildcard tests/*/)))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: help install demo test test-slow lint types schema demo-network clean
@@ -35,6 +37,7 @@ test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@set -e; for room in $(ROOMS); do echo "pytest $$room"; $(PYTEST) $$room; done
+	$(PYTEST) $(LIGHT)
 	$(PYTEST) tests/test_*.py
 
 test-slow: $(STAMP) ## Run the tests that take minutes

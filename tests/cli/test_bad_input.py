@@ -279,7 +279,7 @@ def test_data_sets(kind: str, run: Run, tiny_data: Path, tmp_path: Path, place: 
     spoil, told = DATA[kind]
     spoil(data)
     # Only a cut subnetwork looks at train images: ask for a size that the dense network is over.
-    ran = run("--data", data, "--budget-mb=0.1")
+    ran = run("--data", data, "--budget-mb=0.1", "--precision=fp32")
     assert_error(ran, 2)
     assert told in ran.err
     assert not tree(place)
