@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:
                 }
                 for result in results
             ],
-            "checks": [{"name": c.name, "passed": c.passed, "message": c.message} for c in checks],
+            "checks": list(map(asdict, checks)),
         },
         footer=(),
     )

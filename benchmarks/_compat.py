@@ -10,7 +10,6 @@ import numpy as np
 from torch import nn
 
 from prunnet_export._console import warn
-from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.network import Checkpoint, adapt
 from prunnet_export.patterns import find_pattern, materialise
@@ -127,10 +126,9 @@ class Compatibility:
         """
         data, (queries, gallery) = self.evidence.data, self.chosen
         shape = find_pattern(pattern)
-        shares = shape.shares(capacities)
-        if not shares:
-            raise InvalidInput(f"{pattern} reaches none of the capacities asked for", hint="give a smaller one")
-        subnetworks = shape.subnetworks(self.checkpoint.network, shares, channel_multiple=self.channel_multiple)
+        subnetworks = shape.subnetworks(
+            self.checkpoint.network, shape.shares(capacities), channel_multiple=self.channel_multiple
+        )
         # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
         for subnetwork in subnetworks:
             self.say(f"{pattern} {subnetwork.asked:.0%}")

@@ -63,14 +63,14 @@ def calibration_table(
     checks: list[Check] = []
     documents, files = [], []
     for table in tables:
-        files.append(out or _calibration_file(table, threads))
+        files.append(out or _calibration_file(table))
         replace_file(files[-1], msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
         of_it = capability_checks(table)
         documents.append(
             {
                 **msgspec.to_builtins(table),
                 "file": str(files[-1]),
-                "checks": [{"name": one.name, "passed": one.passed, "message": one.message} for one in of_it],
+                "checks": list(map(asdict, of_it)),
             }
         )
         checks += of_it
@@ -85,10 +85,10 @@ def calibration_table(
     return 0
 
 
-def _calibration_file(table: Calibration, threads: int | None) -> Path:
+def _calibration_file(table: Calibration) -> Path:
     # A table of other patterns or threads stands beside this one.
     patterns = dict.fromkeys(row.pattern.replace(":", "_") for row in table.rows if row.pattern != DENSE)
-    of = "-".join(patterns) + ("" if threads is None else f"-{threads}t")
+    of = "-".join(patterns) + ("" if table.threads is None else f"-{table.threads}t")
     name = f"{table.target}-{table.backbone}-{table.crop_px}-{of}-{table.device.id}.json"
     return cache_folder() / "calibration" / name
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import torch
 
 from prunnet_export._errors import Unreachable
+from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
 from prunnet_export.devices._memory import PeakMemory
 
-_HOME = Path(__file__).parents[1]
 STEPS = 3  # momentum is there after the first
 
 
@@ -56,9 +55,8 @@ def peak_memory(settings: Settings, pattern: str | None) -> Memory:
         Unreachable: the process died, of too little memory above all.
     """
     asked = msgspec.json.encode(Request(settings=settings, pattern=pattern))
-    # Python would import what lies in the user's folder.
     command = [sys.executable, "-m", __name__]
-    ran = subprocess.run(command, cwd=_HOME, input=asked, capture_output=True, check=False)
+    ran = subprocess.run(command, cwd=PACKAGE_HOME, input=asked, capture_output=True, check=False)
     if ran.returncode != 0:
         last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
         raise Unreachable(

@@ -22,6 +22,10 @@ _HINTS = {
 }
 
 
+# Where the package lies: child processes start there, as Python would import what lies in the user's folder.
+PACKAGE_HOME = Path(__file__).parents[1]
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn an operating-system error while writing to ``path`` into a StorageError."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from prunnet_export._errors import InvalidInput
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.training._recipe import Recipe
@@ -30,8 +29,6 @@ def draw_subnetworks(recipe: Recipe, network: PrunableNetwork, *, step: int, ste
     chosen: list[Subnetwork] = []
     for name in recipe.patterns:
         pattern = find_pattern(name)
-        if not pattern.shares(recipe.capacities):
-            raise InvalidInput(f"{name} reaches none of the capacities asked for", hint="give a smaller one")
         capacities = pattern.shares([*recipe.capacities, *_random(recipe, generator)])
         chosen += pattern.subnetworks(network, capacities, channel_multiple=recipe.channel_multiple)
     return chosen

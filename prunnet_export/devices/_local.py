@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from prunnet_export._errors import Unreachable
+from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import Device, raise_again
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request
 
 _WORKER = "prunnet_export.devices._worker"
-_HOME = Path(__file__).parents[2]
+_HOME = PACKAGE_HOME
 
 
 class LocalDevice(Device):

@@ -6,6 +6,7 @@ import re
 import shlex
 
 from prunnet_export._imports import installed_version
+from prunnet_export._text import printable
 from prunnet_export.devices._address import Address
 
 _SSH_FAILED = 255
@@ -81,6 +82,6 @@ def _known_as(address: Address) -> str:
 
 
 def _last_line(errors: str) -> str:
-    lines = ["".join(filter(str.isprintable, line)).strip() for line in errors.splitlines()]
+    lines = [printable(line).strip() for line in errors.splitlines()]
     lines = [line for line in lines if line]
     return f": {lines[-1][:_PLAIN]}" if lines else ""

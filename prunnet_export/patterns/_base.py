@@ -75,6 +75,9 @@ class Pattern(ABC):
         """What to ask :meth:`subnetworks` for where a list of capacities is wanted of several patterns.
 
         The capacities themselves; a pattern of one fixed share has that, once, in the place of all below 1.
+
+        Raises:
+            InvalidInput: the pattern reaches none of them.
         """
         return list(capacities)
 

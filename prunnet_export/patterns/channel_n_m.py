@@ -82,17 +82,27 @@ class ChannelNM(Pattern):
         return f"{Channel.name}+{self._inner.name}"
 
     def shares(self, capacities: Sequence[float]) -> list[float]:
-        """Those up to n / m, and 1."""
+        """Those up to n / m, and 1.
+
+        Raises:
+            InvalidInput: none of them is.
+        """
+        within = self._within(capacities)
+        if capacities and not within:
+            raise InvalidInput(f"{self.name} reaches none of the capacities asked for", hint="give a smaller one")
+        return within
+
+    def _within(self, capacities: Sequence[float]) -> list[float]:
         for capacity in capacities:
             check_capacity(capacity)
         return [capacity for capacity in capacities if capacity == 1 or capacity <= self._share]
 
     def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
-        """The :meth:`shares` whose channel cut is not below the narrowest one."""
+        """Those up to n / m, and 1, whose channel cut is not below the narrowest one."""
         reached = Channel().reachable(
-            network, [self._channels(one) for one in self.shares(capacities)], channel_multiple=channel_multiple
+            network, [self._channels(one) for one in self._within(capacities)], channel_multiple=channel_multiple
         )
-        return [one for one in self.shares(capacities) if self._channels(one) in reached]
+        return [one for one in self._within(capacities) if self._channels(one) in reached]
 
     def subnetworks(
         self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int

@@ -57,11 +57,16 @@ class _Candidate:
 class _Measured:
     candidate: _Candidate
     folder: Path
-    entry: str
+    model: Model
     names: list[str]
     opened: list[str]
     latency: LatencyReport
     memory: MemoryEntry
+
+    @property
+    def entry(self) -> str:
+        """What the engine opens first, as the artifact names it."""
+        return self.model.file.relative_to(self.folder).as_posix()
 
     @property
     def size_mb(self) -> float:
@@ -180,7 +185,7 @@ class Finish:
         )
         reply = peak_memory_mb(self.device, model, threads=self.threads)
         return _Measured(
-            candidate, folder, entry, names, opened, latency, MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
+            candidate, folder, model, names, opened, latency, MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
         )
 
     def _inside(self, one: _Measured) -> bool:
@@ -192,8 +197,7 @@ class Finish:
         return budget.exceeded(upper_ms=one.latency.upper_ms, size_mb=one.size_mb, peak_mb=one.memory.peak_mb)
 
     def _manifest(self, chosen: _Measured, measured: list[_Measured], reference: Reference) -> Manifest:
-        model = Model(chosen.folder / chosen.entry, self.runtime.name, chosen.candidate.subnetwork.precision)
-        again = Again(self.manifest, self.runtime, model, self.device, self.threads, self.warn)
+        again = Again(self.manifest, self.runtime, chosen.model, self.device, self.threads, self.warn)
         verification = again.verify(reference, chosen.candidate.verification.gates)
         reasons = [*self._over_budget(chosen), *verification.failures()]
         return msgspec.structs.replace(
