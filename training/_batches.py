@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +95,9 @@ class TrainingBatches:
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
         try:
-            yield from map(_to_tensors, self._loader)
+            with _no_interrupt() if self._loader.num_workers else nullcontext():
+                packed = iter(self._loader)  # starts the workers
+            yield from map(_to_tensors, packed)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -106,8 +111,6 @@ def evaluation_batches(
     preprocessing: Preprocessing,
     batch_size: int,
     indices: Sequence[int] | npt.NDArray[np.integer] | None = None,
-    *,
-    workers: int = 0,
 ) -> Iterator[Batch]:
     """Batches without augmentation, in order, the last one possibly smaller.
 
@@ -116,7 +119,6 @@ def evaluation_batches(
         preprocessing: Applied as on the device: the centre crop.
         batch_size: Images per batch, at least 1.
         indices: Which images, in which order; all of them if None.
-        workers: Processes that decode; 0 decodes in this one.
 
     Returns:
         Images float32 [b, 3, crop, crop] in 0..1 and labels int64 [b].
@@ -131,7 +133,7 @@ def evaluation_batches(
         raise InvalidInput(f"evaluation asks for {what}", hint="batch size >= 1, indices from 0")
     keys = [(0, index) for index in chosen]
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    return map(_to_tensors, _loader(_Samples(split, preprocessing), batches, workers))
+    return map(_to_tensors, _loader(_Samples(split, preprocessing), batches, workers=0))
 
 
 class _EpochOrder(Sampler[list[_Key]]):
@@ -217,6 +219,20 @@ def _loader(samples: _Samples, batches: _EpochOrder | list[list[_Key]], workers:
         multiprocessing_context="spawn" if workers > 0 else None,
         generator=torch.Generator(),  # its own, or every epoch would advance torch's global one
     )
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back, also from the processes that are started here: it is this process that ends them.
+
+    A terminal interrupts all of them at once, and one that is still importing torch would print its traceback.
+    """
+    resource_tracker.ensure_running()  # lets Ctrl-C through again once it has started, which the first worker would do
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _unchanged(batch: object) -> object:

@@ -16,6 +16,7 @@ from prunnet_export.training._state import STATE_FILE, Trainee, save_state
 
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.jsonl"
+LOCK_FILE = ".lock"
 STEPS_PER_METRIC = 10
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import (
     PrunableNetwork,
@@ -25,7 +26,7 @@ from prunnet_export.training._batches import TrainingBatches, evaluation_batches
 from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._draw import draw_subnetworks
 from prunnet_export.training._integration import ConflictAware
-from prunnet_export.training._journal import METRICS_FILE, Journal, begin, forget_metrics_from
+from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, Journal, begin, forget_metrics_from
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import Trainee, load_state
 from prunnet_export.training._step import GradientStep, StepResult
@@ -70,61 +71,63 @@ def train(
     Raises:
         InvalidInput: another recipe, other images, too few of them, a batch that cannot be divided, or the loss is not
             finite.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or is gone.
     """
     device = device or torch.device("cpu")
-    with ranks.agreeing():
-        batches = _batches(recipe, data, workers=workers, ranks=ranks)
-        per_epoch = len(batches) // recipe.accumulate
-        steps = recipe.epochs * per_epoch
-        trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
-        # What cannot be drawn is refused before anything is written.
-        draw_subnetworks(recipe, trainee.network, step=steps, steps=steps)
-        if ranks.rank == 0:
-            begin(recipe, out, trainee, steps=steps, resume=resume)
-    with ranks.agreeing():
-        done = load_state(out, trainee, steps=steps)
-        if ranks.rank == 0:
-            forget_metrics_from(out / METRICS_FILE, step=done)
-    journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
-    integration = ConflictAware(recipe.integration, recipe.gamma)
-    gradients = GradientStep(
-        trainee.network,
-        trainee.classifier,
-        integration,
-        distillation=recipe.distillation,
-        ranks=ranks,
-        bfloat16=recipe.bfloat16,
-    )
-    trainee.network.train()
-    for epoch in range(done // per_epoch, recipe.epochs):
-        first, last = max(done, epoch * per_epoch), (epoch + 1) * per_epoch - 1
-        micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
-        for step in range(first, last + 1):
-            # Whatever is random follows from the step, so that a resumed run draws what an uninterrupted one draws.
-            seed = recipe.seed * 1_000_003 + step
-            torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
-            with ranks.agreeing():  # an image that cannot be read is the trouble of one rank
-                batch = [(x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate)]
-                subnetworks = draw_subnetworks(recipe, trainee.network, step=step, steps=steps)
-            with _memory_errors():
-                result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
-            with ranks.agreeing():
-                _check_finite(result, step=step)
-                rate = recipe.rate(step, steps)
-                _update(trainee.optimizer, rate)
-                metrics = {"step": step, "epoch": epoch, "learning_rate": rate, **_losses(result, subnetworks)}
-                if ranks.rank == 0:
-                    journal.note(metrics, step=step, last_of_epoch=step == last)
-            if progress is not None:
-                progress(step + 1, steps, metrics)
-    with ranks.agreeing():
-        if ranks.rank == 0:
-            statistics = (images.to(device) for images in statistics_inputs(data, recipe))
-            reestimate_batchnorm(trainee.network.embedder, statistics)
-            _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
-    return trainee.network.eval()
+    with closing(FolderLock(out, out / LOCK_FILE)) as lock:
+        with ranks.agreeing():
+            batches = _batches(recipe, data, workers=workers, ranks=ranks)
+            per_epoch = len(batches) // recipe.accumulate
+            steps = recipe.epochs * per_epoch
+            trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
+            # What cannot be drawn is refused before anything is written.
+            draw_subnetworks(recipe, trainee.network, step=steps, steps=steps)
+            if ranks.rank == 0:
+                lock.acquire()
+                begin(recipe, out, trainee, steps=steps, resume=resume)
+        with ranks.agreeing():
+            done = load_state(out, trainee, steps=steps)
+            if ranks.rank == 0:
+                forget_metrics_from(out / METRICS_FILE, step=done)
+        journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
+        integration = ConflictAware(recipe.integration, recipe.gamma)
+        gradients = GradientStep(
+            trainee.network,
+            trainee.classifier,
+            integration,
+            distillation=recipe.distillation,
+            ranks=ranks,
+            bfloat16=recipe.bfloat16,
+        )
+        trainee.network.train()
+        for epoch in range(done // per_epoch, recipe.epochs):
+            first, last = max(done, epoch * per_epoch), (epoch + 1) * per_epoch - 1
+            micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
+            for step in range(first, last + 1):
+                # Whatever is random follows from the step, so that a resumed run draws what an uninterrupted one draws.
+                seed = recipe.seed * 1_000_003 + step
+                torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
+                with ranks.agreeing():  # an image that cannot be read is the trouble of one rank
+                    batch = [(x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate)]
+                    subnetworks = draw_subnetworks(recipe, trainee.network, step=step, steps=steps)
+                with _memory_errors():
+                    result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
+                with ranks.agreeing():
+                    _check_finite(result, step=step)
+                    rate = recipe.rate(step, steps)
+                    _update(trainee.optimizer, rate)
+                    metrics = {"step": step, "epoch": epoch, "learning_rate": rate, **_losses(result, subnetworks)}
+                    if ranks.rank == 0:
+                        journal.note(metrics, step=step, last_of_epoch=step == last)
+                if progress is not None:
+                    progress(step + 1, steps, metrics)
+        with ranks.agreeing():
+            if ranks.rank == 0:
+                statistics = (images.to(device) for images in statistics_inputs(data, recipe))
+                reestimate_batchnorm(trainee.network.embedder, statistics)
+                _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
+        return trainee.network.eval()
 
 
 @contextmanager

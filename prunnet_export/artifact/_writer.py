@@ -16,9 +16,9 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import storage_errors
+from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
 from prunnet_export.artifact._files import hash_files, read_manifest
-from prunnet_export.artifact._lock import FolderLock
 from prunnet_export.artifact._manifest import MANIFEST, Manifest, encode_manifest
 
 CARD = "README.md"
@@ -45,7 +45,7 @@ class ArtifactWriter:
         destination: The artifact's folder; parents are made, an artifact that is there is replaced.
 
     Raises:
-        StorageError: on entering: another export writes there, something that is no artifact is in the way,
+        StorageError: on entering: another process writes there, something that is no artifact is in the way,
             or the disk is full or read-only.
 
     Attributes:
@@ -60,16 +60,15 @@ class ArtifactWriter:
         self._lock = FolderLock(self.destination)
 
     def __enter__(self) -> ArtifactWriter:
-        with storage_errors(self.destination):
-            self.destination.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            try:
+        self._lock.acquire()
+        try:
+            with storage_errors(self.destination):
                 self._clean_up()
                 _check_replaceable(self.destination)
                 self.folder.mkdir()
-            except BaseException:
-                self._lock.release()
-                raise
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(
@@ -77,7 +76,7 @@ class ArtifactWriter:
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
-            self._lock.release()
+            self._lock.close()
         if isinstance(error, OSError) and self._is_ours(error):
             with storage_errors(self.destination):
                 raise error

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from prunnet_export.artifact._lock import FolderLock
+from prunnet_export._lock import FolderLock
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
 from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
@@ -333,9 +333,9 @@ def test_two_exports_into_one_folder(run: Run, place: Path) -> None:
     try:
         ran = run()
     finally:
-        lock.release()
+        lock.close()
     assert_error(ran, 2)
-    assert "another export writes to" in ran.err
+    assert "another process writes to" in ran.err
     assert not tree(place)
 
 

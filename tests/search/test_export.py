@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecision, UsageError
+from prunnet_export._lock import FolderLock
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
-from prunnet_export.artifact._lock import FolderLock
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.search import Budget, Candidate, Export, Outcome
 from prunnet_export.search._export import Measured
@@ -309,9 +309,9 @@ def test_a_place_that_is_taken_costs_no_search(workshop: Workshop, tmp_path: Pat
     device = TableDevice(kilobytes)
     lock = FolderLock(tmp_path / "out")
     lock.acquire()
-    with pytest.raises(StorageError, match="another export"):
+    with pytest.raises(StorageError, match="another process"):
         workshop.export(Budget(latency_ms=1), device=device).run(tmp_path / "out")
-    lock.release()
+    lock.close()
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(StorageError):
         workshop.export(Budget(latency_ms=1), device=device).run(tmp_path / "file")

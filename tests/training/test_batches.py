@@ -202,6 +202,8 @@ def test_a_worker_that_was_killed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     batches = _batches()
 
     class Killed:
+        num_workers = 1
+
         def __iter__(self) -> Iterator[object]:
             raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data") / "shop", per_class=24)
 
 
-def start(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, cwd: Path, start_new_session: bool = False, **variables: str
+) -> subprocess.Popen[str]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1", **variables},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=start_new_session,
     )  # fmt: skip
 
 
@@ -123,3 +126,24 @@ def test_a_wrong_option_is_named_once(data: Path, tmp_path: Path) -> None:
     assert (out, code) == ("", 2)
     assert "--epochs" in err
     assert other == ("", "", 2)
+
+
+def test_a_terminal_that_interrupts_everybody_while_workers_start(data: Path, tmp_path: Path) -> None:
+    process = start(data, *TINY, "--workers", "2", "--out", "run", cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not workers_of(process.pid):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err, code = ended(process)
+    assert (out, code) == ("", 130), err
+    assert [line.split(":")[0] for line in err.splitlines()] == ["error", "hint"], err
+
+
+def workers_of(parent: int) -> list[str]:
+    """The processes that decode images for another one."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    with suppress(FileNotFoundError):  # one that has ended meanwhile
+        return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return []

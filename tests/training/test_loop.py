@@ -12,14 +12,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._errors import InvalidInput, StorageError, Unreachable
+from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import PrunableNetwork, load_checkpoint
 from prunnet_export.patterns import Subnetwork, cut
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
-from prunnet_export.training._journal import METRICS_FILE, RECIPE_FILE
+from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, RECIPE_FILE
 from prunnet_export.training._loop import new_trainee, statistics_inputs, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
@@ -375,3 +376,16 @@ class TestTrouble:
         with pytest.raises(Unreachable, match="does not fit into memory") as caught:
             train(tiny_recipe(), retrieval_data(), tmp_path / "run")
         assert "--accumulate" in caught.value.hint
+
+
+def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    lock = FolderLock(out, out / LOCK_FILE)
+    lock.acquire()
+    with pytest.raises(StorageError, match="another process writes to") as raised:
+        train(tiny_recipe(), retrieval_data(), out)
+    assert_one_line(raised.value)
+    assert [file.name for file in out.iterdir()] == [LOCK_FILE]
+    lock.close()
+    train(tiny_recipe(), retrieval_data(), out)
+    assert {file.name for file in out.iterdir()} == FILES

@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock beside an artifact."""
+"""One writer at a time: an advisory lock."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ import os
 from pathlib import Path
 
 from prunnet_export._errors import StorageError
+from prunnet_export._files import storage_errors
 
 
 class FolderLock:
-    """An exclusive lock on ``.NAME.lock`` beside the folder NAME; it dies with the process.
+    """An exclusive lock on a folder; it dies with the process.
 
     Args:
-        folder: The folder; it need not exist, its parent has to.
+        folder: The folder; it need not exist.
+        file: What is locked in its place, made with its parents and removed at the end; ``.NAME.lock`` beside the
+            folder NAME if None.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, file: Path | None = None) -> None:
         self._folder = folder
-        self._file = folder.with_name(f".{folder.name}.lock")
+        self._file = file or folder.with_name(f".{folder.name}.lock")
         self._handle: int | None = None
 
     def acquire(self) -> None:
         """Take the lock.
 
         Raises:
-            StorageError: somebody else has it.
-            OSError: the file cannot be made.
+            StorageError: somebody else has it, or the file cannot be made.
         """
+        with storage_errors(self._folder):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+
+    def _acquire(self) -> None:
         while self._handle is None:
             handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
@@ -35,7 +42,7 @@ class FolderLock:
             except BlockingIOError:
                 os.close(handle)
                 raise StorageError(
-                    f"another export writes to {self._folder}", hint="wait for it, or choose another --out"
+                    f"another process writes to {self._folder}", hint="wait for it, or choose another --out"
                 ) from None
             except OSError:
                 os.close(handle)
@@ -46,7 +53,7 @@ class FolderLock:
             else:
                 os.close(handle)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let go and remove the file; while it is locked, nobody else can own that name."""
         if self._handle is not None:
             self._file.unlink(missing_ok=True)
