@@ -78,7 +78,7 @@ def methods_table(
 
 
 def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[Run]) -> Report:
-    """The table of finished runs: R@1 in %, mean over seeds, with the sample standard deviation where there are two."""
+    """The table of finished runs: R@1 in %, mean over seeds, and of the cross-test the sample standard deviation."""
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)
@@ -91,24 +91,23 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
     aligned: list[tuple[Cell, ...]] = []
     entries = []
     for of_method in by_method.values():
-        seconds = statistics.fmean(run.seconds for run in of_method) / settings.steps
-        cost = statistics.fmean(run.cost for run in of_method)
+        cost = f"{statistics.fmean(run.cost for run in of_method):.2f}"
         for name in of_method[0].rows:
             plain, refitted = (
                 {c: [one for found in kind for one in found[name] if one.capacity == c] for c in capacities}
                 for kind in ([run.rows for run in of_method], [run.aligned for run in of_method])
             )
-            rows.append((name, *_cells(plain), f"{cost:.2f}", seconds))
-            aligned.append((name, *_cells(refitted)))
+            rows.append((name, len(of_method), cost, *_cells(plain)))
+            aligned.append((name, len(of_method), cost, *_cells(refitted)))
             entries.append({"row": name, "figures": _summaries(plain), "aligned": _summaries(refitted)})
     first = runs[0]
     title = f"{data}: R@1 in %, cross-test (self-test), {first.n_queries} queries, {first.n_gallery} gallery images, "
-    title += f"{settings.steps} steps, seeds: {len({run.seed for run in runs})}"
-    columns = ("method", "dense", *(f"{capacity:.0%}" for capacity in capacities if capacity < 1))
+    title += f"{settings.steps} steps"
+    columns = ("method", "seeds", "cost", "dense", *(f"{capacity:.0%}" for capacity in capacities if capacity < 1))
     return Report(
         title="methods",
         tables=(
-            Table(title, (*columns, "cost", "s/step"), tuple(rows)),
+            Table(f"{title}, every projector as it was cut or trained", columns, tuple(rows)),
             Table("the same, every projector refitted to the dense network without labels", columns, tuple(aligned)),
         ),
         checks=(),
@@ -121,7 +120,6 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
         },
         footer=(
             "cost: forward and backward passes, training the dense network alone being 1; it is counted in",
-            "s/step: mean of what was measured, without the dense network that another method trains too",
             f"runs: {folder}",
         ),
     )
@@ -153,14 +151,9 @@ def _cells(by_capacity: ByCapacity) -> list[str | None]:
     for capacity, found in by_capacity.items():
         if not found:
             cells.append(None)
-        elif capacity == 1:
-            cells.append(_cell(found, "cross_r1"))
-        else:
-            cells.append(f"{_cell(found, 'cross_r1')} ({_cell(found, 'self_r1')})")
+            continue
+        own, cross = ([100 * value for value in _values(found, name)] for name in ("self_r1", "cross_r1"))
+        spread = _spread(cross)
+        cell = f"{statistics.fmean(cross):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+        cells.append(cell if capacity == 1 else f"{cell} ({statistics.fmean(own):.1f})")
     return cells
-
-
-def _cell(figures: Sequence[Figures], name: str) -> str:
-    values = [100 * value for value in _values(figures, name)]
-    spread = _spread(values)
-    return f"{statistics.fmean(values):.1f}" + ("" if spread is None else f" ±{spread:.1f}")

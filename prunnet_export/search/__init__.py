@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from prunnet_export.search._cache import BuildCache
     from prunnet_export.search._candidates import Candidate, ladder
     from prunnet_export.search._evidence import Evidence
-    from prunnet_export.search._export import Export, Outcome, Select
+    from prunnet_export.search._export import Export, Select
     from prunnet_export.search._finish import Finish
+    from prunnet_export.search._outcome import Outcome
 
 __all__ = [
     "Budget",
@@ -42,7 +43,7 @@ _ROOMS = {
     "Evidence": "_evidence",
     "Export": "_export",
     "Finish": "_finish",
-    "Outcome": "_export",
+    "Outcome": "_outcome",
     "Select": "_export",
     "ladder": "_candidates",
     "largest_inside": "_bisect",

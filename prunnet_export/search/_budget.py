@@ -54,6 +54,19 @@ class Budget:
             reasons.append(f"memory: {peak_mb:.3g} MiB, over the budget of {self.ram_mb:g} MiB")
         return reasons
 
+    def that_fits(self, *, upper_ms: float, size_mb: float, peak_mb: float | None) -> str:
+        """The options to give in the place of those that do not hold; empty where all do. Figures as above."""
+        asked = (
+            ("--budget-ms", self.latency_ms, upper_ms),
+            ("--budget-mb", self.size_mb, size_mb),
+            ("--budget-ram-mb", self.ram_mb, peak_mb),
+        )
+        return " ".join(
+            f"{option} {_round_up(needed):g}"
+            for option, limit, needed in asked
+            if limit is not None and needed is not None and needed > limit
+        )
+
     def __str__(self) -> str:
         parts = []
         if self.latency_ms is not None:
@@ -63,3 +76,9 @@ class Budget:
         if self.ram_mb is not None:
             parts.append(f"{self.ram_mb:g} MiB of memory")
         return ", ".join(parts)
+
+
+def _round_up(value: float) -> float:
+    """A little more than ``value``, to two significant digits."""
+    step = 10 ** (math.floor(math.log10(value)) - 1)
+    return float(round(math.ceil(value * 1.02 / step) * step, 9))

@@ -11,9 +11,6 @@ from prunnet_export._errors import Unreachable, UnsupportedPrecision, UsageError
 from prunnet_export.artifact import (
     AlternativeEntry,
     ArtifactWriter,
-    FrontierEntry,
-    Manifest,
-    MemoryEntry,
     RuntimeEntry,
     VerificationEntry,
 )
@@ -31,79 +28,12 @@ from prunnet_export.search._choices import Choices
 from prunnet_export.search._evidence import Evidence
 from prunnet_export.search._judge import Judge
 from prunnet_export.search._manifest_of import compose_manifest
+from prunnet_export.search._outcome import Attempt, Measured, Outcome
 from prunnet_export.search._timing import MeasuredTiming, PredictedTiming, Timing
 from prunnet_export.target import Target
 from prunnet_export.verification import REFERENCE_FILE, Reference, Thresholds, save_reference
 
 Select = Literal["capacity", "accuracy"]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A candidate that the search measured.
-
-    Attributes:
-        build: The compiled candidate, without BatchNorm statistics of its own.
-        latency: On the device.
-        inside: The budget.
-    """
-
-    build: Build
-    latency: LatencyReport
-    inside: bool
-
-    def entry(self) -> FrontierEntry:
-        """The row of the manifest's frontier."""
-        candidate = self.build.candidate
-        return FrontierEntry(
-            pattern=candidate.pattern,
-            capacity=candidate.capacity,
-            precision=candidate.precision,
-            p50_ms=self.latency.p50_ms,
-            upper_ms=self.latency.upper_ms,
-            size_mb=self.build.size_mb,
-            inside=self.inside,
-            n=self.latency.n,
-            source=self.latency.source,
-        )
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A candidate that was to be the one.
-
-    Attributes:
-        build: With BatchNorm statistics of its own.
-        latency: Confirmed.
-        dense: Of the dense network beside it.
-        memory: Peak memory; None where it is not known.
-        reasons: What keeps it from being the one.
-        verification: None where it was over the budget.
-        reference: What it was verified against.
-    """
-
-    build: Build
-    latency: LatencyReport
-    dense: LatencyReport
-    memory: MemoryEntry | None
-    reasons: Sequence[str]
-    verification: VerificationEntry | None = None
-    reference: Reference | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an export came to.
-
-    Attributes:
-        folder: The artifact, or the rejected one.
-        manifest: What is written there.
-        hint: What would fit, where the budget did not hold.
-    """
-
-    folder: Path
-    manifest: Manifest
-    hint: str = ""
 
 
 @dataclass
@@ -312,11 +242,9 @@ class Export:
         self.say(f"building {candidate} with its own BatchNorm statistics")
         build = self.builder.build(candidate, re_estimated=True)
         latency, dense = self._confirm(build)
-        memory = self._timing().memory(build)
-        peak = None if memory is None else memory.peak_mb
-        reasons = self.budget.exceeded(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=peak)
-        attempt = Attempt(build, latency, dense, memory, reasons)
-        return attempt if reasons else self._verified(attempt)
+        attempt = Attempt(build, latency, dense, self._timing().memory(build), [])
+        reasons = self.budget.exceeded(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=attempt.peak_mb)
+        return replace(attempt, reasons=reasons) if reasons else self._verified(attempt)
 
     def _verified(self, attempt: Attempt) -> Attempt:
         """The attempt with its verification, and the gates that failed among the reasons."""
@@ -361,19 +289,13 @@ class Export:
         attempt = self._attempt(fastest)
         if attempt.verification is not None:  # the longer measurement disagrees, in its favour
             return self._finish(writer, attempt)
-        budget, build, latency, memory = self.budget, attempt.build, attempt.latency, attempt.memory
-        peak = "" if memory is None else f", {memory.peak_mb:.3g} MiB"
+        budget, build, latency = self.budget, attempt.build, attempt.latency
+        peak = "" if attempt.peak_mb is None else f", {attempt.peak_mb:.3g} MiB"
         figures = f"up to {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB{peak}"
         how = "measured" if latency.source == "measured" else f"({latency.source})"
         reason = f"no capacity fits {budget}; the fastest {how} is {fastest}, p{budget.percentile:g} {figures}"
-        would_fit = []
-        if budget.latency_ms is not None and latency.upper_ms > budget.latency_ms:
-            would_fit.append(f"--budget-ms {_round_up(latency.upper_ms):g}")
-        if budget.size_mb is not None and build.size_mb > budget.size_mb:
-            would_fit.append(f"--budget-mb {_round_up(build.size_mb):g}")
-        if budget.ram_mb is not None and memory is not None and memory.peak_mb > budget.ram_mb:
-            would_fit.append(f"--budget-ram-mb {_round_up(memory.peak_mb):g}")
-        hint = f"{fastest} would fit {' '.join(would_fit)}" if would_fit else "ask for a larger budget"
+        would_fit = budget.that_fits(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=attempt.peak_mb)
+        hint = f"{fastest} would fit {would_fit}" if would_fit else "ask for a larger budget"
         return self._finish(writer, replace(attempt, reasons=[reason]), hint=hint)
 
     def _finish(self, writer: ArtifactWriter, attempt: Attempt, *, hint: str = "") -> Outcome:
@@ -436,11 +358,3 @@ class Export:
 def _capacity_of(measured: Measured) -> tuple[str, str, float]:
     candidate = measured.build.candidate
     return candidate.pattern, candidate.precision, candidate.capacity
-
-
-def _round_up(value: float) -> float:
-    """A little more than ``value``, to two significant digits: what to ask for instead."""
-    from math import ceil, floor, log10
-
-    step = 10 ** (floor(log10(value)) - 1)
-    return float(round(ceil(value * 1.02 / step) * step, 9))

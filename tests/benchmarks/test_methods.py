@@ -199,12 +199,11 @@ def test_the_table_by_hand() -> None:
     ]
     report = methods_report(tiny_settings(capacities=(0.6,)), "some data", Path("runs"), runs)
     table, aligned = report.tables
-    assert aligned.columns == ("method", "dense", "60%")
-    assert aligned.rows == (("channel", "100.0 ±0.0", None), ("aml", "100.0", None))
-    assert table.columns == ("method", "dense", "60%", "cost", "s/step")
+    assert table.columns == aligned.columns == ("method", "seeds", "cost", "dense", "60%")
+    assert aligned.rows == (("channel", 2, "1.50", "100.0 ± 0.0", None), ("aml", 1, "1.50", "100.0", None))
     assert table.rows == (
-        ("channel", "85.0 ±7.1", "80.0 ±0.0 (80.0 ±14.1)", "1.50", 1.75),
-        ("aml", "50.0", None, "1.50", 1.5),
+        ("channel", 2, "1.50", "85.0 ± 7.1", "80.0 ± 0.0 (80.0)"),
+        ("aml", 1, "1.50", "50.0", None),
     )
     assert report.document["rows"][1]["figures"]["0.6"] is None
     assert report.document["rows"][1]["figures"]["1"]["cross_r1"] == {"mean": 0.5, "spread": None, "values": [0.5]}
@@ -217,8 +216,8 @@ def test_a_pattern_of_one_share_has_a_column_of_its_own() -> None:
         "patterns", 0, {"patterns, channel": {1: (1, 1), 0.6: (1, 1)}, "patterns, 2:4": {1: (1, 1), 0.5: (1, 1)}}
     )
     table, _ = methods_report(tiny_settings(capacities=(0.6,)), "d", Path("runs"), [run]).tables
-    assert table.columns[1:4] == ("dense", "60%", "50%")
-    assert [row[2:4] for row in table.rows] == [("100.0 (100.0)", None), (None, "100.0 (100.0)")]
+    assert table.columns[3:] == ("dense", "60%", "50%")
+    assert [row[4:] for row in table.rows] == [("100.0 (100.0)", None), (None, "100.0 (100.0)")]
 
 
 def test_images_that_nothing_is_judged_by_are_found_before_training(

@@ -11,7 +11,7 @@ from prunnet_export._lock import FolderLock
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.search import Budget, Candidate, Export, Outcome
-from prunnet_export.search._export import Measured
+from prunnet_export.search._outcome import Measured
 from prunnet_export.verification import REFERENCE_FILE, Thresholds, load_reference
 from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
