@@ -4,12 +4,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # A process for each room of the tests: torch, ONNX Runtime and OpenVINO, hundreds of models loaded and hostile files
 # parsed in one process for minutes, ended in a crash of the interpreter far from any of them.
-# Those that load few of them share one.
+# Those that load few of them share one. Two run at a time, the longest first.
+LONGEST := tests/training/ tests/search/ tests/cli/ tests/runtimes/ tests/benchmarks/
 LIGHT := tests/artifact/ tests/measuring/ tests/prediction/ tests/reports/ tests/verification/
-ROOMS := $(filter-out tests/__pycache__/ $(LIGHT),$(sort $(wildcard tests/*/)))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+OTHERS := $(filter-out tests/__pycache__/ $(LONGEST) $(LIGHT),$(sort $(wildcard tests/*/)))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: help install demo test test-slow lint types schema demo-network clean
+.PHONY: help install demo test $(LONGEST) $(OTHERS) light-rooms no-room test-slow lint types schema demo-network clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -35,9 +36,15 @@ runs/demo/config.json: | $(STAMP)
 test: $(STAMP) ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	@set -e; for room in $(ROOMS); do echo "pytest $$room"; $(PYTEST) $$room; done
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types $(LONGEST) no-room $(OTHERS) light-rooms
+
+$(LONGEST) $(OTHERS): $(STAMP)
+	$(PYTEST) $@
+
+light-rooms: $(STAMP)
 	$(PYTEST) $(LIGHT)
+
+no-room: $(STAMP)
 	$(PYTEST) tests/test_*.py
 
 test-slow: $(STAMP) ## Run the tests that take minutes
