@@ -110,8 +110,13 @@ def _claim(folder: Path, settings: Settings) -> None:
     """Write the settings into a new folder; hold them against those of an old one."""
     file = folder / SETTINGS_FILE
     if not file.exists():
+        strays = sorted(folder.glob("*-[0-9]*"))
+        if strays:
+            raise InvalidInput(
+                f"{strays[0]} is there without the {SETTINGS_FILE} that it was made with", hint="choose another --out"
+            )
         replace_file(file, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
-    there = _read(file, Settings)
+    there = _read(file, Settings, hint="choose another --out; nobody knows what the runs in this one were made with")
     for field in settings.__struct_fields__:
         theirs, ours = getattr(there, field), getattr(settings, field)
         if theirs != ours:
@@ -121,11 +126,11 @@ def _claim(folder: Path, settings: Settings) -> None:
             )
 
 
-def _read(file: Path, kind: type[msgspec.Struct]) -> Any:
+def _read(file: Path, kind: type[msgspec.Struct], *, hint: str = "remove the file, and the run is repeated") -> Any:
     try:
         return msgspec.json.decode(read_bytes(file), type=kind)
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: {error}", hint="remove the file, and the run is repeated") from None
+        raise InvalidInput(f"{file}: {error}", hint=hint) from None
 
 
 def _run(bench: Bench, method: str, seed: int) -> Run:

@@ -52,7 +52,7 @@ def methods_table(
     images = open_dataset(source.source, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it is for tests alone; give another --data")
-    folder = out or Path("runs") / "methods" / Path(data).name
+    folder = out or Path("runs") / "methods" / Path(data).resolve().name
     with progress_bar("training") as bar:
         task = None if bar is None else bar.add_task("", total=None, text="")
 

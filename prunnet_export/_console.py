@@ -6,12 +6,13 @@ The result goes to stdout; progress, warnings and errors go to stderr. Progress 
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, UsageError
+from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError
 from prunnet_export._text import printable
 
 EXIT_INTERRUPTED = 130
@@ -106,13 +107,26 @@ def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
         hint = "check the disk, the path and its permissions"
         return f"cannot use {where}: {error.strerror or error}", hint, StorageError.exit_code
     line = (str(error).splitlines() or [""])[0]
+    if _of_memory(error):
+        return (
+            "memory ran out",
+            "close other programs, or ask for less: a smaller batch or image",
+            Unreachable.exit_code,
+        )
     hint = "this is a bug; run again with --debug and report the traceback"
     return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
 
 
+def _of_memory(error: BaseException) -> bool:
+    # torch's own error is told by its name: this module is loaded where torch is not installed.
+    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and named)
+
+
 def _close_stdout() -> None:
     """Keep the interpreter from complaining at exit of what it could not write."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):  # a process that is to be silent prints into memory
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _catch_signals() -> None:

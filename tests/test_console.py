@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -44,6 +45,30 @@ def test_what_is_unforeseen_is_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
     assert code == 70
     assert lines[0] == "error: internal error: RuntimeError: first"
     assert "--debug" in lines[1]
+
+
+class OutOfMemoryError(RuntimeError):
+    """Called as torch's own."""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), RuntimeError("x: can't allocate memory: y")]
+)
+def test_too_little_memory_is_no_bug(error: Exception, capfd: pytest.CaptureFixture[str]) -> None:
+    code, lines = end_of(error, capfd)
+    assert (code, lines[0]) == (3, "error: memory ran out")
+    assert lines[1].startswith("hint: ")
+
+
+def test_an_error_of_the_system_in_a_process_that_is_to_be_silent() -> None:
+    source = (
+        "import io, sys; import click; from prunnet_export._console import run\n"
+        "@click.command()\ndef failing(): raise OSError(24, 'Too many open files')\n"
+        "sys.stdout = io.StringIO(); run(failing, name='failing', extra='host')"
+    )
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")

@@ -31,11 +31,12 @@ def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bo
         resume: Take a run of the same recipe that is there.
 
     Raises:
-        InvalidInput: another run is there, or one where none is to be resumed.
+        InvalidInput: another run is there, one where none is to be resumed, or a network without its run.
         StorageError: the folder cannot be written.
     """
     recipe_file = out / RECIPE_FILE
     if not recipe_file.exists():
+        _refuse_network(out)
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, steps_done=0, steps=steps)
         # Last: whoever finds a recipe finds a state beside it.
@@ -55,10 +56,17 @@ def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bo
                 leftover.unlink()
 
 
+def _refuse_network(out: Path) -> None:
+    """A network without a recipe came from elsewhere, and the end of a run would replace it."""
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        if (out / name).exists():
+            raise InvalidInput(f"{out / name} is there without its run", hint="choose another --out, or move it away")
+
+
 def forget_metrics_from(file: Path, *, step: int) -> None:
     """Drop the lines of the steps that were lost; they are run again."""
     kept = []
-    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
         try:
             if json.loads(line)["step"] >= step:
                 break

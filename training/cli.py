@@ -119,7 +119,7 @@ def _train(options: dict[str, Any], ranks: Ranks) -> None:
     with ranks.agreeing():
         device = _device(options["device"], ranks)
         recipe, data = _recipe(options, ranks)
-    out = options["out"] or Path("runs") / Path(options["data"]).name
+    out = options["out"] or Path("runs") / Path(options["data"]).resolve().name
     if options["resume"] and not (out / RECIPE_FILE).exists():
         note(f"{out} holds no run to resume; it begins")
     with progress_bar("training") as bar:
@@ -219,7 +219,7 @@ def _together() -> bool:
 
 
 def _first() -> bool:
-    return os.environ.get("RANK") == "0"
+    return os.environ.get("RANK", "0") in {"", "0"}  # without a rank there is nobody else to speak
 
 
 def _end_together(error: BaseException) -> None:

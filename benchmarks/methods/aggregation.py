@@ -159,7 +159,10 @@ class CAGrad(_Aggregated):
 
 
 class GradVac(_Aggregated):
-    """Gradient vaccine: pairs are turned until they are as similar as they used to be (Wang et al., ICLR 2021)."""
+    """Gradient vaccine: pairs are turned until they are as similar as they used to be (Wang et al., ICLR 2021).
+
+    As TorchJD has it: the whole of the weights is one vector, and the average of the similarities moves by half.
+    """
 
     name = "gradvac"
     weighting = "GradVacWeighting"

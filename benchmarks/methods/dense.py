@@ -14,6 +14,7 @@ from prunnet_export.benchmarks.methods._loop import train_steps
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, reestimate_batchnorm, save_checkpoint
 from prunnet_export.network._checkpoint import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
+from prunnet_export.patterns.channel import Channel
 from prunnet_export.training._integration import ConflictAware
 from prunnet_export.training._loop import new_trainee, statistics_inputs
 from prunnet_export.training._recipe import Recipe
@@ -42,8 +43,10 @@ class Dense(Method):
 
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
-        run = dense_run(bench, seed)
         recipe = bench.settings.recipe(seed)
+        # First: what cannot be cut is refused before anything is trained.
+        Channel().plan(new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network)
+        run = dense_run(bench, seed)
         cuts = materialised(run.network, recipe, "channel", bench.settings.capacities)
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
 

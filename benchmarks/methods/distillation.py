@@ -90,10 +90,10 @@ class Anchors(Regression):
 
 
 class Aml(OneToOne):
-    """Asymmetric metric learning (Budnik and Avrithis, CVPR 2021) in its regression form, see :class:`Regression`.
+    """Regression to the dense embedding, the baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021).
 
-    The paper finds it the best form where queries and gallery come from different networks. Left out: the contrastive,
-    triplet and multi-similarity forms, and their mining.
+    See :class:`Regression`. Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses
+    between the student's anchors and the teacher's positives and negatives, and their mining.
     """
 
     name = "aml"

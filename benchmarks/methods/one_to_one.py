@@ -49,15 +49,18 @@ class OneToOne(Method):
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
+        fresh = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network
+        # First: what cannot be cut is refused before anything is trained.
+        cuts = {
+            capacity: first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
+            for capacity in recipe.capacities
+            if capacity in bench.settings.capacities
+        }
         dense = dense_run(bench, seed)
         queries: dict[float, Embedder] = {}
-        fresh = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network
         criteria = self.criteria(dense, bench, recipe)
         seconds, cost = 0.0, 1.0
-        for capacity in recipe.capacities:
-            if capacity not in bench.settings.capacities:
-                continue
-            cut = first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
+        for capacity, cut in cuts.items():
             student = materialise(fresh, cut).requires_grad_().train()
             seconds += train_student(bench, recipe, student, criteria(), what=f"{self.name} {capacity:.0%}")
             cost += cut.capacity + (FORWARD if self.teacher else 0)
@@ -105,7 +108,10 @@ class OwnClassifier(Criterion):
 
 
 class Independent(OneToOne):
-    """Networks that know nothing of each other: what a capacity is worth by itself, and chance in the cross-test."""
+    """Networks that know nothing of each other: what a capacity is worth by itself.
+
+    As trained the cross-test is near chance; a refitted projector has seen the dense network's outputs.
+    """
 
     name = "independent"
 

@@ -44,6 +44,8 @@ class Prunable(Method):
         integration = self.integration(recipe)
         gradients = GradientStep(trainee.network, trainee.classifier, integration, distillation=recipe.distillation)
         passes: list[float] = []
+        # What cannot be drawn is refused before anything is trained.
+        draw_subnetworks(recipe, trainee.network, step=bench.settings.steps, steps=bench.settings.steps)
 
         def step(batch: Batch, index: int, generator: torch.Generator) -> float:
             subnetworks = draw_subnetworks(recipe, trainee.network, step=index, steps=bench.settings.steps)

@@ -109,9 +109,9 @@ def build_embedder(
     architecture = variant.architecture if variant else backbone
     if not timm.is_model(architecture):
         raise UnknownName("backbone", backbone, [*timm.list_models(), *VARIANTS])
-    if timm.get_pretrained_cfg_value(architecture, "fixed_input_size"):
-        options.setdefault("img_size", preprocessing.crop)
     try:
+        if timm.get_pretrained_cfg_value(architecture, "fixed_input_size"):
+            options.setdefault("img_size", preprocessing.crop)
         module: nn.Module = timm.create_model(
             architecture, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
         )

@@ -78,10 +78,6 @@ class ChannelSubnetwork(Subnetwork):
             group.name: units * group.unit_width for group, units in zip(self._plan.groups, self._widths, strict=True)
         }
 
-    def kept_positions(self) -> dict[str, dict[int, Tensor]]:
-        """The kept indices along each axis that becomes shorter, by tensor and axis."""
-        return {name: dict(index) for name, index in self._index.items()}
-
 
 class ChannelPlan:
     """The channel groups of one network, with the arithmetic of widths.

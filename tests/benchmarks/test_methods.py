@@ -14,8 +14,10 @@ import pytest
 from prunnet_export.benchmarks._methods import Figures, Run
 from prunnet_export.benchmarks._methods_table import methods_report
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.benchmarks.methods.dense import Dense
 from prunnet_export.benchmarks.methods.prunnet import Channel
 from prunnet_export.reports import render
+from prunnet_export.training._batches import TrainingBatches
 from tests._cli import Ran, assert_error, call, tree
 from tests._inputs import write_folder
 from tests.benchmarks._bench import tiny_settings
@@ -138,11 +140,38 @@ def test_a_missing_package_is_told_before_anything_is_written(compare: Compare, 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"method": "dense"}'])
 def test_a_damaged_run(content: str, compare: Compare, tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
+    with patch.object(Dense, "train", side_effect=KeyboardInterrupt):
+        assert_error(compare("--methods=dense"), 130)
     (tmp_path / "runs" / "dense-0.json").write_text(content)
     ran = compare("--methods=dense")
     assert_error(ran, 2)
     assert "dense-0.json" in ran.err
+
+
+def test_runs_that_nobody_knows_the_settings_of(compare: Compare, tmp_path: Path) -> None:
+    figures(compare("--methods=dense", "--output-format=json"))
+    settings = tmp_path / "runs" / "settings.json"
+    settings.write_text("{")
+    ran = compare("--methods=dense")
+    assert_error(ran, 2)
+    assert "settings.json" in ran.err
+    assert "choose another --out" in ran.err
+    settings.unlink()
+    ran = compare("--methods=dense", "--steps=3")
+    assert_error(ran, 2)
+    assert "dense-0 is there without the settings.json" in ran.err
+    assert not settings.exists()
+
+
+@pytest.mark.parametrize("method", ["channel", "bct", "switchable"])
+def test_what_cannot_be_cut_is_refused_before_training(method: str, compare: Compare, tmp_path: Path) -> None:
+    with patch.object(TrainingBatches, "__init__", side_effect=AssertionError("trained")):
+        ran = compare(
+            f"--methods={method}", "--train-capacities=0.6,0.001", "--capacities=0.6,0.001", "--dense-first=0.5"
+        )
+    assert_error(ran, 2)
+    assert "capacity 0.001 is below" in ran.err
+    assert tree(tmp_path / "runs") == ["settings.json"]
 
 
 def test_more_images_in_a_batch_than_there_are(compare: Compare) -> None:

@@ -90,6 +90,12 @@ def test_weights_are_never_fetched(option: str) -> None:
     assert_one_line(raised.value)
 
 
+def test_a_tag_that_timm_does_not_have() -> None:
+    with pytest.raises(InvalidInput, match=r"resnet18\.bogus cannot be built") as raised:
+        build_embedder("resnet18.bogus", dim=8, preprocessing=Preprocessing(crop=32, resize=32))
+    assert_one_line(raised.value)
+
+
 def test_unknown_backbone() -> None:
     with pytest.raises(UnknownName, match="resnet19") as raised:
         embedder("resnet19")

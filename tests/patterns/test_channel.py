@@ -173,8 +173,8 @@ def test_kept_positions_are_sorted_and_in_range() -> None:
     [chosen] = subnetworks(tiny(), [0.5], multiple=1)
     assert isinstance(chosen, ChannelSubnetwork)
     tensors = tiny().tensors()
-    assert chosen.kept_positions()
-    for name, axes in chosen.kept_positions().items():
+    assert chosen._index
+    for name, axes in chosen._index.items():
         for dim, kept in axes.items():
             assert kept.tolist() == sorted(set(kept.tolist()))
             assert 0 <= int(kept[0]) <= int(kept[-1]) < tensors[name].shape[dim]

@@ -30,10 +30,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1"}
 
 
-def prunnet_train(*arguments: str | Path, cwd: Path) -> Process:
+def prunnet_train(*arguments: str | Path, cwd: Path, **variables: str) -> Process:
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, env={**environment(), **variables}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -147,3 +147,16 @@ def test_help_is_on_stdout_and_loads_no_torch(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "--capacities" in process.stdout
     assert process.stderr == ""
+
+
+def test_a_group_without_ranks_is_told(tmp_path: Path) -> None:
+    process = prunnet_train("glyphs", cwd=tmp_path, WORLD_SIZE="2")
+    assert_error(process, "does not say which of the processes this is", "torchrun")
+    assert "--capacities" in prunnet_train("--help", cwd=tmp_path, WORLD_SIZE="2").stdout
+
+
+def test_the_folder_that_one_stands_in(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "shop")
+    process = prunnet_train(".", *TINY, "--epochs", "1", cwd=data)
+    assert process.stdout.startswith("network: runs/shop\n")
+    assert (data / "runs" / "shop" / "network.safetensors").is_file()

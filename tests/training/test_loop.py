@@ -389,3 +389,21 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
     lock.close()
     train(tiny_recipe(), retrieval_data(), out)
     assert {file.name for file in out.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["network.safetensors", "config.json"])
+def test_a_network_without_its_run_is_not_replaced(name: str, resume: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"precious")
+    assert_refused("without its run", tiny_recipe(), retrieval_data(), tmp_path, resume=resume)
+    assert (tmp_path / name).read_bytes() == b"precious"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_line_of_metrics_that_a_disk_has_spoilt(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(tiny_recipe(), retrieval_data(), tmp_path, progress=kill_at(3))
+    with (tmp_path / METRICS_FILE).open("ab") as opened:
+        opened.write(b"\xff\xfe")
+    train(tiny_recipe(), retrieval_data(), tmp_path, resume=True)
+    assert [line["step"] for line in metrics(tmp_path)] == sorted({line["step"] for line in metrics(tmp_path)})

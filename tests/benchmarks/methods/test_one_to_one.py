@@ -62,7 +62,7 @@ def test_a_student_is_the_first_units(capacity: float) -> None:
     network = tiny_resnet()
     cut = first_units(network, capacity, channel_multiple=2)
     assert 0.5 * capacity < cut.capacity <= capacity
-    for axes in cut.kept_positions().values():
+    for axes in cut._index.values():
         for kept in axes.values():
             assert torch.equal(kept, torch.arange(len(kept)))
 

@@ -33,7 +33,7 @@ def test_widths_are_prefixes(slices: Slices) -> None:
     wide, narrow = slices._cuts
     assert_nested(wide.masks(), narrow.masks())
     for cut in (wide, narrow):
-        for axes in cut.kept_positions().values():
+        for axes in cut._index.values():
             for kept in axes.values():
                 assert torch.equal(kept, torch.arange(len(kept)))
 
