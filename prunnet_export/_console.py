@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError
+from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
 from prunnet_export._text import printable
 
 EXIT_INTERRUPTED = 130
@@ -107,7 +107,7 @@ def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
         hint = "check the disk, the path and its permissions"
         return f"cannot use {where}: {error.strerror or error}", hint, StorageError.exit_code
     line = (str(error).splitlines() or [""])[0]
-    if _of_memory(error):
+    if is_out_of_memory(error):
         return (
             "memory ran out",
             "close other programs, or ask for less: a smaller batch or image",
@@ -115,12 +115,6 @@ def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
         )
     hint = "this is a bug; run again with --debug and report the traceback"
     return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
-
-
-def _of_memory(error: BaseException) -> bool:
-    # torch's own error is told by its name: this module is loaded where torch is not installed.
-    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and named)
 
 
 def _close_stdout() -> None:

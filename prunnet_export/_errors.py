@@ -123,3 +123,12 @@ class Interrupted(PrunnetError):
     """The user or the system asked to stop."""
 
     exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out.
+
+    torch's own error is told by its name: this module is loaded where torch is not installed.
+    """
+    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and named)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
+from prunnet_export._errors import Interrupted
 from prunnet_export.benchmarks import _methods_table
 from prunnet_export.benchmarks._methods import SETTINGS_FILE, Run
 from prunnet_export.benchmarks._methods_table import methods_report
@@ -50,7 +51,7 @@ def test_the_command_has_the_settings_of_the_runs(folder: Path) -> None:
     with (
         patch.object(_methods_table, "open_dataset", return_value=retrieval_data()),
         patch.object(_methods_table, "compare", side_effect=KeyboardInterrupt) as compare,
-        pytest.raises(Exception, match="interrupted"),
+        pytest.raises(Interrupted),
     ):
         command(shlex.split(shown)[1:], standalone_mode=False)
     settings, _, out = compare.call_args.args

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import (
@@ -135,7 +135,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise Unreachable(
             "a step does not fit into memory", hint="lower --batch-size, or divide the batch with --accumulate"
