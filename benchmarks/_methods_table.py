@@ -19,6 +19,7 @@ from prunnet_export.network import DataSource
 from prunnet_export.patterns import check_capacity
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Report, Table, render
+from prunnet_export.training._allocator import keep_freed_memory
 
 ALL = "all"
 ByCapacity = Mapping[float, Sequence[Figures]]
@@ -52,6 +53,7 @@ def methods_table(
     images = open_dataset(source.source, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it is for tests alone; give another --data")
+    keep_freed_memory()
     folder = out or Path("runs") / "methods" / Path(data).resolve().name
     with progress_bar("training") as bar:
         task = None if bar is None else bar.add_task("", total=None, text="")

@@ -19,6 +19,7 @@ from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
 from prunnet_export.network import BackboneOption
 from prunnet_export.reports import Report, Table, render
+from prunnet_export.training._allocator import keep_freed_memory
 
 PATTERNS = ("unstructured", "channel")
 
@@ -70,6 +71,7 @@ def training_cost_table(
     )
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()  # as prunnet-train does; the plain passes have it too
     costs = measure_time(settings, repeats=repeats, say=note)
     if max(max(cost.ours_cv, cost.plain_cv) for cost in costs.values()) > UNSTEADY:
         warn("the coefficient of variation of some times is over 2.5 %: clocks or other work disturb the measurement")

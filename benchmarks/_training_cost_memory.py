@@ -13,6 +13,7 @@ from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
 from prunnet_export.devices._memory import PeakMemory
+from prunnet_export.training._allocator import keep_freed_memory
 
 STEPS = 3  # momentum is there after the first
 
@@ -70,6 +71,7 @@ def measure(request: Request) -> Memory:
     """Train a few steps here."""
     if request.settings.threads is not None:
         torch.set_num_threads(request.settings.threads)
+    keep_freed_memory()
     step = RecipeStep(request.settings, request.pattern) if request.pattern else _plain_step(request.settings)
     peak = PeakMemory()
     for _ in range(STEPS):

@@ -113,25 +113,36 @@ def conflict_aware(gram: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> 
 def _coefficients(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
     if rule == "sum" or len(order) == 1:
         return [gram.new_ones(gram.shape[:2]) for gram in grams]
+    gram, filters = torch.cat(list(grams)), [len(one) for one in grams]
     conflict = _progressive if rule == "progressive" else _last_conflict
-    # Filters do not know of each other, so that those of all tensors are projected at once.
-    projected = torch.split(conflict(torch.cat(list(grams)), order), [len(gram) for gram in grams])
-    return [_weighted(one, gram, gamma) for one, gram in zip(projected, grams, strict=True)]
+    # All tensors at once: one by one their many small operations cost more than the arithmetic.
+    weighted = _weighted(conflict(gram, order), gram, torch.tensor(filters, device=gram.device), gamma)
+    return list(torch.split(weighted, filters))
 
 
-def _weighted(coefficients: Tensor, gram: Tensor, gamma: float) -> Tensor:
+def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float) -> Tensor:
+    """Coefficients [f, m, m] of the projected gradients, weighted and added up: [f, m].
+
+    Args:
+        coefficients: Of all filters, those of one tensor beside each other.
+        gram: Inner products [f, m, m] of the gradients.
+        filters: How many filters each tensor has, int64 [tensors].
+        gamma: Exponent of the weights.
+    """
     count = gram.shape[1]
-    # <p_i, g_i> and |p_i|^2 over the whole tensor, from the Gram matrices.
-    along = (coefficients @ gram).diagonal(dim1=1, dim2=2).sum(0)
-    squared = (coefficients @ gram @ coefficients.transpose(1, 2)).diagonal(dim1=1, dim2=2).sum(0)
-    original = gram.diagonal(dim1=1, dim2=2).sum(0)
+    products = coefficients @ gram
+    # <p_i, g_i>, |p_i|^2 and |g_i|^2 of each filter, and then over the whole tensor.
+    of_filters = torch.stack(
+        [products.diagonal(dim1=1, dim2=2), (products * coefficients).sum(2), gram.diagonal(dim1=1, dim2=2)], dim=2
+    )
+    along, squared, original = torch.segment_reduce(of_filters, "sum", lengths=filters).unbind(2)
     # Roots first: the fourth power of a small gradient's norm is 0 in single precision.
     norms = squared.clamp(min=0).sqrt() * original.sqrt()
-    cosine = torch.where(norms > 0, along / norms.clamp(min=torch.finfo(norms.dtype).tiny), torch.ones_like(norms))
+    cosine = torch.where(norms > 0, along / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1)
     weight = ((cosine.clamp(-1, 1) + 1) / 2) ** gamma
-    total = weight.sum()
-    alpha = weight / total if total > 0 else torch.full_like(weight, 1 / count)
-    return count * torch.einsum("i,fij->fj", alpha, coefficients)
+    total = weight.sum(1, keepdim=True)
+    alpha = torch.where(total > 0, weight / total, 1 / count)
+    return count * torch.einsum("fi,fij->fj", alpha.repeat_interleave(filters, dim=0), coefficients)
 
 
 def _threshold(gram: Tensor) -> Tensor:

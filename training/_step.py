@@ -68,7 +68,7 @@ class GradientStep:
         self._network, self._classifier, self._integration = network, classifier, integration
         self._distillation = distillation
         self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, classifier.weight.dtype
-        self._weights = network.prunable_weights()
+        self._weights, self._scores = network.prunable_weights(), network.scores()
         scored = {id(weight) for weight in self._weights.values()}
         embedder_and_classifier = [*network.embedder.parameters(), *classifier.parameters()]
         self._shared = [parameter for parameter in embedder_and_classifier if id(parameter) not in scored]
@@ -139,11 +139,14 @@ class GradientStep:
         return loss
 
     def _dense(self, batches: Sequence[Batch]) -> Tensor:
-        for parameter in self._shared:
+        for parameter in [*self._weights.values(), *self._shared]:
             parameter.grad = None
+        loss = self._backward(self._network, self._classifier, batches, None)
         for name, weight in self._weights.items():
-            weight.grad = self._gradients[name][-1].zero_()
-        return self._backward(self._network, self._classifier, batches, None)
+            row = self._gradients[name][-1]
+            # Copied rather than accumulated there, which would read and write the row twice.
+            weight.grad = row.zero_() if weight.grad is None else row.copy_(weight.grad)
+        return loss
 
     def _backward(
         self,
@@ -171,7 +174,12 @@ class GradientStep:
 
     def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
         of_weights, of_scores = {}, {}
-        for name in self._weights:
+        for name, weight in self._weights.items():
+            score = self._scores[name]
+            if score.grad is None:
+                score.grad = torch.empty_like(score)
+            # The slope sign(S) * W of the score lies where its gradient will lie.
+            torch.mul(score.detach().sign(), weight.detach(), out=score.grad)
             grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in self._parts(name)]
             of_weights[name], of_scores[name] = map(torch.cat, zip(*grams, strict=True))
         scale = _clipping(of_weights)
@@ -182,24 +190,21 @@ class GradientStep:
             losses,
             generator,
         )
-        for name, score in self._network.scores().items():
-            if score.grad is None:
-                score.grad = torch.empty_like(score)
+        for name in self._weights:
             of_weight, of_score = mix_weights[name] * scale, mix_scores[name] * scale
             for filters, part, slope in self._parts(name):
-                mixed = combine(part, of_score[filters]) * slope
-                score.grad.view(len(of_score), -1)[filters] = mixed
+                slope.mul_(combine(part, of_score[filters]))  # the score's .grad
                 part[-1] = combine(part, of_weight[filters])  # the dense row, which is the weight's .grad
 
     def _parts(self, name: str) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Of one weight: filters, their gradients [m, k, d], and the slopes sign(S) * W [k, d] of its scores."""
-        gradients = as_filters(self._gradients[name])
-        shape = gradients.shape[1:]
-        weight, score = self._weights[name].detach().view(shape), self._network.scores()[name].detach().view(shape)
+        """Of one weight: filters, their gradients [m, k, d], and that part of the score's .grad [k, d]."""
+        gradients, of_score = as_filters(self._gradients[name]), self._scores[name].grad
+        assert of_score is not None  # noqa: S101  # _integrate() has put the slope there
+        of_score = of_score.view(gradients.shape[1:])
         count = max(1, _PART // gradients[:, 0].numel())
-        for first in range(0, len(weight), count):
+        for first in range(0, len(of_score), count):
             filters = slice(first, first + count)
-            yield filters, gradients[:, filters], score[filters].sign() * weight[filters]
+            yield filters, gradients[:, filters], of_score[filters]
 
 
 def _leaf(gathered: Tensor, dense: Tensor) -> Tensor:

@@ -113,12 +113,14 @@ def main() -> None:
 
 
 def _train(options: dict[str, Any], ranks: Ranks) -> None:
+    from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._journal import RECIPE_FILE
     from prunnet_export.training._loop import train
 
     with ranks.agreeing():
         device = _device(options["device"], ranks)
         recipe, data = _recipe(options, ranks)
+    keep_freed_memory()
     out = options["out"] or Path("runs") / Path(options["data"]).resolve().name
     if options["resume"] and not (out / RECIPE_FILE).exists():
         note(f"{out} holds no run to resume; it begins")

@@ -48,7 +48,7 @@ class Subnetwork(ABC):
 
     @abstractmethod
     def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
-        """Write gradients with respect to gathered prunable weights to ``out``, at the dense shapes, 0 where cut."""
+        """Write gradients of gathered prunable weights to ``out``, contiguous at the dense shapes, 0 where cut."""
 
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:

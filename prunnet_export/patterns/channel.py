@@ -57,13 +57,18 @@ class ChannelSubnetwork(Subnetwork):
             self._scatter_one(name, gradient, out[name])
 
     def _scatter_one(self, name: str, gradient: Tensor, out: Tensor) -> None:
-        # Selecting what was cut from zeros behind the gradient is faster than writing to scattered places.
-        for dim, kept in sorted(self._index.get(name, {}).items(), reverse=True):
-            source = torch.full((out.shape[dim],), len(kept), device=out.device)
-            source[kept] = torch.arange(len(kept), device=out.device)
-            zeros = torch.zeros_like(gradient.narrow(dim, 0, 1))
-            gradient = torch.cat([gradient, zeros], dim).index_select(dim, source)
-        out.copy_(gradient)
+        index = self._index.get(name)
+        if index is None:
+            out.copy_(gradient)
+            return
+        # Zeros first, and then whatever was kept in one go; selecting axis by axis writes all of it several times.
+        rows = torch.zeros(1, dtype=torch.int64, device=out.device)
+        for dim in range(max(index) + 1):
+            size = out.shape[dim]
+            kept = index[dim] if dim in index else torch.arange(size, device=out.device)
+            rows = (rows.unsqueeze(1) * size + kept).flatten()
+        size = math.prod(out.shape[max(index) + 1 :])
+        out.zero_().view(-1, size).index_copy_(0, rows, gradient.reshape(-1, size))
 
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
@@ -242,23 +247,34 @@ class ChannelPlan:
         Returns:
             float32 [units], per group.
         """
+        dims: dict[str, set[int]] = {}
+        for group in self.groups:
+            for axis in group.axes:
+                dims.setdefault(axis.tensor, set()).add(axis.dim)
         profiles: dict[tuple[str, int], Tensor] = {}
+        for name, score in scores.items():
+            magnitude, scale = score.detach().abs(), math.sqrt(fan_in(score))
+            for dim in dims.get(name, ()):
+                profiles[name, dim] = (_sums_along(magnitude, dim) * scale).cpu()
         importance = []
         for group in self.groups:
             total = torch.zeros(group.units)
             count = 0
             for axis in group.axes:
-                score = scores.get(axis.tensor)
-                if score is None:
+                if axis.tensor not in scores:
                     continue
-                key = (axis.tensor, axis.dim)
-                if key not in profiles:
-                    others = [dim for dim in range(score.ndim) if dim != axis.dim]
-                    profiles[key] = (score.detach().abs().sum(others) * math.sqrt(fan_in(score))).cpu()
-                total += profiles[key][axis.positions].sum(1)
-                count += axis.positions.shape[1] * score.numel() // score.shape[axis.dim]
+                total += profiles[axis.tensor, axis.dim][axis.positions].sum(1)
+                shape = self.shapes[axis.tensor]
+                count += axis.positions.shape[1] * math.prod(shape) // shape[axis.dim]
             importance.append(total / max(1, count))
         return importance
+
+
+def _sums_along(values: Tensor, dim: int) -> Tensor:
+    """The sum over all other axes; those before it first, as torch is several times slower at both at once."""
+    if dim > 0:
+        values = values.sum(tuple(range(dim)))
+    return values.reshape(len(values), -1).sum(1)
 
 
 class Channel(Pattern):

@@ -42,12 +42,19 @@ def test_capacity_out_of_range(capacity: float) -> None:
         thresholds(torch.ones(3), [0.5, capacity])
 
 
-@pytest.mark.parametrize("different", [7, 1_000_000])
-def test_the_kth_smallest_of_many(different: int) -> None:
-    # Few values are simply sorted, whatever is asked; many are not.
-    drawn = torch.randint(different, (5000,), generator=torch.Generator().manual_seed(0)).float()
+@pytest.mark.parametrize("count", [5000, 200_000])
+@pytest.mark.parametrize("different", [1, 7, 1_000_000])
+@pytest.mark.parametrize("order", ["random", "ascending", "repeating"])
+def test_the_kth_smallest_of_many(count: int, different: int, order: str) -> None:
+    # Of many a sample says where to look, which may not mislead: not by ties, and not by an order that it does not see.
+    drawn = torch.randint(different, (count,), generator=torch.Generator().manual_seed(0)).float()
+    if order == "ascending":
+        drawn = drawn.sort().values
+    if order == "repeating":
+        drawn[::64] = 0
     before = drawn.clone()
     capacities = [0.7, 0.2, 0.7, 1.0, 0.9, 0.9001, 1e-9, 0.5]
     found = [float(one) for one in thresholds(drawn, capacities)]
-    assert found == [sorted(drawn.tolist())[round((1 - c) * 4999)] for c in capacities]
+    ordered = drawn.sort().values.tolist()
+    assert found == [ordered[round((1 - c) * (count - 1))] for c in capacities]
     assert torch.equal(drawn, before)
