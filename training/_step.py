@@ -173,14 +173,15 @@ class GradientStep:
         return outputs.to(self._dtype)
 
     def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
-        of_weights, of_scores = {}, {}
+        of_weights, of_scores, slopes = {}, {}, {}
         for name, weight in self._weights.items():
             score = self._scores[name]
             if score.grad is None:
                 score.grad = torch.empty_like(score)
             # The slope sign(S) * W of the score lies where its gradient will lie.
-            torch.mul(score.detach().sign(), weight.detach(), out=score.grad)
-            grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in self._parts(name)]
+            slopes[name] = torch.mul(score.detach().sign(), weight.detach(), out=score.grad)
+            parts = self._parts(name, slopes[name])
+            grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in parts]
             of_weights[name], of_scores[name] = map(torch.cat, zip(*grams, strict=True))
         scale = _clipping(of_weights)
         scaled = scale.unsqueeze(0) * scale.unsqueeze(1)
@@ -192,19 +193,18 @@ class GradientStep:
         )
         for name in self._weights:
             of_weight, of_score = mix_weights[name] * scale, mix_scores[name] * scale
-            for filters, part, slope in self._parts(name):
+            for filters, part, slope in self._parts(name, slopes[name]):
                 slope.mul_(combine(part, of_score[filters]))  # the score's .grad
                 part[-1] = combine(part, of_weight[filters])  # the dense row, which is the weight's .grad
 
-    def _parts(self, name: str) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Of one weight: filters, their gradients [m, k, d], and that part of the score's .grad [k, d]."""
-        gradients, of_score = as_filters(self._gradients[name]), self._scores[name].grad
-        assert of_score is not None  # noqa: S101  # _integrate() has put the slope there
-        of_score = of_score.view(gradients.shape[1:])
+    def _parts(self, name: str, slopes: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Of one weight: filters, their gradients [m, k, d] and slopes [k, d], both views."""
+        gradients = as_filters(self._gradients[name])
+        slopes = slopes.view(gradients.shape[1:])
         count = max(1, _PART // gradients[:, 0].numel())
-        for first in range(0, len(of_score), count):
+        for first in range(0, len(slopes), count):
             filters = slice(first, first + count)
-            yield filters, gradients[:, filters], of_score[filters]
+            yield filters, gradients[:, filters], slopes[filters]
 
 
 def _leaf(gathered: Tensor, dense: Tensor) -> Tensor:
