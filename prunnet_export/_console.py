@@ -1,12 +1,14 @@
 """What the commands print, where, and how they end.
 
-The result goes to stdout; progress, warnings and errors go to stderr. Progress is drawn on a terminal alone.
+The result goes to stdout; progress, warnings and errors go to stderr. Progress is shown on a terminal alone.
+Rooms say what they do through ``logging.getLogger(__name__)``: information is progress, a warning is a warning line.
 ``NO_COLOR`` is honoured by rich; under ``CI`` nothing is animated.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -43,6 +45,30 @@ def note(message: str) -> None:
         stderr_console().print(f"[dim]{_plain(message)}[/dim]")
 
 
+class _StderrHandler(logging.Handler):
+    """Shows what this package logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record."""
+        (warn if record.levelno >= logging.WARNING else note)(record.getMessage())
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Show what this package logs, and nothing of other packages, until the end of the block."""
+    logger, handler = logging.getLogger("prunnet_export"), _StderrHandler()
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # a library that sets up the root logger would show every line twice
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress | None]:
     """A progress bar on stderr, or None where stderr is no terminal."""
@@ -74,7 +100,8 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
     _catch_signals()
     debug = "--debug" in sys.argv[1:]
     try:
-        result = command.main(prog_name=name, standalone_mode=False)
+        with log_to_stderr():
+            result = command.main(prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):

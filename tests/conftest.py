@@ -13,7 +13,6 @@ from hypothesis import settings
 
 from prunnet_export.artifact import (
     ArtifactWriter,
-    BudgetEntry,
     FileEntry,
     FrontierEntry,
     Gate,
@@ -24,6 +23,7 @@ from prunnet_export.artifact import (
     SubnetworkEntry,
     VerificationEntry,
 )
+from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import summarise
 from prunnet_export.preprocessing import Preprocessing
@@ -112,7 +112,7 @@ def manifest() -> Manifest:
             widths={"layer1.0.conv1": 24},
         ),
         preprocessing=Preprocessing(crop=16, resize=18),
-        budget=BudgetEntry(latency_ms=15.0, size_mb=12.0, ram_mb=200.0),
+        budget=Budget(latency_ms=15.0, size_mb=12.0, ram_mb=200.0),
         latency=latency,
         dense_latency=latency,
         memory=MemoryEntry(peak_mb=12.5, source="VmHWM"),

@@ -5,7 +5,6 @@ from prunnet_export.artifact._files import hash_files, read_manifest, verify_fil
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
-    BudgetEntry,
     FileEntry,
     FrontierEntry,
     Gate,
@@ -24,7 +23,6 @@ from prunnet_export.artifact._writer import ArtifactWriter
 __all__ = [
     "AlternativeEntry",
     "ArtifactWriter",
-    "BudgetEntry",
     "FileEntry",
     "FrontierEntry",
     "Gate",

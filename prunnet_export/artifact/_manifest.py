@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.budget import Amount, Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.preprocessing import Preprocessing
@@ -26,8 +27,6 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Capacity = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-Amount = Annotated[float, msgspec.Meta(gt=0)]
-Percent = Annotated[float, msgspec.Meta(gt=0, lt=100)]
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,15 +74,6 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights_kept: Count
     weights_total: Count
     widths: dict[str, Positive] | None = None
-
-
-class BudgetEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was allowed; None where nothing was asked."""
-
-    latency_ms: Amount | None = None
-    percentile: Percent = 90.0
-    size_mb: Amount | None = None
-    ram_mb: Amount | None = None
 
 
 class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -227,7 +217,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     network: NetworkEntry
     subnetwork: SubnetworkEntry
     preprocessing: Preprocessing
-    budget: BudgetEntry
+    budget: Budget
     latency: LatencyReport
     dense_latency: LatencyReport | None = None
     memory: MemoryEntry | None = None

@@ -10,12 +10,12 @@ import click
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._console import fail_line, note, warn
 from prunnet_export._errors import GateFailed
+from prunnet_export.budget import Budget
 from prunnet_export.cli._context import choose_network, choose_patterns, choose_precisions, open_data
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import choose_place, predictor_for
 from prunnet_export.devices import layer_times
 from prunnet_export.runtimes import Model, find_runtime
-from prunnet_export.search._budget import Budget
 from prunnet_export.target import find_target
 
 if TYPE_CHECKING:

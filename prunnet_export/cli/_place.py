@@ -15,8 +15,8 @@ from prunnet_export.runtimes import Runtime
 from prunnet_export.target import Target
 
 if TYPE_CHECKING:
+    from prunnet_export.budget import Budget
     from prunnet_export.prediction import Predictor
-    from prunnet_export.search._budget import Budget
 
 AUTO = "auto"
 PREDICTED = "predicted"

@@ -1,6 +1,6 @@
 """Budget search: candidates, their builds, and bisection on what was measured.
 
-Names are imported at first use: a budget and the cache's folder are needed where torch is not installed.
+Names are imported at first use: finishing an artifact works where torch is not installed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prunnet_export.search._bisect import largest_inside
-    from prunnet_export.search._budget import Budget
     from prunnet_export.search._builder import Build, Builder
     from prunnet_export.search._cache import BuildCache
     from prunnet_export.search._candidates import Candidate, ladder
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from prunnet_export.search._outcome import Outcome
 
 __all__ = [
-    "Budget",
     "Build",
     "BuildCache",
     "Builder",
@@ -35,7 +33,6 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Budget": "_budget",
     "Build": "_builder",
     "BuildCache": "_cache",
     "Builder": "_builder",

@@ -14,6 +14,7 @@ from prunnet_export.artifact import (
     RuntimeEntry,
     VerificationEntry,
 )
+from prunnet_export.budget import Budget
 from prunnet_export.devices import Device
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
@@ -21,7 +22,6 @@ from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime, find_runtime
 from prunnet_export.search._alternatives import beside, save_alternative
 from prunnet_export.search._bisect import largest_inside
-from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build, Builder
 from prunnet_export.search._candidates import Candidate, ladder
 from prunnet_export.search._choices import Choices
@@ -294,7 +294,7 @@ class Export:
         figures = f"up to {latency.upper_ms:.3g} ms, {build.size_mb:.3g} MB{peak}"
         how = "measured" if latency.source == "measured" else f"({latency.source})"
         reason = f"no capacity fits {budget}; the fastest {how} is {fastest}, p{budget.percentile:g} {figures}"
-        would_fit = budget.that_fits(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=attempt.peak_mb)
+        would_fit = budget.options_that_fit(upper_ms=latency.upper_ms, size_mb=build.size_mb, peak_mb=attempt.peak_mb)
         hint = f"{fastest} would fit {would_fit}" if would_fit else "ask for a larger budget"
         return self._finish(writer, replace(attempt, reasons=[reason]), hint=hint)
 

@@ -26,7 +26,6 @@ from prunnet_export.artifact import (
 from prunnet_export.devices import Device, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.runtimes import Model, Runtime
-from prunnet_export.search._budget import Budget
 from prunnet_export.verification import REFERENCE_FILE, Again, Reference, artifact_reference, save_reference
 
 _NOT_OF_A_MODEL = {"README.md", "manifest.json", REFERENCE_FILE}
@@ -192,9 +191,9 @@ class Finish:
         return not self._over_budget(one)
 
     def _over_budget(self, one: _Measured) -> list[str]:
-        asked = self.manifest.budget
-        budget = Budget(asked.latency_ms, asked.size_mb, asked.ram_mb, asked.percentile)
-        return budget.exceeded(upper_ms=one.latency.upper_ms, size_mb=one.size_mb, peak_mb=one.memory.peak_mb)
+        return self.manifest.budget.exceeded(
+            upper_ms=one.latency.upper_ms, size_mb=one.size_mb, peak_mb=one.memory.peak_mb
+        )
 
     def _manifest(self, chosen: _Measured, measured: list[_Measured], reference: Reference) -> Manifest:
         again = Again(self.manifest, self.runtime, chosen.model, self.device, self.threads, self.warn)

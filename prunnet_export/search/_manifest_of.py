@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from prunnet_export._imports import installed_version
 from prunnet_export.artifact import (
     AlternativeEntry,
-    BudgetEntry,
     FrontierEntry,
     Manifest,
     MemoryEntry,
@@ -17,11 +16,11 @@ from prunnet_export.artifact import (
     SubnetworkEntry,
     VerificationEntry,
 )
+from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import NetworkConfig
 from prunnet_export.runtimes import Runtime
-from prunnet_export.search._budget import Budget
 from prunnet_export.search._builder import Build
 from prunnet_export.search._candidates import Candidate
 from prunnet_export.target import Target
@@ -67,12 +66,7 @@ def compose_manifest(
         ),
         subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
         preprocessing=config.preprocessing,
-        budget=BudgetEntry(
-            latency_ms=budget.latency_ms,
-            percentile=budget.percentile,
-            size_mb=budget.size_mb,
-            ram_mb=budget.ram_mb,
-        ),
+        budget=budget,
         latency=latency,
         dense_latency=dense_latency,
         memory=memory,

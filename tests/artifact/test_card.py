@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunnet_export.artifact import BudgetEntry, Manifest, render_card
+from prunnet_export.artifact import Manifest, render_card
 
 replace = msgspec.structs.replace
 
@@ -61,12 +61,6 @@ def test_predictions_are_not_called_measured(manifest: Manifest) -> None:
 def test_unsteady_clocks_are_worth_a_line(scatter: float, manifest: Manifest) -> None:
     card = render_card(replace(manifest, latency=replace(manifest.latency, cv=scatter)))
     assert ("not steady" in card) == (scatter > 0.025)
-
-
-def test_without_a_budget_there_is_no_such_section(manifest: Manifest) -> None:
-    card = render_card(replace(manifest, budget=BudgetEntry(), memory=None))
-    assert "## Budget" not in card
-    assert "## Verification" in card
 
 
 def test_without_labels_there_are_no_scores(manifest: Manifest) -> None:

@@ -21,6 +21,7 @@ from prunnet_export.artifact import (
     verify_files,
 )
 from prunnet_export.artifact._manifest import schema_document
+from prunnet_export.budget import Budget
 
 replace = msgspec.structs.replace
 
@@ -50,7 +51,7 @@ def test_least_manifest_survives_too(manifest: Manifest) -> None:
         frontier=[],
         device=None,
         tools={},
-        budget=room.BudgetEntry(),
+        budget=Budget(size_mb=1),
     )
     assert decode_manifest(encode_manifest(least), name="m") == least
 

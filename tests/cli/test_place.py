@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput, UnknownName, Unreachable, UsageError
+from prunnet_export.budget import Budget
 from prunnet_export.cli._place import Place, choose_place, predictor_for
 from prunnet_export.devices import LocalDevice
 from prunnet_export.runtimes import Runtime, find_runtime
-from prunnet_export.search import Budget
 from prunnet_export.target import Target, find_target
 from tests.prediction._rows import rows, table
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prunnet_export.budget import Budget
 from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.devices import Device, LocalDevice
 from prunnet_export.devices._protocol import (
@@ -20,7 +21,7 @@ from prunnet_export.devices._protocol import (
 )
 from prunnet_export.network import Checkpoint, load_checkpoint
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search import Budget, BuildCache, Builder, Evidence, Export
+from prunnet_export.search import BuildCache, Builder, Evidence, Export
 from prunnet_export.target import find_target
 from prunnet_export.verification import Thresholds
 from tests._cli import folder_of_the_run

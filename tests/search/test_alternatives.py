@@ -11,12 +11,13 @@ import pytest
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
+from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
 from prunnet_export.devices import Device
 from prunnet_export.network import load_checkpoint
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search import Budget, Finish
+from prunnet_export.search import Finish
 from prunnet_export.search._alternatives import beside
 from prunnet_export.target import Limits, find_target
 from prunnet_export.verification import REFERENCE_FILE, load_reference

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
-from prunnet_export.search import Budget, Builder, Candidate, ladder
+from prunnet_export.search import Builder, Candidate, ladder
 from tests._asserts import assert_same_tensors
 from tests._inputs import write_folder
 from tests.search._exports import MULTIPLE, Workshop

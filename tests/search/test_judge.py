@@ -11,8 +11,9 @@ import onnx
 import pytest
 
 from prunnet_export.artifact import Gate
+from prunnet_export.budget import Budget
 from prunnet_export.patterns import find_pattern
-from prunnet_export.search import Budget, Build, Export
+from prunnet_export.search import Build, Export
 from prunnet_export.search._judge import _masks
 from tests.search._exports import Workshop
 
