@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
-from prunnet_export._console import fail_line, note, warn
+from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export.artifact import Manifest, VerificationEntry, read_manifest, verify_files
+from prunnet_export.artifact import (
+    Manifest,
+    VerificationEntry,
+    budget_checks,
+    gate_check,
+    read_manifest,
+    verify_files,
+)
+from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, measure_latency, peak_memory_mb
+from prunnet_export.evaluating import ModelOnDevice, artifact_reference, verify_again
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
 from prunnet_export.runtimes import Model, find_runtime
-from prunnet_export.verification import Again, artifact_reference
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,37 +51,33 @@ class Remeasured:
     verification: VerificationEntry | None
 
     def checks(self) -> tuple[Check, ...]:
-        """What has to hold."""
-        budget, name = self.manifest.budget, self.folder.name
-        made = []
-        if budget.latency_ms is not None:
-            inside = self.latency.percentile_ms <= budget.latency_ms
-            made.append(Check(f"{name}: latency budget", inside, f"{self.latency}, budget {budget.latency_ms:g} ms"))
-        if budget.size_mb is not None:
-            message = f"{self.manifest.size_mb:.3g} MB, budget {budget.size_mb:g} MB"
-            made.append(Check(f"{name}: size budget", self.manifest.size_mb <= budget.size_mb, message))
-        if budget.ram_mb is not None and self.peak_mb is not None:
-            message = f"{self.peak_mb:.3g} MiB, budget {budget.ram_mb:g} MiB"
-            made.append(Check(f"{name}: memory budget", self.peak_mb <= budget.ram_mb, message))
+        """What has to hold: the budget, by the rule that the export went by, and the gates."""
+        figures = Figures(self.latency.upper_ms, self.manifest.size_mb, self.peak_mb)
         gates = self.verification.gates if self.verification else []
-        made += [
-            Check(f"{name}: {gate.name}", gate.passed, f"{gate.value:.4g}, n {gate.n}: {gate.note}") for gate in gates
-        ]
-        return tuple(made)
+        made = [*budget_checks(self.manifest.budget, self.latency, figures), *map(gate_check, gates)]
+        return tuple(replace(check, name=f"{self.folder.name}: {check.name}") for check in made)
 
 
-def check_artifacts(
-    artifacts: Sequence[Path], *, verify_too: bool, device: str, threads: int | None, output_format: str, **_: Any
-) -> int:
+@dataclass(frozen=True)
+class CheckOptions:
+    """The options of ``check`` and ``latency``, as their help describes them."""
+
+    artifacts: tuple[Path, ...]
+    device: str
+    threads: int | None
+    output_format: str
+
+
+def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
     """Measure artifacts again, verify them again where asked, and print the report; returns the exit code."""
-    machine = find_device(device)
+    machine = find_device(options.device)
     results = []
-    for folder in artifacts:
-        note(f"measuring {folder}")
-        results.append(remeasure(folder, machine, threads=threads, verify_too=verify_too))
+    for folder in options.artifacts:
+        _LOG.info("measuring %s", folder)
+        results.append(remeasure(folder, machine, threads=options.threads, verify_too=verify_too))
     checks = tuple(check for result in results for check in result.checks())
     failed = [check for check in checks if not check.passed]
-    click.echo(render(_report(results, checks), output_format), nl=False)
+    click.echo(render(_report(results, checks), options.output_format), nl=False)
     if failed:
         fail_line(
             f"{failed[0].name}: {failed[0].message}",
@@ -109,8 +116,9 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
         return Remeasured(folder, manifest, latency, None, None)
     # What it takes to build an engine is not what it takes to run it.
     peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(entry) else None
-    again = Again(manifest, runtime, model, device, threads, warn)
-    verification = again.verify(artifact_reference(folder, manifest), manifest.verification.gates)
+    tested = ModelOnDevice(model, device, threads)
+    reference = artifact_reference(folder, manifest)
+    verification = verify_again(tested, manifest, reference, manifest.verification)
     return Remeasured(folder, manifest, latency, peak, verification)
 
 
@@ -122,7 +130,7 @@ def _report(results: Sequence[Remeasured], checks: tuple[Check, ...]) -> Report:
         rows.append(
             (
                 result.folder.name,
-                f"{manifest.subnetwork.pattern} {manifest.subnetwork.capacity:.1%} {manifest.subnetwork.precision}",
+                str(manifest.subnetwork),
                 f"{now.runtime} {now.runtime_version}",
                 now.p50_ms,
                 f"p{now.percentile:g}",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-import numpy as np
 from torch import nn
 
-from prunnet_export._console import warn
-from prunnet_export.datasets import ImageSplit, Labels
-from prunnet_export.network import Checkpoint, adapt
+from prunnet_export.evaluating import (
+    ChosenImages,
+    Embeddings,
+    Evidence,
+    RetrievalMetrics,
+    embed_in_torch,
+    retrieval_metrics,
+)
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.relevance import Relevance
-from prunnet_export.search import Evidence
-from prunnet_export.search._evidence import batches, embed_in_torch
-from prunnet_export.verification import RetrievalMetrics, choose, retrieval_metrics
-from prunnet_export.verification._reference import Embeddings
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,30 +83,25 @@ class Compatibility:
     """How well the subnetworks of a network search each other's galleries.
 
     Args:
-        checkpoint: The network.
-        evidence: The images.
+        evidence: The network and the images.
         channel_multiple: Kept widths are multiples of this.
-        say: Called with one line of progress.
 
     Raises:
         InvalidInput: the data set cannot be searched.
     """
 
-    checkpoint: Checkpoint
     evidence: Evidence
     channel_multiple: int
-    say: Callable[[str], None] = lambda _line: None
 
-    @cached_property
-    def chosen(self) -> tuple[Labels, Labels]:
-        """Indices of the query and the gallery images."""
-        limits = {"max_queries": self.evidence.max_queries, "max_gallery": self.evidence.max_gallery}
-        return choose(self.evidence.data, **limits)
+    @property
+    def images(self) -> ChosenImages:
+        """The query and gallery images."""
+        return self.evidence.images
 
     @cached_property
     def dense_gallery(self) -> Embeddings:
         """The dense network's embeddings of the gallery, float32 [m, d]."""
-        return self._embed(self.checkpoint.network.embedder, self.evidence.data.gallery, self.chosen[1])
+        return self.images.embed_gallery(partial(embed_in_torch, self.evidence.checkpoint.network.embedder))
 
     @cached_property
     def relevances(self) -> Mapping[str, Relevance]:
@@ -111,10 +109,10 @@ class Compatibility:
 
         A judgement by which none of the chosen queries has anything to find is left out.
         """
-        found = {name: one.restricted(*self.chosen) for name, one in self.evidence.data.relevances.items()}
+        found = {name: one.restricted(*self.images.indices) for name, one in self.evidence.data.relevances.items()}
         empty = [name for name, one in found.items() if not one.counts().any()]
         for name in empty:
-            warn(f"{name} is left out: none of the chosen queries has a relevant image")
+            _LOG.warning("%s is left out: none of the chosen queries has a relevant image", name)
         return {name: one for name, one in found.items() if name not in empty}
 
     def embedded(self, pattern: str, capacities: Sequence[float]) -> Iterator[Embedded]:
@@ -124,36 +122,22 @@ class Compatibility:
             InvalidInput: a capacity cannot be reached.
             UnsupportedPattern: the network cannot be cut like this.
         """
-        data, (queries, gallery) = self.evidence.data, self.chosen
-        shape = find_pattern(pattern)
-        subnetworks = shape.subnetworks(
-            self.checkpoint.network, shape.shares(capacities), channel_multiple=self.channel_multiple
-        )
+        network, shape = self.evidence.checkpoint.network, find_pattern(pattern)
+        subnetworks = shape.subnetworks(network, shape.shares(capacities), channel_multiple=self.channel_multiple)
         # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
         for subnetwork in subnetworks:
-            self.say(f"{pattern} {subnetwork.asked:.0%}")
-            module = materialise(self.checkpoint.network, subnetwork)
+            _LOG.info("%s %.0f%%", pattern, 100 * subnetwork.asked)
+            module = materialise(network, subnetwork)
             if subnetwork.capacity < 1:
-                adapt(module, self.checkpoint.network.embedder, self.evidence.statistics)
-            own = self._embed(module, data.query, queries)
-            same_images = data.exclude_self and np.array_equal(queries, gallery)
-            yield Embedded(
-                pattern=pattern,
-                asked=subnetwork.asked,
-                capacity=subnetwork.capacity,
-                queries=own,
-                gallery=own if same_images else self._embed(module, data.gallery, gallery),
-            )
+                self.evidence.settle(module)
+            yield Embedded(pattern, subnetwork.asked, subnetwork.capacity, *self._embed(module))
 
     def rows(self, embedded: Iterable[Embedded]) -> Iterator[CompatRow]:
         """Self-test and cross-test of each subnetwork under each judgement."""
         for one in embedded:
             for name, relevance in self.relevances.items():
-                self_test, cross_test = (
-                    retrieval_metrics(one.queries, gallery, relevance, self.evidence.data.protocol)
-                    for gallery in (one.gallery, self.dense_gallery)
-                )
-                yield CompatRow(one.pattern, one.asked, one.capacity, name, self_test, cross_test)
+                tests = self.images.self_and_cross_test(one.queries, one.gallery, self.dense_gallery, relevance)
+                yield CompatRow(one.pattern, one.asked, one.capacity, name, *tests)
 
     def matrix(self, embedded: Sequence[Embedded]) -> list[MatrixCell]:
         """Every query capacity against every gallery capacity, row by row; holds all embeddings at once."""
@@ -168,5 +152,8 @@ class Compatibility:
             for gallery in embedded
         ]
 
-    def _embed(self, module: nn.Module, split: ImageSplit, indices: Labels) -> Embeddings:
-        return embed_in_torch(module, batches(split, indices, self.evidence.preprocessing))
+    def _embed(self, module: nn.Module) -> tuple[Embeddings, Embeddings]:
+        """Embeddings of the query images and of the gallery images."""
+        embed = partial(embed_in_torch, module)
+        queries = self.images.embed_queries(embed)
+        return queries, self.images.embed_gallery(embed, queries)

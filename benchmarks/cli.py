@@ -57,22 +57,22 @@ def command() -> None:
 @ARTIFACTS
 @run_options
 @output_options
-def check(artifacts: tuple[Path, ...], **options: Any) -> int:
+def check(**options: Any) -> int:
     """Measure and verify artifacts again, from their files alone."""
-    from prunnet_export.benchmarks._check import check_artifacts
+    from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
-    return check_artifacts(artifacts, verify_too=True, **options)
+    return check_artifacts(CheckOptions(**options), verify_too=True)
 
 
 @command.command()
 @ARTIFACTS
 @run_options
 @output_options
-def latency(artifacts: tuple[Path, ...], **options: Any) -> int:
+def latency(**options: Any) -> int:
     """Measure the latency of artifacts again and hold it against their budgets."""
-    from prunnet_export.benchmarks._check import check_artifacts
+    from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
-    return check_artifacts(artifacts, verify_too=False, **options)
+    return check_artifacts(CheckOptions(**options), verify_too=False)
 
 
 @command.command()
@@ -87,9 +87,10 @@ def latency(artifacts: tuple[Path, ...], **options: Any) -> int:
 @output_options
 def compat(**options: Any) -> int:
     """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
-    from prunnet_export.benchmarks._tables import compat_table
+    from prunnet_export.benchmarks._compat_command import CompatOptions
+    from prunnet_export.benchmarks._compat_command import compat as print_tables
 
-    return compat_table(**{**options, "capacities": numbers(options["capacities"], "--capacities")})
+    return print_tables(CompatOptions(capacities=numbers(options.pop("capacities"), "--capacities"), **options))
 
 
 @command.command()
@@ -134,9 +135,9 @@ def calibrate(**options: Any) -> int:
 @output_options
 def gallery(**options: Any) -> int:
     """Embed the gallery images with the dense network, for `prunnet-export --gallery`."""
-    from prunnet_export.benchmarks._tables import write_gallery
+    from prunnet_export.benchmarks._gallery_command import GalleryOptions, write_gallery
 
-    return write_gallery(**options)
+    return write_gallery(GalleryOptions(**options))
 
 
 @command.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import ModuleType
 from typing import Any
@@ -66,3 +67,20 @@ def installed_version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
+
+
+def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
+    """A module's ``__getattr__`` (PEP 562) that imports a name's module when the name is first used.
+
+    Args:
+        package: The package whose names they are.
+        homes: The names by the module of the package that defines them.
+    """
+    modules = {name: module for module, names in homes.items() for name in names}
+
+    def look_up(name: str) -> object:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return look_up

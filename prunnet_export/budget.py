@@ -46,6 +46,21 @@ class Limit:
         )
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What is held against a budget.
+
+    Attributes:
+        upper_ms: Upper bound of the latency at the percentile, in milliseconds.
+        size_mb: All model files, in 10^6 bytes.
+        peak_mb: Peak memory in MiB; None where it is not known, and then it is not held against the budget.
+    """
+
+    upper_ms: float
+    size_mb: float
+    peak_mb: float | None
+
+
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits that an artifact has to stay inside; None where nothing is asked.
 
@@ -73,18 +88,12 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if limit is not None and not (math.isfinite(limit) and limit > 0):
                 raise InvalidInput(f"{option} {limit:g} is out of range", hint="a budget is positive and finite")
 
-    def limits(self, *, upper_ms: float, size_mb: float, peak_mb: float | None) -> list[Limit]:
-        """Each limit that is asked for, with its figure. This is the one place that says what is inside.
-
-        Args:
-            upper_ms: Upper bound of the latency at the percentile, in milliseconds.
-            size_mb: All model files, in 10^6 bytes.
-            peak_mb: Peak memory in MiB; None where it is not known, and then it is not held against the budget.
-        """
+    def limits(self, figures: Figures) -> list[Limit]:
+        """Each limit that is asked for, with its figure. This is the one place that says what is inside."""
         asked = (
-            ("latency", "--budget-ms", self.latency_ms, upper_ms, "ms", f"p{self.percentile:g} is up to "),
-            ("size", "--budget-mb", self.size_mb, size_mb, "MB", ""),
-            ("memory", "--budget-ram-mb", self.ram_mb, peak_mb, "MiB", ""),
+            ("latency", "--budget-ms", self.latency_ms, figures.upper_ms, "ms", f"p{self.percentile:g} is up to "),
+            ("size", "--budget-mb", self.size_mb, figures.size_mb, "MB", ""),
+            ("memory", "--budget-ram-mb", self.ram_mb, figures.peak_mb, "MiB", ""),
         )
         return [
             Limit(name, option, allowed, figure, unit, label)
@@ -92,15 +101,18 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if allowed is not None and figure is not None
         ]
 
-    def exceeded(self, *, upper_ms: float, size_mb: float, peak_mb: float | None) -> list[str]:
-        """One sentence for each limit that does not hold. Figures as in :meth:`limits`."""
-        limits = self.limits(upper_ms=upper_ms, size_mb=size_mb, peak_mb=peak_mb)
-        return [str(limit) for limit in limits if not limit.inside]
+    def inside(self, figures: Figures) -> bool:
+        """Whether all limits hold."""
+        return all(limit.inside for limit in self.limits(figures))
 
-    def options_that_fit(self, *, upper_ms: float, size_mb: float, peak_mb: float | None) -> str:
-        """The options that would let these figures in; empty where all limits hold. Figures as in :meth:`limits`."""
-        limits = self.limits(upper_ms=upper_ms, size_mb=size_mb, peak_mb=peak_mb)
-        return " ".join(f"{limit.option} {_round_up(limit.figure):g}" for limit in limits if not limit.inside)
+    def exceeded(self, figures: Figures) -> list[str]:
+        """One sentence for each limit that does not hold."""
+        return [str(limit) for limit in self.limits(figures) if not limit.inside]
+
+    def options_that_fit(self, figures: Figures) -> str:
+        """The options that would let these figures in; empty where all limits hold."""
+        limits = [limit for limit in self.limits(figures) if not limit.inside]
+        return " ".join(f"{limit.option} {_round_up(limit.figure):g}" for limit in limits)
 
     def __str__(self) -> str:
         parts = []

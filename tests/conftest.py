@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from prunnet_export.artifact import (
     ArtifactWriter,
+    ExpectedWeights,
     FileEntry,
     FrontierEntry,
     Gate,
@@ -28,6 +29,7 @@ from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import summarise
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.runtimes import find_runtime
+from prunnet_export.thresholds import Thresholds
 
 # A busy machine is no reason for a property to fail.
 settings.register_profile("house", deadline=None)
@@ -130,6 +132,8 @@ def manifest() -> Manifest:
                 ),
                 Gate(name="spread", value=0.8, passed=True, n=64),
             ],
+            thresholds=Thresholds(parity=0.999),
+            expected=ExpectedWeights(elements=100, zeros=0),
             cross_r1=0.91,
             cross_map=0.8,
             self_r1=0.9,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, UsageError
-from prunnet_export.budget import Budget
+from prunnet_export.budget import Budget, Figures
 from tests._asserts import assert_one_line
 
 FIELDS = ("latency_ms", "size_mb", "ram_mb")
@@ -46,16 +46,17 @@ def test_in_words(fields: dict[str, float], text: str) -> None:
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.01, 1e4))
 def test_the_budget_that_it_names_is_held(upper_ms: float, size_mb: float, peak_mb: float) -> None:
-    figures = {"upper_ms": upper_ms, "size_mb": size_mb, "peak_mb": peak_mb}
+    figures = Figures(upper_ms, size_mb, peak_mb)
     asked = Budget(latency_ms=1, size_mb=1, ram_mb=1)
-    words = asked.options_that_fit(**figures).split()
+    words = asked.options_that_fit(figures).split()
     named = dict(zip(words[::2], map(float, words[1::2]), strict=True))
     fitting = Budget(named.get("--budget-ms", 1), named.get("--budget-mb", 1), named.get("--budget-ram-mb", 1))
-    assert len(named) == len(asked.exceeded(**figures))
-    assert not fitting.exceeded(**figures)
-    assert not fitting.options_that_fit(**figures)
+    assert asked.inside(figures) == (not named)
+    assert len(named) == len(asked.exceeded(figures))
+    assert not fitting.exceeded(figures)
+    assert not fitting.options_that_fit(figures)
 
 
 def test_what_would_fit_in_words() -> None:
     budget = Budget(latency_ms=2, size_mb=1)
-    assert budget.options_that_fit(upper_ms=3.141, size_mb=0.5, peak_mb=None) == "--budget-ms 3.3"
+    assert budget.options_that_fit(Figures(3.141, 0.5, None)) == "--budget-ms 3.3"

@@ -1,10 +1,18 @@
 """Artifacts: the folder that is deployed, with the manifest that says what was measured and verified."""
 
 from prunnet_export.artifact._card import render_card
-from prunnet_export.artifact._files import hash_files, read_manifest, verify_files
+from prunnet_export.artifact._files import (
+    ALTERNATIVES,
+    REFERENCE_FILE,
+    chosen_model_files,
+    hash_files,
+    read_manifest,
+    verify_files,
+)
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
+    ExpectedWeights,
     FileEntry,
     FrontierEntry,
     Gate,
@@ -14,15 +22,23 @@ from prunnet_export.artifact._manifest import (
     RuntimeEntry,
     SubnetworkEntry,
     VerificationEntry,
-    decode_manifest,
-    encode_manifest,
-    manifest_schema,
+)
+from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, utc_now
+from prunnet_export.artifact._report import (
+    budget_checks,
+    frontier_table,
+    gate_check,
+    manifest_checks,
+    manifest_document,
 )
 from prunnet_export.artifact._writer import ArtifactWriter
 
 __all__ = [
+    "ALTERNATIVES",
+    "REFERENCE_FILE",
     "AlternativeEntry",
     "ArtifactWriter",
+    "ExpectedWeights",
     "FileEntry",
     "FrontierEntry",
     "Gate",
@@ -33,12 +49,19 @@ __all__ = [
     "RuntimeEntry",
     "SubnetworkEntry",
     "VerificationEntry",
+    "budget_checks",
+    "chosen_model_files",
     "decode_manifest",
     "encode_manifest",
+    "frontier_table",
+    "gate_check",
     "hash_files",
     "load",
+    "manifest_checks",
+    "manifest_document",
     "manifest_schema",
     "read_manifest",
     "render_card",
+    "utc_now",
     "verify_files",
 ]

@@ -2,6 +2,6 @@
 
 import sys
 
-from prunnet_export.artifact._manifest import schema_document
+from prunnet_export.artifact._manifest_file import schema_document
 
 sys.stdout.write(schema_document())

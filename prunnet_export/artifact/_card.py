@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import significant
 from prunnet_export.artifact._manifest import Gate, Manifest
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
 
 
@@ -26,19 +25,19 @@ def render_card(manifest: Manifest) -> str:
 def _what(manifest: Manifest) -> str:
     cut, network, size = manifest.subnetwork, manifest.network, manifest.preprocessing.crop
     lines = [
-        f"# {_plain(network.name)} for {_plain(manifest.target)}",
+        f"# {markdown_text(network.name)} for {markdown_text(manifest.target)}",
         (
-            f"A subnetwork of a {_plain(network.backbone)} that embeds {size} x {size} images as"
+            f"A subnetwork of a {markdown_text(network.backbone)} that embeds {size} x {size} images as"
             f" {network.embedding_dim} numbers, to be matched against a gallery of the *dense* network."
         ),
     ]
     if manifest.status == "rejected":
-        reasons = "\n".join(f"> - {_plain(reason)}" for reason in manifest.reasons)
+        reasons = "\n".join(f"> - {markdown_text(reason)}" for reason in manifest.reasons)
         lines.append(f"> **Rejected.** Do not deploy this artifact:\n>\n{reasons}")
     lines.append(
         _table(
             ("", ""),
-            [
+            (
                 ("status", manifest.status),
                 ("pattern", cut.pattern),
                 (
@@ -49,9 +48,9 @@ def _what(manifest: Manifest) -> str:
                 ("engine", f"{manifest.runtime.name} {manifest.runtime.version}"),
                 ("built", "yes" if manifest.built else "no: the engine is built on the device, by `finish`"),
                 ("model files", f"{significant(manifest.size_mb)} MB"),
-                ("network", f"`{network.sha256[:12]}`"),
+                ("network", network.sha256[:12]),
                 ("made", manifest.created),
-            ],
+            ),
         )
     )
     return "\n\n".join(lines)
@@ -89,7 +88,7 @@ def _latency(manifest: Manifest) -> str:
     if manifest.dense_latency is not None:
         reports.append(("dense network", manifest.dense_latency))
     head = ("model", "p50 ms", "p90 ms", "p99 ms", "asked", "upper bound", "cv", "terms")
-    lines = ["## Latency", _table(head, (_latency_row(name, report) for name, report in reports))]
+    lines = ["## Latency", _table(head, tuple(_latency_row(name, report) for name, report in reports))]
     lines.append("Compute only: no decoding, no preprocessing.")
     if manifest.latency.source != "measured":
         again = ": on the device, `prunnet-export finish` measures and picks again"
@@ -97,7 +96,7 @@ def _latency(manifest: Manifest) -> str:
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:
-        lines.append(f"Device: {_plain(str(manifest.device))}.")
+        lines.append(f"Device: {markdown_text(str(manifest.device))}.")
     return "\n\n".join(lines)
 
 
@@ -115,18 +114,23 @@ def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
 
 
 def _budget(manifest: Manifest) -> str:
-    budget, latency, memory = manifest.budget, manifest.latency, manifest.memory
-    rows = []
-    if budget.latency_ms is not None:
-        came_out = f"{significant(latency.upper_ms)} ms upper bound ({latency.terms()})"
-        rows.append((f"latency, p{budget.percentile:g}", f"{budget.latency_ms:g} ms", came_out))
-    if budget.size_mb is not None:
-        rows.append(("model files", f"{budget.size_mb:g} MB", f"{significant(manifest.size_mb)} MB"))
-    if memory is not None or budget.ram_mb is not None:
-        asked = "-" if budget.ram_mb is None else f"{budget.ram_mb:g} MiB"
-        came_out = "not measured" if memory is None else f"{memory.peak_mb:.1f} MiB (measured, {memory.source})"
-        rows.append(("peak memory above the engine", asked, came_out))
-    return f"## Budget\n\n{_table(('', 'allowed', 'came out'), rows)}" if rows else ""
+    memory = manifest.memory
+    limits = manifest.budget.limits(manifest.figures)
+    terms = {"latency": f"upper bound; {manifest.latency.terms()}", "memory": "measured above the engine"}
+    rows = [
+        (
+            limit.name,
+            f"{limit.allowed:g} {limit.unit}",
+            f"{significant(limit.figure)} {limit.unit}",
+            terms.get(limit.name),
+        )
+        for limit in limits
+    ]
+    if memory is None and manifest.budget.ram_mb is not None:
+        rows.append(("memory", f"{manifest.budget.ram_mb:g} MiB", "not measured", None))
+    elif memory is not None and manifest.budget.ram_mb is None:
+        rows.append(("memory", "-", f"{significant(memory.peak_mb)} MiB", terms["memory"]))
+    return f"## Budget\n\n{_table(('', 'allowed', 'came out', ''), tuple(rows))}"
 
 
 def _verification(manifest: Manifest) -> str:
@@ -142,13 +146,13 @@ def _verification(manifest: Manifest) -> str:
         (
             f"On the exported files, by {_engine(manifest)}, measured:"
             f" {found.n_queries:,} queries against {found.n_gallery:,} gallery images"
-            f" of {_plain(found.data)}."
+            f" of {markdown_text(found.data)}."
         ),
     ]
     if rows:
-        lines.append(_table(("test", "R@1", "mAP"), rows))
+        lines.append(_table(("test", "R@1", "mAP"), tuple(rows)))
     if found.gates:
-        lines.append(_table(("gate", "value", "has to be", "n", "", ""), map(_gate, found.gates)))
+        lines.append(_table(("gate", "value", "has to be", "n", "", ""), tuple(map(_gate, found.gates))))
     return "\n\n".join(lines)
 
 
@@ -166,7 +170,7 @@ def _gate(gate: Gate) -> tuple[str, ...]:
         f"{gate.value:.6g}",
         wanted,
         f"{gate.n:,}",
-        "passed" if gate.passed else "**failed**",
+        "passed" if gate.passed else "FAILED",
         gate.note,
     )
 
@@ -175,11 +179,5 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text that can break neither a line nor a table."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+def _table(columns: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...]) -> str:
+    return markdown_table(Table("", columns, rows))

@@ -6,8 +6,12 @@ import hashlib
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest, decode_manifest
+from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
+from prunnet_export.artifact._manifest_file import decode_manifest
 
+CARD = "README.md"
+REFERENCE_FILE = "verification.npz"  # what the artifact was verified against
+ALTERNATIVES = "alternatives"  # the folder of the candidates that travel beside the chosen one
 _LARGEST_MANIFEST = 16 * 2**20
 _BLOCK = 2**20
 _AGAIN = "copy or export the artifact again"
@@ -71,6 +75,12 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
         for name in names
         if name != MANIFEST
     }
+
+
+def chosen_model_files(manifest: Manifest) -> tuple[str, ...]:
+    """The files of the chosen model, without those of alternatives and those that describe the artifact."""
+    described = {CARD, REFERENCE_FILE}
+    return tuple(name for name in manifest.files if name not in described and not name.startswith(f"{ALTERNATIVES}/"))
 
 
 def sha256(file: Path) -> str:

@@ -1,21 +1,19 @@
-"""manifest.json: everything that is known about an artifact, versioned and strict."""
+"""The values of manifest.json: everything that is known about an artifact, versioned and strict."""
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export.budget import Amount, Budget
+from prunnet_export.budget import Amount, Budget, Figures
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.thresholds import Thresholds
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
-_EXPORT_AGAIN = "export the artifact again"
 
 # Plain relative names: no "..", nothing hidden, nothing absolute, no backslash. (?!\n) because in Python's
 # dialect $ also matches before a last line feed.
@@ -75,6 +73,9 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights_total: Count
     widths: dict[str, Positive] | None = None
 
+    def __str__(self) -> str:
+        return f"{self.pattern} {self.capacity:.1%} {self.precision}"
+
 
 class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Peak resident memory above the engine alone, MiB."""
@@ -105,11 +106,20 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     note: str = ""
 
 
+class ExpectedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many weights of two or more dimensions the torch subnetwork has, and how many of them are zero."""
+
+    elements: Positive
+    zeros: Count
+
+
 class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the exported file does against the dense gallery.
 
     Attributes:
         gates: One by one.
+        thresholds: What the gates asked for.
+        expected: What the shipped file had to contain.
         cross_r1: R@1, query by the artifact, gallery by the dense network.
         cross_map: mAP of the same.
         self_r1: R@1, query and gallery by the artifact.
@@ -122,6 +132,8 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """
 
     gates: list[Gate]
+    thresholds: Thresholds
+    expected: ExpectedWeights
     cross_r1: Share | None = None
     cross_map: Share | None = None
     self_r1: Share | None = None
@@ -141,6 +153,17 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         ]
 
 
+class _Candidate(Protocol):
+    """What is said of a candidate in a row of the frontier."""
+
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def capacity(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
+
+
 class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A candidate that the search measured, or predicted."""
 
@@ -153,6 +176,21 @@ class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     inside: bool
     n: Count
     source: Source = "measured"
+
+    @classmethod
+    def of(cls, candidate: _Candidate, latency: LatencyReport, *, size_mb: float, inside: bool) -> FrontierEntry:
+        """The row of a candidate with this latency."""
+        return cls(
+            pattern=candidate.pattern,
+            capacity=candidate.capacity,
+            precision=candidate.precision,
+            p50_ms=latency.p50_ms,
+            upper_ms=latency.upper_ms,
+            size_mb=size_mb,
+            inside=inside,
+            n=latency.n,
+            source=latency.source,
+        )
 
 
 class AlternativeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,7 +244,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     format: Literal["prunnet-artifact"] = "prunnet-artifact"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     status: Literal["verified", "rejected"]
     reasons: list[str] = []
     created: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?!\n)$")]
@@ -230,94 +268,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Fingerprint | None = None
     tools: dict[str, str] = {}
 
-
-def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as it is written: JSON, indented, a newline at the end.
-
-    Raises:
-        InvalidInput: it holds NaN or infinity, or something that reading it back would refuse.
-    """
-    where = _not_finite(msgspec.to_builtins(manifest), "$")
-    if where is not None:
-        raise InvalidInput(f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN")
-    document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-    decode_manifest(document, name=MANIFEST)
-    return document
-
-
-def decode_manifest(document: bytes, *, name: str) -> Manifest:
-    """The manifest in a JSON document.
-
-    Args:
-        document: UTF-8.
-        name: What to call it in an error.
-
-    Raises:
-        InvalidInput: it is not a manifest, or of an unknown version; the message says where.
-    """
-    try:
-        head = msgspec.json.decode(document, type=_Head)
-        if head.format != "prunnet-artifact":
-            raise InvalidInput(f"{name}: its format is {head.format[:40]!r}", hint="this is no prunnet artifact")
-        if head.version != VERSION:
-            raise InvalidInput(
-                f"{name}: version {head.version} of the format; this package reads {VERSION}",
-                hint="pip install --upgrade prunnet-export" if head.version > VERSION else "export the artifact again",
-            )
-        manifest = msgspec.json.decode(document, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        hint = "it may be truncated or edited; export the artifact again"
-        raise InvalidInput(f"{name}: not a manifest ({str(error) or type(error).__name__})", hint=hint) from None
-    _check_sense(manifest, name)
-    return manifest
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of manifest.json."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "prunnet-artifact manifest",
-        **msgspec.json.schema(Manifest),
-    }
-
-
-def schema_document() -> str:
-    """The JSON Schema as it is committed."""
-    return msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode() + "\n"
-
-
-class _Head(msgspec.Struct):
-    format: str
-    version: int
-
-
-def _check_sense(manifest: Manifest, name: str) -> None:
-    """What types cannot say."""
-    if manifest.files and manifest.entry not in manifest.files:
-        raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
-    for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
-        if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
-            raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
-    named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
-    missing = [name for name in named if name not in manifest.files]
-    if manifest.files and missing:
-        raise InvalidInput(f"{name}: alternative {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
-    if MANIFEST in manifest.files:
-        raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
-    if (manifest.status == "rejected") != bool(manifest.reasons):
-        count = len(manifest.reasons)
-        raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="reasons go with rejected")
-    if manifest.subnetwork.weights_kept > manifest.subnetwork.weights_total:
-        raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
-
-
-def _not_finite(value: object, where: str) -> str | None:
-    """Where the first NaN or infinity is."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else where
-    children: list[tuple[object, str]] = []
-    if isinstance(value, dict):
-        children = [(child, f"{where}.{key}") for key, child in value.items()]
-    elif isinstance(value, list | tuple):
-        children = [(child, f"{where}[{index}]") for index, child in enumerate(value)]
-    return next((found for child, at in children if (found := _not_finite(child, at)) is not None), None)
+    @property
+    def figures(self) -> Figures:
+        """What is held against the budget."""
+        return Figures(self.latency.upper_ms, self.size_mb, None if self.memory is None else self.memory.peak_mb)

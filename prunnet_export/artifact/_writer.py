@@ -18,10 +18,10 @@ from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import storage_errors
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
-from prunnet_export.artifact._files import hash_files, read_manifest
-from prunnet_export.artifact._manifest import MANIFEST, Manifest, encode_manifest
+from prunnet_export.artifact._files import CARD, hash_files, read_manifest
+from prunnet_export.artifact._manifest import MANIFEST, Manifest
+from prunnet_export.artifact._manifest_file import encode_manifest
 
-CARD = "README.md"
 REJECTED = ".rejected"
 
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})

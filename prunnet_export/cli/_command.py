@@ -8,6 +8,9 @@ from typing import Any
 import click
 
 from prunnet_export.cli._options import data_options, network_option, output_options, threads_option
+from prunnet_export.thresholds import Thresholds
+
+DEFAULTS = Thresholds()
 
 
 @click.group(
@@ -61,13 +64,17 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 )
 @click.option("--max-gallery", type=click.IntRange(2), default=1000, show_default=True, help="Gallery images, as many.")
 @click.option(
-    "--min-recall", type=click.FloatRange(0, 2), default=0.95, show_default=True, help="Cross-test R@1, share of dense."
+    "--min-recall",
+    type=click.FloatRange(0, 2),
+    default=DEFAULTS.recall,
+    show_default=True,
+    help="Cross-test R@1, share of dense.",
 )
 @click.option("--min-parity", type=click.FloatRange(-1, 1), help="Worst cosine to torch.  [default: 0.999 for fp32]")
 @click.option(
     "--min-overlap",
     type=click.FloatRange(0, 1),
-    default=0.5,
+    default=DEFAULTS.overlap,
     show_default=True,
     help="Neighbours kept, without labels.",
 )
@@ -79,7 +86,7 @@ from prunnet_export.cli._options import data_options, network_option, output_opt
 @output_options
 @click.version_option(package_name="prunnet-export")
 @click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> int:
+def command(ctx: click.Context, /, *, list_targets: bool, doctor: bool, output_format: str, **options: Any) -> int:
     """Cut the subnetwork that fits a device's budget, export it, measure it, verify the exported file.
 
     \b
@@ -95,17 +102,13 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return 0
-    if options["list_targets"]:
-        from prunnet_export.cli._survey import list_targets
+    if list_targets or doctor:
+        from prunnet_export.cli import _survey
 
-        return list_targets(options["output_format"])
-    if options["doctor"]:
-        from prunnet_export.cli._survey import doctor
+        return (_survey.list_targets if list_targets else _survey.doctor)(output_format)
+    from prunnet_export.cli._export import ExportOptions, export
 
-        return doctor(options["output_format"])
-    from prunnet_export.cli._export import export
-
-    return export(**options)
+    return export(ExportOptions(output_format=output_format, **options))
 
 
 @command.command()
@@ -113,12 +116,12 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 @click.option("--out", type=click.Path(path_type=Path), help="Where it goes.  [default: in the artifact's place]")
 @threads_option
 @output_options
-def finish(**options: Any) -> int:
+def finish(artifact: Path, out: Path | None, threads: int | None, output_format: str) -> int:
     """Complete an artifact on the device that it was predicted for: build, measure, pick again, verify.
 
     Needs the base install and the artifact's runtime. Where no candidate that travelled fits, the fastest is kept
     as OUT.rejected and the exit code is 1.
     """
-    from prunnet_export.cli._finish import finish as finish_artifact
+    from prunnet_export.cli._finish import finish_artifact
 
-    return finish_artifact(**options)
+    return finish_artifact(artifact, out, threads=threads, output_format=output_format)

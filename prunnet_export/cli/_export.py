@@ -2,89 +2,132 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from prunnet_export._cache_folder import cache_folder
-from prunnet_export._console import fail_line, note, warn
+from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed
+from prunnet_export._imports import require
 from prunnet_export.budget import Budget
-from prunnet_export.cli._context import choose_network, choose_patterns, choose_precisions, open_data
+from prunnet_export.cli._context import NetworkChoice, choose_network, choose_patterns, choose_precisions, open_data
 from prunnet_export.cli._options import parse_percentile
-from prunnet_export.cli._place import choose_place, predictor_for
-from prunnet_export.devices import layer_times
+from prunnet_export.cli._place import Place, choose_place, predictor_for
+from prunnet_export.reports import render
 from prunnet_export.runtimes import Model, find_runtime
-from prunnet_export.target import find_target
+from prunnet_export.target import Target, find_target
+from prunnet_export.thresholds import Thresholds
 
 if TYPE_CHECKING:
+    from prunnet_export.building import Builder
+    from prunnet_export.evaluating import Evidence, Gallery
     from prunnet_export.network import Checkpoint
-    from prunnet_export.verification import Gallery
+    from prunnet_export.prediction import Predictor
+    from prunnet_export.search import Export, Outcome
+
+_LOG = logging.getLogger(__name__)
 
 
-def export(**options: Any) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The options of ``prunnet-export``, as its help describes them."""
+
+    target: str | None
+    budget_ms: float | None
+    budget_mb: float | None
+    budget_ram_mb: float | None
+    at: str
+    network: Path | None
+    pattern: str
+    precision: str
+    select: Literal["capacity", "accuracy"]
+    device: str
+    require_measured: bool
+    calibration: tuple[Path, ...]
+    threads: int | None
+    data: str | None
+    layout: str | None
+    gallery: Path | None
+    max_queries: int
+    max_gallery: int
+    min_recall: float
+    min_parity: float | None
+    min_overlap: float
+    channel_multiple: int | None
+    out: Path | None
+    dry_run: bool
+    output_format: str
+
+    @property
+    def budget(self) -> Budget:
+        """What is allowed.
+
+        Raises:
+            UsageError: nothing is asked.
+            InvalidInput: a limit or the percentile is out of range.
+        """
+        return Budget(self.budget_ms, self.budget_mb, self.budget_ram_mb, parse_percentile(self.at))
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the gates ask for."""
+        return Thresholds(parity=self.min_parity, recall=self.min_recall, overlap=self.min_overlap)
+
+
+def export(options: ExportOptions) -> int:
     """Run one export and print its report; returns the exit code."""
-    if not options["target"]:
+    if not options.target:
         raise click.UsageError("no target is given: add --target NAME; --list-targets shows them")
     # Everything that is cheap to check is checked before torch is imported.
-    target = find_target(options["target"])
-    budget = Budget(
-        latency_ms=options["budget_ms"],
-        size_mb=options["budget_mb"],
-        ram_mb=options["budget_ram_mb"],
-        percentile=parse_percentile(options["at"]),
-    )
+    target, budget = find_target(options.target), options.budget
     runtime = find_runtime(target.runtime)
     runtime.version()
-    place = choose_place(options["device"], target, runtime, require_measured=options["require_measured"])
-    predictor = predictor_for(target, place, budget, options["calibration"], threads=options["threads"])
-    precisions = choose_precisions(options["precision"], target)
-
-    from prunnet_export._imports import require
-
+    place = choose_place(options.device, target, runtime, require_measured=options.require_measured)
+    predictor = predictor_for(target, place, budget, options.calibration, threads=options.threads)
+    choose_precisions(options.precision, target)
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
-    chosen = choose_network(options["network"])  # the demo network's place is known to a module that needs torch
-    from prunnet_export.network import load_checkpoint
-    from prunnet_export.reports import render
-    from prunnet_export.reports._export import dry_run_report, export_report
-    from prunnet_export.search import BuildCache, Builder, Evidence, Export
-    from prunnet_export.verification import Thresholds
+    chosen = choose_network(options.network)
+    job = _job(options, chosen, target=target, place=place, predictor=predictor)
 
-    patterns = choose_patterns(options["pattern"], target)
+    from prunnet_export.cli._export_report import dry_run_report, export_report
+
+    if options.dry_run:
+        click.echo(render(dry_run_report(job, chosen), options.output_format), nl=False)
+        return 0
+    outcome = job.run(options.out or Path("dist") / target.name)
+    latency = outcome.manifest.latency
+    if not latency.steady:
+        _LOG.warning(
+            "the coefficient of variation is %.1f%%: clocks or other work disturb the measurement", 100 * latency.cv
+        )
+    click.echo(render(export_report(outcome, chosen), options.output_format), nl=False)
+    return _exit_code(outcome)
+
+
+def _job(
+    options: ExportOptions, chosen: NetworkChoice, *, target: Target, place: Place, predictor: Predictor | None
+) -> Export:
+    """The export that the options ask for."""
+    from prunnet_export.evaluating import Evidence
+    from prunnet_export.network import load_checkpoint
+    from prunnet_export.search import Export
+
+    runtime, patterns = find_runtime(target.runtime), choose_patterns(options.pattern, target)
     for pattern in patterns:
         if sentence := runtime.ignored(pattern):
-            warn(sentence)
-    note(f"network: {chosen.folder} ({chosen.because})")
+            _LOG.warning("%s", sentence)
+    _LOG.info("network: %s (%s)", chosen.folder, chosen.because)
     if place.obstacle is not None:
-        warn(f"latencies are predicted, not measured: {place.obstacle}")
+        _LOG.warning("latencies are predicted, not measured: %s", place.obstacle)
     checkpoint = load_checkpoint(chosen.folder)
-    gallery = None if options["gallery"] is None else _given_gallery(options["gallery"], checkpoint)
-    evidence = Evidence(
-        checkpoint,
-        open_data(options["data"], options["layout"], checkpoint),
-        max_queries=options["max_queries"],
-        max_gallery=options["max_gallery"],
-        gallery=gallery,
-    )
-    channel_multiple = options["channel_multiple"] or target.channel_multiple
-    builder = Builder(
-        checkpoint,
-        runtime,
-        BuildCache(cache_folder()),
-        device=f"{place.key}, {options['threads']} threads",  # MNN's gate is timed
-        channel_multiple=channel_multiple,
-        statistics=evidence.statistics,
-        calibration=evidence.calibration,
-        options=target.options,
-        layer_times=None
-        if place.obstacle
-        else lambda file, precision: layer_times(
-            place.device, Model(file, runtime.name, precision), threads=options["threads"]
-        ),
-    )
-    job = Export(
+    gallery = None if options.gallery is None else _given_gallery(options.gallery, checkpoint)
+    data = open_data(options.data, options.layout, checkpoint)
+    evidence = Evidence(checkpoint, data, options.max_queries, options.max_gallery, gallery)
+    return Export(
         checkpoint=checkpoint,
         network_name=chosen.name,
         target=target,
@@ -92,40 +135,50 @@ def export(**options: Any) -> int:
         device=place.device,
         predictor=predictor,
         by_twin=place.by_twin,
-        budget=budget,
+        budget=options.budget,
         evidence=evidence,
-        builder=builder,
+        builder=_builder(options, evidence, target, place),
         patterns=patterns,
-        precisions=precisions,
-        channel_multiple=channel_multiple,
-        thresholds=Thresholds(
-            parity=options["min_parity"], recall=options["min_recall"], overlap=options["min_overlap"]
-        ),
-        select=options["select"],
-        threads=options["threads"],
-        say=note,
+        precisions=choose_precisions(options.precision, target),
+        channel_multiple=options.channel_multiple or target.channel_multiple,
+        thresholds=options.thresholds,
+        select=options.select,
+        threads=options.threads,
     )
-    if options["dry_run"]:
-        click.echo(render(dry_run_report(job, chosen), options["output_format"]), nl=False)
-        return 0
-    outcome = job.run(options["out"] or Path("dist") / target.name)
-    if not outcome.manifest.latency.steady:
-        cv = outcome.manifest.latency.cv
-        warn(f"the coefficient of variation is {cv:.1%}: clocks or other work disturb the measurement")
-    click.echo(render(export_report(outcome, chosen), options["output_format"]), nl=False)
-    if outcome.manifest.status == "rejected":
-        fail_line(
-            "; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures"
-        )
-        return GateFailed.exit_code
-    return 0
+
+
+def _builder(options: ExportOptions, evidence: Evidence, target: Target, place: Place) -> Builder:
+    """What makes candidates of the network, each at most once."""
+    from prunnet_export.building import BuildCache, Builder
+
+    def times(model: Model) -> dict[str, float]:
+        return layer_times(place.device, model, threads=options.threads)
+
+    return Builder(
+        evidence.checkpoint.network,
+        find_runtime(target.runtime),
+        BuildCache(cache_folder()),
+        device=f"{place.key}, {options.threads} threads",  # MNN's gate is timed
+        settle=evidence.settle,
+        calibration=evidence.calibration,
+        options=target.options,
+        layer_times=None if place.obstacle else times,
+    )
 
 
 def _given_gallery(file: Path, checkpoint: Checkpoint) -> Gallery:
-    from prunnet_export.verification import load_gallery
+    from prunnet_export.evaluating import load_gallery
 
     config = checkpoint.config
     gallery = load_gallery(file, network=config.weights_sha256, dim=config.embedding_dim)
     if gallery.network is None:
-        warn(f"nothing says which network made {file}: a gallery of another network cannot be told apart")
+        _LOG.warning("nothing says which network made %s: a gallery of another network cannot be told apart", file)
     return gallery
+
+
+def _exit_code(outcome: Outcome) -> int:
+    """The exit code of an export, with the error line where it was rejected."""
+    if outcome.manifest.status != "rejected":
+        return 0
+    fail_line("; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures")
+    return GateFailed.exit_code

@@ -17,7 +17,8 @@ FORMATS = ("table", "json", "junit", "github", "markdown")
 
 def output_options(command: F) -> F:
     """How the result is printed, and how errors are."""
-    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
+    # The console reads it from the command line itself: an error may come before the options are parsed.
+    command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
     return click.option(
         "--output-format",
         type=click.Choice(FORMATS),

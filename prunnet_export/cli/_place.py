@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prunnet_export._console import warn
 from prunnet_export._errors import Unreachable, UsageError
+from prunnet_export.budget import Budget
 from prunnet_export.devices import Device, find_device
 from prunnet_export.runtimes import Runtime
 from prunnet_export.target import Target
 
 if TYPE_CHECKING:
-    from prunnet_export.budget import Budget
     from prunnet_export.prediction import Predictor
+
+_LOG = logging.getLogger(__name__)
 
 AUTO = "auto"
 PREDICTED = "predicted"
@@ -54,7 +56,7 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
         there = find_device(name)
         # Now, so that a board that does not answer is found before minutes of work.
         if why := target.unlike(there.fingerprint().arch):
-            warn(f"{name} is not what the target is: {why}")
+            _LOG.warning("%s is not what the target is: %s", name, why)
         return Place(there, None, by_twin=False)
     here, unable = find_device(LOCAL), runtime.obstacle()
     obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or unable

@@ -9,11 +9,11 @@ from prunnet_export.reports._report import Check, Report, Table
 
 def render_markdown(report: Report) -> str:
     """Headings, tables, a list of checks, and the footer."""
-    parts = [f"## {_inline(report.title)}"] if report.title else []
+    parts = [f"## {markdown_text(report.title)}"] if report.title else []
     for table in report.tables:
         if table.title:
-            parts.append(f"### {_inline(table.title)}")
-        parts.append(_table(table))
+            parts.append(f"### {markdown_text(table.title)}")
+        parts.append(markdown_table(table))
     if report.checks:
         parts.append("\n".join(_check(check) for check in report.checks))
     if report.footer:
@@ -21,7 +21,8 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """The rows and columns, without the title."""
     numeric = [is_numeric([row[index] for row in table.rows]) for index in range(len(table.columns))]
     lines = [
         _row(table.columns),
@@ -32,20 +33,20 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: tuple[str, ...], *, escape: bool = True) -> str:
-    return f"| {' | '.join(map(_inline, cells) if escape else cells)} |"
+    return f"| {' | '.join(map(markdown_text, cells) if escape else cells)} |"
 
 
 def _check(check: Check) -> str:
-    message = f": {_inline(check.message)}" if check.message else ""
-    return f"- {'pass' if check.passed else '**FAIL**'} {_inline(check.name)}{message}"
+    message = f": {markdown_text(check.message)}" if check.message else ""
+    return f"- {'pass' if check.passed else '**FAIL**'} {markdown_text(check.name)}{message}"
 
 
-def _inline(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text on one line that opens no cell, no emphasis, no link and no HTML."""
     text = printable(" ".join(text.split()))
     for character in ("\\", "|", "`", "*", "_", "[", "]"):
         text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _code(line: str) -> str:

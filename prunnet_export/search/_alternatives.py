@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prunnet_export.artifact import AlternativeEntry, VerificationEntry
-from prunnet_export.measuring import LatencyReport
-from prunnet_export.search._builder import Build
-from prunnet_export.search._candidates import Candidate
-from prunnet_export.search._manifest_of import subnetwork_entry
-from prunnet_export.verification import Reference
+from prunnet_export.artifact import ALTERNATIVES, AlternativeEntry
+from prunnet_export.building import Candidate
+from prunnet_export.search._manifest import subnetwork_entry
+from prunnet_export.search._outcome import Attempt
 
-FOLDER = "alternatives"
 EMBEDDINGS = "embeddings.npy"
 
 # Of the chosen capacity: a roofline is often off by a factor of two, and more often too fast than too slow.
@@ -31,40 +28,32 @@ def beside(chosen: Candidate, rungs: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def save_alternative(
-    build: Build,
-    folder: Path,
-    name: str,
-    *,
-    latency: LatencyReport,
-    verification: VerificationEntry,
-    reference: Reference,
-    channel_multiple: int,
-) -> AlternativeEntry:
-    """Copy a build into an artifact.
+def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multiple: int) -> AlternativeEntry:
+    """Copy a candidate into an artifact.
 
     Of its reference the embeddings of the torch subnetwork alone are kept: the rest is the artifact's own.
 
     Args:
-        build: Verified on the host.
+        attempt: Verified on the host, with what is predicted.
         folder: The artifact's.
         name: Of the alternative's folder in it.
-        latency: What is predicted.
-        verification: What came out on the host.
-        reference: What it was verified against.
         channel_multiple: Kept widths are multiples of this.
 
     Raises:
         OSError: the disk is full.
+        ValueError: the attempt was not verified.
     """
-    home = f"{FOLDER}/{name}"
+    build, verification, reference = attempt.build, attempt.verification, attempt.reference
+    if verification is None or reference is None:
+        raise ValueError("an attempt that was not verified does not travel")
+    home = f"{ALTERNATIVES}/{name}"
     build.copy_to(folder / home)
     np.save(folder / home / EMBEDDINGS, reference.subnetwork_queries, allow_pickle=False)
     return AlternativeEntry(
         entry=f"{home}/{build.names[0]}",
         reference=f"{home}/{EMBEDDINGS}",
         subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
-        latency=latency,
+        latency=attempt.latency,
         size_mb=build.size_mb,
         verification=verification,
     )

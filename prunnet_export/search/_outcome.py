@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunnet_export.artifact import FrontierEntry, Manifest, MemoryEntry, VerificationEntry
+from prunnet_export.budget import Budget, Figures
+from prunnet_export.building import Build
+from prunnet_export.evaluating import Reference
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.search._builder import Build
-from prunnet_export.verification import Reference
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,12 @@ class Measured:
 
     def entry(self) -> FrontierEntry:
         """The row of the manifest's frontier."""
+        return FrontierEntry.of(self.build.candidate, self.latency, size_mb=self.build.size_mb, inside=self.inside)
+
+    def order(self) -> tuple[str, str, float]:
+        """Where it stands in the frontier."""
         candidate = self.build.candidate
-        return FrontierEntry(
-            pattern=candidate.pattern,
-            capacity=candidate.capacity,
-            precision=candidate.precision,
-            p50_ms=self.latency.p50_ms,
-            upper_ms=self.latency.upper_ms,
-            size_mb=self.build.size_mb,
-            inside=self.inside,
-            n=self.latency.n,
-            source=self.latency.source,
-        )
+        return candidate.pattern, candidate.precision, candidate.capacity
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,19 @@ class Attempt:
     reference: Reference | None = None
 
     @property
-    def peak_mb(self) -> float | None:
-        """Peak memory in MiB; None where it is not known."""
-        return None if self.memory is None else self.memory.peak_mb
+    def figures(self) -> Figures:
+        """What is held against the budget."""
+        peak_mb = None if self.memory is None else self.memory.peak_mb
+        return Figures(self.latency.upper_ms, self.build.size_mb, peak_mb)
+
+    def why_nothing_fits(self, budget: Budget) -> str:
+        """What is said of the fastest candidate where nothing is inside the budget."""
+        latency, memory = self.latency, self.memory
+        peak = "" if memory is None else f", {memory.peak_mb:.3g} MiB"
+        figures = f"up to {latency.upper_ms:.3g} ms, {self.build.size_mb:.3g} MB{peak}"
+        how = "measured" if latency.source == "measured" else f"({latency.source})"
+        fastest = f"the fastest {how} is {self.build.candidate}, p{budget.percentile:g} {figures}"
+        return f"no capacity fits {budget}; {fastest}"
 
 
 @dataclass(frozen=True)

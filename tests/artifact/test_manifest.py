@@ -20,7 +20,7 @@ from prunnet_export.artifact import (
     read_manifest,
     verify_files,
 )
-from prunnet_export.artifact._manifest import schema_document
+from prunnet_export.artifact._manifest_file import schema_document
 from prunnet_export.budget import Budget
 
 replace = msgspec.structs.replace
@@ -138,10 +138,10 @@ def test_file_names_that_leave_the_folder_are_refused(name: str, manifest: Manif
         b"\x80\x04\x95",
         b'{"format": "prunnet-artifact"}',
         b'{"format": "prunnet-artifact", "version": "1"}',
-        b'{"format": "prunnet-artifact", "version": 1}',
+        b'{"format": "prunnet-artifact", "version": 2}',
         b'{"format": "prunnet-artifact", "version": NaN}',
         b"[" * 100_000,
-        b'{"format": "prunnet-artifact", "version": 1, "status": ' + b"[" * 100_000,
+        b'{"format": "prunnet-artifact", "version": 2, "status": ' + b"[" * 100_000,
     ],
 )
 def test_corrupt_documents_are_refused_in_one_line(document: bytes) -> None:
@@ -153,14 +153,14 @@ def test_corrupt_documents_are_refused_in_one_line(document: bytes) -> None:
 
 
 def test_a_newer_version_says_to_upgrade(manifest: Manifest) -> None:
-    with pytest.raises(InvalidInput, match="version 2") as caught:
-        decode_manifest(edited(manifest, "version", value=2), name="m")
+    with pytest.raises(InvalidInput, match="version 3") as caught:
+        decode_manifest(edited(manifest, "version", value=3), name="m")
     assert "--upgrade" in caught.value.hint
 
 
 def test_another_format_is_no_artifact() -> None:
     with pytest.raises(InvalidInput, match="format"):
-        decode_manifest(b'{"format": "web-app", "version": 3}', name="m")
+        decode_manifest(b'{"format": "web-app", "version": 4}', name="m")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])

@@ -13,7 +13,7 @@ from prunnet_export.network import load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.search import Evidence
-from prunnet_export.verification import load_gallery
+from prunnet_export.evaluating import load_gallery
 from tests._cli import assert_error, call
 from tests._inputs import retrieval_data
 

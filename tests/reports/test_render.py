@@ -228,8 +228,8 @@ class TestMarkdown:
 | channel | 0.390 | 4.57 | 90 |
 | unstructured | 1.00 | - | 90 |
 
-- pass parity: cosine 0.99998 &gt;= 0.999
-- **FAIL** latency: p90 16.2 ms &gt; 15 ms
+- pass parity: cosine 0.99998 >= 0.999
+- **FAIL** latency: p90 16.2 ms > 15 ms
 
     artifact: dist/x86.rejected
     next:     prunnet-export --budget-ms 20
@@ -248,7 +248,7 @@ class TestMarkdown:
         report = Report("t", (Table("", ("a|b",), (("<b>*x*_y_`z`[l](u)\\",),)),))
         text = render(report, "markdown")
         assert r"| a\|b |" in text
-        assert r"| &lt;b&gt;\*x\*\_y\_\`z\`\[l\](u)\\ |" in text
+        assert r"| &lt;b>\*x\*\_y\_\`z\`\[l\](u)\\ |" in text
 
 
 @pytest.mark.parametrize(

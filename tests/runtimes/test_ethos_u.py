@@ -14,7 +14,7 @@ from prunnet_export.runtimes._tflite import read_tflite
 from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.litert import LiteRt
 from prunnet_export.target import find_target
-from prunnet_export.verification._zeros import layers_in_place
+from prunnet_export.evaluating._zeros import layers_in_place
 from tests.runtimes._embedders import CROP, aids, embedder, in_torch, inputs, masks
 from tests.runtimes._tflite_files import converted_before, in_int8
 

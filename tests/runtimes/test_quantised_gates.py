@@ -9,7 +9,7 @@ import pytest
 from prunnet_export.artifact import Gate
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._judge import _masks
-from prunnet_export.verification import Expected, Observed, Reference, Thresholds, verify
+from prunnet_export.evaluating import Expected, Observed, Reference, Thresholds, verify
 from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
 
 RUNTIMES = ["onnxruntime", "openvino"]

@@ -23,7 +23,7 @@ from prunnet_export.network import Checkpoint, load_checkpoint
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import BuildCache, Builder, Evidence, Export
 from prunnet_export.target import find_target
-from prunnet_export.verification import Thresholds
+from prunnet_export.evaluating import Thresholds
 from tests._cli import folder_of_the_run
 
 MULTIPLE = 8

@@ -20,7 +20,7 @@ from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import Finish
 from prunnet_export.search._alternatives import beside
 from prunnet_export.target import Limits, find_target
-from prunnet_export.verification import REFERENCE_FILE, load_reference
+from prunnet_export.evaluating import REFERENCE_FILE, load_reference
 from tests.search._exports import TableDevice, Workshop, kilobytes
 
 LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")

@@ -13,7 +13,7 @@ from prunnet_export.budget import Budget
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.search import Candidate, Export, Outcome
 from prunnet_export.search._outcome import Measured
-from prunnet_export.verification import REFERENCE_FILE, Thresholds, load_reference
+from prunnet_export.evaluating import REFERENCE_FILE, Thresholds, load_reference
 from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunnet_export.verification._zeros import layers_in_place
+from prunnet_export.evaluating._zeros import layers_in_place
 
 Array = npt.NDArray[np.float32]
 SHAPES = [(8, 8), (8, 8), (8, 4, 3, 3), (12, 6), (6, 12), (16, 1, 3, 3)]

@@ -18,7 +18,7 @@ from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.search import Evidence
 from prunnet_export.search._evidence import batches, embed_in_torch
-from prunnet_export.verification import Gallery
+from prunnet_export.evaluating import Gallery
 from tests._asserts import assert_same_relevance
 from tests._inputs import array_split, retrieval_data
 from tests.search._exports import Workshop

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from torch import nn
 
 from prunnet_export._errors import Unreachable
-from prunnet_export.artifact import VerificationEntry
-from prunnet_export.devices import Device, embed, placement
+from prunnet_export.artifact import ExpectedWeights, VerificationEntry
+from prunnet_export.building import Build
+from prunnet_export.devices import Device
+from prunnet_export.evaluating._evidence import DenseSide, Evidence
+from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, verify
+from prunnet_export.evaluating._images import inputs_of
+from prunnet_export.evaluating._model import ModelOnDevice
+from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._zeros import Mask
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.runtimes import Model, Runtime, find_runtime
-from prunnet_export.search._builder import Build
-from prunnet_export.search._evidence import DenseSide, Evidence, batches
-from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
-from prunnet_export.verification._reference import Embeddings
-from prunnet_export.verification._zeros import Mask
+from prunnet_export.thresholds import Thresholds
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
-class Judge:
+class Verifier:
     """Holds builds against one dense network and one set of images.
 
     Attributes:
@@ -32,7 +36,6 @@ class Judge:
         by_twin: The runtime cannot run there: what computes the same runs instead.
         thresholds: Of the gates.
         threads: Intra-operator threads of the runtime; None leaves it to the engine.
-        say: Called with one line of progress.
     """
 
     evidence: Evidence
@@ -40,13 +43,12 @@ class Judge:
     device: Device
     thresholds: Thresholds
     threads: int | None
-    say: Callable[[str], None]
     by_twin: bool = False
 
     @cached_property
     def dense(self) -> DenseSide:
         """What the dense network makes of the images; computed at first use."""
-        self.say("embedding the gallery with the dense network")
+        _LOG.info("embedding the gallery with the dense network")
         return self.evidence.dense()
 
     def verify(self, build: Build, module: nn.Module) -> tuple[VerificationEntry, Reference]:
@@ -64,33 +66,27 @@ class Judge:
             Unreachable: the device does not answer, or nothing here computes what the model does.
         """
         model = self.model(build)
-        dense, data, preprocessing = self.dense, self.evidence.data, self.evidence.preprocessing
-        reference = self.evidence.reference(dense, module)
-        queries = self._embed(model, batches(data.query, dense.queries, preprocessing))
-        gallery = None
-        if dense.own_gallery:
-            # Where query and gallery are the same images, so are their embeddings.
-            gallery = (
-                queries
-                if data.exclude_self and np.array_equal(dense.queries, dense.gallery)
-                else self._embed(model, batches(data.gallery, dense.gallery, preprocessing))
-            )
-        observed = Observed(
+        tested = ModelOnDevice(model, self.device, self.threads)
+        dense, evidence = self.dense, self.evidence
+        reference = evidence.reference(dense, module)
+        queries = tested.embed(inputs_of(evidence.data.query, dense.queries, evidence.preprocessing))
+        observed = tested.observed(
             queries=queries,
-            from_bytes=self._embed(model, [preprocessing(reference.images[:BYTES_IMAGES])]),
-            gallery=gallery,
-            weights=self.runtime.read_weights(build.entry),
-            placement=placement(self.device, model),
+            from_bytes=tested.embed([evidence.preprocessing(reference.images[:BYTES_IMAGES])]),
+            gallery=None if evidence.gallery else evidence.images.embed_gallery(tested.embed, queries),
+            weights=self.runtime.read_weights(build.model.file),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(
-            precision=build.candidate.precision,
+            weights=ExpectedWeights(
+                elements=sum(tensor.numel() for tensor in weights),
+                zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+            ),
             device=find_runtime(model.runtime).places_on,
-            elements=sum(tensor.numel() for tensor in weights),
-            zeros=sum(int((tensor == 0).sum()) for tensor in weights),
             masks=_masks(build.candidate.subnetwork),
         )
-        return verify(observed, reference, expected, self.thresholds), reference
+        thresholds = self.thresholds.with_parity(self.runtime.precision(build.candidate.precision).parity)
+        return verify(observed, reference, expected, thresholds), reference
 
     def model(self, build: Build) -> Model:
         """What is run to verify a build: itself, or its twin.
@@ -98,21 +94,15 @@ class Judge:
         Raises:
             Unreachable: the runtime cannot run here, and nothing else computes what the model does.
         """
-        precision = build.candidate.precision
         if not self.by_twin:
-            return Model(build.entry, self.runtime.name, precision)
-        twin = self.runtime.twin(build.entry, precision=precision)
+            return build.model
+        twin = self.runtime.twin(build.model)
         if twin is None:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {self.runtime.obstacle()}",
                 hint="give the device it runs on, e.g. --device ssh://user@host",
             )
         return twin
-
-    def _embed(self, model: Model, inputs: Iterable[Embeddings]) -> Embeddings:
-        parts = [embed(self.device, model, batch, threads=self.threads) for batch in inputs]
-        joined: Embeddings = np.concatenate(parts)
-        return joined
 
 
 def _masks(subnetwork: Subnetwork) -> tuple[Mask, ...]:

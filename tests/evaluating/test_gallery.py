@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.verification import Gallery, load_gallery, save_gallery
+from prunnet_export.evaluating import Gallery, load_gallery, save_gallery
 from tests._asserts import assert_one_line
 from tests.verification._hostile import FOREIGN, Touch, pickled, with_arrays, zipped
 

@@ -1,18 +1,12 @@
-"""The reports of ``prunnet-export``."""
+"""The reports of an export."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-
-from prunnet_export.artifact import FrontierEntry, Manifest
-from prunnet_export.reports._report import Check, Report, Table
+from prunnet_export.artifact import Manifest, frontier_table, manifest_checks, manifest_document
+from prunnet_export.cli._context import NetworkChoice
+from prunnet_export.reports import Report, Table
+from prunnet_export.search import Export, Outcome
 from prunnet_export.target import find_target
-
-if TYPE_CHECKING:
-    from prunnet_export.cli._context import NetworkChoice
-    from prunnet_export.search import Export, Outcome
 
 
 def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
@@ -27,7 +21,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
     return Report(
         title=f"prunnet-export {manifest.target}",
         tables=(_result_table(manifest, chosen), frontier_table(manifest)),
-        checks=checks(manifest),
+        checks=manifest_checks(manifest),
         document=document,
         footer=(
             f"{verb}: {outcome.folder}",
@@ -43,77 +37,6 @@ def _next(outcome: Outcome) -> str:
     if find_target(manifest.target).has_python:
         return f"next, on the device: prunnet-export finish {outcome.folder}"
     return f"next: deploy {outcome.folder}/{manifest.entry} as it is; its latency is to be measured there"
-
-
-def manifest_document(manifest: Manifest) -> dict[str, Any]:
-    """The figures of a manifest as one JSON document."""
-    whole: dict[str, Any] = msgspec.to_builtins(manifest)
-    document = {
-        "status": whole["status"],
-        "reasons": whole["reasons"],
-        "target": whole["target"],
-        "runtime": whole["runtime"],
-        "device": whole["device"],
-        "chosen": whole["subnetwork"],
-        "budget": whole["budget"],
-        "latency": whole["latency"],
-        "dense_latency": whole["dense_latency"],
-        "memory": whole["memory"],
-        "verification": whole["verification"],
-        "frontier": whole["frontier"],
-        "built": whole["built"],
-        "verified_by": whole["verified_by"],
-        "alternatives": whole["alternatives"],
-        "tools": whole["tools"],
-    }
-    if not manifest.frontier:
-        return document
-    fastest = min(manifest.frontier, key=lambda entry: entry.upper_ms)
-    return {**document, "fastest": msgspec.to_builtins(fastest)}
-
-
-def checks(manifest: Manifest) -> tuple[Check, ...]:
-    """The budget and every gate, as things that passed or failed."""
-    budget, latency = manifest.budget, manifest.latency
-    made = []
-    if budget.latency_ms is not None:
-        message = f"{latency}, budget {budget.latency_ms:g} ms"
-        made.append(Check("latency budget", latency.upper_ms <= budget.latency_ms, message))
-    if budget.size_mb is not None:
-        message = f"{manifest.size_mb:.3g} MB, budget {budget.size_mb:g} MB"
-        made.append(Check("size budget", manifest.size_mb <= budget.size_mb, message))
-    if budget.ram_mb is not None and manifest.memory is not None:
-        message = f"{manifest.memory.peak_mb:.3g} MiB, budget {budget.ram_mb:g} MiB"
-        made.append(Check("memory budget", manifest.memory.peak_mb <= budget.ram_mb, message))
-    for gate in manifest.verification.gates:
-        asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
-        made.append(Check(gate.name, gate.passed, f"{gate.value:.4g}, {asked}, n {gate.n}: {gate.note}"))
-    return tuple(made)
-
-
-def frontier_table(manifest: Manifest) -> Table:
-    """Every candidate that was looked at."""
-    label = f"p{manifest.budget.percentile:g} <= ms"
-    rows = tuple(
-        (
-            e.pattern,
-            f"{e.capacity:.1%}",
-            e.precision,
-            e.p50_ms,
-            e.upper_ms,
-            e.size_mb,
-            e.n,
-            e.source,
-            "yes" if e.inside else "no",
-        )
-        for e in manifest.frontier
-    )
-    columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "source", "inside")
-    return Table("candidates", columns, rows)
-
-
-def _of_candidate(entry: FrontierEntry) -> tuple[str, str, str]:
-    return entry.pattern, f"{entry.capacity:.1%}", entry.precision
 
 
 def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:

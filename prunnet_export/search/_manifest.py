@@ -1,28 +1,25 @@
-"""The manifest of a build: everything that the export found out about it, in one place."""
+"""The manifest of an export: everything that it found out, in one place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from prunnet_export._imports import installed_version
 from prunnet_export.artifact import (
     AlternativeEntry,
     FrontierEntry,
     Manifest,
-    MemoryEntry,
     NetworkEntry,
     RuntimeEntry,
     SubnetworkEntry,
-    VerificationEntry,
+    utc_now,
 )
 from prunnet_export.budget import Budget
+from prunnet_export.building import Candidate
 from prunnet_export.devices import Fingerprint
-from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import NetworkConfig
 from prunnet_export.runtimes import Runtime
-from prunnet_export.search._builder import Build
-from prunnet_export.search._candidates import Candidate
+from prunnet_export.search._outcome import Attempt
 from prunnet_export.target import Target
 
 TOOLS = (
@@ -32,29 +29,31 @@ TOOLS = (
 
 
 def compose_manifest(
-    build: Build,
+    attempt: Attempt,
     *,
-    reasons: Sequence[str],
     target: Target,
     runtime: Runtime,
     config: NetworkConfig,
     network_name: str,
     channel_multiple: int,
     budget: Budget,
-    latency: LatencyReport,
-    dense_latency: LatencyReport,
-    memory: MemoryEntry | None,
-    verification: VerificationEntry,
     verified_by: RuntimeEntry | None,
     frontier: Sequence[FrontierEntry],
     alternatives: Sequence[AlternativeEntry],
     device: Fingerprint | None,
 ) -> Manifest:
-    """The manifest of a build, rejected where there are reasons; the writer fills in the files."""
+    """The manifest of an attempt, rejected where it has reasons; the writer fills in the files.
+
+    Raises:
+        ValueError: the attempt was not verified.
+    """
+    if attempt.verification is None:
+        raise ValueError("an attempt that was not verified has no manifest")
+    build, latency = attempt.build, attempt.latency
     return Manifest(
-        status="rejected" if reasons else "verified",
-        reasons=list(reasons),
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        status="rejected" if attempt.reasons else "verified",
+        reasons=list(attempt.reasons),
+        created=utc_now(),
         entry=build.names[0],
         target=target.name,
         runtime=RuntimeEntry(name=runtime.name, version=latency.runtime_version or runtime.version()),
@@ -68,12 +67,12 @@ def compose_manifest(
         preprocessing=config.preprocessing,
         budget=budget,
         latency=latency,
-        dense_latency=dense_latency,
-        memory=memory,
+        dense_latency=attempt.dense,
+        memory=attempt.memory,
         size_mb=build.size_mb,
-        verification=verification,
+        verification=attempt.verification,
         frontier=list(frontier),
-        built=runtime.built(build.entry),
+        built=runtime.built(build.model),
         verified_by=verified_by,
         alternatives=list(alternatives),
         device=device,

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
+from prunnet_export.evaluating._arrays import read_arrays
+from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Relevance, relevance_from_arrays
-from prunnet_export.verification._arrays import read_arrays
 
-Embeddings = npt.NDArray[np.float32]
-REFERENCE_FILE = "verification.npz"
 _RANK = 2
 
 
@@ -88,8 +87,6 @@ def load_reference(file: Path) -> Reference:
         ends = np.cumsum(lengths)
         joined = arrays["bytes"].tobytes()
         gallery = arrays["gallery"].astype(np.float32, casting="safe")
-        if bool(arrays.get("exclude_self", False)):  # older files say it in a word, and labels alone
-            arrays["own"] = np.arange(len(gallery))
         reference = Reference(
             network=str(arrays["network"]),
             source=str(arrays["source"]),
@@ -98,7 +95,7 @@ def load_reference(file: Path) -> Reference:
             subnetwork_queries=arrays["subnetwork_queries"].astype(np.float32, casting="safe"),
             gallery=gallery,
             relevance=relevance_from_arrays(arrays, n_gallery=len(gallery)),
-            protocol=msgspec.json.decode(str(arrays.get("protocol", "{}")), type=Protocol),
+            protocol=msgspec.json.decode(str(arrays["protocol"]), type=Protocol),
         )
     except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidInput) as error:
         raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None

@@ -11,9 +11,9 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists
-from prunnet_export.verification import Expected, Observed, Reference, Thresholds, verify
-from prunnet_export.verification._gates import at_least
-from prunnet_export.verification._reference import Embeddings
+from prunnet_export.evaluating import Expected, Observed, Reference, Thresholds, verify
+from prunnet_export.evaluating._gates import at_least
+from prunnet_export.evaluating._reference import Embeddings
 
 CLASSES, PER_CLASS, DIM = 8, 4, 16
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
-from prunnet_export.network import STATISTICS_IMAGES, Checkpoint, Normalised, statistics_batches
+from prunnet_export.evaluating._gallery import Gallery
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
+from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
+from prunnet_export.network import STATISTICS_IMAGES, Checkpoint, Embedder, adapt
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Relevance
-from prunnet_export.verification import Gallery, Reference, choose
-from prunnet_export.verification._reference import Embeddings
 
 CALIBRATION_IMAGES = 300  # what post-training quantisation is usually given
-CHUNK = 250  # images that are decoded and held at a time
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Evidence:
 
     checkpoint: Checkpoint
     data: RetrievalData
-    max_queries: int = 500
-    max_gallery: int = 1000
+    max_queries: int
+    max_gallery: int
     gallery: Gallery | None = None
 
     @property
@@ -44,14 +45,19 @@ class Evidence:
         """The network's own."""
         return self.checkpoint.config.preprocessing
 
+    @cached_property
+    def images(self) -> ChosenImages:
+        """The query and gallery images of the data set."""
+        return ChosenImages(self.data, self.preprocessing, self.max_queries, self.max_gallery)
+
     def calibration(self) -> Iterator[Tensor]:
         """Training images for the ranges of quantised activations; fewer, and chosen as for the statistics."""
         return self.statistics(CALIBRATION_IMAGES)
 
     def statistics(self, limit: int = STATISTICS_IMAGES) -> Iterator[Tensor]:
-        """Training images for BatchNorm statistics, as :func:`statistics_batches` chooses them.
+        """Training images for BatchNorm statistics.
 
-        A data set for tests alone has none: then they are those that the network was trained on.
+        A data set for tests alone has none. Then the images are those that the network was trained on.
 
         Raises:
             InvalidInput: there are fewer than two, or none and the network does not say what it was trained on.
@@ -65,8 +71,11 @@ class Evidence:
                 f"{name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
                 hint="add images to the train split",
             )
-        for batch in statistics_batches(len(train), limit):
-            yield torch.from_numpy(self.preprocessing([train.image(int(index)) for index in batch]))
+        return statistics_inputs(train, self.preprocessing, limit)
+
+    def settle(self, module: Embedder) -> None:
+        """Give a cut network BatchNorm statistics and a projector of its own, in place."""
+        adapt(module, self.checkpoint.network.embedder, self.statistics)
 
     def _trained_on(self, name: str) -> tuple[str, ImageSplit]:
         source = self.checkpoint.config.data
@@ -81,22 +90,19 @@ class Evidence:
 
     def dense(self) -> DenseSide:
         """What the dense network makes of the verification images; expensive, so made once an export."""
-        queries, gallery = choose(self.data, max_queries=self.max_queries, max_gallery=self.max_gallery)
-        dense = self.checkpoint.network.embedder
+
+        def embed(indices: Labels, split: ImageSplit) -> Embeddings:
+            network = self.checkpoint.network.embedder
+            return embed_in_torch(network, inputs_of(split, indices, self.preprocessing))
+
+        queries, gallery = self.images.indices
         if self.gallery is None:
-            embeddings = embed_in_torch(dense, batches(self.data.gallery, gallery, self.preprocessing))
+            embeddings = embed(gallery, self.data.gallery)
             relevance: Relevance | None = self.data.relevance.restricted(queries, gallery)
         else:
             embeddings = self.gallery.embeddings
             queries, relevance = self._in_given_gallery(queries, self.gallery.labels)
-        return DenseSide(
-            queries=queries,
-            gallery=gallery,
-            own_gallery=self.gallery is None,
-            query_embeddings=embed_in_torch(dense, batches(self.data.query, queries, self.preprocessing)),
-            gallery_embeddings=embeddings,
-            relevance=relevance,
-        )
+        return DenseSide(queries, embed(queries, self.data.query), embeddings, relevance)
 
     def _in_given_gallery(self, queries: Labels, labels: Labels | None) -> tuple[Labels, Relevance | None]:
         """The queries that have something to find in the given gallery, and what; all of them where nobody knows."""
@@ -119,7 +125,7 @@ class Evidence:
 
     def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
         """The reference that the exported subnetwork is held against."""
-        inputs = batches(self.data.query, dense.queries, self.preprocessing)
+        inputs = inputs_of(self.data.query, dense.queries, self.preprocessing)
         return Reference(
             network=self.checkpoint.config.weights_sha256,
             source=self.data.name,
@@ -138,32 +144,12 @@ class DenseSide:
 
     Attributes:
         queries: Indices into the query split.
-        gallery: Indices into the gallery split.
-        own_gallery: The gallery is the data set's, not one that was given as a file.
         query_embeddings: float32 [n, d].
-        gallery_embeddings: float32 [m, d].
+        gallery_embeddings: float32 [m, d], of the data set's gallery or of the one that was given.
         relevance: Of n queries and m gallery images, or None where it is not known.
     """
 
     queries: Labels
-    gallery: Labels
-    own_gallery: bool
     query_embeddings: Embeddings
     gallery_embeddings: Embeddings
     relevance: Relevance | None
-
-
-def batches(split: ImageSplit, indices: Iterable[int] | Labels, preprocessing: Preprocessing) -> Iterator[Embeddings]:
-    """Inputs float32 [<= CHUNK, 3, crop, crop] of the images at the indices, in order."""
-    chosen = [int(index) for index in indices]
-    for start in range(0, len(chosen), CHUNK):
-        yield preprocessing([split.image(index) for index in chosen[start : start + CHUNK]])
-
-
-def embed_in_torch(module: nn.Module, inputs: Iterable[Embeddings]) -> Embeddings:
-    """Unit vectors float32 [n, d] of an embedder, computed by torch."""
-    deployed = Normalised(module).eval()
-    with torch.inference_mode():
-        parts = [deployed(part).numpy() for batch in inputs for part in torch.split(torch.from_numpy(batch), 50)]
-    joined: Embeddings = np.concatenate(parts)
-    return joined

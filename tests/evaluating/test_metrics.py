@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
-from prunnet_export.verification import _metrics
-from prunnet_export.verification._metrics import (
+from prunnet_export.evaluating import _metrics
+from prunnet_export.evaluating._metrics import (
     RetrievalMetrics,
     retrieval_metrics,
     spread,

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
+from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.evaluating._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
+from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._zeros import Mask, layers_in_place
 from prunnet_export.relevance import Relevance
-from prunnet_export.verification._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
-from prunnet_export.verification._reference import Embeddings, Reference
-from prunnet_export.verification._zeros import Mask, layers_in_place
+from prunnet_export.thresholds import Thresholds
 
 NEIGHBOURS = 10
 BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
-# What 1 - cosine came to, as the worst of 400 queries over six cuts of the demo network: 1.6e-4 in bf16, 6e-3 in int8.
-# A ResNet-18 of random weights comes to 1.2e-3 in bf16; of fp16, with three bits more, a 64th is to be expected.
-PARITY = {"fp32": 0.999, "fp16": 0.999, "bf16": 0.995, "int8": 0.99}
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What the gates ask for.
-
-    Attributes:
-        parity: Worst cosine between the artifact and the torch subnetwork; None takes the precision's default.
-        recall: Cross-test R@1 as a share of the dense self-test R@1.
-        overlap: Mean share of the dense query's nearest neighbours, asked for where there are no labels.
-        spread: Spread of the embeddings as a share of the dense network's.
-
-    Raises:
-        InvalidInput: one is not finite.
-    """
-
-    parity: float | None = None
-    recall: float = 0.95
-    overlap: float = 0.5
-    spread: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("parity", "recall", "overlap", "spread"):
-            asked = getattr(self, name)
-            if asked is not None and not math.isfinite(asked):
-                raise InvalidInput(f"the gate for {name} asks for {asked}", hint="give a finite number")
 
 
 @dataclass(frozen=True)
@@ -74,16 +45,12 @@ class Expected:
     """What the shipped file has to contain.
 
     Attributes:
-        precision: What the runtime executes in.
-        elements: Weights of two or more dimensions in the torch subnetwork.
-        zeros: How many of them are zero.
+        weights: How many weights the torch subnetwork has, and how many of them are zero.
         device: The runtime's device that nodes were meant for.
         masks: Which weights stay, of each layer that a pattern put zeros into.
     """
 
-    precision: str
-    elements: int
-    zeros: int
+    weights: ExpectedWeights
     device: str = "CPU"
     masks: tuple[Mask, ...] = ()
 
@@ -93,58 +60,58 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
 
     Embeddings that are not finite fail a gate of their own, and nothing else is computed from them.
 
+    Args:
+        observed: What the artifact did.
+        reference: What the torch side did.
+        expected: What the shipped file has to contain.
+        thresholds: What the gates ask for; the parity has to be filled in.
+
     Raises:
         InvalidInput: embeddings do not have the reference's shape.
     """
-    finite = _finite_gate(observed)
-    if not finite.passed:
-        return VerificationEntry(
-            gates=[finite, *_file_gates(observed, expected)],
-            n_queries=len(reference.images),
-            n_gallery=len(reference.gallery),
-            data=reference.source,
-        )
-    gates = [
-        finite,
-        *_embedding_gates(observed, reference, expected, thresholds),
-        *_file_gates(observed, expected),
-    ]
-    overlap = topk_overlap(
-        observed.queries,
-        reference.dense_queries,
-        reference.gallery,
-        k=NEIGHBOURS,
-        relevance=reference.relevance,
-    )
-    gates.append(
-        at_least(
-            "neighbour overlap",
-            float(overlap.mean()),
-            None if reference.relevance is not None else thresholds.overlap,
-            n=len(overlap),
-            note=f"mean share of the dense query's {NEIGHBOURS} nearest in the dense gallery",
-        )
-    )
-    figures: dict[str, float] = {}
-    if reference.relevance is not None:
-        figures = _figures(observed, reference, reference.relevance)
-        share = figures["cross_r1"] / figures["dense_self_r1"] if figures["dense_self_r1"] > 0 else 0.0
-        gates.append(
-            at_least(
-                "cross-test recall",
-                share,
-                thresholds.recall,
-                n=len(reference.images),
-                note="R@1 against the dense gallery as a share of the dense self-test's",
-            )
-        )
+    gates, figures = [_finite_gate(observed)], {}
+    if gates[0].passed:
+        gates += _embedding_gates(observed, reference, thresholds)
+    gates += _file_gates(observed, expected)
+    if gates[0].passed:
+        searched, figures = _search_gates(observed, reference, thresholds)
+        gates += searched
     return VerificationEntry(
         gates=gates,
+        thresholds=thresholds,
+        expected=expected.weights,
         n_queries=len(reference.images),
         n_gallery=len(reference.gallery),
         data=reference.source,
         **figures,
     )
+
+
+def _search_gates(
+    observed: Observed, reference: Reference, thresholds: Thresholds
+) -> tuple[list[Gate], dict[str, float]]:
+    """The gates of what the queries find in the dense gallery, and the figures of the tests where there are labels."""
+    overlap = topk_overlap(
+        observed.queries, reference.dense_queries, reference.gallery, k=NEIGHBOURS, relevance=reference.relevance
+    )
+    neighbours = at_least(
+        "neighbour overlap",
+        float(overlap.mean()),
+        None if reference.relevance is not None else thresholds.overlap,
+        n=len(overlap),
+        note=f"mean share of the dense query's {NEIGHBOURS} nearest in the dense gallery",
+    )
+    if reference.relevance is None:
+        return [neighbours], {}
+    figures = _figures(observed, reference, reference.relevance)
+    recall = at_least(
+        "cross-test recall",
+        figures["cross_r1"] / figures["dense_self_r1"] if figures["dense_self_r1"] > 0 else 0.0,
+        thresholds.recall,
+        n=len(reference.images),
+        note="R@1 against the dense gallery as a share of the dense self-test's",
+    )
+    return [neighbours, recall], figures
 
 
 def at_least(name: str, value: float, threshold: float | None, *, n: int, note: str) -> Gate:
@@ -168,24 +135,23 @@ def _finite_gate(observed: Observed) -> Gate:
     )
 
 
-def _embedding_gates(
-    observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds
-) -> list[Gate]:
-    parity = PARITY[expected.precision] if thresholds.parity is None else thresholds.parity
+def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thresholds) -> list[Gate]:
+    if thresholds.parity is None:
+        raise ValueError("the parity that the precision allows is not filled in")
     torch_side = reference.subnetwork_queries
     dense_spread = spread(reference.dense_queries)
     return [
         at_least(
             "parity",
             worst_cosine(observed.queries, torch_side),
-            parity,
+            thresholds.parity,
             n=len(torch_side),
             note="worst cosine between the exported file and the torch subnetwork",
         ),
         at_least(
             "bytes to vector",
             worst_cosine(observed.from_bytes, torch_side[: len(observed.from_bytes)]),
-            parity,
+            thresholds.parity,
             n=len(observed.from_bytes),
             note="worst cosine from image bytes through the artifact's own preprocessing",
         ),
@@ -217,21 +183,22 @@ def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expe
     tensors = [tensor for tensor in weights.values() if tensor.ndim > 1]
     elements = sum(tensor.size for tensor in tensors)
     zeros = sum(int((tensor == 0).sum()) for tensor in tensors)
+    elements_expected = max(1, expected.weights.elements)
     gates = [
         at_least(
             "zeros kept",
             zeros / max(1, elements),
             # Constants that are no weights (mean, std) are a few elements among millions.
-            expected.zeros / max(1, expected.elements) * 0.999,
+            expected.weights.zeros / elements_expected * 0.999,
             n=elements,
             note="share of zeros among the weights in the shipped file",
         ),
         Gate(
             name="weights shipped",
-            value=elements / max(1, expected.elements),
-            threshold=1.01 + 1000 / max(1, expected.elements),
+            value=elements / elements_expected,
+            threshold=1.01 + 1000 / elements_expected,
             comparison="<=",
-            passed=elements <= 1.01 * expected.elements + 1000,
+            passed=elements <= 1.01 * elements_expected + 1000,
             n=elements,
             note="weights in the shipped file as a share of the subnetwork's",
         ),

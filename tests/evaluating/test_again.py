@@ -13,8 +13,8 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, Manifest
 from prunnet_export.devices import Device, find_device
 from prunnet_export.runtimes import Model, find_runtime
-from prunnet_export.verification import Again, Thresholds, _again
-from prunnet_export.verification._again import _expected, _thresholds
+from prunnet_export.evaluating import Again, Thresholds, _again
+from prunnet_export.evaluating._again import _expected, _thresholds
 from tests._inputs import array_split
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
-from prunnet_export.verification import REFERENCE_FILE, Reference, load_reference, save_reference
+from prunnet_export.evaluating import REFERENCE_FILE, Reference, load_reference, save_reference
 from tests._asserts import assert_one_line, assert_same_relevance
 from tests.verification._hostile import FOREIGN, Touch, with_arrays
 

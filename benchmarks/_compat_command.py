@@ -1,0 +1,111 @@
+"""What ``prunnet-bench compat`` does: the tables of self-test and cross-test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from prunnet_export.benchmarks._compat import Compatibility, CompatRow, MatrixCell
+from prunnet_export.cli import choose_network, open_data
+from prunnet_export.datasets import RetrievalData
+from prunnet_export.evaluating import Evidence
+from prunnet_export.network import load_checkpoint
+from prunnet_export.protocol import Protocol
+from prunnet_export.reports import Report, Table, render
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompatOptions:
+    """The options of ``compat``, as its help describes them."""
+
+    network: Path | None
+    data: str | None
+    layout: str | None
+    patterns: tuple[str, ...]
+    capacities: tuple[float, ...]
+    channel_multiple: int
+    max_queries: int
+    max_gallery: int
+    matrix: bool
+    output_format: str
+
+
+def compat(options: CompatOptions) -> int:
+    """Compute and print the compatibility table of a network, and the whole matrix where asked."""
+    if options.matrix and len(options.patterns) > 1:
+        raise click.UsageError("--matrix is of one pattern: give --pattern once")
+    chosen = choose_network(options.network)
+    checkpoint = load_checkpoint(chosen.folder)
+    data = open_data(options.data, options.layout, checkpoint)
+    job = Compatibility(
+        Evidence(checkpoint, data, options.max_queries, options.max_gallery), options.channel_multiple
+    )
+    found, cells = _computed(job, options)
+    n_queries, n_gallery = map(len, job.images.indices)
+    tables = [
+        *(_compat_table(name, found, data, n_gallery) for name in job.relevances),
+        *(_matrix_table(name, cells, data.protocol) for name in ("R@1", data.protocol.average) if cells),
+    ]
+    matrix = {"pattern": options.patterns[0], "cells": [asdict(cell) for cell in cells]}
+    report = Report(
+        title="compatibility",
+        tables=tuple(tables),
+        document={
+            "network": {"path": str(chosen.folder), "because": chosen.because},
+            "data": data.name,
+            "protocol": asdict(data.protocol),
+            "n_queries": n_queries,
+            "n_gallery": n_gallery,
+            "rows": [asdict(row) for row in found],
+            **({"matrix": matrix} if options.matrix else {}),
+        },
+        footer=(f"network: {chosen.folder} ({chosen.because})",),
+    )
+    click.echo(render(report, options.output_format), nl=False)
+    return 0
+
+
+def _computed(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[MatrixCell]]:
+    """The rows, and the cells of the matrix where it is asked for."""
+    if not options.matrix:
+        patterns = options.patterns
+        return [row for pattern in patterns for row in job.rows(job.embedded(pattern, options.capacities))], []
+    # The dense network is among them: it is what the others are compatible with.
+    embedded = list(job.embedded(options.patterns[0], list(dict.fromkeys((1.0, *options.capacities)))))
+    return list(job.rows(embedded)), job.matrix(embedded)
+
+
+def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, n_gallery: int) -> Table:
+    """Two rows for each subnetwork: self-test and cross-test under one judgement."""
+    of_it = [row for row in found if row.judged == judged]
+    lines = [
+        (row, test, metrics) for row in of_it for test, metrics in (("self", row.self_test), ("cross", row.cross_test))
+    ]
+    rows = tuple(
+        (
+            row.pattern,
+            f"{row.asked:.0%}",
+            f"{row.capacity:.1%}",
+            test,
+            *(f"{value:.1%}" for value in metrics.figures(data.protocol).values()),
+        )
+        for row, test, metrics in lines
+    )
+    first = of_it[0].self_test
+    left_out = f" ({first.n_left_out} have nothing to find)" if first.n_left_out else ""
+    name = data.name if data.judged is None else f"{data.name}, {judged}"
+    title = f"{name}: {first.n_queries} queries{left_out}, {n_gallery} gallery images"
+    return Table(title, ("pattern", "capacity", "kept", "test", *first.figures(data.protocol)), rows)
+
+
+def _matrix_table(name: str, cells: Sequence[MatrixCell], protocol: Protocol) -> Table:
+    """One figure of every query capacity (down) against every gallery capacity (across)."""
+    galleries = list(dict.fromkeys(cell.gallery for cell in cells))
+    rows = tuple(
+        (f"{query:.0%}", *(f"{cell.metrics.figures(protocol)[name]:.1%}" for cell in cells if cell.query == query))
+        for query in dict.fromkeys(cell.query for cell in cells)
+    )
+    return Table(f"{name}: query x gallery", ("query", *(f"{gallery:.0%}" for gallery in galleries)), rows)

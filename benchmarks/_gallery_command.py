@@ -1,0 +1,51 @@
+"""What ``prunnet-bench gallery`` does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.cli import choose_network, open_data
+from prunnet_export.evaluating import Gallery, embed_in_torch, inputs_of, save_gallery
+from prunnet_export.network import load_checkpoint
+from prunnet_export.reports import Report, Table, render
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryOptions:
+    """The options of ``gallery``, as its help describes them."""
+
+    network: Path | None
+    data: str | None
+    layout: str | None
+    out: Path
+    output_format: str
+
+
+def write_gallery(options: GalleryOptions) -> int:
+    """Embed the gallery split with the dense network and write it."""
+    chosen, out = choose_network(options.network), options.out
+    checkpoint = load_checkpoint(chosen.folder)
+    source = open_data(options.data, options.layout, checkpoint)
+    images = source.gallery
+    if len(images) == 0:
+        raise InvalidInput(f"{source.name} has no gallery images", hint="give --data with a gallery split")
+    _LOG.info("embedding %d images", len(images))
+    inputs = inputs_of(images, range(len(images)), checkpoint.config.preprocessing)
+    embeddings = embed_in_torch(checkpoint.network.embedder, inputs)
+    save_gallery(Gallery(embeddings, images.labels, checkpoint.config.weights_sha256), out)
+    facts = (("images", len(embeddings)), ("dimension", embeddings.shape[1]), ("network", str(chosen.folder)))
+    report = Report(
+        title="gallery",
+        tables=(Table("gallery", ("", ""), facts),),
+        document={**dict(facts), "file": str(out)},
+        footer=(f"written: {out}", f"next: prunnet-export --gallery {out} --target x86-onnxruntime --budget-ms 5"),
+    )
+    click.echo(render(report, options.output_format), nl=False)
+    return 0

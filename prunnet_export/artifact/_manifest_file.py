@@ -1,0 +1,116 @@
+"""manifest.json as a file: written, read strictly, and described by a JSON Schema."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput, UsageError
+from prunnet_export.artifact._manifest import MANIFEST, VERSION, Manifest
+
+_EXPORT_AGAIN = "export the artifact again"
+_T = TypeVar("_T")
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as it is written: JSON, indented, a newline at the end.
+
+    Raises:
+        InvalidInput: it holds NaN or infinity, or something that reading it back would refuse.
+    """
+    where = _not_finite(msgspec.to_builtins(manifest), "$")
+    if where is not None:
+        raise InvalidInput(f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN")
+    document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    decode_manifest(document, name=MANIFEST)
+    return document
+
+
+def decode_manifest(document: bytes, *, name: str) -> Manifest:
+    """The manifest in a JSON document.
+
+    Args:
+        document: UTF-8.
+        name: What to call it in an error.
+
+    Raises:
+        InvalidInput: it is not a manifest, or of an unknown version; the message says where.
+    """
+    head = _decode(document, _Head, name)
+    if head.format != "prunnet-artifact":
+        raise InvalidInput(f"{name}: its format is {head.format[:40]!r}", hint="this is no prunnet artifact")
+    if head.version != VERSION:
+        raise InvalidInput(
+            f"{name}: version {head.version} of the format; this package reads {VERSION}",
+            hint="pip install --upgrade prunnet-export" if head.version > VERSION else _EXPORT_AGAIN,
+        )
+    manifest = _decode(document, Manifest, name)
+    _check_sense(manifest, name)
+    return manifest
+
+
+def utc_now() -> str:
+    """The time now, as a manifest writes it: UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of manifest.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "prunnet-artifact manifest",
+        **msgspec.json.schema(Manifest),
+    }
+
+
+def schema_document() -> str:
+    """The JSON Schema as it is committed."""
+    return msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode() + "\n"
+
+
+def _decode(document: bytes, kind: type[_T], name: str) -> _T:
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        hint = f"it may be truncated or edited; {_EXPORT_AGAIN}"
+        raise InvalidInput(f"{name}: not a manifest ({str(error) or type(error).__name__})", hint=hint) from None
+
+
+class _Head(msgspec.Struct):
+    format: str
+    version: int
+
+
+def _check_sense(manifest: Manifest, name: str) -> None:
+    """What types cannot say."""
+    if manifest.files and manifest.entry not in manifest.files:
+        raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
+    for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
+        if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
+            raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
+    named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
+    missing = [name for name in named if name not in manifest.files]
+    if manifest.files and missing:
+        raise InvalidInput(f"{name}: alternative {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
+    if MANIFEST in manifest.files:
+        raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
+    if (manifest.status == "rejected") != bool(manifest.reasons):
+        count = len(manifest.reasons)
+        raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="reasons go with rejected")
+    if manifest.subnetwork.weights_kept > manifest.subnetwork.weights_total:
+        raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
+
+
+def _not_finite(value: object, where: str) -> str | None:
+    """Where the first NaN or infinity is."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    children: list[tuple[object, str]] = []
+    if isinstance(value, dict):
+        children = [(child, f"{where}.{key}") for key, child in value.items()]
+    elif isinstance(value, list | tuple):
+        children = [(child, f"{where}[{index}]") for index, child in enumerate(value)]
+    return next((found for child, at in children if (found := _not_finite(child, at)) is not None), None)

@@ -1,0 +1,86 @@
+"""Verifying a model again from an artifact's own files: no data set, no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export.artifact import REFERENCE_FILE, Manifest, VerificationEntry
+from prunnet_export.evaluating._arrays import read_arrays
+from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, verify
+from prunnet_export.evaluating._images import inputs_of_files
+from prunnet_export.evaluating._model import ModelOnDevice
+from prunnet_export.evaluating._reference import Reference, load_reference
+from prunnet_export.runtimes import Model, find_runtime
+
+_LOG = logging.getLogger(__name__)
+_COUNTED_BEFORE = ("zeros kept", "weights shipped")
+
+
+def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None = None) -> Reference:
+    """What an artifact's model was verified against.
+
+    Args:
+        folder: The artifact.
+        manifest: The artifact's.
+        embeddings: The .npy file of another candidate's torch embeddings, which take the place of the chosen one's.
+
+    Raises:
+        InvalidInput: a file is damaged, or of another network.
+    """
+    reference = load_reference(folder / REFERENCE_FILE)
+    if reference.network != manifest.network.sha256:
+        raise InvalidInput(f"{folder}: {REFERENCE_FILE} is of another network", hint="export the artifact again")
+    if embeddings is None:
+        return reference
+    queries = read_arrays(folder / embeddings, what="a file of embeddings", hint="export the artifact again").get(
+        "embeddings", np.empty(0)
+    )
+    if queries.shape != reference.subnetwork_queries.shape or queries.dtype != np.float32:
+        raise InvalidInput(f"{folder / embeddings}: not the embeddings of these images", hint="export again")
+    return replace(reference, subnetwork_queries=queries)
+
+
+def verify_again(
+    tested: ModelOnDevice, manifest: Manifest, reference: Reference, before: VerificationEntry
+) -> VerificationEntry:
+    """Verify a model of an artifact once more. The self-test is not repeated, as its images do not travel.
+
+    Args:
+        tested: The model, and where it runs.
+        manifest: The artifact's, for the preprocessing.
+        reference: Of :func:`artifact_reference`.
+        before: What came out at the export. The same weights are expected, and the same thresholds are asked for.
+
+    Raises:
+        PrunnetError: the device does not answer, or a file is damaged.
+    """
+    queries = tested.embed(inputs_of_files(reference.images, manifest.preprocessing))
+    weights = _weights(tested.model)
+    observed = tested.observed(queries=queries, from_bytes=queries[:BYTES_IMAGES], gallery=None, weights=weights)
+    expected = Expected(weights=before.expected, device=find_runtime(tested.model.runtime).places_on)
+    entry = verify(observed, reference, expected, before.thresholds)
+    if weights is not None:
+        return entry
+    counted = [
+        msgspec.structs.replace(gate, note="counted at the export; the file's hash vouches for it")
+        for gate in before.gates
+        if gate.name in _COUNTED_BEFORE
+    ]
+    return msgspec.structs.replace(entry, gates=[*entry.gates, *counted])
+
+
+def _weights(model: Model) -> Mapping[str, npt.NDArray[np.generic]] | None:
+    """The shipped weights, or None on a device that has the runtime and nothing to read its files with."""
+    try:
+        return find_runtime(model.runtime).read_weights(model.file)
+    except MissingExtra as error:
+        _LOG.warning("%s: for zeros and weights the file's hash vouches alone", error.message)
+        return None

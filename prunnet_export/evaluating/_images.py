@@ -1,0 +1,106 @@
+"""The query and gallery images that an evaluation looks at, and the inputs that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export.datasets import ImageSplit, RetrievalData
+from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
+from prunnet_export.evaluating._sampling import choose
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.relevance import Indices, Relevance
+
+Embeddings = npt.NDArray[np.float32]
+Embed = Callable[[Iterable[Embeddings]], Embeddings]
+
+_CHUNK = 250  # images that are decoded and held at a time
+
+
+@dataclass(frozen=True)
+class ChosenImages:
+    """Query and gallery images of a data set.
+
+    Attributes:
+        data: The data set.
+        preprocessing: How an image becomes an input.
+        max_queries: At most so many query images.
+        max_gallery: At most so many gallery images.
+
+    Raises:
+        InvalidInput: at the first use: fewer than two queries have a relevant gallery image.
+    """
+
+    data: RetrievalData
+    preprocessing: Preprocessing
+    max_queries: int
+    max_gallery: int
+
+    @cached_property
+    def indices(self) -> tuple[Indices, Indices]:
+        """Rows of the query split and of the gallery split, as :func:`choose` picks them."""
+        return choose(self.data, max_queries=self.max_queries, max_gallery=self.max_gallery)
+
+    @property
+    def same_images(self) -> bool:
+        """Whether query and gallery are the same images, so that their embeddings are the same too."""
+        return self.data.exclude_self and np.array_equal(*self.indices)
+
+    @cached_property
+    def relevance(self) -> Relevance:
+        """What is relevant among the chosen images, by the judgement that counts."""
+        return self.data.relevance.restricted(*self.indices)
+
+    def self_and_cross_test(
+        self,
+        queries: Embeddings,
+        gallery: Embeddings,
+        dense_gallery: Embeddings,
+        relevance: Relevance | None = None,
+    ) -> tuple[RetrievalMetrics, RetrievalMetrics]:
+        """How well the queries search their own embedder's gallery, and the dense network's.
+
+        Args:
+            queries: float32 [n, d].
+            gallery: float32 [m, d], by the embedder of the queries.
+            dense_gallery: float32 [m, d], by the dense network.
+            relevance: Of n queries and m gallery images; by default :attr:`relevance`.
+
+        Raises:
+            InvalidInput: as :func:`retrieval_metrics`.
+        """
+        judged = self.relevance if relevance is None else relevance
+        own, cross = (retrieval_metrics(queries, one, judged, self.data.protocol) for one in (gallery, dense_gallery))
+        return own, cross
+
+    def embed_queries(self, embed: Embed) -> Embeddings:
+        """Embeddings float32 [n, d] of the query images."""
+        return embed(inputs_of(self.data.query, self.indices[0], self.preprocessing))
+
+    def embed_gallery(self, embed: Embed, queries: Embeddings | None = None) -> Embeddings:
+        """Embeddings float32 [m, d] of the gallery images.
+
+        Args:
+            embed: The embedder.
+            queries: What :meth:`embed_queries` gave for it; used again where query and gallery are the same images.
+        """
+        if queries is not None and self.same_images:
+            return queries
+        return embed(inputs_of(self.data.gallery, self.indices[1], self.preprocessing))
+
+
+def inputs_of(split: ImageSplit, indices: Iterable[int], preprocessing: Preprocessing) -> Iterator[Embeddings]:
+    """Inputs float32 [<= 250, 3, crop, crop] of the images at the indices, in order."""
+    chosen = [int(index) for index in indices]
+    for start in range(0, len(chosen), _CHUNK):
+        yield preprocessing([split.image(index) for index in chosen[start : start + _CHUNK]])
+
+
+def inputs_of_files(images: Sequence[bytes], preprocessing: Preprocessing) -> Iterator[Embeddings]:
+    """Inputs float32 [<= 250, 3, crop, crop] of encoded images, in order."""
+    for start in range(0, len(images), _CHUNK):
+        yield preprocessing(images[start : start + _CHUNK])

@@ -1,0 +1,158 @@
+"""Finishing an artifact on its device: build, measure, and pick again among the candidates that travelled."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput, Unreachable, UsageError
+from prunnet_export._files import storage_errors
+from prunnet_export.artifact import (
+    REFERENCE_FILE,
+    ArtifactWriter,
+    Manifest,
+    MemoryEntry,
+    RuntimeEntry,
+    utc_now,
+    verify_files,
+)
+from prunnet_export.budget import Figures
+from prunnet_export.devices import Device, measure_latency, peak_memory_mb
+from prunnet_export.evaluating import (
+    ModelOnDevice,
+    Reference,
+    artifact_reference,
+    save_reference,
+    verify_again,
+)
+from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, travelling_candidates
+from prunnet_export.runtimes import Model, Runtime
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Completes an artifact whose latency was predicted, on a device that can measure it.
+
+    Needs the base install and the runtime's extra, no torch.
+
+    Attributes:
+        folder: The artifact.
+        manifest: Its manifest.
+        runtime: Its engine.
+        device: Where to measure and verify.
+        options: What the runtime compiles for, in its own words.
+        threads: Intra-operator threads; None leaves it to the engine.
+    """
+
+    folder: Path
+    manifest: Manifest
+    runtime: Runtime
+    device: Device
+    options: dict[str, str]
+    threads: int | None
+
+    def run(self, destination: Path) -> tuple[Path, Manifest]:
+        """Build and measure from the largest candidate down to the first that fits, verify that one, and write it.
+
+        Args:
+            destination: Where to; it may be the artifact itself, which is replaced at the end.
+
+        Raises:
+            UsageError: there is nothing left to finish.
+            Unreachable: this is not the device.
+            StorageError: the disk is full.
+        """
+        if self.manifest.built and self.manifest.latency.source == "measured":
+            raise UsageError(f"{self.folder} was measured when it was exported", hint=f"prunnet-bench {self.folder}")
+        obstacle = self.runtime.obstacle()
+        if obstacle is not None:
+            raise Unreachable(
+                f"{self.runtime.name} does not run here: {obstacle}", hint="run this on the device, with its extra"
+            )
+        verify_files(self.folder, self.manifest)
+        with ArtifactWriter(destination) as writer, TemporaryDirectory(prefix="prunnet-finish-") as temporary:
+            measured = self._measure(Path(temporary))
+            chosen = next((one for one in measured if one.inside), None)
+            chosen = chosen or min(measured, key=lambda one: one.latency.upper_ms)
+            _LOG.info("verifying %s", chosen.candidate.subnetwork)
+            reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
+            finished = self._manifest(chosen, measured, reference)
+            with storage_errors(destination):
+                copy_files({chosen.folder / name: writer.folder / name for name in chosen.names})
+                save_reference(reference, writer.folder / REFERENCE_FILE)
+            return writer.finish(finished), finished
+
+    def _measure(self, temporary: Path) -> list[MeasuredCandidate]:
+        """The candidates from the largest down to the first that fits."""
+        measured: list[MeasuredCandidate] = []
+        candidates = travelling_candidates(self.manifest)
+        for index, candidate in enumerate(candidates):
+            try:
+                one = self._build(candidate, temporary / str(index))
+            except (InvalidInput, Unreachable) as error:  # a large one may be too large to build; a smaller one is not
+                if candidate is candidates[-1] and not measured:
+                    raise
+                _LOG.warning("%s: %s", candidate.subnetwork, error.message)
+                continue
+            measured.append(one)
+            verdict = "fits" if one.inside else "does not fit"
+            _LOG.info("%s: %.3g ms, %s", candidate.subnetwork, one.latency.upper_ms, verdict)
+            if one.inside:
+                break
+        return measured
+
+    def _build(self, candidate: Candidate, folder: Path) -> MeasuredCandidate:
+        """Build a candidate in a folder, and measure it."""
+        precision, budget = candidate.subnetwork.precision, self.manifest.budget
+        with storage_errors(folder):
+            names = candidate.copy_to(folder, self.folder)
+        _LOG.info("building %s", candidate.subnetwork)
+        entry = candidate.within(candidate.entry)
+        made = self.runtime.finish(folder / entry, folder, precision=precision, options=self.options)
+        model = Model(folder / (made[0] if made else entry), self.runtime.name, precision)
+        size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
+        [latency] = measure_latency(
+            self.device, [model], threads=self.threads, runs=5, samples=100, percentile=budget.percentile
+        )
+        reply = peak_memory_mb(self.device, model, threads=self.threads)
+        return MeasuredCandidate(
+            candidate=candidate,
+            folder=folder,
+            model=model,
+            names=sorted({*names, *made}),
+            size_mb=size_mb,
+            latency=latency,
+            memory=MemoryEntry(peak_mb=reply.peak_mb, source=reply.source),
+            over_budget=budget.exceeded(Figures(latency.upper_ms, size_mb, reply.peak_mb)),
+        )
+
+    def _manifest(self, chosen: MeasuredCandidate, measured: list[MeasuredCandidate], reference: Reference) -> Manifest:
+        tested = ModelOnDevice(chosen.model, self.device, self.threads)
+        verification = verify_again(tested, self.manifest, reference, chosen.candidate.verification)
+        reasons = [*chosen.over_budget, *verification.failures()]
+        return msgspec.structs.replace(
+            self.manifest,
+            status="rejected" if reasons else "verified",
+            reasons=reasons,
+            created=utc_now(),
+            files={},
+            entry=chosen.entry,
+            runtime=RuntimeEntry(name=self.runtime.name, version=self.runtime.version()),
+            subnetwork=chosen.candidate.subnetwork,
+            latency=chosen.latency,
+            dense_latency=None,
+            memory=chosen.memory,
+            size_mb=chosen.size_mb,
+            verification=verification,
+            verified_by=None,
+            built=True,
+            alternatives=[],
+            frontier=[one.frontier_entry() for one in reversed(measured)],
+            device=self.device.fingerprint(),
+        )

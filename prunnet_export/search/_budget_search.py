@@ -1,0 +1,120 @@
+"""The search for what is inside the budget: ladders of candidates, and bisection on what is measured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prunnet_export._errors import Unreachable, UnsupportedPrecision, UsageError
+from prunnet_export.budget import Budget, Figures
+from prunnet_export.building import Build, Builder, Candidate
+from prunnet_export.devices import Device
+from prunnet_export.measuring import LatencyReport
+from prunnet_export.network import Checkpoint
+from prunnet_export.prediction import Predictor
+from prunnet_export.runtimes import Runtime
+from prunnet_export.search._bisect import largest_inside
+from prunnet_export.search._ladder import ladder
+from prunnet_export.search._outcome import Measured
+from prunnet_export.search._timing import MeasuredTiming, PredictedTiming, Timing
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class BudgetSearch:
+    """Finds the candidates of a network that are inside a budget.
+
+    Attributes:
+        checkpoint: The network.
+        runtime: The target's.
+        device: Where to measure.
+        budget: What is allowed.
+        builder: Makes candidates.
+        patterns: Patterns to search.
+        precisions: Precisions to search, the most exact first.
+        channel_multiple: Kept widths are multiples of this.
+        threads: Intra-operator threads of the runtime; None leaves it to the engine.
+        predictor: Gives the latencies in the place of the device, where the target is not at hand.
+    """
+
+    checkpoint: Checkpoint
+    runtime: Runtime
+    device: Device
+    budget: Budget
+    builder: Builder
+    patterns: Sequence[str]
+    precisions: Sequence[str]
+    channel_multiple: int
+    threads: int | None = None
+    predictor: Predictor | None = None
+
+    def __post_init__(self) -> None:
+        self._measured: dict[Candidate, Measured] = {}
+        self._rungs: dict[tuple[str, str], list[Candidate]] = {}
+
+    def candidates(self) -> dict[tuple[str, str], list[Candidate]]:
+        """The ladder of each (pattern, precision), smallest capacity first."""
+        if not self._rungs:
+            network = self.checkpoint.network
+            self._rungs = {
+                (pattern, precision): ladder(network, pattern, precision, channel_multiple=self.channel_multiple)
+                for pattern in self.patterns
+                for precision in self.precisions
+            }
+        return self._rungs
+
+    def _search(self) -> dict[Candidate, Measured]:
+        """Bisect every ladder; what is inside the budget of what was measured.
+
+        Raises:
+            PrunnetError: no ladder can be searched.
+        """
+        for (pattern, precision), rungs in list(self.candidates().items()):
+            _LOG.info("searching %d %s %s candidates for %s", len(rungs), pattern, precision, self.budget)
+            try:
+                largest_inside(rungs, lambda candidate: self._probe(candidate).inside)
+            except (UnsupportedPrecision, Unreachable) as error:
+                # A machine that lacks a precision, or a target of which nothing predicts it, has others.
+                del self._rungs[pattern, precision]
+                if not self._rungs or (self.predictor is None and isinstance(error, Unreachable)):
+                    raise
+                _LOG.info("no %s %s: %s", pattern, precision, error.message)
+        return {candidate: measured for candidate, measured in self._measured.items() if measured.inside}
+
+    def _probe(self, candidate: Candidate) -> Measured:
+        """The candidate's latency, and whether it is inside the budget; looked at once."""
+        if candidate not in self._measured:
+            build = self.builder.build(candidate, re_estimated=False)
+            [latency] = self._measure([build], runs=3, samples=60, seconds=5)
+            limit = self.budget.latency_ms
+            if limit is not None and latency.p50_ms <= limit < latency.upper_ms:
+                # The bound is wide where something disturbed the runs; a longer look is fairer than a verdict.
+                [latency] = self._measure([build], runs=5, samples=100, seconds=10)
+            inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, None))
+            if inside and self.budget.ram_mb is not None:
+                inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, self._known_peak_mb(build)))
+            self._measured[candidate] = Measured(build, latency, inside)
+            verdict = "fits" if inside else "does not fit"
+            _LOG.info("%s: %.3g ms, %.3g MB, %s", candidate, latency.upper_ms, build.size_mb, verdict)
+        return self._measured[candidate]
+
+    def _known_peak_mb(self, build: Build) -> float:
+        memory = self._timing().memory(build)
+        if memory is None:
+            raise UsageError(
+                f"peak memory is not known before {self.runtime.name} has built its engine",
+                hint="leave out --budget-ram-mb",
+            )
+        return memory.peak_mb
+
+    def _timing(self) -> Timing:
+        if self.predictor is not None:
+            return PredictedTiming(self.predictor, self.runtime)
+        return MeasuredTiming(self.device, self.runtime, self.threads)
+
+    def _measure(self, builds: Sequence[Build], *, runs: int, samples: int, seconds: float) -> list[LatencyReport]:
+        return self._timing().latencies(
+            builds, percentile=self.budget.percentile, runs=runs, samples=samples, seconds=seconds
+        )
