@@ -125,10 +125,8 @@ class Compatibility:
             UnsupportedPattern: the network cannot be cut like this.
         """
         data, (queries, gallery) = self.evidence.data, self.chosen
-        shape = find_pattern(pattern)
-        subnetworks = shape.subnetworks(
-            self.checkpoint.network, shape.shares(capacities), channel_multiple=self.channel_multiple
-        )
+        shape = find_pattern(pattern, self.channel_multiple)
+        subnetworks = shape.subnetworks(self.checkpoint.network, shape.shares(capacities))
         # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
         for subnetwork in subnetworks:
             self.say(f"{pattern} {subnetwork.asked:.0%}")

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
-from prunnet_export.network import STATISTICS_IMAGES, Checkpoint, Normalised, statistics_batches
+from prunnet_export.network import Checkpoint, Normalised, statistics_batches
+from prunnet_export.network_config import STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Relevance
 from prunnet_export.verification import Gallery, Reference, choose

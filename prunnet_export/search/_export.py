@@ -18,6 +18,7 @@ from prunnet_export.budget import Budget
 from prunnet_export.devices import Device
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
+from prunnet_export.patterns import find_pattern
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime, find_runtime
 from prunnet_export.search._alternatives import beside, save_alternative
@@ -99,7 +100,7 @@ class Export:
         if not self._rungs:
             network = self.checkpoint.network
             self._rungs = {
-                (pattern, precision): ladder(network, pattern, precision, channel_multiple=self.channel_multiple)
+                (pattern, precision): ladder(network, find_pattern(pattern, self.channel_multiple), precision)
                 for pattern in self.patterns
                 for precision in self.precisions
             }
@@ -267,13 +268,8 @@ class Export:
 
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
         """A longer measurement, side by side with the dense network in the most exact precision."""
-        [top] = ladder(
-            self.checkpoint.network,
-            build.candidate.pattern,
-            self.precisions[0],
-            channel_multiple=self.channel_multiple,
-            capacities=[1.0],
-        )
+        pattern = find_pattern(build.candidate.pattern, self.channel_multiple)
+        [top] = ladder(self.checkpoint.network, pattern, self.precisions[0], capacities=[1.0])
         dense = self.builder.build(top, re_estimated=False)
         latency, dense_latency = self._measure([build, dense], runs=5, samples=100, seconds=20)
         return latency, dense_latency
