@@ -110,10 +110,10 @@ def _patterns_of(target: Target) -> tuple[str, ...]:
 def _grid(
     network: PrunableNetwork, target: Target, patterns: Sequence[str], capacities: Sequence[float]
 ) -> list[_Point]:
-    grid = find_pattern("unstructured").subnetworks(network, [1.0], channel_multiple=1)
+    grid = find_pattern("unstructured", 1).subnetworks(network, [1.0])
     for name in patterns:
-        pattern = find_pattern(name)
-        grid += pattern.subnetworks(network, pattern.shares(capacities), channel_multiple=target.channel_multiple)
+        pattern = find_pattern(name, target.channel_multiple)
+        grid += pattern.subnetworks(network, pattern.shares(capacities))
     return [
         _Point(DENSE if index == 0 else subnetwork.pattern, subnetwork, precision)
         for precision in target.precisions

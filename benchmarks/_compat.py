@@ -122,8 +122,8 @@ class Compatibility:
             InvalidInput: a capacity cannot be reached.
             UnsupportedPattern: the network cannot be cut like this.
         """
-        network, shape = self.evidence.checkpoint.network, find_pattern(pattern)
-        subnetworks = shape.subnetworks(network, shape.shares(capacities), channel_multiple=self.channel_multiple)
+        network, shape = self.evidence.checkpoint.network, find_pattern(pattern, self.channel_multiple)
+        subnetworks = shape.subnetworks(network, shape.shares(capacities))
         # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
         for subnetwork in subnetworks:
             _LOG.info("%s %.0f%%", pattern, 100 * subnetwork.asked)

@@ -15,7 +15,7 @@ from prunnet_export._errors import Interrupted, InvalidInput, UnknownName
 from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks.methods import METHODS, Settings
 from prunnet_export.datasets import open_dataset
-from prunnet_export.network import DataSource
+from prunnet_export.network_config import DataSource
 from prunnet_export.patterns import check_capacity
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Report, Table, render

@@ -17,7 +17,7 @@ from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, peak_
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
-from prunnet_export.network import BackboneOption
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.training._allocator import keep_freed_memory
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunnet_export.network import BackboneOption, DataSource, build_embedder
+from prunnet_export.network import build_embedder
+from prunnet_export.network_config import BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._draw import draw_subnetworks
 from prunnet_export.training._integration import ConflictAware

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from prunnet_export._console import run as run_to_the_end
-from prunnet_export.network import BackboneOption, PrunableNetwork, build_embedder, save_checkpoint
+from prunnet_export.network import PrunableNetwork, build_embedder, save_checkpoint
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 from tests._inputs import randomise, write_folder
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import BackboneOption, DataSource, PrunableNetwork, build_embedder, fan_in
+from prunnet_export.network import PrunableNetwork, build_embedder, fan_in
+from prunnet_export.network_config import BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training._recipe import Recipe

@@ -46,7 +46,7 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
         "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.tensorrt_rtx, prunnet_export.runtimes.mnn",
         "import prunnet_export.search; prunnet_export.search.Finish",
         "import prunnet_export.devices, prunnet_export.devices._worker",
-        "import prunnet_export.measuring, prunnet_export.artifact",
+        "import prunnet_export.measuring, prunnet_export.artifact, prunnet_export.network_config",
     ],
 )
 def test_what_a_device_needs_imports_no_runtime_and_no_torch(statement: str) -> None:

@@ -28,9 +28,9 @@ def draw_subnetworks(recipe: Recipe, network: PrunableNetwork, *, step: int, ste
     generator = np.random.default_rng((recipe.seed, step))
     chosen: list[Subnetwork] = []
     for name in recipe.patterns:
-        pattern = find_pattern(name)
+        pattern = find_pattern(name, recipe.channel_multiple)
         capacities = pattern.shares([*recipe.capacities, *_random(recipe, generator)])
-        chosen += pattern.subnetworks(network, capacities, channel_multiple=recipe.channel_multiple)
+        chosen += pattern.subnetworks(network, capacities)
     return chosen
 
 

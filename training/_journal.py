@@ -10,7 +10,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file, storage_errors
-from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE, Trainee, save_state
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network import STATISTICS_IMAGES, BackboneOption, DataSource
+from prunnet_export.network_config import STATISTICS_IMAGES, BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._integration import Rule
 

@@ -155,7 +155,7 @@ def _train(options: dict[str, Any], ranks: Ranks) -> None:
 
 def _recipe(options: dict[str, Any], ranks: Ranks) -> tuple[Recipe, RetrievalData]:
     from prunnet_export.datasets import open_dataset
-    from prunnet_export.network import DataSource
+    from prunnet_export.network_config import DataSource
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.preprocessing import Preprocessing
     from prunnet_export.training._recipe import Recipe

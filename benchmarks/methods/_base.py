@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import BackboneOption, DataSource, Embedder
+from prunnet_export.network import Embedder
+from prunnet_export.network_config import BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule, check_finite
 

@@ -16,5 +16,5 @@ def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: 
         UnsupportedPattern: no channel can be cut.
     """
     plan = Channel().plan(network)
-    widths = plan.widths_for(capacity, channel_multiple=channel_multiple)
+    widths = plan.widths_for(capacity, channel_multiple)
     return ChannelSubnetwork(plan, capacity, [torch.arange(width) for width in widths])

@@ -12,7 +12,7 @@ from torch import nn
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.benchmarks.methods._loop import train_steps
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, reestimate_batchnorm, save_checkpoint
-from prunnet_export.network._checkpoint import CONFIG_FILE
+from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.training._integration import ConflictAware
@@ -73,10 +73,9 @@ def materialised(
     network: PrunableNetwork, recipe: Recipe, pattern: str, capacities: tuple[float, ...]
 ) -> dict[float, Embedder]:
     """What the pattern can reach of the capacities, cut out of the network."""
-    found = find_pattern(pattern)
-    multiple = recipe.channel_multiple
-    reached = found.reachable(network, capacities, channel_multiple=multiple)
-    chosen = found.subnetworks(network, reached, channel_multiple=multiple)
+    found = find_pattern(pattern, recipe.channel_multiple)
+    reached = found.reachable(network, capacities)
+    chosen = found.subnetworks(network, reached)
     return {one.asked: materialise(network, one) for one in chosen}
 
 

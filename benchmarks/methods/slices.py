@@ -143,9 +143,7 @@ class Switchable(Method):
             return float(losses[-1] + nn.utils.clip_grad_norm_(trained, MAX_NORM))
 
         seconds = train_steps(bench, recipe, new_optimizer(trained, recipe), step, what=self.name)
-        reached = Channel().reachable(
-            trainee.network, bench.settings.capacities, channel_multiple=recipe.channel_multiple
-        )
+        reached = Channel(recipe.channel_multiple).reachable(trainee.network, bench.settings.capacities)
         queries = {capacity: slices.at(capacity) for capacity in reached}
         return Trained(trainee.network.embedder, {self.name: queries}, seconds, slices.passes())
 

@@ -43,7 +43,7 @@ def choose_network(given: Path | None) -> NetworkChoice:
     configured = read_project_config(Path.cwd()).network
     if configured is not None:
         return NetworkChoice(Path(configured), Path(configured).name, "[tool.prunnet-export] in pyproject.toml")
-    from prunnet_export.network import DEMO
+    from prunnet_export.network_config import DEMO
 
     return NetworkChoice(DEMO, "demo", "the bundled demo network, as no --network is given")
 

@@ -15,7 +15,8 @@ from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
-from prunnet_export.network import STATISTICS_IMAGES, Checkpoint, Embedder, adapt
+from prunnet_export.network import Checkpoint, Embedder, adapt
+from prunnet_export.network_config import STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Relevance
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-STATISTICS_IMAGES = 2000
+from prunnet_export.network_config import STATISTICS_IMAGES
+
 _BATCH = 100
 
 

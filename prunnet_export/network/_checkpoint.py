@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import msgspec
 import torch
@@ -15,51 +14,17 @@ from torch import Tensor
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
-from prunnet_export.network._embedder import BackboneOption, build_embedder
+from prunnet_export.network._embedder import build_embedder
 from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network_config import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    BackboneOption,
+    DataSource,
+    NetworkConfig,
+    read_config,
+)
 from prunnet_export.preprocessing import Preprocessing
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "network.safetensors"
-DEMO = Path(__file__).parent / "demo"
-
-
-class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a network's images came from, so that a later command finds them again.
-
-    Attributes:
-        source: A built-in data set's name, or a path.
-        layout: Name of the format, where it was forced.
-        seed: For built-in sources that are rendered.
-    """
-
-    source: str
-    layout: str | None = None
-    seed: int = 0
-
-
-class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``config.json`` says.
-
-    Attributes:
-        backbone: What :func:`build_embedder` takes.
-        backbone_options: Its keyword arguments.
-        embedding_dim: Length of the embedding.
-        preprocessing: How an image becomes an input.
-        weights_sha256: Of the weights file; it names the network in manifests and galleries.
-        data: What it was trained on.
-        training: How it was trained, for people.
-    """
-
-    backbone: str
-    embedding_dim: Annotated[int, msgspec.Meta(ge=1)]
-    preprocessing: Preprocessing
-    weights_sha256: str
-    backbone_options: dict[str, BackboneOption] = {}
-    data: DataSource | None = None
-    training: dict[str, bool | int | float | str | list[float | str]] = {}
-    format: Literal["prunnet-network"] = "prunnet-network"
-    version: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -132,25 +97,6 @@ def save_checkpoint(
     replace_file(folder / WEIGHTS_FILE, weights)
     replace_file(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
     return config
-
-
-def read_config(folder: Path) -> NetworkConfig:
-    """The configuration of the checkpoint in a folder.
-
-    Raises:
-        InvalidInput: the folder holds no checkpoint, or its configuration is corrupt.
-    """
-    file = folder / CONFIG_FILE
-    if not file.is_file():
-        raise InvalidInput(
-            f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote"
-        )
-    try:
-        return msgspec.json.decode(read_bytes(file), type=NetworkConfig)
-    except (msgspec.DecodeError, InvalidInput) as error:  # a ValidationError is a DecodeError
-        raise InvalidInput(
-            f"{file}: {error}", hint="the file is not a network configuration, or of a newer version"
-        ) from None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

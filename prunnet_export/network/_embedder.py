@@ -11,9 +11,8 @@ from torch.nn import functional as F
 
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export.network._variants import VARIANTS
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
-
-BackboneOption = bool | int | float | list[int | float]
 
 # timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that; or it would
 # return something that is no network for images and one vector.

@@ -25,14 +25,12 @@ class PrunableNetwork(nn.Module):
     Attributes:
         embedder: The dense network.
         crop: Side of the input image, pixels.
-        found: What patterns have found out about the structure, by pattern, so that it is traced once.
     """
 
     def __init__(self, embedder: Embedder, *, crop: int, seed: int = 0) -> None:
         super().__init__()
         self.embedder = embedder
         self.crop = crop
-        self.found: dict[str, object] = {}
         generator = torch.Generator().manual_seed(seed)
         self._scores = nn.ParameterDict()
         for name, weight in self.prunable_weights().items():

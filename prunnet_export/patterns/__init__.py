@@ -11,20 +11,23 @@ from prunnet_export.patterns.channel_n_m import ChannelNM
 from prunnet_export.patterns.n_m import NM
 from prunnet_export.patterns.unstructured import Unstructured
 
-PATTERNS: dict[str, Pattern] = {
-    pattern.name: pattern for pattern in (Block(), Channel(), ChannelNM(2, 4), NM(2, 4), Unstructured())
-}
+PATTERNS = ("block", "channel", "channel+2:4", "2:4", "unstructured")
 
 __all__ = ["PATTERNS", "Pattern", "Subnetwork", "check_capacity", "cut", "find_pattern", "materialise"]
 
 
-def find_pattern(name: str) -> Pattern:
+def find_pattern(name: str, channel_multiple: int = 8) -> Pattern:
     """The pattern called ``name``, which may be any n:m with 0 < n < m <= 16.
+
+    Args:
+        name: As ``--pattern`` takes it.
+        channel_multiple: Kept widths are multiples of this, where the pattern changes widths.
 
     Raises:
         UnknownName: there is none.
     """
-    found = PATTERNS.get(name) or NM.named(name)
+    patterns = (Block(), Channel(channel_multiple), ChannelNM(2, 4, channel_multiple), Unstructured())
+    found = next((pattern for pattern in patterns if pattern.name == name), None) or NM.named(name)
     if found is None:
         raise UnknownName("pattern", name, PATTERNS)
     return found

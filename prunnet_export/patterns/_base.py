@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network._embedder import Embedder
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import Embedder, PrunableNetwork
 
 
 class Subnetwork(ABC):
@@ -81,25 +80,22 @@ class Pattern(ABC):
         """
         return list(capacities)
 
-    def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
+    def reachable(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[float]:
         """The :meth:`shares` of these capacities without those that are out of the pattern's reach.
 
         Raises:
             UnsupportedPattern: this network cannot be cut like this.
         """
-        del network, channel_multiple
+        del network
         return self.shares(capacities)
 
     @abstractmethod
-    def subnetworks(
-        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
-    ) -> list[Subnetwork]:
+    def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """The subnetworks at the capacities, nested, out of one pass over the scores.
 
         Args:
             network: The prunable network.
             capacities: Kept fractions, 0 < c <= 1.
-            channel_multiple: Kept widths are multiples of this, where the pattern changes widths.
 
         Raises:
             InvalidInput: a capacity is out of range, or smaller than the pattern can reach.

@@ -6,12 +6,11 @@ from copy import deepcopy
 
 import torch
 
-from prunnet_export.network._embedder import Embedder
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import Embedder, PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork
 
 
-def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_multiple: int = 8) -> Embedder:
+def cut(network: PrunableNetwork, capacity: float, pattern: Pattern) -> Embedder:
     """The subnetwork at one (capacity, pattern) as a plain module in evaluation mode.
 
     Its BatchNorm statistics are the dense network's: call :func:`prunnet_export.network.adapt` before trusting its
@@ -21,13 +20,12 @@ def cut(network: PrunableNetwork, capacity: float, pattern: Pattern, *, channel_
         network: The prunable network, which is not changed.
         capacity: Kept fraction of the prunable weights, 0 < c <= 1.
         pattern: The shape that zeros take.
-        channel_multiple: Kept widths are multiples of this.
 
     Raises:
         InvalidInput: the capacity is out of range, or smaller than the pattern can reach.
         UnsupportedPattern: the network cannot be cut like this.
     """
-    [subnetwork] = pattern.subnetworks(network, [capacity], channel_multiple=channel_multiple)
+    [subnetwork] = pattern.subnetworks(network, [capacity])
     return materialise(network, subnetwork)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import UnsupportedPattern
 from prunnet_export._imports import require
-from prunnet_export.network._embedder import Embedder
+from prunnet_export.network import Embedder
 
 _CUTTABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.PReLU)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Subnetwork
 
 
@@ -63,17 +63,11 @@ def _product(mask: Tensor, values: Tensor, out: Tensor) -> Tensor:
     return out.copy_(mask).mul_(values)
 
 
-def grouped_layers(network: PrunableNetwork) -> set[str]:
-    """The weights of grouped and depthwise convolutions, whose outputs read different inputs."""
+def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:
+    """|S| of each layer whose outputs all read the same inputs: of no grouped or depthwise convolution."""
 
     def grouped(name: str) -> bool:
         layer = network.embedder.get_submodule(name.removesuffix(".weight"))
         return isinstance(layer, nn.Conv2d) and layer.groups > 1
 
-    return {name for name in network.scores() if grouped(name)}
-
-
-def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:
-    """|S| of each layer whose outputs all read the same inputs."""
-    left_out = grouped_layers(network)
-    return {name: score.detach().abs() for name, score in network.scores().items() if name not in left_out}
+    return {name: score.detach().abs() for name, score in network.scores().items() if not grouped(name)}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunnet_export.network._embedder import Embedder
+from prunnet_export.network import Embedder
 
 
 def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> Embedder:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import UnsupportedPattern
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork
 from prunnet_export.patterns._masked import MaskedSubnetwork, ungrouped_scores
 from prunnet_export.patterns._thresholds import thresholds
@@ -30,11 +30,8 @@ class Block(Pattern):
 
     name: ClassVar[str] = "block"
 
-    def subnetworks(
-        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
-    ) -> list[Subnetwork]:
-        """See :class:`Pattern`; widths do not change, so ``channel_multiple`` has no effect."""
-        del channel_multiple
+    def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
+        """See :class:`Pattern`."""
         masks: list[dict[str, Tensor]] = [{} for _ in capacities]
         for name, magnitude in ungrouped_scores(network).items():
             blocks = _block_means(magnitude)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
-from prunnet_export.patterns._masked import grouped_layers
+from prunnet_export.patterns._masked import ungrouped_scores
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.patterns.n_m import NM
 
@@ -70,10 +70,11 @@ class ChannelNM(Pattern):
     Args:
         n: Weights that stay in a run, 0 < n < m.
         m: Length of a run.
+        multiple: Kept widths are multiples of this many channels.
     """
 
-    def __init__(self, n: int, m: int) -> None:
-        self._inner = NM(n, m)
+    def __init__(self, n: int, m: int, multiple: int = 8) -> None:
+        self._outer, self._inner = Channel(multiple), NM(n, m)
         self._share = n / m
 
     @property
@@ -97,16 +98,13 @@ class ChannelNM(Pattern):
             check_capacity(capacity)
         return [capacity for capacity in capacities if capacity == 1 or capacity <= self._share]
 
-    def reachable(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> list[float]:
+    def reachable(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[float]:
         """Those up to n / m, and 1, whose channel cut is not below the narrowest one."""
-        reached = Channel().reachable(
-            network, [self._channels(one) for one in self._within(capacities)], channel_multiple=channel_multiple
-        )
-        return [one for one in self._within(capacities) if self._channels(one) in reached]
+        within = self._within(capacities)
+        reached = self._outer.reachable(network, [self._channels(one) for one in within])
+        return [one for one in within if self._channels(one) in reached]
 
-    def subnetworks(
-        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
-    ) -> list[Subnetwork]:
+    def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """See :class:`Pattern`."""
         for capacity in capacities:
             check_capacity(capacity)
@@ -115,11 +113,8 @@ class ChannelNM(Pattern):
                     f"pattern {self.name} keeps {self._share:g} at most and reaches no capacity of {capacity:g}",
                     hint=f"ask for {self._share:g} or less, or for 1, the dense network",
                 )
-        cuts = Channel().subnetworks(
-            network, [self._channels(one) for one in capacities], channel_multiple=channel_multiple
-        )
-        grouped = grouped_layers(network)
-        scores = {name: one.detach().abs() for name, one in network.scores().items() if name not in grouped}
+        cuts = self._outer.subnetworks(network, [self._channels(one) for one in capacities])
+        scores = ungrouped_scores(network)
         return [
             SparseChannelSubnetwork(
                 self.name, asked, cut, {} if asked == 1 else self._inner.masks_of(cut.gather(scores))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput, UnsupportedPattern
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._masked import MaskedSubnetwork, ungrouped_scores
 
@@ -56,11 +56,8 @@ class NM(Pattern):
             check_capacity(capacity)
         return list(dict.fromkeys(1.0 if capacity == 1 else self._share for capacity in capacities))
 
-    def subnetworks(
-        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
-    ) -> list[Subnetwork]:
-        """See :class:`Pattern`; every capacity is n / m or 1, and ``channel_multiple`` has no effect."""
-        del channel_multiple
+    def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
+        """See :class:`Pattern`; every capacity is n / m or 1."""
         for capacity in capacities:
             self._check(capacity)
         masks = self.masks_of(ungrouped_scores(network))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork
 from prunnet_export.patterns._masked import MaskedSubnetwork
 from prunnet_export.patterns._thresholds import thresholds
@@ -21,11 +21,8 @@ class Unstructured(Pattern):
 
     name: ClassVar[str] = "unstructured"
 
-    def subnetworks(
-        self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int
-    ) -> list[Subnetwork]:
-        """See :class:`Pattern`; widths do not change, so ``channel_multiple`` has no effect."""
-        del channel_multiple
+    def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
+        """See :class:`Pattern`."""
         masks: list[dict[str, Tensor]] = [{} for _ in capacities]
         for name, score in network.scores().items():
             magnitude = score.detach().abs()

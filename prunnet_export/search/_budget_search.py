@@ -12,6 +12,7 @@ from prunnet_export.building import Build, Builder, Candidate
 from prunnet_export.devices import Device
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
+from prunnet_export.patterns import find_pattern
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime
 from prunnet_export.search._bisect import largest_inside
@@ -59,7 +60,7 @@ class BudgetSearch:
         if not self._rungs:
             network = self.checkpoint.network
             self._rungs = {
-                (pattern, precision): ladder(network, pattern, precision, channel_multiple=self.channel_multiple)
+                (pattern, precision): ladder(network, find_pattern(pattern, self.channel_multiple), precision)
                 for pattern in self.patterns
                 for precision in self.precisions
             }

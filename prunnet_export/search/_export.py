@@ -19,6 +19,7 @@ from prunnet_export.artifact import (
 from prunnet_export.building import Build, Candidate
 from prunnet_export.evaluating import Evidence, Reference, Verifier, save_reference
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._alternatives import beside, save_alternative
 from prunnet_export.search._budget_search import BudgetSearch
@@ -175,13 +176,8 @@ class Export(BudgetSearch):
 
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
         """A longer measurement, side by side with the dense network in the most exact precision."""
-        [top] = ladder(
-            self.checkpoint.network,
-            build.candidate.pattern,
-            self.precisions[0],
-            channel_multiple=self.channel_multiple,
-            capacities=[1.0],
-        )
+        pattern = find_pattern(build.candidate.pattern, self.channel_multiple)
+        [top] = ladder(self.checkpoint.network, pattern, self.precisions[0], capacities=[1.0])
         dense = self.builder.build(top, re_estimated=False)
         latency, dense_latency = self._measure([build, dense], runs=5, samples=100, seconds=20)
         return latency, dense_latency

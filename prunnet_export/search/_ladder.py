@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prunnet_export.building import Candidate
 from prunnet_export.network import PrunableNetwork
-from prunnet_export.patterns import find_pattern
+from prunnet_export.patterns import Pattern
 
 # Finer than the steps that widths in multiples of 8 make on common backbones; equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
@@ -14,10 +14,9 @@ CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
 
 def ladder(
     network: PrunableNetwork,
-    pattern: str,
+    pattern: Pattern,
     precision: str,
     *,
-    channel_multiple: int,
     capacities: Sequence[float] = CAPACITIES,
 ) -> list[Candidate]:
     """The candidates of one (pattern, precision), smallest first, each different from the one before.
@@ -28,16 +27,13 @@ def ladder(
         network: What is cut.
         pattern: The shape of the zeros.
         precision: What the runtime executes in.
-        channel_multiple: Kept widths are multiples of this.
         capacities: What to try, rising.
 
     Raises:
         UnsupportedPattern: the network cannot be cut like this.
     """
     found: list[Candidate] = []
-    chosen = find_pattern(pattern)
-    reachable = chosen.reachable(network, capacities, channel_multiple=channel_multiple)
-    for subnetwork in chosen.subnetworks(network, reachable, channel_multiple=channel_multiple):
+    for subnetwork in pattern.subnetworks(network, pattern.reachable(network, capacities)):
         if not found or subnetwork.kept > found[-1].subnetwork.kept:
             found.append(Candidate(subnetwork, precision))
     return found

@@ -17,7 +17,7 @@ from prunnet_export.artifact import (
 from prunnet_export.budget import Budget
 from prunnet_export.building import Candidate
 from prunnet_export.devices import Fingerprint
-from prunnet_export.network import NetworkConfig
+from prunnet_export.network_config import NetworkConfig
 from prunnet_export.runtimes import Runtime
 from prunnet_export.search._outcome import Attempt
 from prunnet_export.target import Target

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prunnet_export.benchmarks.methods import Bench, Settings
-from prunnet_export.network import DataSource
+from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing
 from tests._inputs import TINY_RESNET, retrieval_data
 

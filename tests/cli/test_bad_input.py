@@ -20,7 +20,7 @@ from torch import Tensor
 from prunnet_export._lock import FolderLock
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
-from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from tests._cli import SECONDS, Ran, assert_error, call, command_file, shell, tree
 
 Environment = dict[str, str]

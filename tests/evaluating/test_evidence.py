@@ -12,7 +12,8 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData, open_dataset
-from prunnet_export.network import STATISTICS_IMAGES, DataSource, statistics_batches
+from prunnet_export.network import statistics_batches
+from prunnet_export.network_config import STATISTICS_IMAGES, DataSource
 from prunnet_export.patterns import cut, find_pattern
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Listed, Lists
@@ -77,7 +78,7 @@ def test_the_dense_side(evidence: Evidence) -> None:
 def test_a_reference_is_of_the_same_images_in_the_same_order(evidence: Evidence) -> None:
     evidence = replace(evidence, max_queries=4)
     dense = evidence.dense()
-    small = cut(evidence.checkpoint.network, 0.3, find_pattern("channel"), channel_multiple=8)
+    small = cut(evidence.checkpoint.network, 0.3, find_pattern("channel"))
     reference = evidence.reference(dense, small)
     decoded = [Image.open(BytesIO(image)) for image in reference.images]
     inputs = evidence.preprocessing(decoded)

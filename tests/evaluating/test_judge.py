@@ -64,7 +64,7 @@ def test_one_zero_that_moved_fails_one_gate(workshop: Workshop, tmp_path: Path) 
 
 def test_what_a_pattern_promises(workshop: Workshop) -> None:
     def promised(pattern: str, capacity: float) -> int:
-        [found] = find_pattern(pattern).subnetworks(workshop.checkpoint.network, [capacity], channel_multiple=8)
+        [found] = find_pattern(pattern).subnetworks(workshop.checkpoint.network, [capacity])
         return len(_masks(found))
 
     assert promised("channel", 0.5) == 0  # smaller tensors, no zeros

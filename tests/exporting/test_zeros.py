@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import BackboneOption, Normalised
+from prunnet_export.network import Normalised
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, cut, find_pattern, materialise
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.verification._zeros import layers_in_place
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_zeros_stay_zeros(folder: Path) -> None:
-    [chosen] = find_pattern("unstructured").subnetworks(tiny_resnet(), [0.3], channel_multiple=1)
+    [chosen] = find_pattern("unstructured", 1).subnetworks(tiny_resnet(), [0.3])
     module = cut(tiny_resnet(), 0.3, find_pattern("unstructured"))
     file = folder / "zeros.onnx"
     export_onnx(module, file, crop=32)
@@ -62,7 +63,7 @@ def test_zeros_in_place_equal_torch(folder: Path) -> None:
 def exported_in(pattern: str, backbone: str, folder: Path) -> tuple[Subnetwork, nn.Module, Path]:
     """A small network with half of its weights, and its file."""
     network = prunable(backbone, crop=32, options=SMALL[backbone])
-    [chosen] = find_pattern(pattern).subnetworks(network, [0.5], channel_multiple=1)
+    [chosen] = find_pattern(pattern, 1).subnetworks(network, [0.5])
     module = materialise(network, chosen)
     file = folder / f"{backbone}-{pattern.replace(':', '-')}.onnx"
     export_onnx(module, file, crop=32)

@@ -28,7 +28,7 @@ def batches() -> Iterator[Tensor]:
 
 
 def small(network: PrunableNetwork, pattern: str = "channel", capacity: float = 0.3) -> Embedder:
-    [chosen] = find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=2)
+    [chosen] = find_pattern(pattern, 2).subnetworks(network, [capacity])
     module = materialise(network, chosen)
     reestimate_batchnorm(module, batches())
     return module
@@ -123,7 +123,7 @@ def test_features_that_never_vary_leave_the_projector_alone(network: PrunableNet
 
 
 def test_adapt_does_both(network: PrunableNetwork) -> None:
-    [chosen] = find_pattern("channel").subnetworks(network, [0.3], channel_multiple=2)
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.3])
     adapted, by_hand = materialise(network, chosen), small(network)
     adapt(adapted, network.embedder, batches)
     align_projector(by_hand, network.embedder, batches())

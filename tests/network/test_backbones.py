@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from prunnet_export._errors import InvalidInput, UnsupportedPattern
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import BackboneOption, Normalised, PrunableNetwork, build_embedder
+from prunnet_export.network import Normalised, PrunableNetwork, build_embedder
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import PATTERNS, Subnetwork, cut, find_pattern, materialise
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._integration import ConflictAware
@@ -56,7 +57,7 @@ def unchanged(backbone: str) -> PrunableNetwork:
 
 
 def subnetworks(source: PrunableNetwork, pattern: str, *capacities: float) -> list[Subnetwork]:
-    return find_pattern(pattern).subnetworks(source, capacities, channel_multiple=1)
+    return find_pattern(pattern, 1).subnetworks(source, capacities)
 
 
 def three_steps(source: PrunableNetwork, pattern: str) -> None:
@@ -198,7 +199,7 @@ def test_a_backbone_without_a_channel_to_cut_says_so() -> None:
 @torch.no_grad()
 def test_swin_takes_sides_that_its_windows_do_not_divide(crop: int) -> None:
     source = prunable("swin_tiny_patch4_window7_224", crop=crop, options={**SWIN, "window_size": 7})
-    small = cut(source, 0.5, find_pattern("channel"), channel_multiple=2)
+    small = cut(source, 0.5, find_pattern("channel", 2))
     embedding = small(images(3, crop))
     assert embedding.shape == (3, 16)
     assert_healthy(embedding)

@@ -133,7 +133,7 @@ def test_no_images_leave_everything_as_it_is() -> None:
 @torch.no_grad()
 def test_a_cut_network_gets_statistics_of_its_own() -> None:
     dense = tiny_resnet()
-    small = cut(dense, 0.4, Channel(), channel_multiple=4)
+    small = cut(dense, 0.4, Channel(4))
     batch, norm = images(16, 32), dense.embedder.norm
     before = (small(batch).mean(0) - norm.bias).abs().max()
     reestimate_batchnorm(small, [batch])

@@ -15,15 +15,8 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, UnknownName
-from prunnet_export.network import (
-    DataSource,
-    NetworkConfig,
-    PrunableNetwork,
-    load_checkpoint,
-    read_config,
-    save_checkpoint,
-)
-from prunnet_export.network._checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from prunnet_export.network import PrunableNetwork, load_checkpoint, save_checkpoint
+from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE, DataSource, NetworkConfig, read_config
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunnet_export._errors import InvalidInput, UnknownName
-from prunnet_export.network import BackboneOption, Embedder, Normalised, build_embedder
+from prunnet_export.network import Embedder, Normalised, build_embedder
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import TINY_RESNET, images

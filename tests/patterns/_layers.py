@@ -30,7 +30,7 @@ def scored(scores: Tensor) -> PrunableNetwork:
 
 
 def mask_of(pattern: Pattern, scores: Tensor, capacity: float) -> Tensor:
-    [found] = pattern.subnetworks(scored(scores), [capacity], channel_multiple=1)
+    [found] = pattern.subnetworks(scored(scores), [capacity])
     return found.masks()[FIRST]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, UnsupportedPattern
-from prunnet_export.network import BackboneOption
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns.block import Block
 from tests._asserts import assert_adjoint, assert_kept_is_counted, assert_nested, assert_one_line
 from tests._inputs import prunable, tiny_resnet
@@ -50,7 +50,7 @@ def test_a_block_shares_its_mask(values: Tensor, capacity: float) -> None:
 
 @given(layers, capacities, capacities)
 def test_nested(values: Tensor, one: float, other: float) -> None:
-    wider, narrower = Block().subnetworks(scored(values), [max(one, other), min(one, other)], channel_multiple=1)
+    wider, narrower = Block().subnetworks(scored(values), [max(one, other), min(one, other)])
     assert_nested(wider.masks(), narrower.masks())
 
 
@@ -92,7 +92,7 @@ def test_grouped_layers_stay_dense() -> None:
     network = network_of(
         nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 1, groups=2), nn.Linear(8, 6)
     )
-    [found] = Block().subnetworks(network, [0.3], channel_multiple=8)
+    [found] = Block().subnetworks(network, [0.3])
     pruned = [name for name, mask in found.masks().items() if not bool(mask.all())]
     assert pruned == ["backbone.0.weight", "backbone.3.weight"]
     assert_kept_is_counted(found)
@@ -102,7 +102,7 @@ def test_grouped_layers_stay_dense() -> None:
 @pytest.mark.parametrize("backbone", ["mobilenetv3_small_100", "vit_tiny_patch16_224"])
 def test_every_layer_has_the_same_ratio(backbone: str) -> None:
     options: dict[str, BackboneOption] | None = {"depth": 2, "embed_dim": 48} if "vit" in backbone else None
-    found = Block().subnetworks(prunable(backbone, crop=64, options=options), [0.7, 0.2], channel_multiple=8)
+    found = Block().subnetworks(prunable(backbone, crop=64, options=options), [0.7, 0.2])
     for chosen, capacity in zip(found, [0.7, 0.2], strict=True):
         assert (chosen.pattern, chosen.asked, chosen.widths()) == ("block", capacity, None)
         for name, mask in chosen.masks().items():
@@ -113,7 +113,7 @@ def test_every_layer_has_the_same_ratio(backbone: str) -> None:
 
 def test_adjoint() -> None:
     network = tiny_resnet()
-    [found] = Block().subnetworks(network, [0.4], channel_multiple=1)
+    [found] = Block().subnetworks(network, [0.4])
     assert_adjoint(found, network.prunable_weights())
 
 
@@ -125,5 +125,5 @@ def test_capacity_out_of_range(capacity: float) -> None:
 
 def test_a_network_of_groups_alone() -> None:
     with pytest.raises(UnsupportedPattern, match="grouped") as raised:
-        Block().subnetworks(network_of(nn.Conv2d(8, 8, 3, groups=8)), [0.5], channel_multiple=1)
+        Block().subnetworks(network_of(nn.Conv2d(8, 8, 3, groups=8)), [0.5])
     assert_one_line(raised.value)

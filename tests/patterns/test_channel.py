@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from functools import cache
 from itertools import pairwise
 
@@ -14,7 +16,7 @@ from torch import nn
 from prunnet_export._errors import InvalidInput, UnknownName, UnsupportedPattern
 from prunnet_export.network import Embedder, PrunableNetwork
 from prunnet_export.patterns import PATTERNS, Subnetwork, find_pattern
-from prunnet_export.patterns.channel import Channel, ChannelPlan, ChannelSubnetwork
+from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_adjoint, assert_kept_is_counted, assert_nested, assert_one_line
 from tests._inputs import prunable, tiny_resnet
@@ -34,7 +36,7 @@ def tiny() -> PrunableNetwork:
 
 
 def subnetworks(source: PrunableNetwork, capacities: list[float], multiple: int = 8) -> list[Subnetwork]:
-    return Channel().subnetworks(source, capacities, channel_multiple=multiple)
+    return Channel(multiple).subnetworks(source, capacities)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -162,11 +164,20 @@ def test_random_capacities_do_not_fill_the_memory() -> None:
     network = tiny_resnet()
     for step in range(60):
         subnetworks(network, [0.2 + step / 80], multiple=1)
-    plan = network.found["channel"]
-    assert isinstance(plan, ChannelPlan)
+    plan = Channel().plan(network)
     assert len(plan._structures) <= 16
     first, again = subnetworks(network, [0.2, 0.2], multiple=1)  # its structure was dropped long ago
     assert first.structure is again.structure
+
+
+def test_a_network_is_traced_once_and_forgotten_when_it_goes() -> None:
+    network = tiny_resnet()
+    plan = Channel(1).plan(network)
+    assert Channel(8).plan(network) is plan
+    kept = weakref.ref(plan)
+    del network, plan
+    gc.collect()
+    assert kept() is None
 
 
 def test_kept_positions_are_sorted_and_in_range() -> None:

@@ -16,7 +16,7 @@ MULTIPLE = 8
 
 def test_every_run_of_what_is_left_keeps_two_of_four() -> None:
     network = tiny_resnet()
-    [small] = find_pattern("channel+2:4").subnetworks(network, [0.3], channel_multiple=MULTIPLE)
+    [small] = find_pattern("channel+2:4", MULTIPLE).subnetworks(network, [0.3])
     module = materialise(network, small)
     sparse = 0
     for name, mask in small.cut_masks().items():
@@ -31,8 +31,8 @@ def test_every_run_of_what_is_left_keeps_two_of_four() -> None:
 
 def test_the_share_is_halved_twice() -> None:
     network = tiny_resnet()
-    [whole] = find_pattern("channel").subnetworks(network, [0.6], channel_multiple=MULTIPLE)
-    [half] = find_pattern("channel+2:4").subnetworks(network, [0.3], channel_multiple=MULTIPLE)
+    [whole] = find_pattern("channel", MULTIPLE).subnetworks(network, [0.6])
+    [half] = find_pattern("channel+2:4", MULTIPLE).subnetworks(network, [0.3])
     assert half.widths() == whole.widths()
     assert 0.5 * whole.kept <= half.kept < 0.6 * whole.kept  # the stem stays whole
     assert_kept_is_counted(half)
@@ -40,17 +40,17 @@ def test_the_share_is_halved_twice() -> None:
 
 def test_one_is_the_dense_network_and_a_half_cuts_no_channel() -> None:
     network = tiny_resnet()
-    half, dense = ChannelNM(2, 4).subnetworks(network, [0.5, 1.0], channel_multiple=MULTIPLE)
+    half, dense = ChannelNM(2, 4, MULTIPLE).subnetworks(network, [0.5, 1.0])
     assert dense.capacity == 1
     assert not dense.cut_masks()
-    [plain] = find_pattern("2:4").subnetworks(network, [0.5], channel_multiple=MULTIPLE)
+    [plain] = find_pattern("2:4", MULTIPLE).subnetworks(network, [0.5])
     for name, mask in plain.masks().items():
         assert torch.equal(mask, half.masks()[name])
 
 
 def test_gradients_go_where_weights_came_from() -> None:
     network = tiny_resnet()
-    [small] = find_pattern("channel+2:4").subnetworks(network, [0.3], channel_multiple=MULTIPLE)
+    [small] = find_pattern("channel+2:4", MULTIPLE).subnetworks(network, [0.3])
     assert_adjoint(small, network.prunable_weights())
 
 
@@ -58,11 +58,11 @@ def test_capacities_between_the_share_and_one_are_refused() -> None:
     pattern = find_pattern("channel+2:4")
     assert pattern.shares([0.2, 0.5, 0.8, 1]) == [0.2, 0.5, 1]
     with pytest.raises(InvalidInput, match=r"reaches no capacity of 0\.8") as caught:
-        pattern.subnetworks(tiny_resnet(), [0.8], channel_multiple=MULTIPLE)
+        pattern.subnetworks(tiny_resnet(), [0.8])
     assert "0.5 or less" in caught.value.hint
 
 
 def test_reachable_leaves_out_what_is_too_narrow() -> None:
     network = tiny_resnet()
-    reached = find_pattern("channel+2:4").reachable(network, [0.001, 0.3, 0.8, 1], channel_multiple=MULTIPLE)
+    reached = find_pattern("channel+2:4", MULTIPLE).reachable(network, [0.001, 0.3, 0.8, 1])
     assert reached == [0.3, 1]

@@ -34,7 +34,7 @@ def network(backbone: str) -> PrunableNetwork:
 
 
 def subnetwork(backbone: str, pattern: str, capacity: float) -> Subnetwork:
-    [found] = find_pattern(pattern).subnetworks(network(backbone), [capacity], channel_multiple=8)
+    [found] = find_pattern(pattern).subnetworks(network(backbone), [capacity])
     return found
 
 
@@ -103,7 +103,7 @@ def test_capacity_one_is_the_dense_network_with_weights_of_its_own(pattern: str)
 def test_cutting_leaves_the_network_as_it_was(pattern: str) -> None:
     dense = tiny_resnet().train()
     before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
-    small = cut(dense, 0.5, find_pattern(pattern), channel_multiple=4)
+    small = cut(dense, 0.5, find_pattern(pattern, 4))
     assert_same_tensors(dense.state_dict(), before)
     assert dense.training
     assert all(p.requires_grad for p in dense.parameters())
@@ -113,7 +113,7 @@ def test_cutting_leaves_the_network_as_it_was(pattern: str) -> None:
 
 def test_running_statistics_travel_with_their_channels() -> None:
     dense = tiny_resnet()
-    [chosen] = Channel().subnetworks(dense, [0.4], channel_multiple=4)
+    [chosen] = Channel(4).subnetworks(dense, [0.4])
     small = materialise(dense, chosen)
     written = chosen.masks()["backbone.conv1.weight"].flatten(1).any(1)
     expected = dense.embedder.get_buffer("backbone.bn1.running_mean")[written]
@@ -134,7 +134,7 @@ def test_attributes_say_what_the_tensors_say() -> None:
 
 def test_zeros_are_where_the_mask_says() -> None:
     dense = tiny_resnet()
-    [chosen] = Unstructured().subnetworks(dense, [0.3], channel_multiple=1)
+    [chosen] = Unstructured().subnetworks(dense, [0.3])
     small = materialise(dense, chosen)
     for name, mask in chosen.masks().items():
         assert torch.equal(small.get_parameter(name) != 0, mask)

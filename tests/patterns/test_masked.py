@@ -37,7 +37,7 @@ def test_scores_of_layers_without_groups() -> None:
 
 def test_gathers_into_memory_that_is_given() -> None:
     network = tiny_resnet()
-    [found] = Unstructured().subnetworks(network, [0.5], channel_multiple=1)
+    [found] = Unstructured().subnetworks(network, [0.5])
     tensors = network.tensors()
     into = {name: torch.full_like(weight, torch.nan) for name, weight in network.prunable_weights().items()}
     gathered = found.gather(tensors, into)

@@ -75,7 +75,7 @@ def test_which_layers_take_part() -> None:
         nn.Linear(8, 6),
         nn.Linear(6, 8),
     )
-    [found] = NM(2, 4).subnetworks(network, [0.5], channel_multiple=8)
+    [found] = NM(2, 4).subnetworks(network, [0.5])
     pruned = [name for name, mask in found.masks().items() if not bool(mask.all())]
     assert pruned == ["backbone.1.weight", "backbone.4.weight"]
     assert found.kept == found.total - (8 * 8 * 9 + 8 * 6) // 2
@@ -85,7 +85,7 @@ def test_which_layers_take_part() -> None:
 @pytest.mark.parametrize("backbone", ["mobilenetv3_small_100", "convnext_atto"])
 def test_real_networks_come_near_their_share(backbone: str) -> None:
     network = prunable(backbone, crop=64)
-    [found] = NM(2, 4).subnetworks(network, [0.5], channel_multiple=8)
+    [found] = NM(2, 4).subnetworks(network, [0.5])
     assert (found.pattern, found.asked, found.widths()) == ("2:4", 0.5, None)
     assert 0.5 < found.capacity < 0.56
     weights = network.prunable_weights()
@@ -94,7 +94,7 @@ def test_real_networks_come_near_their_share(backbone: str) -> None:
 
 def test_capacity_one_is_dense_and_holds_the_other() -> None:
     network = tiny_resnet()
-    half, whole = NM(2, 4).subnetworks(network, [0.5, 1.0], channel_multiple=1)
+    half, whole = NM(2, 4).subnetworks(network, [0.5, 1.0])
     assert (whole.asked, whole.capacity) == (1, 1)
     assert_nested(whole.masks(), half.masks())
     assert 0.5 < half.capacity < 0.6
@@ -102,19 +102,19 @@ def test_capacity_one_is_dense_and_holds_the_other() -> None:
 
 def test_adjoint() -> None:
     network = tiny_resnet()
-    [found] = NM(2, 4).subnetworks(network, [0.5], channel_multiple=1)
+    [found] = NM(2, 4).subnetworks(network, [0.5])
     assert_adjoint(found, network.prunable_weights())
 
 
 def test_scores_decide_and_weights_do_not() -> None:
     network = tiny_resnet()
-    before = NM(2, 4).subnetworks(network, [0.5], channel_multiple=1)[0].masks()
+    before = NM(2, 4).subnetworks(network, [0.5])[0].masks()
     with torch.no_grad():
         for weight in network.prunable_weights().values():
             weight.mul_(torch.randn_like(weight))
         for score in network.scores().values():
             score.neg_()
-    assert_same_tensors(NM(2, 4).subnetworks(network, [0.5], channel_multiple=1)[0].masks(), before)
+    assert_same_tensors(NM(2, 4).subnetworks(network, [0.5])[0].masks(), before)
 
 
 @pytest.mark.parametrize("capacity", [0.4, 0.51, 0.999, 1e-3])
@@ -122,7 +122,7 @@ def test_another_capacity(capacity: float) -> None:
     with pytest.raises(
         InvalidInput, match=f"2:4 keeps 2 of 4 weights and reaches no capacity of {capacity:g}"
     ) as raised:
-        NM(2, 4).subnetworks(tiny_resnet(), [0.5, capacity], channel_multiple=1)
+        NM(2, 4).subnetworks(tiny_resnet(), [0.5, capacity])
     assert_one_line(raised.value)
     assert raised.value.hint == "ask for 0.5, or for 1, the dense network"
 
@@ -133,10 +133,10 @@ def test_the_hint_of_another_capacity_works(shape: tuple[int, int]) -> None:
     n, m = shape
     network = network_of(nn.Linear(m, 2))
     with pytest.raises(InvalidInput) as raised:
-        NM(n, m).subnetworks(network, [0.99], channel_multiple=1)
+        NM(n, m).subnetworks(network, [0.99])
     hinted = re.match(r"ask for (\S+),", raised.value.hint)
     assert hinted
-    [found] = NM(n, m).subnetworks(network, [float(hinted[1])], channel_multiple=1)
+    [found] = NM(n, m).subnetworks(network, [float(hinted[1])])
     assert found.asked == found.capacity == n / m
 
 
@@ -144,13 +144,13 @@ def test_the_hint_of_another_capacity_works(shape: tuple[int, int]) -> None:
 def test_capacity_out_of_range(capacity: float) -> None:
     for ask in (NM(2, 4).subnetworks, NM(2, 4).reachable):
         with pytest.raises(InvalidInput, match="out of range"):
-            ask(tiny_resnet(), [capacity], channel_multiple=1)
+            ask(tiny_resnet(), [capacity])
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(6, 8), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(3, 8, 3)])
 def test_a_network_without_such_a_layer(layer: nn.Module) -> None:
     with pytest.raises(UnsupportedPattern, match="multiple of 4 channels") as raised:
-        NM(2, 4).subnetworks(network_of(layer), [0.5], channel_multiple=1)
+        NM(2, 4).subnetworks(network_of(layer), [0.5])
     assert_one_line(raised.value)
 
 
@@ -165,7 +165,7 @@ def test_a_network_without_such_a_layer(layer: nn.Module) -> None:
     ],
 )
 def test_one_share_in_the_place_of_all(asked: list[float], expected: list[float]) -> None:
-    assert NM(2, 4).reachable(tiny_resnet(), asked, channel_multiple=8) == expected
+    assert NM(2, 4).reachable(tiny_resnet(), asked) == expected
 
 
 @given(shapes)

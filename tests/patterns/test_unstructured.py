@@ -32,7 +32,7 @@ def network_with(values: list[float]) -> PrunableNetwork:
 
 
 def mask_of(values: list[float], capacity: float) -> list[bool]:
-    [found] = Unstructured().subnetworks(network_with(values), [capacity], channel_multiple=1)
+    [found] = Unstructured().subnetworks(network_with(values), [capacity])
     return found.masks()[LAYER].flatten().tolist()
 
 
@@ -57,7 +57,7 @@ def test_equals_the_formula_where_scores_tie(values: list[float], capacity: floa
 
 @given(st.one_of(scores, quantised), capacities, capacities)
 def test_nested(values: list[float], one: float, other: float) -> None:
-    found = Unstructured().subnetworks(network_with(values), [max(one, other), min(one, other)], channel_multiple=1)
+    found = Unstructured().subnetworks(network_with(values), [max(one, other), min(one, other)])
     assert_nested(found[0].masks(), found[1].masks())
 
 
@@ -103,7 +103,7 @@ def test_capacity_out_of_range(capacity: float) -> None:
 @settings(max_examples=10)
 @given(capacities)
 def test_every_layer_has_the_same_ratio(capacity: float) -> None:
-    [found] = Unstructured().subnetworks(tiny_resnet(), [capacity], channel_multiple=1)
+    [found] = Unstructured().subnetworks(tiny_resnet(), [capacity])
     assert_kept_is_counted(found)
     for name, mask in found.masks().items():
         # One weight of the formula, and one of the rounding.
@@ -112,7 +112,7 @@ def test_every_layer_has_the_same_ratio(capacity: float) -> None:
 
 def test_gather_multiplies_by_the_mask_and_copies_the_rest() -> None:
     network = tiny_resnet()
-    [found] = Unstructured().subnetworks(network, [0.4], channel_multiple=1)
+    [found] = Unstructured().subnetworks(network, [0.4])
     tensors, masks = network.tensors(), found.masks()
     gathered = found.gather(tensors)
     assert gathered.keys() == tensors.keys()
@@ -123,7 +123,7 @@ def test_gather_multiplies_by_the_mask_and_copies_the_rest() -> None:
 
 def test_adjoint() -> None:
     network = tiny_resnet()
-    [found] = Unstructured().subnetworks(network, [0.4], channel_multiple=1)
+    [found] = Unstructured().subnetworks(network, [0.4])
     assert_adjoint(found, network.prunable_weights())
 
 
@@ -131,7 +131,7 @@ def test_scores_decide_and_weights_do_not() -> None:
     network = tiny_resnet()
 
     def masks() -> dict[str, Tensor]:
-        return Unstructured().subnetworks(network, [0.4], channel_multiple=1)[0].masks()
+        return Unstructured().subnetworks(network, [0.4])[0].masks()
 
     before = masks()
     with torch.no_grad():

@@ -57,7 +57,7 @@ def test_equals_the_count_of_torch(backbone: str, tmp_path: Path) -> None:
             "vit_tiny_patch16_224", crop=32, options={"embed_dim": 24, "depth": 2, "num_heads": 3, "img_size": 32}
         )
     )
-    [cut] = find_pattern("channel").subnetworks(network, [0.5], channel_multiple=8)
+    [cut] = find_pattern("channel").subnetworks(network, [0.5])
     module = materialise(network, cut)
     export_onnx(module, tmp_path / "m.onnx", crop=32)
     counter = FlopCounterMode(display=False)

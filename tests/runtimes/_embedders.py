@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import BackboneOption, Embedder, Normalised, PrunableNetwork
+from prunnet_export.network import Embedder, Normalised, PrunableNetwork
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.runtimes import Aids, Batch
 from tests._inputs import TINY_RESNET, images, prunable
@@ -27,7 +28,7 @@ def network() -> PrunableNetwork:
 @cache
 def subnetwork(pattern: str = "unstructured", capacity: float = 0.4) -> Subnetwork:
     """The network, cut."""
-    [found] = find_pattern(pattern).subnetworks(network(), [capacity], channel_multiple=8)
+    [found] = find_pattern(pattern).subnetworks(network(), [capacity])
     return found
 
 

@@ -15,7 +15,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from prunnet_export.exporting import export_onnx
-from prunnet_export.network import BackboneOption, PrunableNetwork
+from prunnet_export.network import PrunableNetwork
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import find_pattern, materialise
 from tests._inputs import TINY_RESNET, prunable
 
@@ -65,7 +66,7 @@ def small_network(backbone: str) -> PrunableNetwork:
 def exported(backbone: str, pattern: str = "2:4", capacity: float = 0.5) -> bytes:
     """A small network, cut, as a file's content."""
     network = small_network(backbone)
-    [chosen] = find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=4)
+    [chosen] = find_pattern(pattern, 4).subnetworks(network, [capacity])
     with TemporaryDirectory(prefix="prunnet-test-") as folder:
         file = Path(folder) / "subnetwork.onnx"
         export_onnx(materialise(network, chosen), file, crop=32)

@@ -48,7 +48,7 @@ class Cut:
 @cache
 def cut(pattern: str, capacity: float) -> Cut:
     network = prunable("resnet18", crop=CROP, dim=16, options={"channels": [16, 16, 24, 32]}, gain=2**0.5)
-    [subnetwork] = find_pattern(pattern).subnetworks(network, [capacity], channel_multiple=8)
+    [subnetwork] = find_pattern(pattern).subnetworks(network, [capacity])
     module = materialise(network, subnetwork)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "subnetwork.onnx"

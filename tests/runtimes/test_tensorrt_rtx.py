@@ -103,7 +103,7 @@ def test_weights_are_typed_and_zeros_in_their_places(precision: str, kind: type,
     runtime = TensorRtRtx()
     [name, *_] = runtime.compile(resnet, folder, precision=precision, aids=options("86"))
     weights = [one for one in runtime.read_weights(folder / name).values() if one.dtype == kind]
-    [chosen] = find_pattern("2:4").subnetworks(small_network("resnet18"), [0.5], channel_multiple=1)
+    [chosen] = find_pattern("2:4", 1).subnetworks(small_network("resnet18"), [0.5])
     masks = [mask.numpy() for mask in chosen.masks().values()]
     assert len(weights) == len(masks) + 1  # the projector
     assert layers_in_place(masks, weights) == len(masks)

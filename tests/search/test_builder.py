@@ -10,6 +10,7 @@ from torch import nn
 
 from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
+from prunnet_export.patterns import find_pattern
 from prunnet_export.search import Builder, Candidate, ladder
 from tests._asserts import assert_same_tensors
 from tests._inputs import write_folder
@@ -35,7 +36,7 @@ def make_builder(workshop: Workshop) -> Builder:
 
 
 def rung(workshop: Workshop, index: int, pattern: str = "channel") -> Candidate:
-    return ladder(workshop.checkpoint.network, pattern, "fp32", channel_multiple=MULTIPLE)[index]
+    return ladder(workshop.checkpoint.network, find_pattern(pattern, MULTIPLE), "fp32")[index]
 
 
 def statistics_of(module: nn.Module) -> dict[str, torch.Tensor]:

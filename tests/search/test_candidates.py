@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._errors import InvalidInput
 from prunnet_export.patterns import find_pattern
 from prunnet_export.search import ladder
 from prunnet_export.search._candidates import CAPACITIES
@@ -15,7 +15,7 @@ from tests.search._exports import Workshop
     [*(("channel", multiple) for multiple in (1, 2, 4, 8, 16)), ("unstructured", 8), ("block", 8), ("2:4", 8)],
 )
 def test_the_ladder_rises_to_the_dense_network(pattern: str, multiple: int, workshop: Workshop) -> None:
-    rungs = ladder(workshop.checkpoint.network, pattern, "fp32", channel_multiple=multiple)
+    rungs = ladder(workshop.checkpoint.network, find_pattern(pattern, multiple), "fp32")
     kept = [rung.subnetwork.kept for rung in rungs]
     assert kept == sorted(set(kept))
     assert rungs[-1].capacity == 1
@@ -28,7 +28,7 @@ def test_the_ladder_rises_to_the_dense_network(pattern: str, multiple: int, work
 
 
 def test_finer_multiples_make_more_rungs(workshop: Workshop) -> None:
-    counts = [len(ladder(workshop.checkpoint.network, "channel", "fp32", channel_multiple=m)) for m in (8, 4, 1)]
+    counts = [len(ladder(workshop.checkpoint.network, find_pattern("channel", m), "fp32")) for m in (8, 4, 1)]
     assert counts == sorted(counts)
     assert counts[0] >= 5
 
@@ -36,41 +36,36 @@ def test_finer_multiples_make_more_rungs(workshop: Workshop) -> None:
 def test_capacities_out_of_reach_are_left_out(workshop: Workshop) -> None:
     network = workshop.checkpoint.network
     with pytest.raises(InvalidInput):
-        find_pattern("channel").subnetworks(network, [0.025], channel_multiple=8)
-    rungs = ladder(network, "channel", "fp32", channel_multiple=8, capacities=[0.025, 0.5, 1.0])
+        find_pattern("channel").subnetworks(network, [0.025])
+    rungs = ladder(network, find_pattern("channel"), "fp32", capacities=[0.025, 0.5, 1.0])
     assert [rung.subnetwork.asked for rung in rungs] == [0.5, 1.0]
 
 
 def test_a_pattern_of_one_share_has_two_rungs(workshop: Workshop) -> None:
     network = workshop.checkpoint.network
-    half, dense = ladder(network, "2:4", "fp32", channel_multiple=8)
+    half, dense = ladder(network, find_pattern("2:4"), "fp32")
     assert (half.subnetwork.asked, dense.subnetwork.asked) == (0.5, 1)
     assert half.capacity < dense.capacity == 1
     # Confirming a choice asks for the dense network alone.
-    [top] = ladder(network, "2:4", "fp32", channel_multiple=8, capacities=[1.0])
+    [top] = ladder(network, find_pattern("2:4"), "fp32", capacities=[1.0])
     assert top.capacity == 1
 
 
 def test_blocks_have_a_rung_for_each_capacity(workshop: Workshop) -> None:
-    rungs = ladder(workshop.checkpoint.network, "block", "fp32", channel_multiple=8)
+    rungs = ladder(workshop.checkpoint.network, find_pattern("block"), "fp32")
     assert [rung.subnetwork.asked for rung in rungs] == list(CAPACITIES)
 
 
 def test_equal_widths_are_one_candidate(workshop: Workshop) -> None:
-    rungs = ladder(workshop.checkpoint.network, "channel", "fp32", channel_multiple=8, capacities=[0.5, 0.501, 1, 1])
+    rungs = ladder(workshop.checkpoint.network, find_pattern("channel"), "fp32", capacities=[0.5, 0.501, 1, 1])
     assert len(rungs) == 2
 
 
 def test_in_words() -> None:
     [dense] = ladder(
-        prunable(crop=32, options={"channels": [8, 8, 8, 8]}), "channel", "fp32", channel_multiple=8, capacities=[1.0]
+        prunable(crop=32, options={"channels": [8, 8, 8, 8]}), find_pattern("channel"), "fp32", capacities=[1.0]
     )
     assert str(dense) == "channel 100.0% fp32"
-
-
-def test_a_pattern_that_nobody_has(workshop: Workshop) -> None:
-    with pytest.raises(UnknownName, match="pattern"):
-        ladder(workshop.checkpoint.network, "diagonal", "fp32", channel_multiple=8)
 
 
 def test_an_interrupt_while_the_network_is_traced_is_not_swallowed() -> None:
@@ -81,4 +76,4 @@ def test_an_interrupt_while_the_network_is_traced_is_not_swallowed() -> None:
     network = prunable(crop=32, options={"channels": [8, 8, 8, 8]})
     handle = network.embedder.register_forward_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        ladder(network, "channel", "fp32", channel_multiple=8)
+        ladder(network, find_pattern("channel"), "fp32")

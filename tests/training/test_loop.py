@@ -96,7 +96,7 @@ class TestFinished:
         assert float(standardised.mean(0).abs().max()) < 0.2
 
     def test_subnetworks_can_be_cut(self, finished: tuple[PrunableNetwork, Path]) -> None:
-        small = cut(finished[0], 0.3, Channel(), channel_multiple=4)
+        small = cut(finished[0], 0.3, Channel(4))
         assert bool(small(images(2, 16)).isfinite().all())
 
     def test_the_same_recipe_ends_at_the_same_bits(

@@ -32,7 +32,7 @@ def classifier() -> nn.Linear:
 
 
 def subnetworks(network: PrunableNetwork, pattern: str, capacities: tuple[float, ...]) -> list[Subnetwork]:
-    return find_pattern(pattern).subnetworks(network, capacities, channel_multiple=2)
+    return find_pattern(pattern, 2).subnetworks(network, capacities)
 
 
 def step(network: PrunableNetwork, head: nn.Linear, chosen: list[Subnetwork], **options: object) -> StepResult:

@@ -1,0 +1,76 @@
+"""What ``config.json`` says of a network, read without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
+from prunnet_export.preprocessing import Preprocessing
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "network.safetensors"
+DEMO = Path(__file__).parent / "network" / "demo"  # the network that is taken where none is given
+STATISTICS_IMAGES = 2000  # on which BatchNorm statistics are taken, at most
+
+BackboneOption = bool | int | float | list[int | float]
+
+
+class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a network's images came from, so that a later command finds them again.
+
+    Attributes:
+        source: A built-in data set's name, or a path.
+        layout: Name of the format, where it was forced.
+        seed: For built-in sources that are rendered.
+    """
+
+    source: str
+    layout: str | None = None
+    seed: int = 0
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``config.json`` says.
+
+    Attributes:
+        backbone: A timm architecture, or a name of :func:`prunnet_export.network.build_embedder`'s own.
+        backbone_options: Its keyword arguments.
+        embedding_dim: Length of the embedding.
+        preprocessing: How an image becomes an input.
+        weights_sha256: Of the weights file; it names the network in manifests and galleries.
+        data: What it was trained on.
+        training: How it was trained, for people.
+    """
+
+    backbone: str
+    embedding_dim: Annotated[int, msgspec.Meta(ge=1)]
+    preprocessing: Preprocessing
+    weights_sha256: str
+    backbone_options: dict[str, BackboneOption] = {}
+    data: DataSource | None = None
+    training: dict[str, bool | int | float | str | list[float | str]] = {}
+    format: Literal["prunnet-network"] = "prunnet-network"
+    version: Literal[1] = 1
+
+
+def read_config(folder: Path) -> NetworkConfig:
+    """The configuration of the checkpoint in a folder.
+
+    Raises:
+        InvalidInput: the folder holds no checkpoint, or its configuration is corrupt.
+    """
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise InvalidInput(
+            f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote"
+        )
+    try:
+        return msgspec.json.decode(read_bytes(file), type=NetworkConfig)
+    except (msgspec.DecodeError, InvalidInput) as error:  # a ValidationError is a DecodeError
+        raise InvalidInput(
+            f"{file}: {error}", hint="the file is not a network configuration, or of a newer version"
+        ) from None

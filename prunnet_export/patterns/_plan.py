@@ -1,0 +1,175 @@
+"""The channel groups of one network, and the arithmetic of widths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network import Embedder, fan_in
+from prunnet_export.patterns._base import check_capacity
+from prunnet_export.patterns._groups import ChannelGroup
+from prunnet_export.patterns._structure import shrink
+
+Widths = tuple[int, ...]
+_STRUCTURES = 16  # that are kept to be used again
+
+
+class ChannelPlan:
+    """Which channels of an embedder can go, and what is left at given widths: kept units of each group.
+
+    Args:
+        embedder: The dense network.
+        weights: Names of its prunable weights.
+        groups: Its coupled channels.
+    """
+
+    def __init__(self, embedder: Embedder, weights: Sequence[str], groups: Sequence[ChannelGroup]) -> None:
+        self.groups = tuple(groups)
+        self.full: Widths = tuple(group.units for group in groups)
+        self._embedder, self._weights = embedder, tuple(weights)
+        tensors = [*embedder.named_parameters(), *embedder.named_buffers()]
+        self._shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
+        self.weights_total = self.weights_kept(self.full)
+        self._structures: dict[Widths, Embedder] = {}
+        self._widest: dict[tuple[float, int], Widths] = {}
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """The prunable weights by name."""
+        return {name: self._embedder.get_parameter(name) for name in self._weights}
+
+    def weights_kept(self, widths: Widths) -> int:
+        """How many prunable weights remain at these widths."""
+        lengths = self._lengths(widths)
+        return sum(
+            math.prod(lengths.get(name, {}).get(dim, size) for dim, size in enumerate(self._shapes[name]))
+            for name in self._weights
+        )
+
+    def _lengths(self, widths: Widths) -> dict[str, dict[int, int]]:
+        """Length of each axis that some group runs along, by tensor and axis."""
+        lengths: dict[str, dict[int, int]] = {}
+        for group, width in zip(self.groups, widths, strict=True):
+            for axis in group.axes:
+                of_tensor = lengths.setdefault(axis.tensor, {})
+                before = of_tensor.get(axis.dim, self._shapes[axis.tensor][axis.dim])
+                of_tensor[axis.dim] = before - (group.units - width) * axis.positions.shape[1]
+        return lengths
+
+    def narrowest(self, multiple: int) -> float:
+        """The smallest capacity whose widths are multiples of this many channels."""
+        return self.weights_kept(self._widths_at(0, multiple)) / self.weights_total
+
+    def widths_for(self, capacity: float, multiple: int) -> Widths:
+        """The widest uniform widths that keep at most this fraction of the prunable weights.
+
+        Args:
+            capacity: The fraction.
+            multiple: Kept widths are multiples of this many channels.
+
+        Raises:
+            InvalidInput: even the narrowest widths keep more.
+        """
+        check_capacity(capacity)
+        if capacity == 1:
+            return self.full
+        if (capacity, multiple) not in self._widest:
+            self._widest[capacity, multiple] = self._search(capacity, multiple)
+        return self._widest[capacity, multiple]
+
+    def _search(self, capacity: float, multiple: int) -> Widths:
+        narrowest = self.narrowest(multiple)
+        if narrowest > capacity:
+            raise InvalidInput(
+                f"capacity {capacity:g} is below the smallest channel cut of this network, {narrowest:.3g}",
+                hint=f"widths are multiples of {multiple}; ask for at least {math.ceil(narrowest * 1000) / 1000:g}",
+            )
+        low, high = 0.0, 1.0
+        for _ in range(40):  # halving 1 forty times is finer than any width
+            middle = (low + high) / 2
+            if self.weights_kept(self._widths_at(middle, multiple)) <= capacity * self.weights_total:
+                low = middle
+            else:
+                high = middle
+        return self._widths_at(low, multiple)
+
+    def _widths_at(self, ratio: float, multiple: int) -> Widths:
+        """Units of each group at a uniform width ratio, as near to it as the multiple allows."""
+        widths = []
+        for group in self.groups:
+            step = multiple // math.gcd(multiple, group.unit_width)
+            widths.append(min(group.units, max(step, round(ratio * group.units / step) * step)))
+        return tuple(widths)
+
+    def index(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
+        """The sorted indices that stay along each axis that becomes shorter, by tensor and axis."""
+        keep: dict[str, dict[int, Tensor]] = {}
+        for group, units in zip(self.groups, kept_units, strict=True):
+            if len(units) == group.units:
+                continue
+            dropped = torch.ones(group.units, dtype=torch.bool)
+            dropped[units] = False
+            for axis in group.axes:
+                mask = keep.setdefault(axis.tensor, {}).setdefault(
+                    axis.dim, torch.ones(self._shapes[axis.tensor][axis.dim], dtype=torch.bool)
+                )
+                mask[axis.positions[dropped].flatten()] = False
+        device = next(self._embedder.parameters()).device
+        return {
+            name: {dim: mask.nonzero().flatten().to(device) for dim, mask in axes.items()}
+            for name, axes in keep.items()
+        }
+
+    def structure(self, widths: Widths) -> Embedder:
+        """The module with these widths, made once; the embedder itself where nothing is cut."""
+        if widths == self.full:
+            return self._embedder
+        if widths not in self._structures:
+            while len(self._structures) >= _STRUCTURES:  # random capacities would fill the memory
+                self._structures.pop(next(iter(self._structures)))
+            shapes = {
+                name: tuple(axes.get(dim, size) for dim, size in enumerate(self._shapes[name]))
+                for name, axes in self._lengths(widths).items()
+            }
+            self._structures[widths] = shrink(self._embedder, shapes)
+        return self._structures[widths]
+
+    def importance(self, scores: Mapping[str, Tensor]) -> list[Tensor]:
+        """The score of each unit: the mean standardised |S| of the prunable weights that dropping it removes.
+
+        |S| is multiplied by sqrt(fan_in), which brings the layers of a coupled group to one scale.
+
+        Returns:
+            float32 [units], per group.
+        """
+        dims: dict[str, set[int]] = {}
+        for group in self.groups:
+            for axis in group.axes:
+                dims.setdefault(axis.tensor, set()).add(axis.dim)
+        profiles: dict[tuple[str, int], Tensor] = {}
+        for name, score in scores.items():
+            magnitude, scale = score.detach().abs(), math.sqrt(fan_in(score))
+            for dim in dims.get(name, ()):
+                profiles[name, dim] = (_sums_along(magnitude, dim) * scale).cpu()
+        importance = []
+        for group in self.groups:
+            total = torch.zeros(group.units)
+            count = 0
+            for axis in group.axes:
+                if axis.tensor not in scores:
+                    continue
+                total += profiles[axis.tensor, axis.dim][axis.positions].sum(1)
+                shape = self._shapes[axis.tensor]
+                count += axis.positions.shape[1] * math.prod(shape) // shape[axis.dim]
+            importance.append(total / max(1, count))
+        return importance
+
+
+def _sums_along(values: Tensor, dim: int) -> Tensor:
+    """The sum over all other axes; those before it first, as torch is several times slower at both at once."""
+    if dim > 0:
+        values = values.sum(tuple(range(dim)))
+    return values.reshape(len(values), -1).sum(1)
