@@ -12,8 +12,7 @@ from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.network import load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
-from prunnet_export.search import Evidence
-from prunnet_export.evaluating import load_gallery
+from prunnet_export.evaluating import Evidence, load_gallery
 from tests._cli import assert_error, call
 from tests._inputs import retrieval_data
 
@@ -23,11 +22,11 @@ Environment = dict[str, str]
 @pytest.fixture(scope="module")
 def evidence(tiny_network: Path) -> Evidence:
     """The tiny network on images in memory."""
-    return Evidence(load_checkpoint(tiny_network), retrieval_data())
+    return Evidence(load_checkpoint(tiny_network), retrieval_data(), 100, 100)
 
 
 def table(evidence: Evidence, *capacities: float, patterns: tuple[str, ...] = ("channel",)) -> list[CompatRow]:
-    job = Compatibility(evidence.checkpoint, evidence, 8)
+    job = Compatibility(evidence, 8)
     return [row for pattern in patterns for row in job.rows(job.embedded(pattern, capacities))]
 
 
@@ -74,17 +73,17 @@ def test_the_figures_and_judgements_are_the_data_sets(evidence: Evidence) -> Non
 
 
 def test_a_judgement_without_anything_to_find_is_left_out(
-    evidence: Evidence, capfd: pytest.CaptureFixture[str]
+    evidence: Evidence, caplog: pytest.LogCaptureFixture
 ) -> None:
     lists = {"medium": Lists.of([[3], [4], *[[]] * 6]), "hard": Lists.of([*[[]] * 7, [0]])}
     judged = {name: Listed(one, Lists.of([[]] * 8), 8) for name, one in lists.items()}
     rows = table(replace(evidence, data=replace(evidence.data, judged=judged)), 1.0, 0.3)
     assert [row.judged for row in rows] == ["medium", "medium"]
-    assert capfd.readouterr().err.count("hard is left out: none of the chosen queries has a relevant image") == 1
+    assert caplog.messages == ["hard is left out: none of the chosen queries has a relevant image"]
 
 
 def test_the_matrix_holds_self_test_and_cross_test(evidence: Evidence) -> None:
-    job = Compatibility(evidence.checkpoint, evidence, 8)
+    job = Compatibility(evidence, 8)
     embedded = list(job.embedded("channel", [1.0, 0.3]))
     rows, cells = list(job.rows(embedded)), job.matrix(embedded)
     assert [(cell.query, cell.gallery) for cell in cells] == [(1, 1), (1, 0.3), (0.3, 1), (0.3, 0.3)]

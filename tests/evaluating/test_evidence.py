@@ -17,17 +17,15 @@ from prunnet_export.network_config import STATISTICS_IMAGES, DataSource
 from prunnet_export.patterns import cut, find_pattern
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Listed, Lists
-from prunnet_export.search import Evidence
-from prunnet_export.search._evidence import batches, embed_in_torch
-from prunnet_export.evaluating import Gallery
+from prunnet_export.evaluating import Evidence, Gallery, embed_in_torch, inputs_of
 from tests._asserts import assert_same_relevance
 from tests._inputs import array_split, retrieval_data
-from tests.search._exports import Workshop
+from tests.search._exports import MAX_GALLERY, MAX_QUERIES, Workshop
 
 
 @pytest.fixture
 def evidence(workshop: Workshop) -> Evidence:
-    return Evidence(workshop.checkpoint, retrieval_data())
+    return Evidence(workshop.checkpoint, retrieval_data(), MAX_QUERIES, MAX_GALLERY)
 
 
 def test_statistics_are_taken_all_over_the_train_split(evidence: Evidence) -> None:
@@ -54,14 +52,13 @@ def test_one_image_has_no_statistics(evidence: Evidence) -> None:
 
 def test_batches_are_in_order() -> None:
     split, preprocessing = array_split(6), Preprocessing(crop=8, resize=9)
-    [batch] = batches(split, [4, 0, 0], preprocessing)
+    [batch] = inputs_of(split, [4, 0, 0], preprocessing)
     np.testing.assert_array_equal(batch, preprocessing([split.image(4), split.image(0), split.image(0)]))
 
 
 def test_the_dense_side(evidence: Evidence) -> None:
     dense = evidence.dense()
-    assert dense.own_gallery
-    assert dense.queries.tolist() == dense.gallery.tolist() == list(range(8))
+    assert dense.queries.tolist() == evidence.images.indices[1].tolist() == list(range(8))
     assert dense.relevance is not None
     assert_same_relevance(dense.relevance, evidence.data.relevance)
     for embeddings, split in (
@@ -69,7 +66,7 @@ def test_the_dense_side(evidence: Evidence) -> None:
         (dense.gallery_embeddings, evidence.data.gallery),
     ):
         network = evidence.checkpoint.network.embedder
-        whole = embed_in_torch(network, batches(split, range(8), evidence.preprocessing))
+        whole = embed_in_torch(network, inputs_of(split, range(8), evidence.preprocessing))
         assert embeddings.dtype == np.float32
         np.testing.assert_array_equal(embeddings, whole)
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
@@ -89,7 +86,7 @@ def test_a_reference_is_of_the_same_images_in_the_same_order(evidence: Evidence)
     np.testing.assert_allclose(embed_in_torch(small, [inputs]), reference.subnetwork_queries, atol=1e-5)
     assert not np.allclose(reference.dense_queries, reference.subnetwork_queries, atol=1e-3)
     assert reference.relevance is not None
-    assert_same_relevance(reference.relevance, evidence.data.relevance.restricted(dense.queries, dense.gallery))
+    assert_same_relevance(reference.relevance, evidence.data.relevance.restricted(dense.queries, evidence.images.indices[1]))
     assert reference.network == evidence.checkpoint.config.weights_sha256
     assert reference.protocol == evidence.data.protocol
 
@@ -104,7 +101,6 @@ def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: boo
     labels = np.array([0, 1, 2, 3, 0]) if labelled else None
     evidence = replace(evidence, gallery=Gallery(rows, labels, None))
     dense = evidence.dense()
-    assert not dense.own_gallery
     reference = evidence.reference(dense, evidence.checkpoint.network.embedder)
     np.testing.assert_array_equal(reference.gallery, rows)
     if labels is None:
@@ -158,7 +154,7 @@ def test_a_data_set_for_tests_alone_takes_its_statistics_on_the_networks_own_ima
     config = msgspec.structs.replace(evidence.checkpoint.config, data=DataSource(source=str(tiny_data)))
     trained = replace(evidence, checkpoint=replace(evidence.checkpoint, config=config), data=data)
     own = open_dataset(str(tiny_data)).train
-    expected = np.concatenate(list(batches(own, range(len(own)), evidence.preprocessing)))
+    expected = np.concatenate(list(inputs_of(own, range(len(own)), evidence.preprocessing)))
     np.testing.assert_array_equal(torch.cat(list(trained.statistics())).numpy(), expected)
 
 

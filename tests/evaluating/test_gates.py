@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
+from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists
-from prunnet_export.evaluating import Expected, Observed, Reference, Thresholds, verify
+from prunnet_export.thresholds import Thresholds
+from prunnet_export.evaluating import Expected, Observed, Reference, verify
 from prunnet_export.evaluating._gates import at_least
-from prunnet_export.evaluating._reference import Embeddings
+from prunnet_export.evaluating._images import Embeddings
 
 CLASSES, PER_CLASS, DIM = 8, 4, 16
 
@@ -50,14 +52,14 @@ OBSERVED = Observed(
     weights=WEIGHTS,
     placement={"CPU": 49},
 )
-EXPECTED = Expected(precision="fp32", elements=2500, zeros=0)
+EXPECTED = Expected(ExpectedWeights(elements=2500, zeros=0))
 
 
 def run(
     observed: Observed = OBSERVED,
     reference: Reference = REFERENCE,
     expected: Expected = EXPECTED,
-    thresholds: Thresholds = Thresholds(),  # noqa: B008  # frozen
+    thresholds: Thresholds = Thresholds(parity=0.999),  # noqa: B008  # frozen
 ) -> VerificationEntry:
     return verify(observed, reference, expected, thresholds)
 
@@ -138,7 +140,7 @@ def sparse(share: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("kept", "passes"), [(0.8, True), (0.7993, True), (0.79, False), (0.0, False)])
 def test_zeros_that_were_lost(kept: float, passes: bool) -> None:
-    expected = replace(EXPECTED, elements=10_000, zeros=8_000)
+    expected = replace(EXPECTED, weights=ExpectedWeights(elements=10_000, zeros=8_000))
     entry = run(replace(OBSERVED, weights=sparse(kept)), expected=expected)
     assert failed(entry) == (set() if passes else {"zeros kept"})
     assert gate(entry, "zeros kept").n == 10_000  # vectors are no weights
@@ -148,7 +150,7 @@ def in_place(shape: tuple[int, ...] = (100, 100)) -> tuple[Expected, dict[str, n
     """A layer that keeps two of four weights, and the file that has it."""
     weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     weights.reshape(-1, 4)[:, [0, 3]] = 0
-    expected = replace(EXPECTED, elements=10_000, zeros=5_000, masks=(weights != 0,))
+    expected = Expected(ExpectedWeights(elements=10_000, zeros=5_000), masks=(weights != 0,))
     return expected, {"layer": weights, "bias": np.zeros(50, np.float32)}
 
 
@@ -237,9 +239,16 @@ def test_thresholds_are_those_of_the_caller() -> None:
     assert gate(run(thresholds=asked), "cross-test recall").threshold == 0.25
 
 
-@pytest.mark.parametrize(("precision", "threshold"), [("fp32", 0.999), ("int8", 0.99)])
-def test_the_parity_that_is_asked_for_is_the_precisions(precision: str, threshold: float) -> None:
-    assert gate(run(expected=replace(EXPECTED, precision=precision)), "parity").threshold == threshold
+@pytest.mark.parametrize(("precision", "threshold"), [(FP32, 0.999), (INT8, 0.99)])
+def test_the_parity_that_is_asked_for_is_the_precisions(precision: Precision, threshold: float) -> None:
+    thresholds = Thresholds().with_parity(precision.parity)
+    assert gate(run(thresholds=thresholds), "parity").threshold == threshold
+    assert Thresholds(parity=0.5).with_parity(precision.parity).parity == 0.5
+
+
+def test_without_a_parity_nothing_is_verified() -> None:
+    with pytest.raises(ValueError, match="parity"):
+        run(thresholds=Thresholds())
 
 
 def test_a_gallery_smaller_than_ten() -> None:
@@ -292,7 +301,7 @@ def test_a_network_that_finds_nothing_passes_no_recall_gate() -> None:
     entry = run(reference=reference)
     assert entry.dense_self_r1 == 0
     assert failed(entry) == {"cross-test recall"}
-    assert not failed(run(reference=reference, thresholds=Thresholds(recall=0)))
+    assert not failed(run(reference=reference, thresholds=Thresholds(parity=0.999, recall=0)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])

@@ -9,7 +9,7 @@ import pytest
 from prunnet_export.artifact import Gate
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._judge import _masks
-from prunnet_export.evaluating import Expected, Observed, Reference, Thresholds, verify
+from prunnet_export.evaluating import Expected, Observed, Reference, verify
 from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
 
 RUNTIMES = ["onnxruntime", "openvino"]
@@ -47,12 +47,13 @@ def judge(
             relevance=None,
         ),
         Expected(
-            precision=precision,
-            elements=sum(tensor.size for tensor in weights),
-            zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+            ExpectedWeights(
+                elements=sum(tensor.size for tensor in weights),
+                zeros=sum(int((tensor == 0).sum()) for tensor in weights),
+            ),
             masks=_masks(expected.subnetwork),
         ),
-        Thresholds(),
+        Thresholds(parity=runtime.precision(precision).parity),
     )
     return {gate.name: gate for gate in entry.gates}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from prunnet_export.budget import Budget
+from prunnet_export.building import BuildCache, Builder
 from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.devices import Device, LocalDevice
 from prunnet_export.devices._protocol import (
@@ -19,14 +20,16 @@ from prunnet_export.devices._protocol import (
     Reply,
     Request,
 )
+from prunnet_export.evaluating import Evidence
 from prunnet_export.network import Checkpoint, load_checkpoint
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search import BuildCache, Builder, Evidence, Export
+from prunnet_export.search import Export
 from prunnet_export.target import find_target
-from prunnet_export.evaluating import Thresholds
+from prunnet_export.thresholds import Thresholds
 from tests._cli import folder_of_the_run
 
 MULTIPLE = 8
+MAX_QUERIES, MAX_GALLERY = 500, 1000
 LENIENT = Thresholds(recall=0, overlap=0, spread=0)  # the network is untrained
 
 Latency = Callable[[int, LatencyRequest], float]
@@ -69,7 +72,6 @@ class Workshop:
     checkpoint: Checkpoint
     data: RetrievalData
     cache: Path
-    said: list[str] = field(default_factory=list)
 
     def export(
         self,
@@ -83,14 +85,14 @@ class Workshop:
         """An export that is ready to run."""
         device = device or TableDevice(kilobytes)
         runtime = find_runtime("onnxruntime")
-        evidence = Evidence(self.checkpoint, self.data)
+        evidence = Evidence(self.checkpoint, self.data, MAX_QUERIES, MAX_GALLERY)
         builder = Builder(
-            self.checkpoint,
+            self.checkpoint.network,
             runtime,
             BuildCache(self.cache),
             device="table",
-            channel_multiple=MULTIPLE,
-            statistics=evidence.statistics,
+            settle=evidence.settle,
+            calibration=evidence.calibration,
         )
         more: Mapping[str, object] = options
         return Export(
@@ -107,7 +109,6 @@ class Workshop:
             channel_multiple=MULTIPLE,
             thresholds=thresholds,
             threads=1,
-            say=self.said.append,
             **more,  # type: ignore[arg-type]  # the field that the test is about
         )
 

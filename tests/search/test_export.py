@@ -8,12 +8,14 @@ import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecision, UsageError
 from prunnet_export._lock import FolderLock
-from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
+from prunnet_export.artifact import REFERENCE_FILE, Manifest, load, read_manifest, verify_files
 from prunnet_export.budget import Budget
+from prunnet_export.building import Candidate
 from prunnet_export.devices._protocol import LatencyRequest
-from prunnet_export.search import Candidate, Export, Outcome
+from prunnet_export.evaluating import load_reference
+from prunnet_export.search import Export, Outcome
 from prunnet_export.search._outcome import Measured
-from prunnet_export.evaluating import REFERENCE_FILE, Thresholds, load_reference
+from prunnet_export.thresholds import Thresholds
 from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
 
@@ -167,7 +169,10 @@ def slower_when_confirmed(factor: float) -> TableDevice:
     return TableDevice(table)
 
 
-def test_a_confirmation_that_disagrees_steps_down(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_confirmation_that_disagrees_steps_down(
+    workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="prunnet_export")
     export = workshop.export(Budget(latency_ms=1))
     limit = 1000 * between(export, 3)
     factor = limit / (1000 * between(export, 2))  # what fits when confirmed is one rung lower
@@ -177,7 +182,7 @@ def test_a_confirmation_that_disagrees_steps_down(workshop: Workshop, tmp_path: 
     assert outcome.manifest.status == "verified"
     assert chosen(outcome) == rungs(export)[2].capacity
     assert outcome.manifest.latency.upper_ms <= limit
-    assert any("did not confirm: latency" in line for line in workshop.said)
+    assert any("did not confirm: latency" in line for line in caplog.messages)
 
 
 def test_a_device_that_never_confirms_is_rejected(workshop: Workshop, tmp_path: Path) -> None:
@@ -257,7 +262,7 @@ def test_accuracy_is_the_cross_test_or_the_overlap(workshop: Workshop) -> None:
     export = workshop.export(Budget(latency_ms=1e6), select="accuracy")
     candidate = rungs(export)[-1]
     assert 0 <= export._accuracy(candidate) <= 1
-    assert export._judge.dense.relevance is not None
+    assert export._verifier.dense.relevance is not None
 
 
 @pytest.mark.parametrize(

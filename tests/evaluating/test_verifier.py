@@ -1,4 +1,4 @@
-"""What the judge holds a shipped file against: the pattern's promise, and no less when one zero has moved."""
+"""What the verifier holds a shipped file against: the pattern's promise, and no less when one zero has moved."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from prunnet_export.artifact import Gate
 from prunnet_export.budget import Budget
+from prunnet_export.building import Build
+from prunnet_export.evaluating._verifier import _masks
 from prunnet_export.patterns import find_pattern
-from prunnet_export.search import Build, Export
-from prunnet_export.search._judge import _masks
+from prunnet_export.search import Export
 from tests.search._exports import Workshop
 
 
@@ -26,7 +27,7 @@ def built(export: Export) -> Build:
 
 def gates(export: Export, build: Build) -> dict[str, Gate]:
     module = export.builder.module(build.candidate, re_estimated=True)
-    entry, _ = export._judge.verify(build, module)
+    entry, _ = export._verifier.verify(build, module)
     return {gate.name: gate for gate in entry.gates}
 
 

@@ -1,0 +1,157 @@
+"""What finishing on the device makes of a predicted choice and of the candidates that travel beside it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunnet_export._errors import InvalidInput, Unreachable, UsageError
+from prunnet_export.artifact import REFERENCE_FILE, Manifest, load, read_manifest, verify_files
+from prunnet_export.budget import Budget
+from prunnet_export.datasets import open_dataset
+from prunnet_export.devices import Device
+from prunnet_export.evaluating import load_reference
+from prunnet_export.finishing import Finish
+from prunnet_export.network import load_checkpoint
+from prunnet_export.prediction import Predictor
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.target import Limits, find_target
+from tests.search._exports import TableDevice, Workshop, kilobytes
+
+LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
+PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact whose budget was held against a prediction: about half of the rungs fit."""
+    workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)
+    export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
+    rungs = export.candidates()["channel", "fp32"]
+    middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
+    upper = PREDICTOR.report(middle.workload, pattern="channel", precision="fp32", percentile=90).upper_ms
+    export.budget = Budget(latency_ms=upper * 1.001)
+    outcome = export.run(tmp_path_factory.mktemp("exported") / "dist")
+    assert outcome.manifest.status == "verified"
+    return outcome.folder
+
+
+@pytest.fixture
+def predicted(exported: Path, tmp_path: Path) -> Path:
+    """The artifact, to be finished or damaged."""
+    return shutil.copytree(exported, tmp_path / "dist")
+
+
+def finisher(folder: Path, device: Device, manifest: Manifest | None = None) -> Finish:
+    return Finish(
+        folder=folder,
+        manifest=manifest or read_manifest(folder),
+        runtime=find_runtime("onnxruntime"),
+        device=device,
+        options={},
+        threads=1,
+    )
+
+
+def test_a_predicted_artifact_says_so_and_is_whole(predicted: Path) -> None:
+    manifest = read_manifest(predicted)
+    verify_files(predicted, manifest)
+    assert (manifest.latency.source, manifest.latency.n, manifest.device, manifest.memory) == (
+        "predicted",
+        0,
+        None,
+        None,
+    )
+    assert manifest.dense_latency is not None
+    assert manifest.dense_latency.source == "predicted"
+    assert manifest.alternatives
+    card = (predicted / "README.md").read_text(encoding="utf-8")
+    assert "Not measured" in card
+    reference = load_reference(predicted / REFERENCE_FILE)
+    for other in manifest.alternatives:
+        assert all(gate.passed for gate in other.verification.gates)
+        own = np.load(predicted / other.reference, allow_pickle=False)
+        assert own.shape == reference.subnetwork_queries.shape
+        assert not np.array_equal(own, reference.subnetwork_queries)
+
+
+def test_the_device_picks_the_largest_that_it_measures_inside(predicted: Path) -> None:
+    before = read_manifest(predicted)
+    sizes = {other.subnetwork.capacity: other.size_mb for other in before.alternatives}
+    largest = max(sizes)
+    assert largest > before.subnetwork.capacity
+    limit = before.budget.latency_ms
+    assert limit is not None
+    fast = TableDevice(lambda size, _: limit * size / 1e6 / (sizes[largest] * 1.01))
+    folder, after = finisher(predicted, fast).run(predicted)
+    assert folder == predicted
+    assert after.subnetwork.capacity == largest
+    assert after.latency.source == "measured"
+    assert after.status == "verified"
+    assert after.memory is not None
+    on_disk = read_manifest(folder)
+    verify_files(folder, on_disk)
+    assert on_disk.alternatives == []
+    assert not (folder / "alternatives").exists()
+    reference = load_reference(folder / REFERENCE_FILE)
+    embeddings = load(folder).embed(reference.images)
+    assert float((embeddings * reference.subnetwork_queries).sum(1).min()) > 0.999
+
+
+def test_a_slow_device_steps_down(predicted: Path, tmp_path: Path) -> None:
+    before = read_manifest(predicted)
+    smallest = min(before.alternatives, key=lambda one: one.size_mb)
+    limit = before.budget.latency_ms
+    assert limit is not None
+    slow = TableDevice(lambda size, _: limit * size / 1e6 / (smallest.size_mb * 1.01))
+    folder, after = finisher(predicted, slow).run(tmp_path / "finished")
+    assert after.subnetwork == smallest.subnetwork
+    assert [entry.inside for entry in after.frontier] == [True] + [False] * len(before.alternatives)
+    assert folder == tmp_path / "finished"
+    assert read_manifest(predicted) == before  # the source stays
+
+
+def test_a_device_that_is_too_slow_for_all_rejects(predicted: Path) -> None:
+    folder, after = finisher(predicted, TableDevice(lambda _size, _: 1e4)).run(predicted)
+    assert folder.name == "dist.rejected"
+    assert after.status == "rejected"
+    assert "over the budget" in after.reasons[0]
+
+
+def test_what_was_measured_is_finished(workshop: Workshop, tmp_path: Path) -> None:
+    folder = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out").folder
+    with pytest.raises(UsageError, match="was measured when it was exported"):
+        finisher(folder, TableDevice(kilobytes)).run(folder)
+
+
+def test_a_runtime_that_cannot_run_here(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = finisher(predicted, TableDevice(kilobytes))
+    monkeypatch.setattr(job.runtime, "obstacle", lambda: "no such chip")
+    with pytest.raises(Unreachable, match="does not run here: no such chip"):
+        job.run(predicted)
+
+
+def test_a_damaged_file_is_found_before_anything_is_measured(predicted: Path) -> None:
+    (predicted / read_manifest(predicted).alternatives[0].entry).write_bytes(b"other")
+    device = TableDevice(kilobytes)
+    with pytest.raises(InvalidInput, match="the manifest says"):
+        finisher(predicted, device).run(predicted)
+    assert not device.asked
+
+
+def test_the_size_of_a_built_engine_is_its_own(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = finisher(predicted, TableDevice(lambda _size, _: 1e-3))
+
+    def build(model_file: Path, folder: Path, **_: object) -> tuple[str, ...]:
+        (folder / "engine.onnx").write_bytes(model_file.read_bytes())
+        return ("engine.onnx",)
+
+    monkeypatch.setattr(job.runtime, "finish", build)
+    folder, after = job.run(predicted)
+    assert after.entry == "engine.onnx"
+    assert after.size_mb == (folder / "engine.onnx").stat().st_size / 1e6
+    assert (folder / "model.onnx").is_file()
