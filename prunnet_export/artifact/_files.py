@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest, decode_manifest
 
 _LARGEST_MANIFEST = 16 * 2**20
-_BLOCK = 2**20
 _AGAIN = "copy or export the artifact again"
 
 
@@ -71,12 +70,3 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
         for name in names
         if name != MANIFEST
     }
-
-
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
