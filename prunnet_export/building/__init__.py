@@ -1,5 +1,8 @@
-"""Exporting: from a cut network to ONNX, and from there to what a runtime loads."""
+"""Building: from a subnetwork to a compiled model, by way of ONNX."""
 
-from prunnet_export.exporting._onnx import export_onnx
+from prunnet_export.building._build import Build, Candidate
+from prunnet_export.building._builder import Builder
+from prunnet_export.building._cache import BuildCache
+from prunnet_export.building._onnx import export_onnx
 
-__all__ = ["export_onnx"]
+__all__ = ["Build", "BuildCache", "Builder", "Candidate", "export_onnx"]

@@ -15,7 +15,7 @@ from prunnet_export.cli._context import choose_network, choose_patterns, choose_
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import choose_place, predictor_for
 from prunnet_export.devices import layer_times
-from prunnet_export.runtimes import Model, find_runtime
+from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import find_target
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def export(**options: Any) -> int:
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
     chosen = choose_network(options["network"])  # the demo network's place is known to a module that needs torch
-    from prunnet_export.network import load_checkpoint
+    from prunnet_export.building import BuildCache, Builder
+    from prunnet_export.network import adapt, load_checkpoint
     from prunnet_export.reports import render
     from prunnet_export.reports._export import dry_run_report, export_report
-    from prunnet_export.search import BuildCache, Builder, Evidence, Export
+    from prunnet_export.search import Evidence, Export
     from prunnet_export.verification import Thresholds
 
     patterns = choose_patterns(options["pattern"], target)
@@ -69,20 +70,18 @@ def export(**options: Any) -> int:
         gallery=gallery,
     )
     channel_multiple = options["channel_multiple"] or target.channel_multiple
+    dense = checkpoint.network.embedder
     builder = Builder(
-        checkpoint,
+        checkpoint.network,
         runtime,
         BuildCache(cache_folder()),
         device=f"{place.key}, {options['threads']} threads",  # MNN's gate is timed
-        channel_multiple=channel_multiple,
-        statistics=evidence.statistics,
+        settle=lambda module: adapt(module, dense, evidence.statistics),
         calibration=evidence.calibration,
         options=target.options,
         layer_times=None
         if place.obstacle
-        else lambda file, precision: layer_times(
-            place.device, Model(file, runtime.name, precision), threads=options["threads"]
-        ),
+        else lambda model: layer_times(place.device, model, threads=options["threads"]),
     )
     job = Export(
         checkpoint=checkpoint,

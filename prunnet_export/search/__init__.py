@@ -1,4 +1,4 @@
-"""Budget search: candidates, their builds, and bisection on what was measured.
+"""Budget search: candidates, and bisection on what was measured.
 
 Names are imported at first use: finishing an artifact works where torch is not installed.
 """
@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prunnet_export.search._bisect import largest_inside
-    from prunnet_export.search._builder import Build, Builder
-    from prunnet_export.search._cache import BuildCache
-    from prunnet_export.search._candidates import Candidate, ladder
+    from prunnet_export.search._candidates import ladder
     from prunnet_export.search._evidence import Evidence
     from prunnet_export.search._export import Export, Select
     from prunnet_export.search._finish import Finish
     from prunnet_export.search._outcome import Outcome
 
 __all__ = [
-    "Build",
-    "BuildCache",
-    "Builder",
-    "Candidate",
     "Evidence",
     "Export",
     "Finish",
@@ -33,10 +27,6 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Build": "_builder",
-    "BuildCache": "_cache",
-    "Builder": "_builder",
-    "Candidate": "_candidates",
     "Evidence": "_evidence",
     "Export": "_export",
     "Finish": "_finish",

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export.artifact import AlternativeEntry, VerificationEntry
+from prunnet_export.building import Build, Candidate
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.search._builder import Build
-from prunnet_export.search._candidates import Candidate
 from prunnet_export.search._manifest_of import subnetwork_entry
 from prunnet_export.verification import Reference
 

@@ -1,41 +1,15 @@
-"""Candidates: what could be deployed, before it is built."""
+"""The candidates of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from prunnet_export.building import Candidate
 from prunnet_export.network import PrunableNetwork
-from prunnet_export.patterns import Subnetwork, find_pattern
+from prunnet_export.patterns import find_pattern
 
 # Finer than the steps that widths in multiples of 8 make on common backbones; equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A subnetwork in a precision.
-
-    Attributes:
-        subnetwork: What is cut.
-        precision: What the runtime executes in.
-    """
-
-    subnetwork: Subnetwork
-    precision: str
-
-    @property
-    def pattern(self) -> str:
-        """The shape that its zeros take."""
-        return self.subnetwork.pattern
-
-    @property
-    def capacity(self) -> float:
-        """Kept fraction of the prunable weights."""
-        return self.subnetwork.capacity
-
-    def __str__(self) -> str:
-        return f"{self.pattern} {self.capacity:.1%} {self.precision}"
 
 
 def ladder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prunnet_export.search._candidates import Candidate
+from prunnet_export.building import Candidate
 
 
 class Choices:

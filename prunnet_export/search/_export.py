@@ -15,6 +15,7 @@ from prunnet_export.artifact import (
     VerificationEntry,
 )
 from prunnet_export.budget import Budget
+from prunnet_export.building import Build, Builder, Candidate
 from prunnet_export.devices import Device
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
@@ -22,8 +23,7 @@ from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime, find_runtime
 from prunnet_export.search._alternatives import beside, save_alternative
 from prunnet_export.search._bisect import largest_inside
-from prunnet_export.search._builder import Build, Builder
-from prunnet_export.search._candidates import Candidate, ladder
+from prunnet_export.search._candidates import ladder
 from prunnet_export.search._choices import Choices
 from prunnet_export.search._evidence import Evidence
 from prunnet_export.search._judge import Judge

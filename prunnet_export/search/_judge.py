@@ -11,10 +11,10 @@ from torch import nn
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.artifact import VerificationEntry
+from prunnet_export.building import Build
 from prunnet_export.devices import Device, embed, placement
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.runtimes import Model, Runtime, find_runtime
-from prunnet_export.search._builder import Build
 from prunnet_export.search._evidence import DenseSide, Evidence, batches
 from prunnet_export.verification import BYTES_IMAGES, Expected, Observed, Reference, Thresholds, verify
 from prunnet_export.verification._reference import Embeddings
@@ -79,7 +79,7 @@ class Judge:
             queries=queries,
             from_bytes=self._embed(model, [preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=gallery,
-            weights=self.runtime.read_weights(build.entry),
+            weights=self.runtime.read_weights(build.model.file),
             placement=placement(self.device, model),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
@@ -98,10 +98,9 @@ class Judge:
         Raises:
             Unreachable: the runtime cannot run here, and nothing else computes what the model does.
         """
-        precision = build.candidate.precision
         if not self.by_twin:
-            return Model(build.entry, self.runtime.name, precision)
-        twin = self.runtime.twin(build.entry, precision=precision)
+            return build.model
+        twin = self.runtime.twin(build.model.file, precision=build.candidate.precision)
         if twin is None:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {self.runtime.obstacle()}",

@@ -17,12 +17,11 @@ from prunnet_export.artifact import (
     VerificationEntry,
 )
 from prunnet_export.budget import Budget
+from prunnet_export.building import Build, Candidate
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import NetworkConfig
 from prunnet_export.runtimes import Runtime
-from prunnet_export.search._builder import Build
-from prunnet_export.search._candidates import Candidate
 from prunnet_export.target import Target
 
 TOOLS = (
@@ -73,7 +72,7 @@ def compose_manifest(
         size_mb=build.size_mb,
         verification=verification,
         frontier=list(frontier),
-        built=runtime.built(build.entry),
+        built=runtime.built(build.model.file),
         verified_by=verified_by,
         alternatives=list(alternatives),
         device=device,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunnet_export.artifact import FrontierEntry, Manifest, MemoryEntry, VerificationEntry
+from prunnet_export.building import Build
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.search._builder import Build
 from prunnet_export.verification import Reference
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunnet_export.artifact import MemoryEntry
+from prunnet_export.building import Build
 from prunnet_export.devices import Device, Fingerprint, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.prediction import Predictor
-from prunnet_export.runtimes import Model, Runtime
-from prunnet_export.search._builder import Build
+from prunnet_export.runtimes import Runtime
 
 
 class Timing(ABC):
@@ -63,7 +63,7 @@ class MeasuredTiming(Timing):
         """See :class:`Timing`."""
         return measure_latency(
             self.device,
-            [self._model(build) for build in builds],
+            [build.model for build in builds],
             threads=self.threads,
             runs=runs,
             samples=samples,
@@ -73,17 +73,14 @@ class MeasuredTiming(Timing):
 
     def memory(self, build: Build) -> MemoryEntry | None:
         """See :class:`Timing`; what it takes to build an engine is not what it takes to run it."""
-        if not self.runtime.built(build.entry):
+        if not self.runtime.built(build.model.file):
             return None
-        reply = peak_memory_mb(self.device, self._model(build), threads=self.threads)
+        reply = peak_memory_mb(self.device, build.model, threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
 
     def fingerprint(self) -> Fingerprint:
         """See :class:`Timing`."""
         return self.device.fingerprint()
-
-    def _model(self, build: Build) -> Model:
-        return Model(build.entry, self.runtime.name, build.candidate.precision)
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class PredictedTiming(Timing):
                 pattern=build.candidate.pattern,
                 precision=build.candidate.precision,
                 percentile=percentile,
-                estimate=self.runtime.estimate_ms(build.entry),
+                estimate=self.runtime.estimate_ms(build.model.file),
             )
             for build in builds
         ]

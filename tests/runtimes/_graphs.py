@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import BackboneOption, PrunableNetwork
 from prunnet_export.patterns import find_pattern, materialise
 from tests._inputs import TINY_RESNET, prunable

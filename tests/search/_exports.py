@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prunnet_export.budget import Budget
+from prunnet_export.building import BuildCache, Builder
 from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.devices import Device, LocalDevice
 from prunnet_export.devices._protocol import (
@@ -19,9 +20,9 @@ from prunnet_export.devices._protocol import (
     Reply,
     Request,
 )
-from prunnet_export.network import Checkpoint, load_checkpoint
+from prunnet_export.network import Checkpoint, adapt, load_checkpoint
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search import BuildCache, Builder, Evidence, Export
+from prunnet_export.search import Evidence, Export
 from prunnet_export.target import find_target
 from prunnet_export.verification import Thresholds
 from tests._cli import folder_of_the_run
@@ -85,12 +86,12 @@ class Workshop:
         runtime = find_runtime("onnxruntime")
         evidence = Evidence(self.checkpoint, self.data)
         builder = Builder(
-            self.checkpoint,
+            self.checkpoint.network,
             runtime,
             BuildCache(self.cache),
             device="table",
-            channel_multiple=MULTIPLE,
-            statistics=evidence.statistics,
+            settle=lambda module: adapt(module, self.checkpoint.network.embedder, evidence.statistics),
+            calibration=evidence.calibration,
         )
         more: Mapping[str, object] = options
         return Export(

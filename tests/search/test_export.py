@@ -10,8 +10,9 @@ from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecis
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact import Manifest, load, read_manifest, verify_files
 from prunnet_export.budget import Budget
+from prunnet_export.building import Candidate
 from prunnet_export.devices._protocol import LatencyRequest
-from prunnet_export.search import Candidate, Export, Outcome
+from prunnet_export.search import Export, Outcome
 from prunnet_export.search._outcome import Measured
 from prunnet_export.verification import REFERENCE_FILE, Thresholds, load_reference
 from tests._cli import tree

@@ -12,8 +12,9 @@ import pytest
 
 from prunnet_export.artifact import Gate
 from prunnet_export.budget import Budget
+from prunnet_export.building import Build
 from prunnet_export.patterns import find_pattern
-from prunnet_export.search import Build, Export
+from prunnet_export.search import Export
 from prunnet_export.search._judge import _masks
 from tests.search._exports import Workshop
 
