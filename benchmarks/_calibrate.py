@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export.building import Build, BuildCache, Builder, Candidate
 from prunnet_export.devices import Device, LocalDevice, layer_times, measure_latency, placement
-from prunnet_export.exporting import export_onnx
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.network import Normalised, PrunableNetwork, build_embedder, reestimate_batchnorm
-from prunnet_export.patterns import Subnetwork, find_pattern, materialise
-from prunnet_export.prediction import DENSE, Calibration, CalibrationRow, Workload, read_workload
+from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm
+from prunnet_export.patterns import Subnetwork, find_pattern
+from prunnet_export.prediction import DENSE, Calibration, CalibrationRow
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Check
-from prunnet_export.runtimes import Aids, Model, find_runtime
+from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target
 
 EMBEDDING_DIM = 256
 NOISE = 1.15  # a ratio of medians of the same minutes that is no gain yet
-_IMAGES = 32  # for ranges of activations; what they show changes no latency
+_LOG = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -37,7 +37,6 @@ def calibrate(
     capacities: Sequence[float],
     samples: int,
     threads: int | None,
-    say: Callable[[str], None] = lambda _line: None,
 ) -> list[Calibration]:
     """Measure the grid of each target.
 
@@ -53,7 +52,6 @@ def calibrate(
         capacities: Asked of each pattern.
         samples: Per model and run; there are three runs.
         threads: Intra-operator threads; None leaves it to the engine.
-        say: Called with one line of progress.
 
     Returns:
         A table for each target, in order.
@@ -66,32 +64,21 @@ def calibrate(
     """
     for target in targets:
         _check_runs(target, device)
-    preprocessing = Preprocessing(crop=crop, resize=crop)
-    torch.manual_seed(0)
-    network = PrunableNetwork(build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=preprocessing), crop=crop)
-    for module in network.modules():
-        # timm starts the last norm of a residual block at 0. Folded, its layer would be zeros alone, which are skipped.
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    grids = [_grid(network, target, patterns or _patterns_of(target), capacities) for target in targets]
+    network = _network(backbone, crop)
+    grids = [_subnetworks(network, target, patterns, capacities) for target in targets]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
-        builder = _Builder(network, device, Path(temporary), crop, threads, say, sum(map(len, grids)))
-        built = [builder.build(target, grid) for target, grid in zip(targets, grids, strict=True)]
-        say(f"measuring {sum(map(len, built))} models")
-        reports = iter(
-            measure_latency(
-                device,
-                [one.model for of_target in built for one in of_target],
-                threads=threads,
-                runs=3,
-                samples=samples,
-                seconds=60,
-            )
-        )
-    return [
-        _table(backbone, target, crop, device, [(one, next(reports)) for one in of_target])
-        for target, of_target in zip(targets, built, strict=True)
-    ]
+        cache = BuildCache(Path(temporary))
+        built = [
+            _build(network, target, grid, cache=cache, device=device, threads=threads)
+            for target, grid in zip(targets, grids, strict=True)
+        ]
+        models = [build.model for builds in built for build in builds]
+        _LOG.info("measuring %d models", len(models))
+        reports = iter(measure_latency(device, models, threads=threads, runs=3, samples=samples, seconds=60))
+        return [
+            _table(backbone, target, crop, device, [(build, next(reports)) for build in builds])
+            for target, builds in zip(targets, built, strict=True)
+        ]
 
 
 def _check_runs(target: Target, device: Device) -> None:
@@ -103,140 +90,98 @@ def _check_runs(target: Target, device: Device) -> None:
         raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
 
 
-def _patterns_of(target: Target) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*target.patterns, "unstructured")))
+def _network(backbone: str, crop: int) -> PrunableNetwork:
+    """A network of random weights with the BatchNorm statistics of random images.
+
+    Random weights shrink activations towards denormal numbers, which are slow; statistics keep them normal.
+    """
+    torch.manual_seed(0)
+    embedder = build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=Preprocessing(crop=crop, resize=crop))
+    for module in embedder.modules():
+        # timm starts the last norm of a residual block at 0. Folded, its layer would be zeros alone, which are skipped.
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    reestimate_batchnorm(embedder, _images(crop)[:1])
+    return PrunableNetwork(embedder, crop=crop)
 
 
-def _grid(
+def _images(crop: int) -> tuple[torch.Tensor, ...]:
+    """Batches of random images; what they show changes no latency."""
+    return torch.split(torch.rand(32, 3, crop, crop, generator=torch.Generator().manual_seed(0)), 8)
+
+
+def _subnetworks(
     network: PrunableNetwork, target: Target, patterns: Sequence[str], capacities: Sequence[float]
-) -> list[_Point]:
-    grid = find_pattern("unstructured", 1).subnetworks(network, [1.0])
-    for name in patterns:
+) -> list[Subnetwork]:
+    """What a target is measured with, the dense network first."""
+    found = find_pattern("unstructured").subnetworks(network, [1.0])
+    for name in patterns or dict.fromkeys((*target.patterns, "unstructured")):
         pattern = find_pattern(name, target.channel_multiple)
-        grid += pattern.subnetworks(network, pattern.shares(capacities))
-    return [
-        _Point(DENSE if index == 0 else subnetwork.pattern, subnetwork, precision)
-        for precision in target.precisions
-        for index, subnetwork in enumerate(grid)
-    ]
+        found += pattern.subnetworks(network, pattern.shares(capacities))
+    return found
 
 
-@dataclass(frozen=True)
-class _Point:
-    pattern: str
-    subnetwork: Subnetwork
-    precision: str
-
-
-@dataclass(frozen=True)
-class _Exported:
-    module: torch.nn.Module
-    file: Path
-    workload: Workload
-
-
-@dataclass(frozen=True)
-class _Built:
-    point: _Point
-    model: Model
-    size_mb: float
-    workload: Workload
-
-
-@dataclass
-class _Builder:
-    """Builds the points of all targets, and counts them."""
-
-    network: PrunableNetwork
-    device: Device
-    folder: Path
-    crop: int
-    threads: int | None
-    say: Callable[[str], None]
-    points: int
-    begun: int = 0
-    exported: dict[tuple[str, float, int], _Exported] = field(default_factory=dict)
-
-    def build(self, target: Target, grid: Sequence[_Point]) -> list[_Built]:
-        """Models of one target; a precision that the device lacks is left out, and said."""
-        builds: list[_Built] = []
-        refused: set[str] = set()
-        for point in grid:
-            self.begun += 1
-            if point.precision in refused:
-                continue
-            what = f"{target.name} {point.pattern} {point.subnetwork.asked:.0%} {point.precision}"
-            self.say(f"building {what} ({self.begun} of {self.points})")
-            one = self._compile(target, point)
+def _build(
+    network: PrunableNetwork,
+    target: Target,
+    grid: Sequence[Subnetwork],
+    *,
+    cache: BuildCache,
+    device: Device,
+    threads: int | None,
+) -> list[Build]:
+    """The grid in each precision; one that the device lacks is left out, and logged."""
+    builder = Builder(
+        network,
+        find_runtime(target.runtime),
+        cache,
+        device=device.fingerprint().id,
+        settle=lambda module: reestimate_batchnorm(module, _images(network.crop)[:1]),
+        calibration=lambda: _images(network.crop),
+        options=target.options,
+        layer_times=lambda model: layer_times(device, model, threads=threads),
+    )
+    builds: list[Build] = []
+    for precision in target.precisions:
+        for index, subnetwork in enumerate(grid):
+            candidate = Candidate(subnetwork, precision)
+            _LOG.info("building %s for %s (%d of %d)", candidate, target.name, index + 1, len(grid))
+            build = builder.build(candidate, re_estimated=True)
             try:
-                if point.pattern == DENSE:  # the first of its precision: opened once, it says whether the device has it
-                    placement(self.device, one.model)
+                if index == 0:  # opened once, it says whether the device has the precision
+                    placement(device, build.model)
             except UnsupportedPrecision as error:
-                self.say(f"no {point.precision}: {error.message}")
-                refused.add(point.precision)
-                continue
-            builds.append(one)
-        if not builds:
-            raise Unreachable(f"none of {target.name}'s precisions runs there", hint="calibrate on the device itself")
-        return builds
-
-    def _compile(self, target: Target, point: _Point) -> _Built:
-        runtime, source = find_runtime(target.runtime), self._export(target, point)
-        folder = self.folder / str(self.begun)
-        folder.mkdir()
-        aids = Aids(
-            images=lambda: (part.numpy() for part in torch.split(_images(self.crop), 8)),
-            module=lambda: Normalised(source.module).eval(),
-            layer_times=lambda file: layer_times(
-                self.device, Model(file, runtime.name, point.precision), threads=self.threads
-            ),
-            options=target.options,
-        )
-        names = runtime.compile(source.file, folder, precision=point.precision, aids=aids)
-        size = sum((folder / name).stat().st_size for name in names) / 1e6
-        model = Model(folder / names[0], runtime.name, point.precision)
-        return _Built(point, model, size, source.workload)
-
-    def _export(self, target: Target, point: _Point) -> _Exported:
-        """The ONNX file of a subnetwork, once for all precisions and for all targets with channels of one multiple."""
-        key = (point.pattern, point.subnetwork.asked, target.channel_multiple)
-        if key not in self.exported:
-            module = materialise(self.network, point.subnetwork)
-            # Random weights shrink activations towards denormal numbers, which are slow; statistics keep them normal.
-            reestimate_batchnorm(module, [_images(self.crop)[:8]])
-            file = self.folder / f"{len(self.exported)}.onnx"
-            export_onnx(module, file, crop=self.crop)
-            self.exported[key] = _Exported(module, file, read_workload(file))
-        return self.exported[key]
-
-
-def _images(crop: int) -> torch.Tensor:
-    return torch.rand(_IMAGES, 3, crop, crop, generator=torch.Generator().manual_seed(0))
+                _LOG.info("no %s: %s", precision, error.message)
+                break
+            builds.append(build)
+    if not builds:
+        raise Unreachable(f"none of {target.name}'s precisions runs there", hint="calibrate on the device itself")
+    return builds
 
 
 def _table(
-    backbone: str, target: Target, crop: int, device: Device, measured: Sequence[tuple[_Built, LatencyReport]]
+    backbone: str, target: Target, crop: int, device: Device, measured: Sequence[tuple[Build, LatencyReport]]
 ) -> Calibration:
-    first = measured[0][1]
+    dense, first = measured[0]
     rows = [
         CalibrationRow(
-            pattern=one.point.pattern,
-            capacity=one.point.subnetwork.asked,
-            kept=one.point.subnetwork.capacity,
-            precision=one.point.precision,
+            pattern=DENSE if build.candidate.subnetwork is dense.candidate.subnetwork else build.candidate.pattern,
+            capacity=build.candidate.subnetwork.asked,
+            kept=build.candidate.capacity,
+            precision=build.candidate.precision,
             p50_ms=report.p50_ms,
             p90_ms=report.p90_ms,
             cv=report.cv,
             n=report.n,
             speedup=first.p50_ms / report.p50_ms,
-            size_mb=one.size_mb,
-            macs=one.workload.macs,
-            kept_macs=one.workload.kept_macs,
-            weights=one.workload.weights,
-            activations=one.workload.activations,
-            layers=len(one.workload.layers),
+            size_mb=build.size_mb,
+            macs=build.workload.macs,
+            kept_macs=build.workload.kept_macs,
+            weights=build.workload.weights,
+            activations=build.workload.activations,
+            layers=len(build.workload.layers),
         )
-        for one, report in measured
+        for build, report in measured
     ]
     return Calibration(
         backbone=backbone,

@@ -18,10 +18,8 @@ from prunnet_export.benchmarks._methods_data import kept
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
 from prunnet_export.network import align_projector, reestimate_batchnorm
-from prunnet_export.search._evidence import batches, embed_in_torch
+from prunnet_export.evaluating import Embeddings, choose, embed_in_torch, inputs_of, retrieval_metrics
 from prunnet_export.training._loop import statistics_inputs
-from prunnet_export.verification import choose, retrieval_metrics
-from prunnet_export.verification._reference import Embeddings
 
 SETTINGS_FILE = "settings.json"
 TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
@@ -204,4 +202,4 @@ class _Judge:
         )
 
     def _embed(self, module: nn.Module, split: ImageSplit, indices: Labels) -> Embeddings:
-        return embed_in_torch(module, batches(split, indices, self._recipe.preprocessing))
+        return embed_in_torch(module, inputs_of(split, indices, self._recipe.preprocessing))

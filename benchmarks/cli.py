@@ -123,9 +123,11 @@ def calibrate(**options: Any) -> int:
 
     With several targets, `--output-format json` prints {"tables": [...]}.
     """
-    from prunnet_export.benchmarks._tables import calibration_table
+    from prunnet_export.benchmarks._calibrate_command import CalibrateOptions, calibrate_command
 
-    return calibration_table(**{**options, "capacities": numbers(options["capacities"], "--capacities")})
+    del options["debug"]  # read before the options are parsed
+    options["capacities"] = numbers(options["capacities"], "--capacities")
+    return calibrate_command(CalibrateOptions(**options))
 
 
 @command.command()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
 from prunnet_export.artifact._manifest_file import decode_manifest
 
@@ -13,7 +13,6 @@ CARD = "README.md"
 REFERENCE_FILE = "verification.npz"  # what the artifact was verified against
 ALTERNATIVES = "alternatives"  # the folder of the candidates that travel beside the chosen one
 _LARGEST_MANIFEST = 16 * 2**20
-_BLOCK = 2**20
 _AGAIN = "copy or export the artifact again"
 
 
@@ -81,12 +80,3 @@ def chosen_model_files(manifest: Manifest) -> tuple[str, ...]:
     """The files of the chosen model, without those of alternatives and those that describe the artifact."""
     described = {CARD, REFERENCE_FILE}
     return tuple(name for name in manifest.files if name not in described and not name.startswith(f"{ALTERNATIVES}/"))
-
-
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

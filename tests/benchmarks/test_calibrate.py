@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prunnet_export.benchmarks import _tables
+from prunnet_export.benchmarks import _calibrate_command
 from prunnet_export.benchmarks._calibrate import capability_checks
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.prediction import Calibration
@@ -65,7 +65,9 @@ def test_the_grid_beside_the_dense_network(measured: tuple[Ran, Path]) -> None:
 def test_several_targets_are_measured_in_one_run(
     environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_tables, "find_target", lambda name: replace(find_target(name), precisions=("fp32",)))
+    monkeypatch.setattr(
+        _calibrate_command, "find_target", lambda name: replace(find_target(name), precisions=("fp32",))
+    )
     environment = {**environment, "PRUNNET_EXPORT_CACHE": str(tmp_path)}
     words = ("--target=x86-openvino", "--pattern=channel", "--capacities=0.2", "--output-format=json")
     ran = call(capfd, bench, environment, "calibrate", *SMALL, *words)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export._errors import InvalidInput, UnsupportedPattern
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised, PrunableNetwork, build_embedder
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import PATTERNS, Subnetwork, cut, find_pattern, materialise

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.prediction import read_workload
 from tests._inputs import prunable, tiny_resnet

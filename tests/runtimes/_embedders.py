@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import Embedder, Normalised, PrunableNetwork
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import find_pattern, materialise

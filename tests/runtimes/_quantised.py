@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.runtimes import Aids, Batch

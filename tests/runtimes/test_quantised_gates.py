@@ -8,7 +8,7 @@ import pytest
 
 from prunnet_export.artifact import Gate
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search._judge import _masks
+from prunnet_export.evaluating._verifier import _masks
 from prunnet_export.evaluating import Expected, Observed, Reference, verify
 from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunnet_export.search._candidates import Candidate
+from prunnet_export.building import Candidate
 from prunnet_export.search._choices import Choices
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.search import BuildCache
+from prunnet_export.building import BuildCache
 from tests._asserts import assert_one_line
 from tests._cli import tree
 

@@ -1,4 +1,4 @@
-"""A content-addressed cache of compiled candidates."""
+"""A content-addressed cache of exported and compiled networks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from prunnet_export._files import storage_errors
-from prunnet_export.artifact._files import sha256
+from prunnet_export._files import sha256, storage_errors
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
@@ -76,9 +75,8 @@ class BuildCache:
             try:
                 names = make(partial)
                 hashes = {file.relative_to(partial).as_posix(): sha256(file) for file in _files(partial)}
-                index = {"names": names, "sha256": hashes}
-                (partial / _INDEX).write_text(json.dumps(index), encoding="utf-8")
-                names = _put(partial, place, names)
+                (partial / _INDEX).write_text(json.dumps({"names": names, "sha256": hashes}), encoding="utf-8")
+                _move(partial, place)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         self._trim()
@@ -102,20 +100,15 @@ class BuildCache:
                 total -= size
 
 
-def _put(partial: Path, place: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Move an entry into place, unless another process made the same one meanwhile; the names that are there."""
-    others = _intact(place)
-    if others is not None:  # it may be running from there already
-        return others
-    shutil.rmtree(place, ignore_errors=True)
-    try:
-        partial.rename(place)
-    except OSError:
-        others = _intact(place)
-        if others is None:
-            raise
-        return others
-    return names
+def _move(partial: Path, place: Path) -> None:
+    """Put an entry in its place, unless another process made the same one meanwhile and may be running from it."""
+    if _intact(place) is None:
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            partial.rename(place)
+        except OSError:
+            if _intact(place) is None:
+                raise
 
 
 def _intact(place: Path) -> tuple[str, ...] | None:

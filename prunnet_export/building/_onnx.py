@@ -73,34 +73,21 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
 
 def _strip(model: Any) -> None:
     """Remove what speaks of the exporting machine: source paths and stack traces."""
+    graph = model.graph
     model.producer_name = "prunnet-export"
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    for part in (
-        model.graph.node,
-        model.graph.input,
-        model.graph.output,
-        model.graph.initializer,
-        model.graph.value_info,
-    ):
-        for entry in part:
-            del entry.metadata_props[:]
-            entry.doc_string = ""
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress and its dependencies' deprecation notes off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.|onnxscript\.")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
+    """Keep the exporter's notes, and its dependencies' deprecations, off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    finally:
+        logging.disable(before)

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.exporting import export_onnx
+from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised, PrunableNetwork
 from prunnet_export.patterns import cut, find_pattern
 from tests._asserts import assert_healthy, assert_one_line
 from tests._inputs import images, prunable, tiny_resnet
-from tests.exporting._run import run_onnx
+from tests.building._run import run_onnx
 
 CROP = 64
 BACKBONES = ("resnet18", "mobilenetv2_100", "vit_tiny_patch16_224", "convnext_atto")

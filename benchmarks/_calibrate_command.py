@@ -1,0 +1,105 @@
+"""``prunnet-bench calibrate``: its options, and what it prints and writes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from prunnet_export._cache_folder import cache_folder
+from prunnet_export._files import replace_file
+from prunnet_export.devices import find_device
+from prunnet_export.measuring import UNSTEADY
+from prunnet_export.prediction import DENSE, Calibration
+from prunnet_export.reports import Report, Table, render
+from prunnet_export.target import find_target
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """What a user asks of ``prunnet-bench calibrate``; see the option of each name."""
+
+    targets: tuple[str, ...]
+    backbone: str
+    crop_px: int
+    patterns: tuple[str, ...]
+    capacities: tuple[float, ...]
+    samples: int
+    out: Path | None
+    device: str
+    threads: int | None
+    output_format: str
+
+
+def calibrate_command(options: CalibrateOptions) -> int:
+    """Measure the grids of the targets, print the curves, and write the tables."""
+    if options.out is not None and len(options.targets) > 1:
+        raise click.UsageError("--out is one table: give --target once")
+    targets, device = [find_target(name) for name in dict.fromkeys(options.targets)], find_device(options.device)
+    from prunnet_export.benchmarks._calibrate import calibrate, capability_checks
+
+    tables = calibrate(
+        options.backbone,
+        targets,
+        device,
+        crop=options.crop_px,
+        patterns=options.patterns,
+        capacities=options.capacities,
+        samples=options.samples,
+        threads=options.threads,
+    )
+    if max(row.cv for table in tables for row in table.rows) > UNSTEADY:
+        _LOG.warning(
+            "the coefficient of variation of some rows is over 2.5 %%: clocks or other work disturb the measurement"
+        )
+    files = [options.out or _file(table) for table in tables]
+    checks = [capability_checks(table) for table in tables]
+    for table, file in zip(tables, files, strict=True):
+        replace_file(file, msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
+    documents = [
+        {**msgspec.to_builtins(table), "file": str(file), "checks": list(map(asdict, of_it))}
+        for table, file, of_it in zip(tables, files, checks, strict=True)
+    ]
+    report = Report(
+        title="calibration",
+        tables=tuple(map(_table, tables)),
+        checks=tuple(check for of_one in checks for check in of_one),
+        document=documents[0] if len(documents) == 1 else {"tables": documents},
+        footer=tuple(f"written: {file}" for file in files),
+    )
+    click.echo(render(report, options.output_format), nl=False)
+    return 0
+
+
+def _file(table: Calibration) -> Path:
+    # A table of other patterns or threads stands beside this one.
+    patterns = dict.fromkeys(row.pattern.replace(":", "_") for row in table.rows if row.pattern != DENSE)
+    of = "-".join(patterns) + ("" if table.threads is None else f"-{table.threads}t")
+    name = f"{table.target}-{table.backbone}-{table.crop_px}-{of}-{table.device.id}.json"
+    return cache_folder() / "calibration" / name
+
+
+def _table(table: Calibration) -> Table:
+    columns = ("pattern", "capacity", "kept", "precision", "p50 ms", "p90 ms", "cv", "n", "speedup", "MB")
+    rows = tuple(
+        (
+            r.pattern,
+            f"{r.capacity:.0%}",
+            f"{r.kept:.1%}",
+            r.precision,
+            r.p50_ms,
+            r.p90_ms,
+            f"{r.cv:.1%}",
+            r.n,
+            f"{r.speedup:.2f}x",
+            r.size_mb,
+        )
+        for r in table.rows
+    )
+    engine = f"{table.runtime} {table.runtime_version}"
+    return Table(f"{table.backbone}, {table.crop_px} px, batch 1, {engine}, measured on {table.device}", columns, rows)

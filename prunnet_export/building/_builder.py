@@ -1,0 +1,158 @@
+"""Building candidates: cut, settle, export and compile, each at most once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from torch import Tensor
+
+from prunnet_export._files import sha256
+from prunnet_export._imports import installed_version, plugin_version
+from prunnet_export.building._build import Build, Candidate
+from prunnet_export.building._cache import BuildCache
+from prunnet_export.building._onnx import export_onnx
+from prunnet_export.network import Embedder, Normalised, PrunableNetwork
+from prunnet_export.patterns import materialise
+from prunnet_export.precision import BF16, FP16, FP32, INT8
+from prunnet_export.prediction import Workload, read_workload
+from prunnet_export.runtimes import Aids, Model, Runtime
+
+_ONNX, _WORKLOAD = "subnetwork.onnx", "workload.json"
+_LAYOUT = 3  # of an entry in the cache
+_EXPORT_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
+_ENGINE_TOOLS = ("onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer", "litert-torch", "flatbuffers")
+_NEED_IMAGES = {precision.name for precision in (FP32, FP16, BF16, INT8) if precision.needs_images}
+
+
+class Builder:
+    """Builds candidates of one network for one runtime.
+
+    A subnetwork is exported to ONNX once, whatever its precisions and runtimes, and compiled once for each.
+
+    Args:
+        network: The dense network.
+        runtime: What to compile for.
+        cache: Where builds are kept.
+        device: Fingerprint of the device, since engines do not always move between devices.
+        settle: Gives a cut network BatchNorm statistics of its own, in place.
+        calibration: Gives the images that quantisation is calibrated on, batches of float32 [n, 3, crop, crop] in 0..1.
+        options: What the runtime compiles for, in its own words.
+        layer_times: Times each layer of a compiled model on the device; None where it is not at hand.
+    """
+
+    def __init__(
+        self,
+        network: PrunableNetwork,
+        runtime: Runtime,
+        cache: BuildCache,
+        *,
+        device: str,
+        settle: Callable[[Embedder], object],
+        calibration: Callable[[], Iterable[Tensor]],
+        options: Mapping[str, str] | None = None,
+        layer_times: Callable[[Model], Mapping[str, float]] | None = None,
+    ) -> None:
+        self._network = network
+        self._runtime = runtime
+        self._cache = cache
+        self._device = device
+        self._settle = settle
+        self._calibration = calibration
+        self._options = dict(options or {})
+        self._layer_times = layer_times
+        self._settled: dict[str, Embedder] = {}
+
+    def module(self, candidate: Candidate, *, re_estimated: bool) -> Embedder:
+        """The candidate as a torch module.
+
+        Args:
+            candidate: What to cut.
+            re_estimated: Settled. Without that its latency is right and its embeddings are not. The dense network
+                stays as it is: it made the gallery.
+        """
+        module = materialise(self._network, candidate.subnetwork)
+        if not re_estimated or candidate.capacity == 1:
+            return module
+        key = _digest(module)  # the same for all precisions
+        if key not in self._settled:
+            self._settle(module)
+            self._settled[key] = module
+        return self._settled[key]
+
+    def build(self, candidate: Candidate, *, re_estimated: bool) -> Build:
+        """The candidate, compiled.
+
+        Args:
+            candidate: What to build.
+            re_estimated: See :meth:`module`.
+
+        Raises:
+            StorageError: the disk is full.
+            PrunnetError: the network cannot be exported or compiled.
+        """
+        module, precision = self.module(candidate, re_estimated=re_estimated), candidate.precision
+        exported = self._export(module)
+        onnx_file, times = exported / _ONNX, self._layer_times
+        aids = Aids(
+            images=lambda: (batch.numpy() for batch in self._calibration()),
+            module=lambda: Normalised(module).eval(),
+            layer_times=None if times is None else lambda file: times(Model(file, self._runtime.name, precision)),
+            options=self._options,
+        )
+        parts = {
+            "onnx": sha256(onnx_file),
+            "precision": precision,
+            "runtime": [self._runtime.name, self._runtime.version(), plugin_version("runtimes", self._runtime.name)],
+            "options": self._options,
+            "device": self._device,
+            "calibration": self._images_digest if precision in _NEED_IMAGES else None,
+            "tools": _versions(*_EXPORT_TOOLS, *_ENGINE_TOOLS),
+            "layout": _LAYOUT,
+        }
+        folder, names = self._cache.get(
+            parts, lambda folder: self._runtime.compile(onnx_file, folder, precision=precision, aids=aids)
+        )
+        workload = msgspec.json.decode((exported / _WORKLOAD).read_bytes(), type=Workload)
+        return Build(candidate, self._runtime.name, folder, names, workload)
+
+    def _export(self, module: Embedder) -> Path:
+        """A folder with the module as ONNX, and its workload."""
+
+        def make(folder: Path) -> tuple[str, ...]:
+            export_onnx(module, folder / _ONNX, crop=self._network.crop)
+            (folder / _WORKLOAD).write_bytes(msgspec.json.encode(read_workload(folder / _ONNX)))
+            return _ONNX, _WORKLOAD
+
+        # By content: names say nothing about today's weights, nor about the images behind BatchNorm statistics.
+        parts = {
+            "module": _digest(module),
+            "crop": self._network.crop,
+            "tools": _versions(*_EXPORT_TOOLS),
+            "layout": _LAYOUT,
+        }
+        return self._cache.get(parts, make)[0]
+
+    @cached_property
+    def _images_digest(self) -> str:
+        return _sha256(batch.numpy().tobytes() for batch in self._calibration())
+
+
+def _versions(*tools: str) -> dict[str, str | None]:
+    return {tool: installed_version(tool) for tool in tools}
+
+
+def _digest(module: Embedder) -> str:
+    """SHA-256 of a module: its layers, and their tensors by name."""
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    return _sha256([str([module, *tensors]).encode(), *(tensor.numpy().tobytes() for tensor in tensors.values())])
+
+
+def _sha256(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
