@@ -28,7 +28,6 @@ from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, render
 from prunnet_export.runtimes import Model, find_runtime
 
-
 _LOG = logging.getLogger(__name__)
 
 

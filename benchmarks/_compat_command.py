@@ -40,9 +40,7 @@ def compat(options: CompatOptions) -> int:
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)
-    job = Compatibility(
-        Evidence(checkpoint, data, options.max_queries, options.max_gallery), options.channel_multiple
-    )
+    job = Compatibility(Evidence(checkpoint, data, options.max_queries, options.max_gallery), options.channel_multiple)
     found, cells = _computed(job, options)
     n_queries, n_gallery = map(len, job.images.indices)
     tables = [

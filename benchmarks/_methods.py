@@ -17,8 +17,8 @@ from prunnet_export._imports import installed_version
 from prunnet_export.benchmarks._methods_data import kept
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
-from prunnet_export.network import align_projector, reestimate_batchnorm
 from prunnet_export.evaluating import Embeddings, choose, embed_in_torch, inputs_of, retrieval_metrics
+from prunnet_export.network import align_projector, reestimate_batchnorm
 from prunnet_export.training._loop import statistics_inputs
 
 SETTINGS_FILE = "settings.json"

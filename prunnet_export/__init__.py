@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prunnet_export._errors import (
-        BudgetExceeded,
         GateFailed,
         Interrupted,
         InvalidInput,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "BudgetExceeded",
     "GateFailed",
     "Interrupted",
     "InvalidInput",

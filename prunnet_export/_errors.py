@@ -4,7 +4,6 @@
 
     PrunnetError                  one line that says what and why, one hint, one exit code
     ├── GateFailed           1    the artifact was made and does not hold
-    │   ├── BudgetExceeded        no candidate fits the latency, size or memory budget
     │   └── VerificationFailed    the exported file does not match the dense gallery
     ├── UsageError           2    what was asked for cannot be done as asked
     │   ├── InvalidInput          a file, image, tensor or number is not what it has to be
@@ -45,10 +44,6 @@ class GateFailed(PrunnetError):
     """A gate (budget or verification) did not hold."""
 
     exit_code = 1
-
-
-class BudgetExceeded(GateFailed):
-    """No candidate is inside the budget."""
 
 
 class VerificationFailed(GateFailed):

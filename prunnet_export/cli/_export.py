@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from prunnet_export._cache_folder import cache_folder
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed
 from prunnet_export._imports import require
@@ -16,6 +17,7 @@ from prunnet_export.budget import Budget
 from prunnet_export.cli._context import NetworkChoice, choose_network, choose_patterns, choose_precisions, open_data
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import Place, choose_place, predictor_for
+from prunnet_export.devices import layer_times
 from prunnet_export.reports import render
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.target import Target, find_target

@@ -69,7 +69,8 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
     Raises:
         InvalidInput: embeddings do not have the reference's shape.
     """
-    gates, figures = [_finite_gate(observed)], {}
+    gates = [_finite_gate(observed)]
+    figures: dict[str, float] = {}
     if gates[0].passed:
         gates += _embedding_gates(observed, reference, thresholds)
     gates += _file_gates(observed, expected)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import require
 from prunnet_export.prediction._table import DENSE, CalibrationRow
 from prunnet_export.prediction._workload import Workload
 
@@ -91,18 +92,10 @@ def _features(rows: Sequence[CalibrationRow]) -> Vector:
 
 
 def _coefficients(rows: Sequence[CalibrationRow]) -> Vector:
-    """Least squares of the relative error, without negative coefficients: the most negative leaves until none is."""
+    """Least squares of the relative error, without negative coefficients."""
+    optimize = require("scipy.optimize", extra="host")
     features, times = _features(rows), np.array([row.p50_ms for row in rows])
     scale = features.max(axis=0)
     scale[scale == 0] = 1
-    relative = features / scale / times[:, None]
-    active = list(range(features.shape[1]))
-    found = np.zeros(features.shape[1])
-    while active:
-        solution = np.linalg.lstsq(relative[:, active], np.ones(len(rows)), rcond=1e-9)[0]
-        if solution.min() >= 0:
-            found[active] = solution
-            break
-        active.pop(int(solution.argmin()))
-    coefficients: Vector = found / scale
+    coefficients: Vector = optimize.nnls(features / scale / times[:, None], np.ones(len(rows)))[0] / scale
     return coefficients

@@ -9,10 +9,10 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks._compat import Compatibility, CompatRow
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.evaluating import Evidence, load_gallery
 from prunnet_export.network import load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
-from prunnet_export.evaluating import Evidence, load_gallery
 from tests._cli import assert_error, call
 from tests._inputs import retrieval_data
 
@@ -72,9 +72,7 @@ def test_the_figures_and_judgements_are_the_data_sets(evidence: Evidence) -> Non
     assert rows[0].cross_test != rows[1].cross_test
 
 
-def test_a_judgement_without_anything_to_find_is_left_out(
-    evidence: Evidence, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_judgement_without_anything_to_find_is_left_out(evidence: Evidence, caplog: pytest.LogCaptureFixture) -> None:
     lists = {"medium": Lists.of([[3], [4], *[[]] * 6]), "hard": Lists.of([*[[]] * 7, [0]])}
     judged = {name: Listed(one, Lists.of([[]] * 8), 8) for name, one in lists.items()}
     rows = table(replace(evidence, data=replace(evidence.data, judged=judged)), 1.0, 0.3)

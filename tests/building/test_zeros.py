@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from prunnet_export.building import export_onnx
+from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.network import Normalised
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, cut, find_pattern, materialise
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.evaluating._zeros import layers_in_place
 from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
 from tests.building._run import run_onnx
 

@@ -10,7 +10,7 @@ import pytest
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.evaluating import Gallery, load_gallery, save_gallery
 from tests._asserts import assert_one_line
-from tests.verification._hostile import FOREIGN, Touch, pickled, with_arrays, zipped
+from tests.evaluating._hostile import FOREIGN, Touch, pickled, with_arrays, zipped
 
 M, DIM = 6, 4
 NETWORK = "a" * 64

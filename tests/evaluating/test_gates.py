@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
+from prunnet_export.evaluating import Expected, Observed, Reference, verify
+from prunnet_export.evaluating._gates import at_least
+from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.thresholds import Thresholds
-from prunnet_export.evaluating import Expected, Observed, Reference, verify
-from prunnet_export.evaluating._gates import at_least
-from prunnet_export.evaluating._images import Embeddings
 
 CLASSES, PER_CLASS, DIM = 8, 4, 16
 

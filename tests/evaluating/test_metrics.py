@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.protocol import Protocol
-from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
 from prunnet_export.evaluating import _metrics
 from prunnet_export.evaluating._metrics import (
     RetrievalMetrics,
@@ -19,6 +17,8 @@ from prunnet_export.evaluating._metrics import (
     topk_overlap,
     worst_cosine,
 )
+from prunnet_export.protocol import Protocol
+from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
 from tests._inputs import listed_by
 
 Floats = npt.NDArray[np.float64]

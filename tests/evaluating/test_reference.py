@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export.artifact import REFERENCE_FILE
+from prunnet_export.evaluating import Reference, load_reference, save_reference
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
-from prunnet_export.evaluating import REFERENCE_FILE, Reference, load_reference, save_reference
 from tests._asserts import assert_one_line, assert_same_relevance
-from tests.verification._hostile import FOREIGN, Touch, with_arrays
+from tests.evaluating._hostile import FOREIGN, Touch, with_arrays
 
 N, M, DIM = 3, 5, 4
 _DRAW = np.random.default_rng(0)
@@ -62,18 +63,6 @@ def test_round_trip_of_variants(relevance: Relevance | None, tmp_path: Path) -> 
     variant = replace(REFERENCE, relevance=relevance, protocol=protocol)
     save_reference(variant, tmp_path / "x.npz")
     assert_same(load_reference(tmp_path / "x.npz"), variant)
-
-
-def test_files_from_before_there_were_protocols_and_lists(file: Path) -> None:
-    square = {"gallery": REFERENCE.dense_queries, "query_labels": np.array([0, 1, 1])}
-    old = with_arrays(file.read_bytes(), protocol=None, **square, gallery_labels=np.array([0, 1, 1]), exclude_self=True)
-    file.write_bytes(old)
-    loaded = load_reference(file)
-    assert loaded.protocol == Protocol()
-    assert loaded.relevance is not None
-    relevant, junk = loaded.relevance.rows(0, N)
-    assert junk.tolist() == np.eye(N, dtype=bool).tolist()
-    assert relevant.tolist() == [[False, False, False], [False, False, True], [False, True, False]]
 
 
 @given(st.lists(st.binary(max_size=20), min_size=2, max_size=6))
@@ -143,8 +132,6 @@ def test_a_missing_part_is_refused(name: str, file: Path) -> None:
         ("own", np.array([0, 1, M])),
         ("own", np.array([0, 1])),
         ("query_cameras", np.array([0, 1, 2])),
-        ("exclude_self", np.array([True, False])),
-        ("exclude_self", np.array(True)),
     ],
     ids=str,
 )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
+from prunnet_export.evaluating import choose
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training.data._arrays import ArraySplit
-from prunnet_export.evaluating import choose
 from tests._asserts import assert_one_line
 from tests._inputs import listed_by
 

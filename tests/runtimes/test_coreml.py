@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.runtimes import Aids, find_runtime
 from prunnet_export.runtimes._mlpackage import read_program
 from prunnet_export.runtimes.coreml import CoreMl, CoreMlSession
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from prunnet_export.evaluating._zeros import layers_in_place
 from tests.runtimes import _mil
 from tests.runtimes._embedders import aids, embedder, in_torch, inputs, masks, write_onnx
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.runtimes import ethos_u as module_of
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.runtimes._tflite import read_tflite
 from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.litert import LiteRt
 from prunnet_export.target import find_target
-from prunnet_export.evaluating._zeros import layers_in_place
 from tests.runtimes._embedders import CROP, aids, embedder, in_torch, inputs, masks
 from tests.runtimes._tflite_files import converted_before, in_int8
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from prunnet_export.artifact import Gate
-from prunnet_export.runtimes import find_runtime
-from prunnet_export.evaluating._verifier import _masks
+from prunnet_export.artifact import ExpectedWeights, Gate
 from prunnet_export.evaluating import Expected, Observed, Reference, verify
+from prunnet_export.evaluating._verifier import _masks
+from prunnet_export.runtimes import find_runtime
+from prunnet_export.thresholds import Thresholds
 from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
 
 RUNTIMES = ["onnxruntime", "openvino"]

@@ -12,13 +12,13 @@ import pytest
 from onnx import helper
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import Aids, find_runtime, tensorrt_rtx
 from prunnet_export.runtimes._cuda import Gpu
 from prunnet_export.runtimes._tensorrt_build import Built
 from prunnet_export.runtimes._tensorrt_log import SparseLayers
 from prunnet_export.runtimes.tensorrt_rtx import TensorRtRtx, _capabilities, _keep
-from prunnet_export.evaluating._zeros import layers_in_place
 from tests._asserts import assert_one_line
 from tests._inputs import images
 from tests.runtimes._graphs import exported, graph_of, load, run, small_network

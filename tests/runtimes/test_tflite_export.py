@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.runtimes._tflite import TfliteGraph
 from prunnet_export.runtimes._tflite_export import convert, quantise
-from prunnet_export.evaluating._zeros import layers_in_place
 from tests.runtimes._embedders import embedder, inputs, masks
 from tests.runtimes._tflite_files import in_fp32, in_int8
 

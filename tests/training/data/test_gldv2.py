@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from prunnet_export._imports import plugin, plugin_names
+from prunnet_export.evaluating import retrieval_metrics
 from prunnet_export.training.data._landmarks import image_path
 from prunnet_export.training.data.gldv2 import FORMAT
-from prunnet_export.evaluating import retrieval_metrics
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images, write_lines
 
 TRAIN = {"aaa1": 93, "abc2": 4, "aab3": 93}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput
 from prunnet_export.training.data._pickles import array, read_pickle
 from tests._asserts import assert_one_line
-from tests.verification._hostile import Touch
+from tests.evaluating._hostile import Touch
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

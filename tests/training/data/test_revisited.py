@@ -16,8 +16,8 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData, open_dataset
-from prunnet_export.training.data.revisited import FORMAT, GRADES
 from prunnet_export.evaluating import retrieval_metrics
+from prunnet_export.training.data.revisited import FORMAT, GRADES
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images
 
 NAMES = ["all_souls_000000", "ashmolean_000001", "balliol_000002", "bodleian_000003", "christ_000004"]
