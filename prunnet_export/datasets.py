@@ -1,7 +1,7 @@
 """What a data set is to this package: three splits of labelled images, found through entry points.
 
-A format registers an object under the entry-point group ``prunnet_export.datasets``. The formats of this
-project live in :mod:`prunnet_export.training.data`; a third party's format is their peer.
+A format, or a built-in data set, is an object under the entry-point group ``prunnet_export.datasets``. Those of this
+project live in :mod:`prunnet_export.training.data`; a third party's is their peer.
 """
 
 from __future__ import annotations
@@ -106,26 +106,45 @@ class RetrievalData:
 
 
 class DatasetFormat(ABC):
-    """A layout that people have on disk, or a built-in source.
+    """A layout that people have on disk.
 
     Attributes:
         name: The entry point's name.
-        built_in: The data need no path; ``prunnet-train NAME`` is enough.
+        marks: Files and folders that every data set of this layout has.
     """
 
     name: str
-    built_in: bool = False
+    marks: tuple[str, ...] = ()
 
-    @abstractmethod
     def matches(self, path: Path) -> bool:
-        """Whether ``path`` is laid out like this (looks at names only, cheap)."""
+        """Whether ``path`` is laid out like this: all marks are there. It looks at names only, which is cheap."""
+        return bool(self.marks) and all((path / mark).exists() for mark in self.marks)
 
     @abstractmethod
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:
+    def load(self, path: Path) -> RetrievalData:
         """The data set at ``path``; images are not decoded yet.
 
         Raises:
             InvalidInput: the first offending line or file, by name.
+            StorageError: a file cannot be read.
+        """
+
+
+class BuiltInDataset(ABC):
+    """A data set that needs no files; ``prunnet-train NAME`` is enough.
+
+    Attributes:
+        name: The entry point's name.
+    """
+
+    name: str
+
+    @abstractmethod
+    def load(self, seed: int = 0) -> RetrievalData:
+        """The data set; the seed is for images that are rendered.
+
+        Raises:
+            InvalidInput: the seed is no good.
         """
 
 
@@ -143,27 +162,29 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
         StorageError: it may not be read.
     """
     try:
-        return _open(source, layout, seed)
+        chosen = _choose(source, layout)
+        return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
     except PermissionError as error:
         raise StorageError(f"{source}: cannot be read ({error.strerror})", hint="check its permissions") from None
 
 
-def _open(source: str, layout: str | None, seed: int) -> RetrievalData:
+def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
+    names = plugin_names("datasets") if layout is None else [layout]
+    found: list[DatasetFormat | BuiltInDataset] = [plugin("datasets", "data layout", name) for name in names]
     if layout is not None:
-        chosen: DatasetFormat = plugin("datasets", "data layout", layout)
-        return chosen.load(None if chosen.built_in else Path(source), seed=seed)
-    formats: list[DatasetFormat] = [plugin("datasets", "data layout", n) for n in plugin_names("datasets")]
-    for candidate in formats:
-        if candidate.built_in and candidate.name == source:
-            return candidate.load(None, seed=seed)
-    path = Path(source)
-    if not path.exists():
-        built_in = ", ".join(f.name for f in formats if f.built_in)
-        raise InvalidInput(f"data set {source!r} does not exist", hint=f"give a folder, or one of: {built_in}")
-    for candidate in formats:
-        if not candidate.built_in and candidate.matches(path):
-            return candidate.load(path, seed=seed)
-    names = ", ".join(f.name for f in formats if not f.built_in)
+        return found[0]
+    built_in = {one.name: one for one in found if isinstance(one, BuiltInDataset)}
+    if source in built_in:
+        return built_in[source]
+    if not Path(source).exists():
+        raise InvalidInput(
+            f"data set {source!r} does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
+        )
+    formats = [one for one in found if isinstance(one, DatasetFormat)]
+    for one in formats:
+        if one.matches(Path(source)):
+            return one
+    known = ", ".join(one.name for one in formats)
     raise InvalidInput(
-        f"{source} has none of the known layouts", hint=f"known layouts: {names}; force one with --layout"
+        f"{source} has none of the known layouts", hint=f"known layouts: {known}; force one with --layout"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,16 @@ from PIL import Image
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    """The first of these that is a file."""
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def folder_with(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
+    """The first folder that has all of these files."""
+    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)
 
 
 class FileSplit(ImageSplit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,27 +34,33 @@ def read_lines(file: Path) -> list[str]:
         raise InvalidInput(f"{file}:{number}: not UTF-8 text", hint="download the list again") from None
 
 
-def read_rows(file: Path, columns: Sequence[str], *, header: bool = False) -> Iterator[tuple[str, list[str]]]:
+def read_rows(
+    file: Path, columns: Sequence[str], *, first: int = 1, header: bool = False, key: str | None = None
+) -> list[tuple[str, list[str]]]:
     """The fields of each line, white space between them, and where the line is.
 
     Args:
         file: The list.
         columns: What the fields are; as many as there are.
-        header: The first line holds these names.
+        first: The line to begin with.
+        header: The line before the rows holds these names.
+        key: The column in which no two rows are equal.
 
     Raises:
-        InvalidInput: a line has another number of fields, or the header is another one; the message names the line.
+        InvalidInput: a line has another number of fields, a key is there twice, or the header is another one; the
+            message names the line.
         StorageError: the file cannot be read.
     """
-    for number, line in enumerate(read_lines(file), 1):
-        fields = line.split()
-        if header and number == 1:
-            if fields != list(columns):
-                raise InvalidInput(f"{file}:1: no header line", hint=f"line 1 is {' '.join(columns)!r}")
-        elif len(fields) != len(columns):
+    lines = [(number, line.split()) for number, line in enumerate(read_lines(file), 1)][first - 1 :]
+    if header and lines.pop(0)[1] != list(columns):
+        raise InvalidInput(f"{file}:{first}: no header line", hint=f"line {first} is {' '.join(columns)!r}")
+    for number, fields in lines:
+        if len(fields) != len(columns):
             raise InvalidInput(f"{file}:{number}: {len(fields)} fields", hint=f"a row is {' '.join(columns)!r}")
-        else:
-            yield f"{file}:{number}", fields
+    rows = [(f"{file}:{number}", fields) for number, fields in lines]
+    if key is not None:
+        once((where, fields[columns.index(key)]) for where, fields in rows)
+    return rows
 
 
 def inside(where: str, text: str) -> str:
@@ -94,8 +100,8 @@ def integer(where: str, text: str, what: str) -> int:
     return int(text)
 
 
-def once(keys: Iterable[tuple[str, Key]]) -> dict[Key, str]:
-    """Where each key is.
+def once(keys: Iterable[tuple[str, Key]]) -> None:
+    """See that each key, given with its place, is there once.
 
     Raises:
         InvalidInput: one is there twice; the message names both places.
@@ -106,7 +112,6 @@ def once(keys: Iterable[tuple[str, Key]]) -> dict[Key, str]:
             earlier = seen[key].rpartition(":")[2]
             raise InvalidInput(f"{where}: {key} is already in line {earlier}", hint="remove one of the two")
         seen[key] = where
-    return seen
 
 
 def numbered(classes: Sequence[int] | Sequence[str]) -> Labels:

@@ -11,6 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
+from prunnet_export.training.data._files import folder_with
 
 
 class LmdbSplit(ImageSplit):
@@ -66,5 +67,4 @@ class LmdbSplit(ImageSplit):
 
 def find_store(path: Path) -> Path | None:
     """The training store below ``path``, if there is one."""
-    candidates = (path / name for name in ("train.lmdb", "train_lmdb"))
-    return next((candidate for candidate in candidates if (candidate / "data.mdb").is_file()), None)
+    return folder_with(("data.mdb",), (path / name for name in ("train.lmdb", "train_lmdb")))

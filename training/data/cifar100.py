@@ -36,13 +36,9 @@ class Cifar100(DatasetFormat):
         """Whether both files of either version are there."""
         return _find(path) is not None
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: a file is missing, truncated or damaged, or a pickle holds anything but plain values.
-        """
-        found = None if path is None else _find(path)
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
+        found = _find(path)
         if found is None:
             raise InvalidInput(f"{path}: no CIFAR-100", hint=f"give the folder with {' and '.join(BINARY)}, or meta")
         (train_images, train_labels), (test_images, test_labels) = (

@@ -7,8 +7,8 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import integer, locate, numbered, once, read_rows
+from prunnet_export.training.data._files import FileSplit, folder_with
+from prunnet_export.training.data._lists import integer, locate, numbered, read_rows
 
 IMAGES, CLASSES = "images.txt", "image_class_labels.txt"
 
@@ -26,15 +26,9 @@ class Cub(DatasetFormat):
         """Whether both lists are there."""
         return _root(path) is not None
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: the first malformed or duplicated line, the first missing image, an image without a class, or
-                fewer than two classes.
-            StorageError: a list cannot be read.
-        """
-        root = None if path is None else _root(path)
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
+        root = _root(path)
         if root is None:
             raise InvalidInput(f"{path}: no {IMAGES} beside {CLASSES}", hint="give the folder that holds both")
         files, classes = _table(root / IMAGES, "path"), _table(root / CLASSES, "class")
@@ -62,15 +56,12 @@ class Cub(DatasetFormat):
 
 
 def _root(path: Path) -> Path | None:
-    folders = (path, path / "CUB_200_2011")
-    return next((one for one in folders if (one / IMAGES).is_file() and (one / CLASSES).is_file()), None)
+    return folder_with((IMAGES, CLASSES), (path, path / "CUB_200_2011"))
 
 
 def _table(listing: Path, column: str) -> dict[str, tuple[str, str]]:
     """Of each image: where its line is, and what it says."""
-    rows = list(read_rows(listing, ("image_id", column)))
-    once((where, image) for where, (image, _) in rows)
-    return {image: (where, text) for where, (image, text) in rows}
+    return {image: (where, text) for where, (image, text) in read_rows(listing, ("image_id", column), key="image_id")}
 
 
 FORMAT = Cub()

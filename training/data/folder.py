@@ -16,24 +16,10 @@ class Folder(DatasetFormat):
     """Images sorted into folders by the user; hidden files and files that are no images are passed over."""
 
     name = "folder"
+    marks = SPLITS
 
-    def matches(self, path: Path) -> bool:
-        """Whether ``path`` has the folders train, query and gallery."""
-        return all((path / split).is_dir() for split in SPLITS)
-
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Train classes are numbered from 0 in the order of their names; so are the classes of query and gallery
-        together, so that one name has one label in both.
-
-        Raises:
-            InvalidInput: a folder is missing or empty, an image lies outside of a class, or a query class has
-                no gallery image.
-            StorageError: a folder cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'folder' needs a path", hint="give the folder that holds train/")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train, query, gallery = (class_files(path / split) for split in SPLITS)
         for name in query:
             if name not in gallery:

@@ -11,7 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
-from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._files import FileSplit, first_file
 from prunnet_export.training.data._landmarks import Entry, read_entries, read_truth
 from prunnet_export.training.data._lists import integer, numbered
 from prunnet_export.training.data._lmdb import LmdbSplit, find_store
@@ -41,20 +41,15 @@ class Gldv2(DatasetFormat):
         # ImageNet and its relatives come with lists of these names too.
         return images and _find(path, TRAIN) is not None and not (path / "val").is_dir()
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`.
 
         Of each list only the first image is looked for, since a million cannot be looked for in a few seconds; the
         others are named when they are read.
 
         Raises:
-            InvalidInput: no list is there, or the first malformed or duplicated line, a line of the ground truth with
-                an image that the gallery has not, or a list whose first image is missing.
             MissingExtra: there is an LMDB store, and the package ``lmdb`` is not installed.
-            StorageError: a list cannot be read.
         """
-        if path is None:
-            raise InvalidInput("the layout 'gldv2' needs a path", hint="give the folder that holds the lists")
         train, gallery, truth = (_find(path, names) for names in (TRAIN, GALLERY, TRUTH))
         if train is None and truth is None:
             raise InvalidInput(
@@ -75,8 +70,7 @@ class Gldv2(DatasetFormat):
 
 
 def _find(path: Path, names: Sequence[str]) -> Path | None:
-    candidates = (path / folder / name for name in names for folder in _FOLDERS)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return first_file(path / folder / name for name in names for folder in _FOLDERS)
 
 
 def _train(path: Path, entries: Sequence[Entry]) -> ImageSplit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFont
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
+from prunnet_export.datasets import BuiltInDataset, ImageSplit, RetrievalData
 from prunnet_export.training.data._glyph_classes import FACES, GlyphClass, discover, font_files
 from prunnet_export.training.data._glyph_rendering import FONT_SIZE, SIDE, render
 
@@ -80,22 +79,13 @@ class GlyphSplit(ImageSplit):
         self._forget()
 
 
-class Glyphs(DatasetFormat):
+class Glyphs(BuiltInDataset):
     """Class = character, instance = face and distortion; no character is both in train and in test."""
 
     name = "glyphs"
-    built_in = True
 
-    def matches(self, path: Path) -> bool:  # noqa: ARG002 - the data set has no files
-        """False: it is asked for by name."""
-        return False
-
-    def load(self, path: Path | None = None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - the same
-        """The data set; the seed changes the pictures and not the characters, so that results compare.
-
-        Args:
-            path: Not looked at.
-            seed: At least 0.
+    def load(self, seed: int = 0) -> RetrievalData:
+        """The data set; the seed, at least 0, changes the pictures and not the characters, so that results compare.
 
         Raises:
             MissingExtra: matplotlib is not installed.

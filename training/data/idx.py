@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._arrays import ArraySplit
+from prunnet_export.training.data._files import first_file
 
 STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 _IMAGES, _LABELS = 3, 1  # dimensions, the last byte of the magic number
@@ -35,16 +37,8 @@ class Idx(DatasetFormat):
         """Whether the training images are there, under either spelling."""
         return _find(path, STEMS[0]) is not None
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``; the test images are both the query and the gallery.
-
-        Raises:
-            InvalidInput: a file is missing, is no idx file, is truncated or damaged, has trailing bytes, or
-                holds another number of labels than images; or a test class has a single image.
-            StorageError: a file cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'fashion-mnist' needs a path", hint="give the folder with the idx files")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train = _load_split(path, STEMS[0], STEMS[1], gapless=True)
         test = _load_split(path, STEMS[2], STEMS[3], gapless=False)
         classes, counts = np.unique(test.labels, return_counts=True)
@@ -60,35 +54,31 @@ class Idx(DatasetFormat):
 
 def _load_split(path: Path, image_stem: str, label_stem: str, *, gapless: bool) -> ArraySplit:
     image_file, label_file = _find(path, image_stem), _find(path, label_stem)
-    for stem, found in ((image_stem, image_file), (label_stem, label_file)):
-        if found is None:
-            raise InvalidInput(f"{path / stem}-ubyte: no such file, nor with .gz", hint="the layout has four idx files")
-    images, labels = _read(cast("Path", image_file), _IMAGES), _read(cast("Path", label_file), _LABELS)
+    if image_file is None or label_file is None:
+        stem = label_stem if image_file else image_stem
+        raise InvalidInput(f"{path / stem}-ubyte: no such file, nor with .gz", hint="the layout has four idx files")
+    images, labels = _read(image_file, _IMAGES), _read(label_file, _LABELS)
     if len(images) != len(labels):
         raise InvalidInput(
             f"{label_file}: {len(labels)} labels for the {len(images)} images of {image_file}",
             hint="the two files belong to different downloads",
         )
     numbers = np.unique(labels, return_inverse=True)[1] if gapless else labels
-    return ArraySplit(images, numbers, name=cast("Path", image_file).name)
+    return ArraySplit(images, numbers, name=image_file.name)
 
 
 def _find(path: Path, stem: str) -> Path | None:
     """The file under either spelling (``-idx3`` or ``.idx3``), the plain one before the gzipped one."""
     dotted = stem.replace("-idx", ".idx")
     names = [f"{spelling}-ubyte{suffix}" for suffix in ("", ".gz") for spelling in (stem, dotted)]
-    candidates = (folder / name for folder in (path, path / "raw") for name in names)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return first_file(folder / name for folder in (path, path / "raw") for name in names)
 
 
 def _read(file: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """The uint8 array of an idx file, after a check of every field of its header."""
     try:
-        with file.open("rb") as plain:
-            if file.suffix == ".gz":
-                with gzip.GzipFile(fileobj=plain) as unpacked:
-                    return _parse(file, cast("BinaryIO", unpacked), dimensions)
-            return _parse(file, plain, dimensions)
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            return _parse(file, cast("BinaryIO", stream), dimensions)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InvalidInput(f"{file}: damaged gzip file ({error})", hint="download it again") from None
     except OSError as error:
@@ -108,9 +98,7 @@ def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint
         )
     if shape[0] == 0 or any(not 1 <= side <= _LARGEST_SIDE for side in shape[1:]):
         raise InvalidInput(f"{file}: its header announces the shape {shape}", hint="the file is empty or damaged")
-    size = 1
-    for side in shape:
-        size *= side
+    size = math.prod(shape)
     # A header may announce terabytes: compare with what the file can hold before memory is asked for.
     on_disk = file.stat().st_size
     if size > on_disk * (_DEFLATE_LIMIT if file.suffix == ".gz" else 1):

@@ -8,12 +8,12 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import inside, locate, once, read_lines
+from prunnet_export.training.data._files import FileSplit, first_file
+from prunnet_export.training.data._lists import inside, locate, once, read_lines, read_rows
 
 LIST = "list_eval_partition.txt"
 STATUSES = ("train", "query", "gallery")
-_COLUMNS = 3
+COLUMNS = ("path", "item_id", "status")
 _FIRST_ROW = 3  # line 1 is the count, line 2 the header
 
 
@@ -34,21 +34,11 @@ class InShop(DatasetFormat):
 
     def matches(self, path: Path) -> bool:
         """Whether the list file is there."""
-        return any(candidate.is_file() for candidate in _places(path))
+        return _find(path) is not None
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Train items are numbered from 0 in the order of their ids; so are those of query and gallery together.
-
-        Raises:
-            InvalidInput: the first malformed or duplicated line, the first missing image, a count that does
-                not agree, an empty split, or a query item without a gallery image.
-            StorageError: the list cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'in-shop' needs a path", hint=f"give the folder that holds {LIST}")
-        listing = next((candidate for candidate in _places(path) if candidate.is_file()), None)
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
+        listing = _find(path)
         if listing is None:
             raise InvalidInput(f"{path}: no {LIST}", hint=f"give the folder that holds {LIST} or Eval/{LIST}")
         rows = _parse(listing)
@@ -69,8 +59,8 @@ class InShop(DatasetFormat):
         )
 
 
-def _places(path: Path) -> tuple[Path, Path]:
-    return path / LIST, path / "Eval" / LIST
+def _find(path: Path) -> Path | None:
+    return first_file((path / LIST, path / "Eval" / LIST))
 
 
 def _load(path: Path, rows: list[_Row], items: list[str]) -> FileSplit:
@@ -86,9 +76,15 @@ def _parse(listing: Path) -> list[_Row]:
     if not (count.isascii() and count.isdigit()):
         raise InvalidInput(f"{listing}:1: {count[:40]!r} is not a count", hint="line 1 is the number of rows")
     header = lines[1].split() if len(lines) > 1 else []
-    if len(header) != _COLUMNS or header[-1] in STATUSES:
+    if len(header) != len(COLUMNS) or header[-1] in STATUSES:
         raise InvalidInput(f"{listing}:2: no header line", hint="line 2 is 'image_name item_id evaluation_status'")
-    rows = [_parse_row(line, f"{listing}:{number}") for number, line in enumerate(lines[_FIRST_ROW - 1 :], _FIRST_ROW)]
+    rows = [
+        _Row(where, inside(where, file), item, status)
+        for where, (file, item, status) in read_rows(listing, COLUMNS, first=_FIRST_ROW)
+    ]
+    for row in rows:
+        if row.status not in STATUSES:
+            raise InvalidInput(f"{row.where}: unknown status {row.status[:40]!r}", hint=f"known: {', '.join(STATUSES)}")
     once((row.where, row.file) for row in rows)
     # Compared as text of a bounded length: int() refuses, slowly, a number of many thousand digits.
     if count.lstrip("0") != str(len(rows)).lstrip("0"):
@@ -97,16 +93,6 @@ def _parse(listing: Path) -> list[_Row]:
             hint="the file may be cut short",
         )
     return rows
-
-
-def _parse_row(line: str, where: str) -> _Row:
-    fields = line.split()
-    if len(fields) != _COLUMNS:
-        raise InvalidInput(f"{where}: {len(fields)} fields", hint="a row is 'path item_id status'")
-    file, item, status = fields
-    if status not in STATUSES:
-        raise InvalidInput(f"{where}: unknown status {status[:40]!r}", hint=f"known: {', '.join(STATUSES)}")
-    return _Row(where, inside(where, file), item, status)
 
 
 FORMAT = InShop()

@@ -21,21 +21,10 @@ class Market(DatasetFormat):
     """
 
     name = "market"
+    marks = SPLITS
 
-    def matches(self, path: Path) -> bool:
-        """Whether the three folders are there."""
-        return all((path / split).is_dir() for split in SPLITS)
-
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: a folder is missing or has no image, an image has another name, or one to learn from or to
-                search with shows nobody.
-            StorageError: a folder cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'market' needs a path", hint="give the folder with bounding_box_train/")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train, query, gallery = (sightings(path / split) for split in SPLITS)
         for one in (*train, *query):
             if one.identity in {JUNK, DISTRACTORS}:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.training.data._lists import integer, locate, once, read_rows
+from prunnet_export.training.data._lists import integer, locate, read_rows
 from prunnet_export.training.data._reid import Sighting, search_split, train_split
 
 TRAIN_LISTS = ("list_train.txt", "list_val.txt")
@@ -26,20 +26,10 @@ class Msmt17(DatasetFormat):
     """
 
     name = "msmt17"
+    marks = (*TRAIN_LISTS, QUERY_LIST, GALLERY_LIST)
 
-    def matches(self, path: Path) -> bool:
-        """Whether the four lists are there."""
-        return all((path / name).is_file() for name in (*TRAIN_LISTS, QUERY_LIST, GALLERY_LIST))
-
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: the first malformed or duplicated line, or the first missing image.
-            StorageError: a list cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'msmt17' needs a path", hint=f"give the folder that holds {GALLERY_LIST}")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train = [one for name in TRAIN_LISTS for one in _read(path / name, [path / sub for sub in TRAIN_FOLDERS])]
         query, gallery = (
             _read(path / name, [path / sub for sub in TEST_FOLDERS]) for name in (QUERY_LIST, GALLERY_LIST)
@@ -51,10 +41,8 @@ class Msmt17(DatasetFormat):
 
 def _read(listing: Path, folders: Sequence[Path]) -> list[Sighting]:
     """The images of one list."""
-    rows = list(read_rows(listing, ("path", "id")))
-    once((where, file) for where, (file, _) in rows)
     found = []
-    for where, (file, identity) in rows:
+    for where, (file, identity) in read_rows(listing, ("path", "id"), key="path"):
         camera = _CAMERA.match(file.rpartition("/")[2])
         if camera is None:
             raise InvalidInput(

@@ -77,15 +77,8 @@ class Revisited(DatasetFormat):
         """Whether a ground truth is there, or ``path`` is one."""
         return bool(_ground_truths(path))
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``, a folder or the ground truth itself; its train split is empty.
-
-        Raises:
-            InvalidInput: no ground truth or more than one, or one that is damaged, names anything but plain values, or
-                an image that is missing; the message names the query.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'revisited' needs a path", hint="give the folder that holds gnd_*.pkl")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`; the path may be the ground truth itself."""
         files = _ground_truths(path)
         if len({file.stem for file in files}) != 1:
             found = ", ".join(file.name for file in files) or "no gnd_*.pkl or gnd_*.json"

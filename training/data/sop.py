@@ -7,8 +7,8 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import integer, locate, numbered, once, read_rows
+from prunnet_export.training.data._files import FileSplit, folder_with
+from prunnet_export.training.data._lists import integer, locate, numbered, read_rows
 
 TRAIN, TEST = "Ebay_train.txt", "Ebay_test.txt"
 COLUMNS = ("image_id", "class_id", "super_class_id", "path")
@@ -26,15 +26,9 @@ class Sop(DatasetFormat):
         """Whether both lists are there."""
         return _root(path) is not None
 
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: the first malformed or duplicated line, the first missing image, an empty list, or a class
-                that is in both lists.
-            StorageError: a list cannot be read.
-        """
-        root = None if path is None else _root(path)
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
+        root = _root(path)
         if root is None:
             raise InvalidInput(f"{path}: no {TRAIN} beside {TEST}", hint="give the folder that holds both")
         train, train_classes = _read(root, TRAIN)
@@ -54,16 +48,14 @@ class Sop(DatasetFormat):
 
 
 def _root(path: Path) -> Path | None:
-    folders = (path, path / "Stanford_Online_Products")
-    return next((one for one in folders if (one / TRAIN).is_file() and (one / TEST).is_file()), None)
+    return folder_with((TRAIN, TEST), (path, path / "Stanford_Online_Products"))
 
 
 def _read(root: Path, name: str) -> tuple[list[Path], list[int]]:
     """The images of a list, and their classes."""
-    rows = list(read_rows(root / name, COLUMNS, header=True))
+    rows = read_rows(root / name, COLUMNS, header=True, key="path")
     if not rows:
         raise InvalidInput(f"{root / name}: no row", hint="download the list again")
-    once((where, file) for where, (*_, file) in rows)
     files = [locate(where, file, [root]) for where, (*_, file) in rows]
     return files, [integer(where, label, "class") for where, (_, label, *_) in rows]
 

@@ -18,21 +18,10 @@ class TrainVal(DatasetFormat):
     """
 
     name = "train-val"
+    marks = SPLITS
 
-    def matches(self, path: Path) -> bool:
-        """Whether ``path`` has the folders train and val."""
-        return all((path / split).is_dir() for split in SPLITS)
-
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``; classes are numbered from 0 in the order of their names, in both splits alike.
-
-        Raises:
-            InvalidInput: a folder is missing or empty, an image lies outside of a class, or a class of ``val`` is not
-                in ``train``.
-            StorageError: a folder cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'train-val' needs a path", hint="give the folder that holds train/ and val/")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train, val = (class_files(path / split) for split in SPLITS)
         unknown = next((name for name in val if name not in train), None)
         if unknown is not None:

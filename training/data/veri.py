@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._reid import search_split, sightings, train_split
 
@@ -18,20 +17,10 @@ class VeRi(DatasetFormat):
     """
 
     name = "veri"
+    marks = SPLITS
 
-    def matches(self, path: Path) -> bool:
-        """Whether the three folders are there."""
-        return all((path / split).is_dir() for split in SPLITS)
-
-    def load(self, path: Path | None, *, seed: int = 0) -> RetrievalData:  # noqa: ARG002 - nothing here is drawn
-        """The data set at ``path``.
-
-        Raises:
-            InvalidInput: a folder is missing or has no image, or an image has another name.
-            StorageError: a folder cannot be read.
-        """
-        if path is None:
-            raise InvalidInput("the layout 'veri' needs a path", hint="give the folder that holds image_train/")
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
         train, query, gallery = (sightings(path / split) for split in SPLITS)
         return RetrievalData(
             name=f"veri {path}", train=train_split(train), query=search_split(query), gallery=search_split(gallery)

@@ -31,7 +31,7 @@ def below(root: Path, split: ImageSplit) -> list[str]:
     return [Path(name).relative_to(root).as_posix() for name in split.names]
 
 
-def assert_refused(layout: DatasetFormat, root: Path | None, match: str) -> None:
+def assert_refused(layout: DatasetFormat, root: Path, match: str) -> None:
     """Loading ends in an error of one line."""
     with pytest.raises(InvalidInput, match=match) as caught:
         layout.load(root)

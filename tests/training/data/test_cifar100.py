@@ -93,4 +93,3 @@ class TestHostileFiles:
     def test_no_files(self, tmp_path: Path) -> None:
         assert not FORMAT.matches(tmp_path)
         assert_refused(FORMAT, tmp_path, "no CIFAR-100")
-        assert_refused(FORMAT, None, "no CIFAR-100")

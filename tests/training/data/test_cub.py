@@ -81,4 +81,3 @@ def test_one_class_has_no_half(root: Path) -> None:
 
 def test_no_lists(tmp_path: Path) -> None:
     assert_refused(FORMAT, tmp_path, f"no {IMAGES} beside {CLASSES}")
-    assert_refused(FORMAT, None, f"no {IMAGES}")

@@ -114,7 +114,3 @@ class TestHostileTrees:
             query.image(0)
         with pytest.raises(InvalidInput, match=r"query/cup/b\.png: cannot be read"):
             query.encoded(0)
-
-    def test_no_path(self) -> None:
-        with pytest.raises(InvalidInput, match="needs a path"):
-            FORMAT.load(None)

@@ -137,9 +137,8 @@ class TestOpening:
     def test_by_name(self) -> None:
         assert open_dataset("glyphs", seed=3).name.endswith("seed 3)")
 
-    def test_no_path_is_taken_for_it(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        assert FORMAT.built_in
-        assert not FORMAT.matches(tmp_path_factory.mktemp("glyphs"))
+    def test_by_layout_the_path_is_not_looked_at(self) -> None:
+        assert open_dataset("nowhere", layout="glyphs", seed=3).name.endswith("seed 3)")
 
     def test_negative_seed(self) -> None:
         with pytest.raises(InvalidInput, match="seed -1"):

@@ -132,10 +132,6 @@ class TestHostileFiles:
         (tmp_path / f"{STEMS[3]}-ubyte").write_bytes(_packed(np.array([0, 3, 0, 0], np.uint8)))
         _refused(tmp_path, "class 3 has a single image")
 
-    def test_no_path(self) -> None:
-        with pytest.raises(InvalidInput, match="needs a path"):
-            FORMAT.load(None)
-
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(at=st.integers(0, 60), value=st.integers(0, 255))
     def test_a_flipped_byte_of_a_gzip_file_is_noticed_or_harmless(self, tmp_path: Path, at: int, value: int) -> None:

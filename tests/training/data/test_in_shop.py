@@ -122,10 +122,6 @@ class TestHostileLists:
         _write(root, [*ROWS[:4], ROWS[5]])
         _refused(root, f"{LIST}:6: the gallery has no image of id_00000007")
 
-    def test_no_path(self) -> None:
-        with pytest.raises(InvalidInput, match="needs a path"):
-            FORMAT.load(None)
-
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(content=st.binary(max_size=120) | st.text("0123 \n\tabquerytrain/.", max_size=120).map(str.encode))
     def test_anything_is_refused_in_one_line(self, root: Path, content: bytes) -> None:

@@ -59,7 +59,3 @@ def test_a_missing_folder(root: Path, split: str) -> None:
 def test_nobody_is_no_query_and_nothing_to_learn(root: Path, name: str) -> None:
     write_images(root, [name])
     assert_refused(FORMAT, root, f"{name}: id -?[01] is nobody")
-
-
-def test_no_path() -> None:
-    assert_refused(FORMAT, None, "needs a path")

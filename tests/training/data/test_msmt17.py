@@ -72,7 +72,3 @@ def test_a_number_that_is_none(root: Path) -> None:
 def test_a_row_twice(root: Path) -> None:
     write_lines(root / "list_gallery.txt", LISTS["list_gallery.txt"][:1] * 2)
     assert_refused(FORMAT, root, "list_gallery.txt:2: .* is already in line 1")
-
-
-def test_no_path() -> None:
-    assert_refused(FORMAT, None, "needs a path")

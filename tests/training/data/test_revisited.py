@@ -204,4 +204,3 @@ class TestHostileGroundTruth:
 
     def test_nothing(self, tmp_path: Path) -> None:
         assert_refused(FORMAT, tmp_path, "no gnd_")
-        assert_refused(FORMAT, None, "needs a path")

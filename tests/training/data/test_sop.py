@@ -68,4 +68,3 @@ def test_a_class_of_both_lists(root: Path) -> None:
 
 def test_no_lists(tmp_path: Path) -> None:
     assert_refused(FORMAT, tmp_path, f"no {TRAIN} beside {TEST}")
-    assert_refused(FORMAT, None, f"no {TRAIN}")

@@ -64,7 +64,3 @@ def test_a_missing_or_empty_folder(root: Path, split: str) -> None:
 def test_images_that_are_not_sorted_into_classes(root: Path) -> None:
     write_images(root, ["val/stray.JPEG"])
     assert_refused(FORMAT, root, "val/stray.JPEG: this image lies outside of a class")
-
-
-def test_no_path() -> None:
-    assert_refused(FORMAT, None, "needs a path")

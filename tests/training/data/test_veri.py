@@ -65,7 +65,3 @@ def test_a_missing_or_empty_folder(root: Path, split: str) -> None:
 def test_another_name(root: Path, name: str) -> None:
     write_images(root, [f"image_query/{name}"])
     assert_refused(FORMAT, root, f"image_query/{name}: its name does not begin")
-
-
-def test_no_path() -> None:
-    assert_refused(FORMAT, None, "needs a path")
