@@ -1,9 +1,12 @@
-"""One direction: prunnet_export <- training, targets <- benchmarks."""
+"""The plan of the house: an import goes down, through the face of a room, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,61 +15,154 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "prunnet_export"
 FLOORS = ("training", "targets", "benchmarks")
 
+# The ground first. A room imports those before it. Modules at the top level are plain values and stand below all.
+ROOMS = (
+    "plain values",
+    "measuring",
+    "reports",
+    "network",
+    "patterns",
+    "runtimes",
+    "devices",
+    "artifact",
+    "prediction",
+    "building",
+    "evaluating",
+    "search",
+    "finishing",
+    "cli",
+    "training",
+    "targets",
+    "benchmarks",
+)
+PLAIN = ROOMS[0]
+# The door of the whole package, which hands out names of rooms when they are used.
+DOORS = {PACKAGE}
 
-def files(room: str) -> list[Path]:
-    """The Python files of a room; links to other rooms are not followed."""
-    found = []
-    for entry in sorted((ROOT / room).iterdir()):
-        if entry.is_symlink():
-            continue
-        if entry.is_dir():
-            found += files(str(entry.relative_to(ROOT)))
-        elif entry.suffix == ".py":
-            found.append(entry)
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its full name; the three links are left out."""
+    found = {}
+    for folder in (PACKAGE, *FLOORS):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            if any(parent.is_symlink() for parent in file.parents):
+                continue
+            name = ".".join(parts if folder == PACKAGE else (PACKAGE, *parts))
+            found[name.removesuffix(".__init__")] = file
     return found
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Every module that a file names in an import statement, at any depth, or to importlib as a literal."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def room_of(module: str) -> str:
+    """The room that a module of the package lies in."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else PLAIN
+
+
+def imports(file: Path, *, at_import: bool = False) -> Iterator[str]:
+    """Every module of this package that a file names.
+
+    Args:
+        file: A Python file.
+        at_import: Only what is imported when the file is: not what stands in functions or is for type checkers.
+    """
+    for node in statements(ast.parse(file.read_text(encoding="utf-8")), at_import=at_import):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import; use the full name"
             assert node.module is not None
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
-            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+            names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        yield from (name for name in names if f"{name}.".startswith(f"{PACKAGE}."))
 
 
-def reaches(module: str, room: str) -> bool:
-    return f"{module}.".startswith(f"{PACKAGE}.{room}.")
+def statements(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
+    """The nodes of a tree."""
+    for node in ast.iter_child_nodes(tree):
+        later = isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        if not (at_import and later):
+            yield node
+            yield from statements(node, at_import=at_import)
 
 
-@pytest.mark.parametrize(
-    ("room", "above"),
-    [(PACKAGE, FLOORS), ("training", ("targets", "benchmarks")), ("targets", ("training", "benchmarks"))],
-)
-def test_no_room_imports_the_rooms_above_it(room: str, above: tuple[str, ...]) -> None:
-    assert files(room)
+def module_of(name: str) -> str:
+    """The module that an imported name is, or is defined in."""
+    while name not in modules():
+        name = name.rpartition(".")[0]
+        assert name, "not of this package"
+    return name
+
+
+def test_the_list_names_every_room() -> None:
+    folders = {path.name for path in (ROOT / PACKAGE).iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(ROOMS) - {PLAIN}
+
+
+def test_no_room_imports_a_room_above_it() -> None:
+    rank = {room: index for index, room in enumerate(ROOMS)}
     found = [
-        f"{file.relative_to(ROOT)}: {module}"
-        for file in files(room)
-        for module in imports(file)
-        if any(reaches(module, other) for other in above)
+        f"{module} imports {name}"
+        for module, file in modules().items()
+        if module not in DOORS
+        for name in imports(file)
+        if name != PACKAGE and rank[room_of(module_of(name))] > rank[room_of(module)]
     ]
     assert not found
 
 
-@pytest.mark.parametrize("room", [PACKAGE, *FLOORS])
-def test_rooms_are_imported_by_their_full_names(room: str) -> None:
+def test_training_and_targets_do_not_know_each_other() -> None:
     found = [
-        f"{file.relative_to(ROOT)}: {module}"
-        for file in files(room)
-        for module in imports(file)
-        if module.split(".")[0] in FLOORS
+        f"{module} imports {name}"
+        for module, file in modules().items()
+        for name in imports(file)
+        if {room_of(module), room_of(module_of(name))} == {"training", "targets"}
     ]
     assert not found
+
+
+def test_nobody_reaches_behind_the_face_of_a_room() -> None:
+    found = [
+        f"{module} imports {name}"
+        for module, file in modules().items()
+        for name in imports(file)
+        if (room := room_of(module_of(name))) not in {PLAIN, room_of(module)} and behind_the_face(name, room)
+    ]
+    assert not found
+
+
+def behind_the_face(name: str, room: str) -> bool:
+    """Whether a name is of a private module of a room."""
+    inner = name.removeprefix(f"{PACKAGE}.{room}.").split(".")
+    return any(part.startswith("_") and not part.startswith("__") for part in inner)
+
+
+def test_there_is_no_circle() -> None:
+    graph = {
+        module: {module_of(name) for name in imports(file, at_import=True)} - {module} - ancestors(module)
+        for module, file in modules().items()
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def ancestors(module: str) -> set[str]:
+    """The packages that a module lies in, which Python imports before it."""
+    parts = module.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts))}
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, *FLOORS])
+def test_rooms_are_imported_by_their_full_names(folder: str) -> None:
+    pattern = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(FLOORS)})\b", re.MULTILINE)
+    files = [file for file in modules().values() if file.is_relative_to(ROOT / folder)]
+    assert files
+    assert not [file for file in files if pattern.search(file.read_text(encoding="utf-8"))]
 
 
 def test_the_judge_sees_every_kind_of_import(tmp_path: Path) -> None:
@@ -76,6 +172,10 @@ def test_the_judge_sees_every_kind_of_import(tmp_path: Path) -> None:
         "def f():\n"
         "    from prunnet_export import training\n"
         "    import_module('prunnet_export.training')\n"
+        "if TYPE_CHECKING:\n"
+        "    from prunnet_export.search._export import Export\n"
     )
-    assert [reaches(module, "training") for module in imports(file)] == [True] * 3
-    assert not reaches("prunnet_export.training_tools", "training")
+    found = list(imports(file))
+    assert [room_of(module_of(name)) for name in found] == ["training", "training", "training", "search"]
+    assert [behind_the_face(name, room_of(module_of(name))) for name in found] == [False, False, False, True]
+    assert list(imports(file, at_import=True)) == ["prunnet_export.training.cli"]
