@@ -44,9 +44,11 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
         "import prunnet_export; prunnet_export.load, prunnet_export.__version__",
         "import prunnet_export.runtimes.onnxruntime, prunnet_export.runtimes.openvino",
         "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.tensorrt_rtx, prunnet_export.runtimes.mnn",
-        "import prunnet_export.search; prunnet_export.search.Finish",
+        "import prunnet_export.finishing, prunnet_export.evaluating, prunnet_export.benchmarks._check",
         "import prunnet_export.devices, prunnet_export.devices._worker",
         "import prunnet_export.measuring, prunnet_export.artifact, prunnet_export.network_config",
+        "import prunnet_export.budget, prunnet_export.precision, prunnet_export.thresholds, prunnet_export.target",
+        "import prunnet_export.cli._command, prunnet_export.benchmarks.cli, prunnet_export.training.cli",
     ],
 )
 def test_what_a_device_needs_imports_no_runtime_and_no_torch(statement: str) -> None:
