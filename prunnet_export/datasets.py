@@ -84,6 +84,13 @@ class RetrievalData:
     protocol: Protocol = field(default_factory=Protocol)
     judged: Mapping[str, Relevance] | None = None
 
+    @classmethod
+    def searching_itself(
+        cls, name: str, train: ImageSplit, test: ImageSplit, *, recall_at: tuple[int, ...] = (1,)
+    ) -> RetrievalData:
+        """A data set whose every test image is a query and searches the others."""
+        return cls(name, train, test, test, exclude_self=True, protocol=Protocol(recall_at=recall_at))
+
     @property
     def relevances(self) -> Mapping[str, Relevance]:
         """What is relevant, by the name of the judgement, the one that counts first."""
@@ -111,14 +118,29 @@ class DatasetFormat(ABC):
     Attributes:
         name: The entry point's name.
         marks: Files and folders that every data set of this layout has.
+        places: Where they may be below the path.
     """
 
     name: str
     marks: tuple[str, ...] = ()
+    places: tuple[str, ...] = ("",)
 
     def matches(self, path: Path) -> bool:
-        """Whether ``path`` is laid out like this: all marks are there. It looks at names only, which is cheap."""
-        return bool(self.marks) and all((path / mark).exists() for mark in self.marks)
+        """Whether ``path`` is laid out like this: it has all marks. It looks at names only, which is cheap."""
+        return bool(self.marks and self._roots(path))
+
+    def root(self, path: Path) -> Path:
+        """The folder that has all marks, the first of the places.
+
+        Raises:
+            InvalidInput: none of them has.
+        """
+        for root in self._roots(path):
+            return root
+        raise InvalidInput(f"{path}: no {' beside '.join(self.marks)}", hint="give the folder that holds them")
+
+    def _roots(self, path: Path) -> list[Path]:
+        return [path / one for one in self.places if all((path / one / mark).exists() for mark in self.marks)]
 
     @abstractmethod
     def load(self, path: Path) -> RetrievalData:

@@ -16,11 +16,6 @@ def cut(network: PrunableNetwork, capacity: float, pattern: Pattern) -> Embedder
     Its BatchNorm statistics are the dense network's: call :func:`prunnet_export.network.adapt` before trusting its
     embeddings.
 
-    Args:
-        network: The prunable network, which is not changed.
-        capacity: Kept fraction of the prunable weights, 0 < c <= 1.
-        pattern: The shape that zeros take.
-
     Raises:
         InvalidInput: the capacity is out of range, or smaller than the pattern can reach.
         UnsupportedPattern: the network cannot be cut like this.

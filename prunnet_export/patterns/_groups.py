@@ -8,7 +8,6 @@ further tracing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,11 +56,8 @@ class ChannelGroup:
 def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
     """The groups of coupled channels of an embedder, in the order of its modules.
 
-    Groups that reach a layer which cannot be made narrower stay whole and are not listed.
-
-    Args:
-        embedder: The dense network.
-        crop: Side of the input image, pixels.
+    Groups that reach a layer which cannot be made narrower stay whole and are not listed. Images have ``crop`` pixels a
+    side.
 
     Raises:
         MissingExtra: torch-pruning is not installed.
@@ -87,15 +83,12 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
             )
         finally:
             embedder.train(training)
-    names = _names(embedder)
-    roots = (nn.Conv2d, nn.Linear)
-    traced = [
-        list(group)
-        for group in graph.get_all_groups(
-            ignored_layers=[embedder.projector, embedder.norm, *own_handling], root_module_types=roots
-        )
-    ]
-    groups = [group for items in traced if (group := _from_trace(items, names)) is not None]
+    named: list[tuple[str, object]] = [*embedder.named_modules(), *embedder.named_parameters()]
+    names = {id(thing): name for name, thing in named}
+    traced = graph.get_all_groups(
+        ignored_layers=[embedder.projector, embedder.norm, *own_handling], root_module_types=(nn.Conv2d, nn.Linear)
+    )
+    groups = [group for items in traced if (group := _from_trace(list(items), names)) is not None]
     groups = _spread_merged_patches(groups, embedder)
     groups = _merge_grouped_convolutions(groups, embedder)
     groups += [_heads(name, attention) for name, attention in attentions.items()]
@@ -106,14 +99,8 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
     return groups
 
 
-def _names(embedder: nn.Module) -> dict[int, str]:
-    named: list[tuple[str, object]] = [*embedder.named_modules(), *embedder.named_parameters()]
-    return {id(thing): name for name, thing in named}
-
-
-def _from_trace(items: Iterable[Any], names: dict[int, str]) -> ChannelGroup | None:
+def _from_trace(items: list[Any], names: dict[int, str]) -> ChannelGroup | None:
     """The group of one traced group, or None where a member cannot be made narrower."""
-    items = list(items)
     root = items[0]
     units = len(root.idxs)
     axes: dict[tuple[str, int], Axis] = {}
@@ -163,9 +150,8 @@ def _spread_merged_patches(groups: list[ChannelGroup], embedder: nn.Module) -> l
     from timm.models.swin_transformer import PatchMerging
 
     mergings = [name for name, module in embedder.named_modules() if isinstance(module, PatchMerging)]
-    merged = {(f"{name}.norm.weight", 0) for name in mergings}
-    merged |= {(f"{name}.norm.bias", 0) for name in mergings}
-    merged |= {(f"{name}.reduction.weight", 1) for name in mergings}
+    axes = (("norm.weight", 0), ("norm.bias", 0), ("reduction.weight", 1))
+    merged = {(f"{name}.{tensor}", dim) for name in mergings for tensor, dim in axes}
 
     def spread(axis: Axis) -> Axis:
         if (axis.tensor, axis.dim) not in merged:
@@ -211,9 +197,10 @@ def _merge_grouped_convolutions(groups: list[ChannelGroup], embedder: nn.Module)
         touching = [group for group in groups if any(axis.tensor == f"{name}.weight" for axis in group.axes)]
         groups = [group for group in groups if group not in touching]
         coarse = [_coarsened(group, module.groups) for group in touching]
-        if len(coarse) == 1 and coarse[0] is not None and _reads_and_writes(touching[0], name):
+        sides = [[axis.dim for axis in group.axes if axis.tensor == f"{name}.weight"] for group in touching]
+        if len(coarse) == 1 and coarse[0] is not None and set(sides[0]) == {0, 1}:
             groups.append(coarse[0])
-        elif all(coarse) and {_side(group, name) for group in touching} == {0, 1}:
+        elif all(coarse) and {side[0] for side in sides} == {0, 1}:
             axes = [axis for group in coarse if group for axis in group.axes]
             # The weight of a grouped convolution has no axis over all of its inputs: they go with the outputs.
             axes = [axis for axis in axes if (axis.tensor, axis.dim) != (f"{name}.weight", 1)]
@@ -221,14 +208,6 @@ def _merge_grouped_convolutions(groups: list[ChannelGroup], embedder: nn.Module)
             groups.append(ChannelGroup(name, module.groups, widest, tuple(axes)))
         # Otherwise the channels around this layer stay whole.
     return groups
-
-
-def _side(group: ChannelGroup, name: str) -> int:
-    return next(axis.dim for axis in group.axes if axis.tensor == f"{name}.weight")
-
-
-def _reads_and_writes(group: ChannelGroup, name: str) -> bool:
-    return {axis.dim for axis in group.axes if axis.tensor == f"{name}.weight"} == {0, 1}
 
 
 def _coarsened(group: ChannelGroup, units: int) -> ChannelGroup | None:

@@ -14,11 +14,7 @@ from prunnet_export.patterns._base import Subnetwork
 class MaskedSubnetwork(Subnetwork):
     """A subnetwork with zeros in place: W becomes M * W and keeps its shape.
 
-    Args:
-        network: The prunable network.
-        pattern: Name of the pattern.
-        asked: The capacity that was asked for.
-        masks: M by the weight's name, bool at its shape; layers without one stay dense.
+    ``masks`` has M by the weight's name, bool at its shape; layers without one stay dense.
     """
 
     def __init__(self, network: PrunableNetwork, pattern: str, asked: float, masks: Mapping[str, Tensor]) -> None:

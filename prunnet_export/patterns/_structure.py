@@ -13,12 +13,7 @@ from prunnet_export.network import Embedder
 
 
 def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> Embedder:
-    """A copy of the embedder whose named tensors have other shapes; their values mean nothing.
-
-    Args:
-        embedder: The dense network.
-        shapes: New shape of each tensor that changes, by its name.
-    """
+    """A copy of the embedder whose named tensors have these shapes; their values mean nothing."""
     memo: dict[int, object] = {}
     for name, tensor in [*embedder.named_parameters(), *embedder.named_buffers()]:
         # Tensors that change are replaced in the memo, so the copy never holds them at the dense size.

@@ -21,13 +21,7 @@ _PLANS: WeakKeyDictionary[PrunableNetwork, ChannelPlan] = WeakKeyDictionary()
 
 
 class ChannelSubnetwork(Subnetwork):
-    """A subnetwork with fewer channels.
-
-    Args:
-        plan: The network's channel groups.
-        asked: The capacity that was asked for.
-        kept_units: Sorted int64 indices of the units that stay, per group.
-    """
+    """A subnetwork with fewer channels: of each group of the plan the kept units, sorted int64 indices."""
 
     def __init__(self, plan: ChannelPlan, asked: float, kept_units: Sequence[Tensor]) -> None:
         self.pattern = Channel.name

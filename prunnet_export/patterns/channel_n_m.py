@@ -18,11 +18,7 @@ from prunnet_export.patterns.n_m import NM
 class SparseChannelSubnetwork(Subnetwork):
     """A channel-cut subnetwork with zeros among the weights that stay.
 
-    Args:
-        pattern: Name of the pattern.
-        asked: The capacity that was asked for.
-        cut: The channel cut.
-        masks: Which weights stay, bool, at the shapes of the cut; layers without one keep all.
+    ``masks`` says which do, bool, at the shapes of the cut; layers without one keep all.
     """
 
     def __init__(self, pattern: str, asked: float, cut: Subnetwork, masks: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,7 @@
-"""Images sorted into one folder per class; hidden files and files that are no images are passed over."""
+"""Images sorted into one folder per class; hidden files and files that are no images are passed over.
+
+What is missing, empty or in the wrong place is an InvalidInput; a folder that cannot be read is a StorageError.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 
 
 def class_files(split: Path) -> dict[str, list[Path]]:
-    """The image files of each class below ``split``, sorted by name.
-
-    Raises:
-        InvalidInput: the folder is missing, it or a class is empty, or an image lies outside of a class.
-        StorageError: a folder cannot be read.
-    """
+    """The image files of each class below ``split``, sorted by name."""
     if not split.is_dir():
         raise InvalidInput(f"{split}: no such folder", hint="put images into a folder per class below it")
     classes: dict[str, list[Path]] = {}
@@ -45,11 +43,7 @@ def class_split(files: dict[str, list[Path]], classes: Sequence[str]) -> FileSpl
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder, sorted by name.
-
-    Raises:
-        StorageError: the folder cannot be read.
-    """
+    """The image files in a folder, sorted by name."""
     return [Path(entry.path) for entry in _visible(folder) if _is_image(entry)]
 
 

@@ -18,11 +18,6 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def folder_with(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
-    """The first folder that has all of these files."""
-    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)
-
-
 class FileSplit(ImageSplit):
     """Labelled image files, read when they are asked for.
 

@@ -63,9 +63,6 @@ def discover(files: Sequence[str]) -> list[GlyphClass]:
 
     A character qualifies if ``MIN_FACES`` faces map it and the first face draws it differently from every
     character before it (Latin A, Greek Alpha and Cyrillic A are one class, and so are C and c).
-
-    Args:
-        files: The font file of each face.
     """
     ft2font = require("matplotlib.ft2font", extra="train")
     mapped = [frozenset(ft2font.FT2Font(file).get_charmap()) for file in files]
@@ -93,10 +90,7 @@ def discover(files: Sequence[str]) -> list[GlyphClass]:
 def ink(font: ImageFont.FreeTypeFont, character: str, *, stroke: int = 0) -> Image.Image | None:
     """What the font draws for the character, "L", without a margin; None if that is blank.
 
-    Args:
-        font: The face and its size.
-        character: What to draw.
-        stroke: Pixels by which the lines grow to either side.
+    ``stroke`` is by how many pixels the lines grow to either side.
     """
     left, top, right, bottom = (round(edge) for edge in font.getbbox(character, stroke_width=stroke))
     if right <= left or bottom <= top:

@@ -28,12 +28,10 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def render(font: ImageFont.FreeTypeFont, character: str, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A picture of the character, uint8 [SIDE, SIDE, 3].
+    """A picture of the character, uint8 [SIDE, SIDE, 3], from a font at ``FONT_SIZE``.
 
-    Args:
-        font: The face at ``FONT_SIZE``.
-        character: What to draw; where the face leaves it blank, the picture is paper and noise.
-        rng: What the picture is drawn from; the same generator state gives the same picture.
+    Where the face leaves the character blank, the picture is paper and noise. The same generator state gives the same
+    picture.
     """
     drawn = ink(font, character, stroke=int(rng.integers(STROKE + 1))) or Image.new("L", (1, 1))
     coverage = drawn.transform(

@@ -1,4 +1,7 @@
-"""The lists of Google Landmarks v2: those of the official release, and those of the compatible-training papers."""
+"""The lists of Google Landmarks v2: those of the official release, and those of the compatible-training papers.
+
+The first malformed or duplicated line is an InvalidInput.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,6 @@ def read_entries(file: Path, split: str) -> list[Entry]:
             ``landmark_id`` (``train.csv``), ``landmark_id`` and ``images`` (``train_clean.csv``), or ``id`` alone
             (``index.csv``).
         split: ``train`` or ``index``, the folder of the images of a ``.csv``, whose ids are ``split/a/b/c/abc....jpg``.
-
-    Raises:
-        InvalidInput: the first malformed or duplicated line.
-        StorageError: the list cannot be read.
     """
     if file.suffix == ".txt":
         entries = [
@@ -61,7 +60,7 @@ def read_entries(file: Path, split: str) -> list[Entry]:
         ]
     if not entries:
         raise InvalidInput(f"{file}: no image", hint="download the list again")
-    once((entry.where, entry.path) for entry in entries)
+    _check_once(entries)
     return entries
 
 
@@ -72,10 +71,6 @@ def read_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists
         file: ``.csv`` with the columns ``id`` and ``images`` (ids, or nothing), of which those are taken whose
             ``Usage`` is Private, where there is that column; or ``.txt`` with rows ``PATH NUMBER ROW,ROW,...``.
         gallery: The images that it speaks of; a ``.txt`` speaks of their numbers.
-
-    Raises:
-        InvalidInput: the first malformed or duplicated line, or the first with an image that the gallery has not.
-        StorageError: the list cannot be read.
     """
     if file.suffix == ".txt":
         number = {str(integer(entry.where, entry.label, "number")): row for row, entry in enumerate(gallery)}
@@ -90,7 +85,7 @@ def read_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists
             for where, row in _csv_rows(file, ("id", "images"))
             if row.get("Usage", USAGE) == USAGE
         ]
-    once((query.where, query.path) for query in queries)
+    _check_once(queries)
     for query in queries:
         missing = next((image for image in query.label.split() if image not in number), None)
         if missing is not None:
@@ -100,12 +95,14 @@ def read_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists
     return queries, Lists.of([number[image] for image in query.label.split()] for query in queries)
 
 
-def image_path(where: str, split: str, image: str) -> str:
-    """``split/a/b/c/abc....jpg`` of an image id.
+def _check_once(entries: Sequence[Entry]) -> None:
+    seen: dict[str, str] = {}
+    for entry in entries:
+        once(entry.where, entry.path, seen)
 
-    Raises:
-        InvalidInput: it is no id; the message starts with ``where``.
-    """
+
+def image_path(where: str, split: str, image: str) -> str:
+    """``split/a/b/c/abc....jpg`` of an image id."""
     if not (image.isascii() and image.isalnum()) or len(image) < 3:  # noqa: PLR2004 - three folders
         raise InvalidInput(f"{where}: {image[:40]!r} is no image id", hint="ids are 16 hexadecimal digits")
     return "/".join((split, *image[:3], f"{image}.jpg"))

@@ -11,7 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
-from prunnet_export.training.data._files import folder_with
+from prunnet_export.training.data._files import first_file
 
 
 class LmdbSplit(ImageSplit):
@@ -67,4 +67,5 @@ class LmdbSplit(ImageSplit):
 
 def find_store(path: Path) -> Path | None:
     """The training store below ``path``, if there is one."""
-    return folder_with(("data.mdb",), (path / name for name in ("train.lmdb", "train_lmdb")))
+    content = first_file(path / name / "data.mdb" for name in ("train.lmdb", "train_lmdb"))
+    return content and content.parent

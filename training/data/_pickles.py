@@ -1,4 +1,7 @@
-"""Pickles of plain values and numpy arrays, read without calling anything that they name."""
+"""Pickles of plain values and numpy arrays, read without calling anything that they name.
+
+Whatever else is in one is an InvalidInput.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +61,6 @@ def read_pickle(file: Path) -> Any:
 
     Python looks a pickle's functions up by :meth:`pickle.Unpickler.find_class`. Here that gives stand-ins which note
     what they are called with, for the few names that numpy's arrays need, and refuses every other name.
-
-    Raises:
-        InvalidInput: it cannot be read, is no pickle, or names anything else.
     """
     content = read_bytes(file)
     try:
@@ -71,33 +71,24 @@ def read_pickle(file: Path) -> Any:
 
 
 def array(value: Any, where: str) -> npt.NDArray[Any]:
-    """The array of numbers that a value of :func:`read_pickle` is: one that was pickled, or a list of numbers.
-
-    Raises:
-        InvalidInput: it is something else; the message starts with ``where``.
-    """
+    """The array of numbers that a value of :func:`read_pickle` is: one that was pickled, or a list of numbers."""
     try:
-        if isinstance(value, list | tuple):
-            made = _numeric(np.asarray([_number(one) for one in value] or np.empty(0, np.int64)))
-        else:
-            made = _array(value)
+        return _array(value)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InvalidInput(f"{where} is no array of numbers ({error})", hint=_HINT) from None
-    return made
 
 
 def _array(value: Any) -> npt.NDArray[Any]:
+    if isinstance(value, list | tuple):
+        made = np.asarray([_number(one) for one in value] or np.empty(0, np.int64))
+        if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits become objects
+            raise TypeError("no numbers")
+        return made
     if not isinstance(value, _Recorded) or value.name != "_reconstruct" or not isinstance(value.state, tuple):
         raise TypeError(type(value).__name__)
     _version, shape, dtype, fortran, content = value.state
     flat = np.frombuffer(_bytes(content), _dtype(dtype))
     return flat.reshape(tuple(int(side) for side in shape), order="F" if fortran else "C")
-
-
-def _numeric(made: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits become objects
-        raise TypeError("no numbers")
-    return made
 
 
 def _number(value: Any) -> int | float:

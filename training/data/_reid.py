@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._class_folders import image_files
 from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._lists import numbered
@@ -15,8 +16,7 @@ from prunnet_export.training.data._lists import numbered
 _NAME = re.compile(r"(-?[0-9]{1,9})_c([0-9]{1,9})(?![0-9])", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One image: who (or which vehicle) was seen by which camera."""
 
     file: Path
@@ -25,12 +25,7 @@ class Sighting:
 
 
 def sightings(folder: Path) -> list[Sighting]:
-    """The images ``IDENTITY_cCAMERA...`` in a folder, by name.
-
-    Raises:
-        InvalidInput: the folder is missing or has no image, or an image has another name.
-        StorageError: the folder cannot be read.
-    """
+    """The images ``IDENTITY_cCAMERA...`` in a folder, by name."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder", hint="unpack the data set again")
     found = []
@@ -44,12 +39,43 @@ def sightings(folder: Path) -> list[Sighting]:
     return found
 
 
+class CameraFolders(DatasetFormat):
+    """Three folders of images ``ID_cCAMERA...``: to learn from, to search with and to search.
+
+    What shows the query's identity by the query's camera is removed from its ranking.
+
+    Args:
+        name: Of the format.
+        splits: The folders.
+        nobody: Identities that may be in the gallery alone.
+        junk: Those of them that are left out of it.
+    """
+
+    def __init__(
+        self, name: str, splits: tuple[str, str, str], *, nobody: Collection[int] = (), junk: Collection[int] = ()
+    ) -> None:
+        self.name, self.marks = name, splits
+        self._nobody, self._junk = nobody, junk
+
+    def load(self, path: Path) -> RetrievalData:
+        """See :class:`DatasetFormat`."""
+        train, query, gallery = (sightings(path / split) for split in self.marks)
+        for one in (*train, *query):
+            if one.identity in self._nobody:
+                raise InvalidInput(f"{one.file}: id {one.identity} is nobody", hint="it belongs into the gallery")
+        return RetrievalData(
+            name=f"{self.name} {path}",
+            train=train_split(train),
+            query=search_split(query),
+            gallery=search_split([one for one in gallery if one.identity not in self._junk]),
+        )
+
+
 def train_split(seen: Sequence[Sighting]) -> FileSplit:
     """Images to learn from, the identities numbered from 0 without gaps."""
     return FileSplit([one.file for one in seen], numbered([one.identity for one in seen]))
 
 
-def search_split(seen: Sequence[Sighting], *, without: Collection[int] = ()) -> FileSplit:
-    """Images to search, labelled by their identities, with cameras; some identities are left out."""
-    kept = [one for one in seen if one.identity not in without]
-    return FileSplit([one.file for one in kept], [one.identity for one in kept], [one.camera for one in kept])
+def search_split(seen: Sequence[Sighting]) -> FileSplit:
+    """Images to search, labelled by their identities, with cameras."""
+    return FileSplit([one.file for one in seen], [one.identity for one in seen], [one.camera for one in seen])

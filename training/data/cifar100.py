@@ -44,13 +44,10 @@ class Cifar100(DatasetFormat):
         (train_images, train_labels), (test_images, test_labels) = (
             _read_binary(file) if file.suffix else _read_python(file) for file in found
         )
-        searched = ArraySplit(test_images, test_labels, name=found[1].name)
-        return RetrievalData(
-            name=f"cifar-100 {path}",
-            train=ArraySplit(train_images, numbered(train_labels.tolist()), name=found[0].name),
-            query=searched,
-            gallery=searched,
-            exclude_self=True,
+        return RetrievalData.searching_itself(
+            f"cifar-100 {path}",
+            ArraySplit(train_images, numbered(train_labels.tolist()), name=found[0].name),
+            ArraySplit(test_images, test_labels, name=found[1].name),
         )
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit, folder_with
+from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._lists import integer, locate, numbered, read_rows
 
 IMAGES, CLASSES = "images.txt", "image_class_labels.txt"
@@ -21,16 +20,12 @@ class Cub(DatasetFormat):
     """
 
     name = "cub"
-
-    def matches(self, path: Path) -> bool:
-        """Whether both lists are there."""
-        return _root(path) is not None
+    marks = (IMAGES, CLASSES)
+    places = ("", "CUB_200_2011")
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        root = _root(path)
-        if root is None:
-            raise InvalidInput(f"{path}: no {IMAGES} beside {CLASSES}", hint="give the folder that holds both")
+        root = self.root(path)
         files, classes = _table(root / IMAGES, "path"), _table(root / CLASSES, "class")
         rows = []
         for image, (where, file) in files.items():
@@ -44,19 +39,12 @@ class Cub(DatasetFormat):
         first = set(known[: len(known) // 2])
         train = [row for row in rows if row[1] in first]
         test = [row for row in rows if row[1] not in first]
-        searched = FileSplit([file for file, _ in test], [label for _, label in test])
-        return RetrievalData(
-            name=f"cub {root}",
-            train=FileSplit([file for file, _ in train], numbered([label for _, label in train])),
-            query=searched,
-            gallery=searched,
-            exclude_self=True,
-            protocol=Protocol(recall_at=(1, 2, 4, 8)),
+        return RetrievalData.searching_itself(
+            f"cub {root}",
+            FileSplit([file for file, _ in train], numbered([label for _, label in train])),
+            FileSplit([file for file, _ in test], [label for _, label in test]),
+            recall_at=(1, 2, 4, 8),
         )
-
-
-def _root(path: Path) -> Path | None:
-    return folder_with((IMAGES, CLASSES), (path, path / "CUB_200_2011"))
 
 
 def _table(listing: Path, column: str) -> dict[str, tuple[str, str]]:

@@ -47,9 +47,7 @@ class Idx(DatasetFormat):
                 f"{path}: test class {classes[counts.argmin()]} has a single image to find",
                 hint="give at least two test images of each class",
             )
-        return RetrievalData(
-            name=f"fashion-mnist {path}", train=train, query=test, gallery=test, exclude_self=True, flip=True
-        )
+        return RetrievalData.searching_itself(f"fashion-mnist {path}", train, test)
 
 
 def _load_split(path: Path, image_stem: str, label_stem: str, *, gapless: bool) -> ArraySplit:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit, first_file
+from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._lists import inside, locate, once, read_lines, read_rows
 
 LIST = "list_eval_partition.txt"
@@ -17,8 +17,7 @@ COLUMNS = ("path", "item_id", "status")
 _FIRST_ROW = 3  # line 1 is the count, line 2 the header
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """One image of the list; ``where`` is its line, for messages."""
 
     where: str
@@ -31,16 +30,12 @@ class InShop(DatasetFormat):
     """``list_eval_partition.txt`` (or ``Eval/`` before it); images beside it or in ``Img/``."""
 
     name = "in-shop"
-
-    def matches(self, path: Path) -> bool:
-        """Whether the list file is there."""
-        return _find(path) is not None
+    marks = (LIST,)
+    places = ("", "Eval")
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        listing = _find(path)
-        if listing is None:
-            raise InvalidInput(f"{path}: no {LIST}", hint=f"give the folder that holds {LIST} or Eval/{LIST}")
+        listing = self.root(path) / LIST
         rows = _parse(listing)
         split = {status: [row for row in rows if row.status == status] for status in STATUSES}
         for status in STATUSES:
@@ -59,10 +54,6 @@ class InShop(DatasetFormat):
         )
 
 
-def _find(path: Path) -> Path | None:
-    return first_file((path / LIST, path / "Eval" / LIST))
-
-
 def _load(path: Path, rows: list[_Row], items: list[str]) -> FileSplit:
     number = {item: label for label, item in enumerate(items)}
     folders = (path, path / "Img")
@@ -78,6 +69,7 @@ def _parse(listing: Path) -> list[_Row]:
     header = lines[1].split() if len(lines) > 1 else []
     if len(header) != len(COLUMNS) or header[-1] in STATUSES:
         raise InvalidInput(f"{listing}:2: no header line", hint="line 2 is 'image_name item_id evaluation_status'")
+    seen: dict[str, str] = {}
     rows = [
         _Row(where, inside(where, file), item, status)
         for where, (file, item, status) in read_rows(listing, COLUMNS, first=_FIRST_ROW)
@@ -85,7 +77,7 @@ def _parse(listing: Path) -> list[_Row]:
     for row in rows:
         if row.status not in STATUSES:
             raise InvalidInput(f"{row.where}: unknown status {row.status[:40]!r}", hint=f"known: {', '.join(STATUSES)}")
-    once((row.where, row.file) for row in rows)
+        once(row.where, row.file, seen)
     # Compared as text of a bounded length: int() refuses, slowly, a number of many thousand digits.
     if count.lstrip("0") != str(len(rows)).lstrip("0"):
         raise InvalidInput(

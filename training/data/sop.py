@@ -6,8 +6,7 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.protocol import Protocol
-from prunnet_export.training.data._files import FileSplit, folder_with
+from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._lists import integer, locate, numbered, read_rows
 
 TRAIN, TEST = "Ebay_train.txt", "Ebay_test.txt"
@@ -21,39 +20,24 @@ class Sop(DatasetFormat):
     """
 
     name = "sop"
-
-    def matches(self, path: Path) -> bool:
-        """Whether both lists are there."""
-        return _root(path) is not None
+    marks = (TRAIN, TEST)
+    places = ("", "Stanford_Online_Products")
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        root = _root(path)
-        if root is None:
-            raise InvalidInput(f"{path}: no {TRAIN} beside {TEST}", hint="give the folder that holds both")
+        root = self.root(path)
         train, train_classes = _read(root, TRAIN)
         test, test_classes = _read(root, TEST)
         both = set(train_classes) & set(test_classes)
         if both:
             raise InvalidInput(f"{root / TEST}: class {min(both)} is in {TRAIN} too", hint="download the lists again")
-        searched = FileSplit(test, test_classes)
-        return RetrievalData(
-            name=f"sop {root}",
-            train=FileSplit(train, numbered(train_classes)),
-            query=searched,
-            gallery=searched,
-            exclude_self=True,
-            protocol=Protocol(recall_at=(1, 10, 100, 1000)),
-        )
-
-
-def _root(path: Path) -> Path | None:
-    return folder_with((TRAIN, TEST), (path, path / "Stanford_Online_Products"))
+        splits = FileSplit(train, numbered(train_classes)), FileSplit(test, test_classes)
+        return RetrievalData.searching_itself(f"sop {root}", *splits, recall_at=(1, 10, 100, 1000))
 
 
 def _read(root: Path, name: str) -> tuple[list[Path], list[int]]:
     """The images of a list, and their classes."""
-    rows = read_rows(root / name, COLUMNS, header=True, key="path")
+    rows = list(read_rows(root / name, COLUMNS, header=True, key="path"))
     if not rows:
         raise InvalidInput(f"{root / name}: no row", hint="download the list again")
     files = [locate(where, file, [root]) for where, (*_, file) in rows]

@@ -26,14 +26,8 @@ class TrainVal(DatasetFormat):
         unknown = next((name for name in val if name not in train), None)
         if unknown is not None:
             raise InvalidInput(f"{path / 'val' / unknown}: train has no such class", hint="sort val/ as train/ is")
-        searched = class_split(val, sorted(train))
-        return RetrievalData(
-            name=f"train-val {path}",
-            train=class_split(train, sorted(train)),
-            query=searched,
-            gallery=searched,
-            exclude_self=True,
-        )
+        splits = (class_split(files, sorted(train)) for files in (train, val))
+        return RetrievalData.searching_itself(f"train-val {path}", *splits)
 
 
 FORMAT = TrainVal()
