@@ -16,10 +16,8 @@ from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.litert import LiteRt
 from prunnet_export.runtimes.mnn import Mnn
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from prunnet_export.runtimes.openvino import OpenVino
-from prunnet_export.runtimes.openvino_accelerator import OpenVinoGpu, OpenVinoNpu
-from prunnet_export.runtimes.tensorrt import TensorRt
-from prunnet_export.runtimes.tensorrt_rtx import TensorRtRtx
+from prunnet_export.runtimes.openvino import OpenVino, OpenVinoGpu, OpenVinoNpu
+from prunnet_export.runtimes.tensorrt import TensorRt, TensorRtRtx
 
 EXTRAS: dict[type[Runtime], str] = {
     CoreMl: "coreml",
