@@ -19,7 +19,7 @@ from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.prediction import DENSE, Calibration, CalibrationRow, Workload, read_workload
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Check
-from prunnet_export.runtimes import Aids, Model, find_runtime
+from prunnet_export.runtimes import CompileInputs, Model, find_runtime
 from prunnet_export.target import Target
 
 EMBEDDING_DIM = 256
@@ -184,7 +184,7 @@ class _Builder:
         runtime, source = find_runtime(target.runtime), self._export(target, point)
         folder = self.folder / str(self.begun)
         folder.mkdir()
-        aids = Aids(
+        inputs = CompileInputs(
             images=lambda: (part.numpy() for part in torch.split(_images(self.crop), 8)),
             module=lambda: Normalised(source.module).eval(),
             layer_times=lambda file: layer_times(
@@ -192,7 +192,7 @@ class _Builder:
             ),
             options=target.options,
         )
-        names = runtime.compile(source.file, folder, precision=point.precision, aids=aids)
+        names = runtime.compile(source.file, folder, precision=point.precision, inputs=inputs)
         size = sum((folder / name).stat().st_size for name in names) / 1e6
         model = Model(folder / names[0], runtime.name, point.precision)
         return _Built(point, model, size, source.workload)

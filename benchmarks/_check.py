@@ -90,14 +90,14 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    runtime, entry = find_runtime(manifest.runtime.name), folder / manifest.entry
+    runtime = find_runtime(manifest.runtime.name)
     obstacle = runtime.obstacle() if isinstance(device, LocalDevice) else None
     if obstacle is not None:
         raise Unreachable(
             f"{runtime.name} does not run here: {obstacle}", hint="on the device: prunnet-export finish ARTIFACT"
         )
     threads = threads if threads is not None else manifest.latency.threads
-    model = Model(entry, runtime.name, manifest.subnetwork.precision)
+    model = Model(folder / manifest.entry, runtime.name, manifest.subnetwork.precision)
     [latency] = measure_latency(
         device,
         [model],
@@ -108,7 +108,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
     # What it takes to build an engine is not what it takes to run it.
-    peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(entry) else None
+    peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
     again = Again(manifest, runtime, model, device, threads, warn)
     verification = again.verify(artifact_reference(folder, manifest), manifest.verification.gates)
     return Remeasured(folder, manifest, latency, peak, verification)

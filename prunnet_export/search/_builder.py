@@ -18,7 +18,7 @@ from prunnet_export.exporting import export_onnx
 from prunnet_export.network import Checkpoint, Normalised, adapt
 from prunnet_export.patterns import materialise
 from prunnet_export.prediction import Workload, read_workload
-from prunnet_export.runtimes import Aids, Runtime
+from prunnet_export.runtimes import CompileInputs, Runtime
 from prunnet_export.search._cache import BuildCache
 from prunnet_export.search._candidates import Candidate
 
@@ -27,11 +27,7 @@ LayerTimes = Callable[[Path, str], Mapping[str, float]]
 
 WORKLOAD = "workload.json"
 _LAYOUT = 2  # of an entry in the cache
-_TOOLS = (
-    "prunnet-export", "torch", "onnx", "onnxscript", "onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer",
-    "litert-torch", "flatbuffers",
-)  # fmt: skip
-_QUANTISED = "int8"
+_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,7 @@ class Builder:
             "channel_multiple": channel_multiple,
             "options": self._options,
             "layout": _LAYOUT,
-            "tools": {tool: installed_version(tool) for tool in _TOOLS},
+            "tools": {tool: installed_version(tool) for tool in (*_TOOLS, *runtime.distributions)},
         }
 
     def module(self, candidate: Candidate, *, re_estimated: bool) -> nn.Module:
@@ -138,7 +134,7 @@ class Builder:
             StorageError: the disk is full.
             PrunnetError: the network cannot be exported or compiled.
         """
-        dense = candidate.capacity == 1
+        dense, precision = candidate.capacity == 1, self._runtime.precision(candidate.precision)
         # By content: a data set's name or size says nothing about which images it holds today.
         statistics = None if dense or not re_estimated else _digest(self.module(candidate, re_estimated=True))
         parts = {
@@ -147,7 +143,7 @@ class Builder:
             "capacity": candidate.subnetwork.kept,
             "precision": candidate.precision,
             "statistics": statistics,
-            "calibration": self._images_digest if candidate.precision == _QUANTISED else None,
+            "calibration": self._images_digest if precision.needs_images else None,
         }
 
         def make(folder: Path) -> tuple[str, ...]:
@@ -157,13 +153,13 @@ class Builder:
             export_onnx(module, onnx_file, crop=self._checkpoint.config.preprocessing.crop)
             (folder / WORKLOAD).write_bytes(msgspec.json.encode(read_workload(onnx_file)))
             times = self._layer_times
-            aids = Aids(
+            inputs = CompileInputs(
                 images=lambda: (batch.numpy() for batch in self._calibration()),
                 module=lambda: Normalised(module).eval(),
                 layer_times=None if times is None else lambda file: times(file, candidate.precision),
                 options=self._options,
             )
-            names = self._runtime.compile(onnx_file, folder, precision=candidate.precision, aids=aids)
+            names = self._runtime.compile(onnx_file, folder, precision=candidate.precision, inputs=inputs)
             if onnx_file.name not in names:
                 onnx_file.unlink()
             return names

@@ -169,7 +169,7 @@ class Finish:
                 copyfile(self.folder / source, folder / name)
         self.say(f"building {_label(candidate)}")
         entry = candidate.within(candidate.entry)
-        made = self.runtime.finish(folder / entry, folder, precision=precision, options=self.options)
+        made = self.runtime.finish(Model(folder / entry, self.runtime.name, precision), folder, self.options)
         entry = made[0] if made else entry
         opened = list(made) or names
         names = sorted({*names, *made})

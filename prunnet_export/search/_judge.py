@@ -79,12 +79,12 @@ class Judge:
             queries=queries,
             from_bytes=self._embed(model, [preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=gallery,
-            weights=self.runtime.read_weights(build.entry),
+            weights=self.runtime.read_weights(self._own(build)),
             placement=placement(self.device, model),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(
-            precision=build.candidate.precision,
+            precision=self.runtime.precision(build.candidate.precision),
             device=find_runtime(model.runtime).places_on,
             elements=sum(tensor.numel() for tensor in weights),
             zeros=sum(int((tensor == 0).sum()) for tensor in weights),
@@ -98,16 +98,18 @@ class Judge:
         Raises:
             Unreachable: the runtime cannot run here, and nothing else computes what the model does.
         """
-        precision = build.candidate.precision
         if not self.by_twin:
-            return Model(build.entry, self.runtime.name, precision)
-        twin = self.runtime.twin(build.entry, precision=precision)
+            return self._own(build)
+        twin = self.runtime.twin(self._own(build))
         if twin is None:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {self.runtime.obstacle()}",
                 hint="give the device it runs on, e.g. --device ssh://user@host",
             )
         return twin
+
+    def _own(self, build: Build) -> Model:
+        return Model(build.entry, self.runtime.name, build.candidate.precision)
 
     def _embed(self, model: Model, inputs: Iterable[Embeddings]) -> Embeddings:
         parts = [embed(self.device, model, batch, threads=self.threads) for batch in inputs]

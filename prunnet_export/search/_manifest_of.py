@@ -20,15 +20,12 @@ from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import NetworkConfig
-from prunnet_export.runtimes import Runtime
+from prunnet_export.runtimes import Model, Runtime
 from prunnet_export.search._builder import Build
 from prunnet_export.search._candidates import Candidate
 from prunnet_export.target import Target
 
-TOOLS = (
-    "prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy",
-    "pillow", "nncf", "mnn", "tensorrt", "tensorrt-rtx", "coremltools", "ai-edge-litert", "ethos-u-vela",
-)  # fmt: skip
+TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "numpy", "pillow")
 
 
 def compose_manifest(
@@ -73,11 +70,15 @@ def compose_manifest(
         size_mb=build.size_mb,
         verification=verification,
         frontier=list(frontier),
-        built=runtime.built(build.entry),
+        built=runtime.built(Model(build.entry, runtime.name, build.candidate.precision)),
         verified_by=verified_by,
         alternatives=list(alternatives),
         device=device,
-        tools={tool: version for tool in TOOLS if (version := installed_version(tool)) is not None},
+        tools={
+            tool: version
+            for tool in (*TOOLS, *runtime.distributions)
+            if (version := installed_version(tool)) is not None
+        },
     )
 
 

@@ -73,7 +73,7 @@ class MeasuredTiming(Timing):
 
     def memory(self, build: Build) -> MemoryEntry | None:
         """See :class:`Timing`; what it takes to build an engine is not what it takes to run it."""
-        if not self.runtime.built(build.entry):
+        if not self.runtime.built(self._model(build)):
             return None
         reply = peak_memory_mb(self.device, self._model(build), threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
@@ -107,9 +107,9 @@ class PredictedTiming(Timing):
             self.predictor.report(
                 build.workload,
                 pattern=build.candidate.pattern,
-                precision=build.candidate.precision,
+                precision=self.runtime.precision(build.candidate.precision),
                 percentile=percentile,
-                estimate=self.runtime.estimate_ms(build.entry),
+                estimate=self.runtime.estimate_ms(Model(build.entry, self.runtime.name, build.candidate.precision)),
             )
             for build in builds
         ]

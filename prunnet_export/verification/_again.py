@@ -13,6 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.artifact import Gate, Manifest, VerificationEntry
 from prunnet_export.devices import Device, embed, placement
+from prunnet_export.precision import Precision
 from prunnet_export.runtimes import Model, Runtime
 from prunnet_export.verification._arrays import read_arrays
 from prunnet_export.verification._gates import BYTES_IMAGES, Expected, Observed, Thresholds, verify
@@ -77,10 +78,10 @@ class Again:
             PrunnetError: the device does not answer.
         """
         before = {gate.name: gate for gate in gates}
-        expected = _expected(before, self.model.precision, self.runtime.places_on)
+        expected = _expected(before, self.runtime.precision(self.model.precision), self.runtime.places_on)
         queries = self.embedded(reference.images)
         nodes = placement(self.device, self.model)
-        weights = _weights(self.runtime, self.model.file, self.warn)
+        weights = _weights(self.runtime, self.model, self.warn)
         observed = Observed(
             queries=queries,
             from_bytes=queries[:BYTES_IMAGES],
@@ -113,11 +114,11 @@ class Again:
 
 
 def _weights(
-    runtime: Runtime, entry: Path, warn: Callable[[str], None]
+    runtime: Runtime, model: Model, warn: Callable[[str], None]
 ) -> Mapping[str, npt.NDArray[np.generic]] | None:
     """The shipped weights, or None on a device that has the runtime and nothing to read its files with."""
     try:
-        return runtime.read_weights(entry)
+        return runtime.read_weights(model)
     except MissingExtra as error:
         warn(f"{error.message}: for zeros and weights the file's hash vouches alone")
         return None
@@ -135,7 +136,7 @@ def _thresholds(gates: Mapping[str, Gate]) -> Thresholds:
     )
 
 
-def _expected(gates: Mapping[str, Gate], precision: str, places_on: str) -> Expected:
+def _expected(gates: Mapping[str, Gate], precision: Precision, places_on: str) -> Expected:
     """The subnetwork's weights and zeros, from what the export counted.
 
     Where each zero lies was looked at then; that the file is still the same one, its hash says.

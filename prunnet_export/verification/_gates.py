@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.precision import Precision
 from prunnet_export.relevance import Relevance
 from prunnet_export.verification._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
 from prunnet_export.verification._reference import Embeddings, Reference
@@ -18,9 +19,6 @@ from prunnet_export.verification._zeros import Mask, layers_in_place
 
 NEIGHBOURS = 10
 BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
-# What 1 - cosine came to, as the worst of 400 queries over six cuts of the demo network: 1.6e-4 in bf16, 6e-3 in int8.
-# A ResNet-18 of random weights comes to 1.2e-3 in bf16; of fp16, with three bits more, a 64th is to be expected.
-PARITY = {"fp32": 0.999, "fp16": 0.999, "bf16": 0.995, "int8": 0.99}
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Expected:
         masks: Which weights stay, of each layer that a pattern put zeros into.
     """
 
-    precision: str
+    precision: Precision
     elements: int
     zeros: int
     device: str = "CPU"
@@ -171,7 +169,7 @@ def _finite_gate(observed: Observed) -> Gate:
 def _embedding_gates(
     observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds
 ) -> list[Gate]:
-    parity = PARITY[expected.precision] if thresholds.parity is None else thresholds.parity
+    parity = expected.precision.parity if thresholds.parity is None else thresholds.parity
     torch_side = reference.subnetwork_queries
     dense_spread = spread(reference.dense_queries)
     return [

@@ -12,6 +12,7 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, Manifest
 from prunnet_export.devices import Device, find_device
+from prunnet_export.precision import FP32
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.verification import Again, Thresholds, _again
 from prunnet_export.verification._again import _expected, _thresholds
@@ -58,7 +59,7 @@ def test_what_was_counted_is_recovered(elements: int, zeros: int) -> None:
         "weights shipped": gate("weights shipped", shipped / elements, 1.01, n=shipped),
         "zeros kept": gate("zeros kept", zeros / shipped, zeros / elements * 0.999),
     }
-    expected = _expected(gates, "fp32", "CPU")
+    expected = _expected(gates, FP32, "CPU")
     assert expected.elements == elements
     assert abs(expected.zeros - zeros) <= 1
 
@@ -67,4 +68,4 @@ def test_what_was_counted_is_recovered(elements: int, zeros: int) -> None:
 def test_a_manifest_that_does_not_say(missing: str) -> None:
     gates = {name: gate(name, 1, 1) for name in ("weights shipped", "zeros kept") if name != missing}
     with pytest.raises(InvalidInput, match="does not say"):
-        _expected(gates, "fp32", "CPU")
+        _expected(gates, FP32, "CPU")

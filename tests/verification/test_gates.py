@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import Gate, VerificationEntry
+from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.verification import Expected, Observed, Reference, Thresholds, verify
@@ -50,7 +51,7 @@ OBSERVED = Observed(
     weights=WEIGHTS,
     placement={"CPU": 49},
 )
-EXPECTED = Expected(precision="fp32", elements=2500, zeros=0)
+EXPECTED = Expected(precision=FP32, elements=2500, zeros=0)
 
 
 def run(
@@ -237,8 +238,8 @@ def test_thresholds_are_those_of_the_caller() -> None:
     assert gate(run(thresholds=asked), "cross-test recall").threshold == 0.25
 
 
-@pytest.mark.parametrize(("precision", "threshold"), [("fp32", 0.999), ("int8", 0.99)])
-def test_the_parity_that_is_asked_for_is_the_precisions(precision: str, threshold: float) -> None:
+@pytest.mark.parametrize(("precision", "threshold"), [(FP32, 0.999), (INT8, 0.99)])
+def test_the_parity_that_is_asked_for_is_the_precisions(precision: Precision, threshold: float) -> None:
     assert gate(run(expected=replace(EXPECTED, precision=precision)), "parity").threshold == threshold
 
 

@@ -13,12 +13,11 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import one_line
+from prunnet_export.runtimes._session import FOREIGN, MATRIX, one_line
 from prunnet_export.runtimes._silence import silenced
 
 EXTRA = "coreml"
 PACKAGE = "model.mlpackage"
-FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 _MANIFEST = "Manifest.json"
 _PROGRAM = "Data/com.apple.CoreML/model.mlmodel"
@@ -26,7 +25,6 @@ _WEIGHTS = "Data/com.apple.CoreML/weights"
 _BLOB = f"{_WEIGHTS}/weight.bin"
 _NAMES = (_MANIFEST, _PROGRAM, _BLOB)  # the manifest stands for the package
 _DATE = "com.github.apple.coremltools.conversion_date"
-_MATRIX = 2
 
 
 def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
@@ -97,7 +95,7 @@ def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
             values = operation.materialized_val_inference()
         else:
             continue
-        if isinstance(values, np.ndarray) and values.ndim >= _MATRIX and np.issubdtype(values.dtype, np.floating):
+        if isinstance(values, np.ndarray) and values.ndim >= MATRIX and np.issubdtype(values.dtype, np.floating):
             found[str(operation.outputs[0].name)] = values
     return found
 

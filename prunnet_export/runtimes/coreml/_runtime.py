@@ -14,19 +14,19 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Model, Runtime
-from prunnet_export.runtimes._from_torch import single_input
+from prunnet_export.precision import FP16, FP32, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
-from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape, no_threads, one_line
+from prunnet_export.runtimes._session import FOREIGN, Batch, Session, Shape, embedding_shape, no_threads, one_line
 from prunnet_export.runtimes._silence import silenced
-from prunnet_export.runtimes.coreml._package import FOREIGN, read_program, weights_of, work_of, write_package
+from prunnet_export.runtimes.coreml._package import read_program, weights_of, work_of, write_package
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 TWIN = "model.onnx"
 
 _INPUT, _OUTPUT = "images", "embeddings"
 _NORM = frozenset({"reduce_l2_norm", "maximum", "tile", "real_div"})
-_BITS = {"fp32": 32, "fp16": 16}
 
 
 class CoreMl(Runtime):
@@ -38,7 +38,8 @@ class CoreMl(Runtime):
 
     name: ClassVar[str] = "coreml"
     extra: ClassVar[str] = "coreml"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16")
+    distributions: ClassVar[Mapping[str, str]] = {"coremltools": "prunnet-export[coreml]"}
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, FP16)
     places_on: ClassVar[str] = "Core ML"
     ignores: ClassVar[Mapping[str, str]] = {}
 
@@ -50,36 +51,38 @@ class CoreMl(Runtime):
         """Why this machine cannot run a package: it is no Mac."""
         return None if sys.platform == "darwin" else "Core ML runs on Apple devices only"
 
-    def twin(self, model_file: Path, *, precision: str) -> Model | None:
+    def twin(self, model: Model) -> Model | None:
         """The ONNX graph, typed as the package is, on ONNX Runtime; None where it did not travel with the package."""
-        self.check_precision(precision)
-        file = model_file.parent.with_name(TWIN)
-        return Model(file, OnnxRuntime.name, "fp32") if file.is_file() else None
+        self.precision(model.precision)
+        file = model.file.parent.with_name(TWIN)
+        return Model(file, OnnxRuntime.name) if file.is_file() else None
 
     # -- compile, on the host ------------------------------------------------------------------------------
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.mlpackage`` into ``folder``; batch 1, float32 in and out, for iOS 16 and macOS 13 or later.
 
         The batch is fixed since the Neural Engine takes no open shapes. In fp16 the L2 norm stays in fp32: a sum of
         squares can be beyond 65504. ``model.onnx``, the twin, is left beside the package and is not deployed.
         """
-        self.check_precision(precision)
-        module, shape = (aids or Aids()).module(), single_input(onnx_file)
-        [twin] = OnnxRuntime().compile(onnx_file, folder, precision="fp32")
-        if precision == "fp16":
+        asked = self.precision(precision)
+        module, shape = (inputs or CompileInputs()).module(), single_input(onnx_file)
+        [twin] = OnnxRuntime().compile(onnx_file, folder, precision=FP32.name)
+        if asked is FP16:
             onnx = require("onnx", extra="host")
             replace_file(folder / twin, to_fp16(onnx.load(folder / twin)).SerializeToString())
         with TemporaryDirectory(prefix="prunnet-coreml-") as made, silenced():
             try:
-                model = self._convert(module, shape, precision)
+                model = self._convert(module, shape, asked)
             except Exception as error:  # noqa: BLE001  torch's tracer and the converter each raise their own
                 raise InvalidInput(
                     f"the network cannot be converted to Core ML ({one_line(error)})", hint="choose another backbone"
                 ) from None
             return write_package(model, Path(made), folder)
 
-    def _convert(self, module: Any, shape: tuple[int, ...], precision: str) -> Any:
+    def _convert(self, module: Any, shape: tuple[int, ...], precision: Precision) -> Any:
         engine = self._engine()
         torch = require("torch", extra="train")
         # Tracing is the way that coremltools is tested with; its reader of torch.export is in beta.
@@ -91,46 +94,47 @@ class CoreMl(Runtime):
             inputs=[engine.TensorType(name=_INPUT, shape=shape, dtype=np.float32)],
             outputs=[engine.TensorType(name=_OUTPUT, dtype=np.float32)],
             convert_to="mlprogram",
-            compute_precision=half if precision == "fp16" else engine.precision.FLOAT32,
+            compute_precision=half if precision is FP16 else engine.precision.FLOAT32,
             minimum_deployment_target=engine.target.iOS16,  # the first to read sparse weights
             skip_model_load=True,
         )
         # Behind the converter and not within it: there sparse weights would keep norms from being folded.
         compression = require("coremltools.optimize.coreml", extra=self.extra)
-        # A threshold of 0 drops nothing that is not zero already.
-        sparse = compression.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=1 / _BITS[precision])
+        # A threshold of 0 drops nothing that is not zero already. Sparse weights cost a bit each.
+        bits = 8 * precision.weight_bytes
+        sparse = compression.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=1 / bits)
         return compression.prune_weights(dense, compression.OptimizationConfig(global_config=sparse))
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights in the package's own files, sparse ones made dense, by name."""
-        return weights_of(read_program(model_file))
+        return weights_of(read_program(model.file))
 
     # -- drive, on the device ------------------------------------------------------------------------------
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> CoreMlSession:
+    def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
         """The package, compiled by Core ML for this device. It executes in the types that the package states.
 
         Raises:
             InvalidInput: Core ML cannot load it.
             Unreachable: this is no Mac.
         """
-        self.check_precision(precision)
+        self.precision(model.precision)
         no_threads(threads, self.name)
         obstacle = self.obstacle()
         if obstacle is not None:
             raise Unreachable(obstacle, hint="copy the artifact to a Mac, or the package into an app")
         engine = self._engine()
         try:
-            return CoreMlSession(model_file, engine.models.MLModel(str(model_file.parent)))
+            return CoreMlSession(model.file, engine.models.MLModel(str(model.file.parent)))
         except (OSError, RuntimeError, ValueError) as error:
             raise InvalidInput(
-                f"{model_file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=FOREIGN
+                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=FOREIGN
             ) from None
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many operations the program has. Core ML spreads them over its devices at run time, and tells nobody."""
-        self.check_precision(precision)
-        return {self.places_on: work_of(read_program(model_file))}
+        self.precision(model.precision)
+        return {self.places_on: work_of(read_program(model.file))}
 
     def _engine(self) -> Any:
         with silenced():  # it complains of every version of every library that it was not tested with

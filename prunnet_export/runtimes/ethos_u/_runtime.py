@@ -17,7 +17,8 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Model, Runtime
+from prunnet_export.precision import INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes.litert import MODEL, LiteRt, read_tflite
 
 COMPILED = "model_vela.tflite"
@@ -46,7 +47,8 @@ class EthosU(Runtime):
 
     name: ClassVar[str] = "ethos-u"
     extra: ClassVar[str] = "ethos-u"
-    precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    distributions: ClassVar[Mapping[str, str]] = {**LiteRt.distributions, "ethos-u-vela": "prunnet-export[ethos-u]"}
+    precisions: ClassVar[tuple[Precision, ...]] = (INT8,)
     places_on: ClassVar[str] = "NPU"
     # Weights are entropy-coded, so zeros of any shape save the flash's bandwidth, which is what small NPUs wait for.
     ignores: ClassVar[Mapping[str, str]] = {}
@@ -59,24 +61,25 @@ class EthosU(Runtime):
         """Why nothing here runs a compiled model."""
         return "an Ethos-U NPU is driven from a microcontroller's firmware; nothing runs it here"
 
-    def twin(self, model_file: Path, *, precision: str) -> Model | None:
+    def twin(self, model: Model) -> Model | None:
         """The INT8 file that Vela compiled, on LiteRT; None where it did not travel with the compiled one."""
-        self.check_precision(precision)
-        file = model_file.with_name(MODEL)
-        return Model(file, LiteRt.name, precision) if file.is_file() else None
+        self.precision(model.precision)
+        file = model.file.with_name(MODEL)
+        return Model(file, LiteRt.name, model.precision) if file.is_file() else None
 
     # -- compile, on the host ------------------------------------------------------------------------------
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model_vela.tflite``, Vela's summary and its report into ``folder``.
 
         ``model.tflite``, which it was compiled from, is left beside them and is not deployed.
         """
-        self.check_precision(precision)
-        aids = aids or Aids()
-        arguments = _arguments(aids.options)
+        self.precision(precision)
+        arguments = _arguments((inputs or CompileInputs()).options)
         version = self.version()
-        [name] = LiteRt().compile(onnx_file, folder, precision=precision, aids=aids)
+        [name] = LiteRt().compile(onnx_file, folder, precision=precision, inputs=inputs)
         with TemporaryDirectory(prefix="prunnet-vela-") as made:
             report = _vela(folder / name, Path(made), arguments)
             [summary] = Path(made).glob("*_summary_*.csv")
@@ -85,19 +88,19 @@ class EthosU(Runtime):
         replace_file(folder / REPORT, f"Vela {version}\n{report}".encode())
         return (COMPILED, SUMMARY, REPORT)
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights of the INT8 file beside the compiled one, in which they are coded for the NPU.
 
         Raises:
             InvalidInput: it is not there, or no TFLite file.
         """
-        return LiteRt().read_weights(model_file.with_name(MODEL))
+        return read_tflite(model.file.with_name(MODEL)).weights()
 
-    def estimate_ms(self, model_file: Path) -> tuple[float, str] | None:
+    def estimate_ms(self, model: Model) -> tuple[float, str] | None:
         """What Vela expects of the NPU; the processor's operators are not counted."""
-        report = _text(model_file.with_name(REPORT))
+        report = _text(model.file.with_name(REPORT))
         try:
-            [row] = csv.DictReader(_text(model_file.with_name(SUMMARY)).splitlines())
+            [row] = csv.DictReader(_text(model.file.with_name(SUMMARY)).splitlines())
             milliseconds = float(row["inference_time"]) * 1e3
             place = f"{row['system_config']}, {row['memory_mode']}, {float(row['core_clock']) / 1e6:.0f} MHz"
             accelerator = row["accelerator_configuration"]
@@ -110,28 +113,28 @@ class EthosU(Runtime):
 
     # -- drive, on the device ------------------------------------------------------------------------------
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> NoReturn:
+    def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
         """Nothing here can.
 
         Raises:
             InvalidInput: always.
         """
         del threads
-        self.check_precision(precision)
-        raise InvalidInput(f"{model_file.name}: {self.obstacle()}", hint="its twin, the INT8 file, runs under litert")
+        self.precision(model.precision)
+        raise InvalidInput(f"{model.file.name}: {self.obstacle()}", hint="its twin, the INT8 file, runs under litert")
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph.
 
         Raises:
             InvalidInput: there is no such file or report, or they disagree.
         """
-        self.check_precision(precision)
-        counts = _counts(_text(model_file.with_name(REPORT)))
-        left = sum(name != _DRIVER for name in read_tflite(model_file).operators)
+        self.precision(model.precision)
+        counts = _counts(_text(model.file.with_name(REPORT)))
+        left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
         if left != counts["CPU"]:
             raise InvalidInput(
-                f"{model_file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
+                f"{model.file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
                 hint=_FOREIGN,
             )
         return counts

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import one_line
+from prunnet_export.runtimes._session import FOREIGN, MATRIX, check_file, one_line
 
 EXTRA = "litert"
-FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 _IDENTIFIER = b"TFL3"  # bytes 4 to 7 of every TFLite file
-_MATRIX = 2
 # Wider integers are shapes, paddings and biases.
 _DTYPES = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT8": np.int8, "UINT8": np.uint8}
 # TFLite keeps [out, h, w, in], and depthwise weights as [1, h, w, out]; here they are [out, in, h, w].
@@ -107,7 +106,7 @@ class TfliteGraph:
         for operator, name in zip(self.graph.operators, self.operators, strict=True):
             for place, index in enumerate(operator.inputs):
                 values = None if index < 0 else self.constant(index)
-                if values is not None and values.ndim >= _MATRIX:
+                if values is not None and values.ndim >= MATRIX:
                     order = _TO_OIHW.get(name) if place == 1 else None
                     found[self.tensor_name(index)] = values if order is None else values.transpose(order)
         return found
@@ -124,8 +123,5 @@ def read_tflite(file: Path) -> TfliteGraph:
         InvalidInput: there is no such file, or it is no TFLite file with one graph.
         MissingExtra: ai-edge-litert is not installed.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{file}: no such model file ({error.strerror})", hint="check the path") from None
-    return TfliteGraph(content, name=file.name)
+    check_file(file)
+    return TfliteGraph(read_bytes(file), name=file.name)

@@ -12,13 +12,23 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import installed_version, require
-from prunnet_export.runtimes._base import Aids, Runtime
+from prunnet_export.precision import FP32, INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._from_torch import single_input
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._onnx_file import single_input
+from prunnet_export.runtimes._session import (
+    FOREIGN,
+    Batch,
+    Session,
+    Shape,
+    check_file,
+    check_threads,
+    embedding_shape,
+    one_line,
+)
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.litert._export import convert, quantise
-from prunnet_export.runtimes.litert._file import FOREIGN, read_tflite
+from prunnet_export.runtimes.litert._file import read_tflite
 
 MODEL = "model.tflite"
 
@@ -28,59 +38,57 @@ class LiteRt(Runtime):
 
     name: ClassVar[str] = "litert"
     extra: ClassVar[str] = "litert"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
-    ignores: ClassVar[Mapping[str, str]] = {
-        pattern: f"litert ignores {zeros}: latency stays at the dense network's; use --pattern channel"
-        for pattern, zeros in (
-            ("unstructured", "unstructured zeros"),
-            ("n:m", "n:m zeros"),
-            ("block", "zero blocks"),
-        )
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, INT8)
+    distributions: ClassVar[Mapping[str, str]] = {
+        "ai-edge-litert": "prunnet-export[litert]",
+        "litert-torch": "prunnet-export[litert-export]",
+        "ai-edge-quantizer": "prunnet-export[litert-export]",
     }
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("litert")
 
     def version(self) -> str:
         """The engine's version; the engine is loaded afterwards."""
         self._engine()
         return installed_version("ai-edge-litert") or "unknown"
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.tflite`` into ``folder``; batch 1, float32 in and out.
 
         It is made from the torch module; of the ONNX file only the input's shape is read.
         """
-        self.check_precision(precision)
-        images = calibration_images(aids) if precision == "int8" else []
-        content = convert((aids or Aids()).module(), single_input(onnx_file))
-        if precision == "int8":
+        images = calibration_images(inputs) if self.precision(precision) is INT8 else []
+        content = convert((inputs or CompileInputs()).module(), single_input(onnx_file))
+        if images:
             content = quantise(content, images)
         replace_file(folder / MODEL, content)
         return (MODEL,)
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The constants of two or more dimensions by name, convolutions' as [out, in, h, w], less the zero point."""
-        return read_tflite(model_file).weights()
+        return read_tflite(model.file).weights()
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> LiteRtSession:
+    def open(self, model: Model, *, threads: int | None = None) -> LiteRtSession:
         """The model, loaded. It executes in the types that the file states."""
-        self.check_precision(precision)
+        self.precision(model.precision)
         check_threads(threads)
         engine = self._engine()
-        if not model_file.is_file():
-            raise InvalidInput(f"{model_file}: no such model file", hint="check the path")
+        check_file(model.file)
         with silenced():
             try:
-                interpreter = engine.Interpreter(str(model_file), num_threads=threads)
+                interpreter = engine.Interpreter(str(model.file), num_threads=threads)
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise InvalidInput(
-                    f"{model_file.name}: no model that litert can load ({one_line(error)})", hint=FOREIGN
+                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=FOREIGN
                 ) from None
-        return LiteRtSession(model_file, interpreter)
+        return LiteRtSession(model.file, interpreter)
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many operators the graph has, which all run on the CPU."""
-        self.check_precision(precision)
-        return {self.places_on: len(read_tflite(model_file).operators)}
+        self.precision(model.precision)
+        return {self.places_on: len(read_tflite(model.file).operators)}
 
     def _engine(self) -> Any:
         return require("ai_edge_litert.interpreter", extra=self.extra)

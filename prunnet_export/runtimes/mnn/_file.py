@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
+from prunnet_export.runtimes._session import MATRIX
 
 Weights = npt.NDArray[np.float32]
 
@@ -25,7 +26,6 @@ Weights = npt.NDArray[np.float32]
 TINY = 1e-30
 _AT_MOST = 1e-25
 
-_MATRIX = 2
 _OPERATORS, _UUID = 3, 11  # of the network
 _KIND, _PARAMETER, _NAME = 1, 2, 3  # of an operator
 _BLOB, _CONVOLUTION = 7, 9  # kinds
@@ -75,7 +75,7 @@ def constants(content: bytes) -> Iterator[tuple[str, Weights]]:
             blob = operator.table(_PARAMETER)
             sizes = blob.vector(_SIZES, "Int32Flags")
             values = blob.vector(_FLOATS, "Float32Flags")
-            if len(sizes) >= _MATRIX and len(values) == math.prod(sizes.tolist()):
+            if len(sizes) >= MATRIX and len(values) == math.prod(sizes.tolist()):
                 yield operator.text(_NAME), values.reshape(sizes)
 
 

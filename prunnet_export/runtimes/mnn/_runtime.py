@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime
-from prunnet_export.runtimes._native_stdout import captured
-from prunnet_export.runtimes._session import Batch, Session, check_threads, embedding_shape
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes._session import FOREIGN, Batch, Session, check_file, check_threads, embedding_shape
+from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.mnn._convert import Converter
 from prunnet_export.runtimes.mnn._file import constants, layers
 from prunnet_export.runtimes.mnn._gate import fastest
-
-_FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 # What MNN calls its accuracy, by precision: anything else lets it take less where the processor has it.
 _EXECUTES = {"fp32": "high"}
@@ -41,6 +39,7 @@ class Mnn(Runtime):
 
     name: ClassVar[str] = "mnn"
     extra: ClassVar[str] = "mnn"
+    distributions: ClassVar[Mapping[str, str]] = {"mnn": "prunnet-export[mnn]", "flatbuffers": "prunnet-export[mnn]"}
     ignores: ClassVar[Mapping[str, str]] = {
         "n:m": "mnn ignores n:m zeros: latency stays at the dense network's; use --pattern block or channel"
     }
@@ -49,28 +48,30 @@ class Mnn(Runtime):
         """The engine's version; the engine is loaded afterwards."""
         return str(self._engine().version())
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.mnn`` into ``folder``."""
-        self.check_precision(precision)
+        self.precision(precision)
         self._engine()
-        content = fastest(Converter(onnx_file), None if aids is None else aids.layer_times)
+        content = fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
         (folder / "model.mnn").write_bytes(content)
         return ("model.mnn",)
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights of layers, of linear ones as of 1x1 convolutions, and other float constants, by operator."""
-        _interpreter(self._engine(), model_file)
-        content = model_file.read_bytes()
+        _interpreter(self._engine(), model.file)
+        content = model.file.read_bytes()
         return {**{layer.name: layer.weights for layer in layers(content)}, **dict(constants(content))}
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> MnnSession:
+    def open(self, model: Model, *, threads: int | None = None) -> MnnSession:
         """The model, loaded."""
-        self.check_precision(precision)
-        return MnnSession(self._engine(), model_file, precision=precision, threads=check_threads(threads))
+        self.precision(model.precision)
+        return MnnSession(self._engine(), model, threads=check_threads(threads))
 
-    def layer_times(self, model_file: Path, *, precision: str, threads: int | None = None) -> dict[str, float]:
+    def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
         """Milliseconds of each operator, the fastest of 40 inferences of one image, by its name."""
-        session = self.open(model_file, precision=precision, threads=threads)
+        session = self.open(model, threads=threads)
         best: dict[str, float] = {}
         for index in range(_WARM_UP + _TIMED):
             passed = session.watch()
@@ -78,13 +79,13 @@ class Mnn(Runtime):
                 best = {name: min(ms, best.get(name, ms)) for name, ms in passed.items()}
         return best
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many operators ran on each device, from one inference."""
-        session = self.open(model_file, precision=precision, threads=1)
+        session = self.open(model, threads=1)
         return {session.device: len(session.watch())}
 
     def _engine(self) -> Any:
-        with captured():  # it greets
+        with silenced():  # it greets
             return require("MNN", extra=self.extra)
 
 
@@ -95,8 +96,7 @@ class MnnSession(Session):
 
     Args:
         engine: The engine.
-        model_file: The model.
-        precision: What to execute in.
+        model: What to load.
         threads: Intra-operator threads; None leaves it to the engine.
 
     Attributes:
@@ -106,18 +106,18 @@ class MnnSession(Session):
         InvalidInput: the file is no embedding network of this engine.
     """
 
-    def __init__(self, engine: Any, model_file: Path, *, precision: str, threads: int | None) -> None:
+    def __init__(self, engine: Any, model: Model, *, threads: int | None) -> None:
         self._engine = engine
-        self._network = _interpreter(engine, model_file)
-        config = {"backend": "CPU", "precision": _EXECUTES[precision]}
-        with captured():  # it repeats the precision
+        self._network = _interpreter(engine, model.file)
+        config = {"backend": "CPU", "precision": _EXECUTES[model.precision]}
+        with silenced():  # it repeats the precision
             self._session = self._network.createSession(config if threads is None else {**config, "numThread": threads})
         source = self._network.getSessionInputAll(self._session)
         result = self._network.getSessionOutputAll(self._session)
         float32 = all(one.getDataType() == engine.Halide_Type_Float for one in (*source.values(), *result.values()))
-        super().__init__(embedding_shape(model_file, _sizes(source), _sizes(result), float32=float32))
+        super().__init__(embedding_shape(model.file, _sizes(source), _sizes(result), float32=float32))
         if not self._ready():
-            raise InvalidInput(f"{model_file.name}: mnn cannot prepare it", hint=_FOREIGN)
+            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=FOREIGN)
         backend = self._network.getSessionInfo(self._session, _BACKEND)
         self.device = "CPU" if backend in _CPU else f"backend {backend}"
         [self._input], [self._output] = source.values(), result.values()
@@ -153,7 +153,7 @@ class MnnSession(Session):
 
     def _fill(self, images: Batch) -> None:
         if len(images) != self._count:
-            with captured():
+            with silenced():
                 self._network.resizeTensor(self._input, images.shape)
                 self._network.resizeSession(self._session)
             self._count = len(images)
@@ -178,15 +178,14 @@ class MnnSession(Session):
 
 def _interpreter(engine: Any, model_file: Path) -> Any:
     """The network of a file, which the engine verifies."""
-    if not model_file.is_file():
-        raise InvalidInput(f"{model_file}: no such model file", hint="check the path")
-    with captured() as said:
+    check_file(model_file)
+    with silenced() as printed:
         try:
             return engine.Interpreter(str(model_file))
         except Exception:  # noqa: BLE001  what it raises is a bare Exception
-            lines = said().splitlines()
+            lines = printed().splitlines()
     reason = lines[-1].replace(str(model_file), "it") if lines else "it does not say why"
-    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=_FOREIGN)
+    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=FOREIGN)
 
 
 def _sizes(tensors: Mapping[str, Any]) -> list[list[int | None]]:

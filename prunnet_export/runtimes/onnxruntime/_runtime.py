@@ -14,17 +14,26 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime
+from prunnet_export.precision import FP32, INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, one_line
+from prunnet_export.runtimes._session import (
+    FOREIGN,
+    MATRIX,
+    Batch,
+    Session,
+    Shape,
+    check_file,
+    check_threads,
+    embedding_shape,
+    one_line,
+)
 
 _PROVIDERS = ("CPUExecutionProvider",)
 _FATAL_ONLY = 4
-_MATRIX = 2
 _WITH_ZERO_POINT = 3  # inputs of DequantizeLinear
-_FOREIGN = "it may be truncated, or written for another runtime; export it again"
 
 
 class OnnxRuntime(Runtime):
@@ -32,53 +41,49 @@ class OnnxRuntime(Runtime):
 
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str] = "onnxruntime"
-    ignores: ClassVar[Mapping[str, str]] = {
-        pattern: f"onnxruntime ignores {zeros}: latency stays at the dense network's; use --pattern channel"
-        for pattern, zeros in (
-            ("unstructured", "unstructured zeros"),
-            ("n:m", "n:m zeros"),
-            ("block", "zero blocks"),
-        )
-    }
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
+    distributions: ClassVar[Mapping[str, str]] = {"onnxruntime": "prunnet-export[onnxruntime]"}
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("onnxruntime")
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, INT8)
 
     def version(self) -> str:
         """The engine's version; the engine is loaded afterwards."""
         return str(self._engine().__version__)
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.onnx``, with its weights inside, into ``folder``.
 
         INT8 is made for processors with VNNI; others run it slower, and may saturate sums of products.
         """
-        self.check_precision(precision)
+        quantised = self.precision(precision) is INT8
         model = read_onnx(onnx_file)
-        if precision == "int8":
-            model = quantise_onnx(model, calibration_images(aids), symmetric=False)
+        if quantised:
+            model = quantise_onnx(model, calibration_images(inputs), symmetric=False)
         require("onnx", extra="host").save(model, folder / "model.onnx")
         return ("model.onnx",)
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The initializers of two or more dimensions, by name; quantised ones less their zero points."""
-        return _weights(read_onnx(model_file))
+        return _weights(read_onnx(model.file))
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OnnxSession:
+    def open(self, model: Model, *, threads: int | None = None) -> OnnxSession:
         """The model, loaded."""
-        self.check_precision(precision)
+        self.precision(model.precision)
         engine = self._engine()
         options = self._options(engine, check_threads(threads))
-        return OnnxSession(model_file, _load(engine, model_file, options))
+        return OnnxSession(model.file, _load(engine, model.file, options))
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many nodes ran on each device, from the profile of one inference."""
-        self.check_precision(precision)
+        self.precision(model.precision)
         engine = self._engine()
         with TemporaryDirectory(prefix="prunnet-profile-") as folder:
             options = self._options(engine, 1)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
-            loaded = _load(engine, model_file, options)
-            session = OnnxSession(model_file, loaded)
+            loaded = _load(engine, model.file, options)
+            session = OnnxSession(model.file, loaded)
             shape = session.shape
             session.run(np.zeros((shape.batch or 1, 3, shape.height, shape.width), np.float32))
             events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
@@ -120,13 +125,12 @@ class OnnxSession(Session):
 
 
 def _load(engine: Any, model_file: Path, options: Any) -> Any:
-    if not model_file.is_file():
-        raise InvalidInput(f"{model_file}: no such model file", hint="check the path")
+    check_file(model_file)
     try:
         return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS), enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
-        raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=_FOREIGN) from None
+        raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=FOREIGN) from None
 
 
 def _shape(model_file: Path, session: Any) -> Shape:
@@ -142,7 +146,7 @@ def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:
     """The initializers of two or more dimensions, those that are dequantised less their zero points."""
     to_array = require("onnx.numpy_helper", extra="host").to_array
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= _MATRIX}
+    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= MATRIX}
     for node in model.graph.node:
         # Of a scale and a zero point for each channel, the zero points are 0: ONNX Runtime's kernels take no others.
         if node.op_type == "DequantizeLinear" and node.input[0] in weights and len(node.input) == _WITH_ZERO_POINT:

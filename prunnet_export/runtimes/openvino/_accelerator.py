@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
-from prunnet_export.runtimes._base import Model
-from prunnet_export.runtimes.openvino._runtime import OpenVino
+from prunnet_export.precision import FP16, FP32, INT8, Precision
+from prunnet_export.runtimes._base import Model, dense_kernels
+from prunnet_export.runtimes.openvino._runtime import IN_CONVOLUTIONS, OpenVino, core
 
 
 class OpenVinoAccelerator(OpenVino):
@@ -18,26 +18,22 @@ class OpenVinoAccelerator(OpenVino):
 
     def obstacle(self) -> str | None:
         """That OpenVINO sees no such device, or none whose driver it can use."""
-        devices: list[str] = self._engine().Core().available_devices
+        devices: list[str] = core().available_devices
         if any(device.partition(".")[0] == self.places_on for device in devices):
             return None
         return f"OpenVINO sees no {self.places_on} here ({', '.join(devices) or 'no device at all'})"
 
-    def ignored(self, pattern: str) -> str | None:
-        """The CPU plugin's sentence, said of this one."""
-        sentence = super().ignored(pattern)
-        return None if sentence is None else sentence.replace("openvino ", f"{self.name} ", 1)
-
-    def twin(self, model_file: Path, *, precision: str) -> Model:
+    def twin(self, model: Model) -> Model:
         """The same file on the CPU, whose plugin computes with fp16 weights in fp32."""
-        return Model(model_file, "openvino", "int8" if precision == "int8" else "fp32")
+        return Model(model.file, OpenVino.name, (INT8 if model.precision == INT8.name else FP32).name)
 
 
 class OpenVinoGpu(OpenVinoAccelerator):
     """OpenVINO's GPU plugin: Intel graphics, integrated or discrete."""
 
     name: ClassVar[str] = "openvino-gpu"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16", "int8")
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("openvino-gpu", unstructured=IN_CONVOLUTIONS)
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, FP16, INT8)
     places_on: ClassVar[str] = "GPU"
 
 
@@ -45,5 +41,6 @@ class OpenVinoNpu(OpenVinoAccelerator):
     """OpenVINO's NPU plugin: the accelerator of Core Ultra processors, which has no fp32."""
 
     name: ClassVar[str] = "openvino-npu"
-    precisions: ClassVar[tuple[str, ...]] = ("fp16", "int8")
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("openvino-npu", unstructured=IN_CONVOLUTIONS)
+    precisions: ClassVar[tuple[Precision, ...]] = (FP16, INT8)
     places_on: ClassVar[str] = "NPU"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,16 +14,27 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, UnsupportedPrecision
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Runtime
+from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape, no_threads, one_line
+from prunnet_export.runtimes._session import (
+    FOREIGN,
+    MATRIX,
+    Batch,
+    Session,
+    Shape,
+    check_file,
+    check_threads,
+    embedding_shape,
+    no_threads,
+    one_line,
+)
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
-_MATRIX = 2
-_FOREIGN = "it may be truncated, or written for another runtime; export it again"
-
 _NO_WORK = frozenset({"Parameter", "Result", "Constant", "Input", "Output", "Const"})
+
+IN_CONVOLUTIONS = "unstructured zeros in convolutions"
 
 
 class OpenVino(Runtime):
@@ -30,46 +42,44 @@ class OpenVino(Runtime):
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
-    ignores: ClassVar[Mapping[str, str]] = {
-        pattern: f"openvino ignores {zeros}: latency stays at the dense network's; use --pattern channel"
-        for pattern, zeros in (
-            ("unstructured", "unstructured zeros in convolutions"),
-            ("n:m", "n:m zeros"),
-            ("block", "zero blocks"),
-        )
+    distributions: ClassVar[Mapping[str, str]] = {
+        "openvino": "prunnet-export[openvino]",
+        "nncf": "prunnet-export[openvino-int8]",
     }
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("openvino", unstructured=IN_CONVOLUTIONS)
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, BF16, INT8)
     # What is hinted to the engine. Left alone, it takes bf16 where the processor has it: faster, and not what was asked
     # for. In INT8 the hint is for what is not quantised.
     executes: ClassVar[Mapping[str, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
     def version(self) -> str:
         """The engine's version, without its build suffix; the engine is loaded afterwards."""
-        return str(self._engine().__version__).split("-", 1)[0]
+        return str(engine().__version__).split("-", 1)[0]
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in fp32 or int8.
 
         For bf16 the file is that for fp32: the engine rounds when it loads it.
         """
-        self.check_precision(precision)
-        engine = self._engine()
-        model = _read(engine, onnx_file)
-        if precision == "int8":
-            model = quantise_openvino(model, calibration_images(aids))
-        engine.save_model(model, folder / "model.xml", compress_to_fp16=precision == "fp16")
+        asked = self.precision(precision)
+        graph = _read(onnx_file)
+        if asked is INT8:
+            graph = quantise_openvino(graph, calibration_images(inputs))
+        engine().save_model(graph, folder / "model.xml", compress_to_fp16=asked is FP16)
         return ("model.xml", "model.bin")
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The floating-point and 8-bit constants of two or more dimensions, by name.
 
         Quantised weights have no zero point. Their scales are left out, and so are vectors that have further axes only
         to broadcast: biases, bounds of activations, mean and standard deviation of the images.
         """
         weights: dict[str, npt.NDArray[np.generic]] = {}
-        for node in _read(self._engine(), model_file).get_ops():
+        for node in _read(model.file).get_ops():
             sizes = node.get_output_shape(0) if node.get_type_name() == "Constant" else ()
-            if len(sizes) < _MATRIX:
+            if len(sizes) < MATRIX:
                 continue
             kind = node.get_element_type()
             vector = max(sizes) == math.prod(sizes)
@@ -78,7 +88,7 @@ class OpenVino(Runtime):
                 weights[node.get_friendly_name()] = np.array(node.data)
         return weights
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> OpenVinoSession:
+    def open(self, model: Model, *, threads: int | None = None) -> OpenVinoSession:
         """The model, compiled for this processor.
 
         Raises:
@@ -86,41 +96,36 @@ class OpenVino(Runtime):
             UnsupportedPrecision: the processor does not have the precision.
             MissingExtra: the engine is not installed.
         """
-        self.check_precision(precision)
-        engine = self._engine()
-        model = _read(engine, model_file)
-        return OpenVinoSession(_shape(model_file, model), self._compile(model_file, model, precision, threads))
+        self.precision(model.precision)
+        graph = _read(model.file)
+        return OpenVinoSession(_shape(model.file, graph), self._compile(model, graph, threads))
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many nodes of the graph that the plugin executes are on each device."""
-        self.check_precision(precision)
-        engine = self._engine()
-        compiled = self._compile(model_file, _read(engine, model_file), precision, 1)
+        self.precision(model.precision)
+        compiled = self._compile(model, _read(model.file), None)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
         kinds = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()]
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
 
-    def _compile(self, file: Path, model: Any, precision: str, threads: int | None) -> Any:
+    def _compile(self, model: Model, graph: Any, threads: int | None) -> Any:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": self.executes[precision],
+            "INFERENCE_PRECISION_HINT": self.executes[model.precision],
         }
         if self.places_on != "CPU":
             no_threads(threads, self.name)
         elif check_threads(threads) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        core = self._engine().Core()
-        if precision == "bf16" and "BF16" not in core.get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
+        if model.precision == "bf16" and "BF16" not in core().get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
             raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
         try:
-            return core.compile_model(model, self.places_on, options)
+            return core().compile_model(graph, self.places_on, options)
         except RuntimeError as error:
-            raise InvalidInput(f"{file.name}: openvino cannot compile it ({one_line(error)})", hint=_FOREIGN) from None
-
-    def _engine(self) -> Any:
-        with no_telemetry():
-            return require("openvino", extra=self.extra)
+            raise InvalidInput(
+                f"{model.file.name}: openvino cannot compile it ({one_line(error)})", hint=FOREIGN
+            ) from None
 
 
 class OpenVinoSession(Session):
@@ -144,19 +149,35 @@ class OpenVinoSession(Session):
         return np.array(self._request.get_output_tensor(0).data, np.float32)
 
 
-def _read(engine: Any, file: Path) -> Any:
+def engine() -> Any:
+    """The engine's module."""
+    with no_telemetry():
+        return require("openvino", extra=OpenVino.extra)
+
+
+@cache
+def core() -> Any:
+    """The one engine of this process: making another for each model costs time."""
+    return engine().Core()
+
+
+@cache
+def _frontends() -> Any:
+    return engine().frontend.FrontEndManager()
+
+
+def _read(file: Path) -> Any:
     """The model of an .xml or .onnx file."""
-    if not file.is_file():
-        raise InvalidInput(f"{file}: no such model file", hint="check the path")
+    check_file(file)
     # Named, because an unnamed reader offers a foreign file to every frontend there is.
     kind = "onnx" if file.suffix == ".onnx" else "ir"
     try:
-        frontend = engine.frontend.FrontEndManager().load_by_framework(kind)
+        frontend = _frontends().load_by_framework(kind)
         model = frontend.convert(frontend.load(str(file)))
     except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=_FOREIGN) from None
+        raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=FOREIGN) from None
     if not model.inputs or not model.outputs:
-        raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=_FOREIGN)
+        raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=FOREIGN)
     return model
 
 

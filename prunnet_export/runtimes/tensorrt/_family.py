@@ -13,8 +13,10 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._base import Aids, Model, Runtime
+from prunnet_export.precision import FP16, FP32, INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import no_threads
@@ -37,6 +39,12 @@ def ignored_by(name: str) -> dict[str, str]:
     }
 
 
+def installed_by(extra: str) -> dict[str, str]:
+    """What an engine of this family uses; ONNX Runtime quantises."""
+    ours = f"prunnet-export[{extra}]"
+    return {extra: ours, "cuda-bindings": ours, "onnxruntime": "prunnet-export[onnxruntime]"}
+
+
 class TensorRtFamily(Runtime):
     """An engine that NVIDIA builds from ONNX and that executes in the types of the graph.
 
@@ -48,7 +56,7 @@ class TensorRtFamily(Runtime):
     """
 
     module: ClassVar[str]
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16", "int8")
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, FP16, INT8)
     places_on: ClassVar[str] = "GPU"
 
     def obstacle(self) -> str | None:
@@ -71,30 +79,27 @@ class TensorRtFamily(Runtime):
 
     # -- compile, on the host ------------------------------------------------------------------------------
 
-    def twin(self, model_file: Path, *, precision: str) -> Model | None:
+    def twin(self, model: Model) -> Model:
         """The typed graph on ONNX Runtime's CPU, opened as fp32: its types are in the graph.
 
         Of fp16 that engine rounds the weights and keeps activations in float32, so that an activation beyond 65504
         shows on the GPU alone.
         """
-        self.check_precision(precision)
-        return Model(model_file.with_name(TYPED), OnnxRuntime.name, "fp32")
+        self.precision(model.precision)
+        return Model(model.file.with_name(TYPED), OnnxRuntime.name)
 
-    def read_weights(self, model_file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights of two or more dimensions in the typed graph beside the engine, by name."""
-        return OnnxRuntime().read_weights(model_file.with_name(TYPED))
+        return OnnxRuntime().read_weights(self.twin(model))
 
-    def _write_typed(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None) -> None:
+    def _write_typed(self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None) -> None:
         """Write ``model.onnx``, typed in the precision, into ``folder``."""
-        self.check_precision(precision)
-        [name] = OnnxRuntime().compile(onnx_file, folder, precision="fp32")
-        if precision == "fp32":
-            return
-        model = require("onnx", extra="host").load(folder / name)
-        typed = (
-            to_fp16(model) if precision == "fp16" else quantise_onnx(model, calibration_images(aids), symmetric=True)
-        )
-        replace_file(folder / TYPED, typed.SerializeToString())
+        asked, model = self.precision(precision), read_onnx(onnx_file)
+        if asked is FP16:
+            model = to_fp16(model)
+        elif asked is INT8:
+            model = quantise_onnx(model, calibration_images(inputs), symmetric=True)
+        replace_file(folder / TYPED, model.SerializeToString())
 
     def _write_engine(
         self, built: Built, folder: Path, *, precision: str, capabilities: tuple[str, ...], gpu: Gpu | None = None
@@ -114,7 +119,7 @@ class TensorRtFamily(Runtime):
 
     # -- drive, on the device ------------------------------------------------------------------------------
 
-    def open(self, model_file: Path, *, precision: str, threads: int | None = None) -> EngineSession:
+    def open(self, model: Model, *, threads: int | None = None) -> EngineSession:
         """The engine on the first GPU; typed ONNX is built in memory first.
 
         Raises:
@@ -122,33 +127,32 @@ class TensorRtFamily(Runtime):
             Unreachable: no GPU answers.
             MissingExtra: a package is missing.
         """
-        self.check_precision(precision)
+        self.precision(model.precision)
         no_threads(threads, self.name)
-        content = read_bytes(model_file)
+        content = read_bytes(model.file)
         engine, cuda = self._machine()
-        if model_file.suffix == ".onnx":
-            content = self._build_here(model_file, cuda.gpu()).content
+        if model.file.suffix == ".onnx":
+            content = self._build_here(model.file, cuda.gpu()).content
         else:
-            _check_record(read_record(model_file.parent), cuda.gpu())
-        plan = load_engine(engine, content, name=model_file.name)
+            _check_record(read_record(model.file.parent), cuda.gpu())
+        plan = load_engine(engine, content, name=model.file.name)
         context, compiled = self._context(engine, plan, content)
-        return EngineSession(engine, model_file, plan=plan, context=context, cuda=cuda, compiled=compiled)
+        return EngineSession(engine, model.file, plan=plan, context=context, cuda=cuda, compiled=compiled)
 
-    def placement(self, model_file: Path, *, precision: str) -> dict[str, int]:
+    def placement(self, model: Model) -> dict[str, int]:
         """How many layers the engine has, which all run on the GPU.
 
         Where no engine can be loaded the nodes of the graph are counted: the builder has no other place for them, and
         refuses a graph with a node that it cannot place.
         """
-        self.check_precision(precision)
+        self.precision(model.precision)
         if self.obstacle() is not None:
-            self.read_weights(model_file)  # it knows how to say that there is no graph
-            graph = require("onnx", extra="host").load(model_file.with_name(TYPED)).graph
+            graph = read_onnx(self.twin(model).file).graph
             return {self.places_on: sum(node.op_type != "Constant" for node in graph.node)}
-        content = read_bytes(model_file)
-        if model_file.suffix == ".onnx":
-            content = self._build_here(model_file, self._machine()[1].gpu()).content
-        plan = load_engine(self._engine(), content, name=model_file.name)
+        content = read_bytes(model.file)
+        if model.file.suffix == ".onnx":
+            content = self._build_here(model.file, self._machine()[1].gpu()).content
+        plan = load_engine(self._engine(), content, name=model.file.name)
         return {self.places_on: plan.num_layers}
 
     @abstractmethod

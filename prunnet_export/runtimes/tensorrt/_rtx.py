@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import replace_file
-from prunnet_export.runtimes._base import Aids
+from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
-from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
 from prunnet_export.runtimes.tensorrt._record import RECORD
 
 _OLDEST = 80  # the first with 2:4, and with fp32 matrix products in this engine
@@ -31,6 +31,7 @@ class TensorRtRtx(TensorRtFamily):
 
     name: ClassVar[str] = "tensorrt-rtx"
     extra: ClassVar[str] = "tensorrt-rtx"
+    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt-rtx")
     module: ClassVar[str] = "tensorrt_rtx"
     ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt-rtx")
 
@@ -38,14 +39,16 @@ class TensorRtRtx(TensorRtFamily):
         """The engine's version; the engine is loaded afterwards."""
         return str(self._engine().__version__)
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.engine``, ``model.onnx`` that it was built from, and ``engine.json`` into ``folder``.
 
         Args:
             onnx_file: The exported subnetwork, fp32.
             folder: An existing folder.
-            precision: One of :attr:`precisions`.
-            aids: Its option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; all from 8.0
+            precision: Name of one of :attr:`precisions`.
+            inputs: Its option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; all from 8.0
                 on that the engine knows where it is not given.
 
         Raises:
@@ -54,8 +57,8 @@ class TensorRtRtx(TensorRtFamily):
             MissingExtra: the engine is not installed.
         """
         engine = self._engine()
-        chosen = _capabilities(engine, aids.options if aids is not None else {})
-        self._write_typed(onnx_file, folder, precision=precision, aids=aids)
+        chosen = _capabilities(engine, (inputs or CompileInputs()).options)
+        self._write_typed(onnx_file, folder, precision=precision, inputs=inputs)
         built = build_engine(engine, folder / TYPED, capabilities=tuple(chosen.values()))
         self._write_engine(built, folder, precision=precision, capabilities=tuple(chosen))
         return (ENGINE, TYPED, RECORD)

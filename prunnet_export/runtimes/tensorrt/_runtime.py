@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra
-from prunnet_export.runtimes._base import Aids
+from prunnet_export.runtimes._base import CompileInputs, Model
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
 from prunnet_export.runtimes.tensorrt._cuda import Gpu, gpu_answers
-from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
 from prunnet_export.runtimes.tensorrt._record import RECORD
 
 UNBUILT = "unbuilt"
@@ -26,6 +26,7 @@ class TensorRt(TensorRtFamily):
 
     name: ClassVar[str] = "tensorrt"
     extra: ClassVar[str] = "tensorrt"
+    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt")
     module: ClassVar[str] = "tensorrt"
     ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt")
 
@@ -42,18 +43,18 @@ class TensorRt(TensorRtFamily):
                 raise
             return UNBUILT
 
-    def built(self, model_file: Path) -> bool:
+    def built(self, model: Model) -> bool:
         """Whether it is an engine, not the graph to build one from."""
-        return model_file.suffix != Path(TYPED).suffix
+        return model.file.suffix != Path(TYPED).suffix
 
-    def compile(self, onnx_file: Path, folder: Path, *, precision: str, aids: Aids | None = None) -> tuple[str, ...]:
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
         """Write ``model.onnx``, typed in the precision, into ``folder``."""
-        self._write_typed(onnx_file, folder, precision=precision, aids=aids)
+        self._write_typed(onnx_file, folder, precision=precision, inputs=inputs)
         return (TYPED,)
 
-    def finish(
-        self, model_file: Path, folder: Path, *, precision: str, options: Mapping[str, str] | None = None
-    ) -> tuple[str, ...]:
+    def finish(self, model: Model, folder: Path, options: Mapping[str, str]) -> tuple[str, ...]:
         """Build ``model.engine`` and ``engine.json`` on the GPU that is here; minutes.
 
         Kernel timings are kept in the user's cache folder, which makes the next engine faster to build.
@@ -64,11 +65,11 @@ class TensorRt(TensorRtFamily):
             MissingExtra: a package is missing.
         """
         del options
-        self.check_precision(precision)
+        self.precision(model.precision)
         _, cuda = self._machine()
         gpu = cuda.gpu()
-        built = self._build_here(model_file, gpu)
-        self._write_engine(built, folder, precision=precision, capabilities=(gpu.capability,), gpu=gpu)
+        built = self._build_here(model.file, gpu)
+        self._write_engine(built, folder, precision=model.precision, capabilities=(gpu.capability,), gpu=gpu)
         return (ENGINE, RECORD)
 
     def _build_here(self, onnx_file: Path, gpu: Gpu) -> Built:

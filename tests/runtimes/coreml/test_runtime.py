@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prunnet_export._errors import InvalidInput, Unreachable
-from prunnet_export.runtimes import Aids, find_runtime
+from prunnet_export.runtimes import CompileInputs, Model, find_runtime
 from prunnet_export.runtimes.coreml import CoreMl
 from prunnet_export.runtimes.coreml._package import read_program
 from prunnet_export.runtimes.coreml._runtime import CoreMlSession
@@ -49,7 +49,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 def _compile(folder: Path, pattern: str, capacity: float, precision: str) -> Path:
     module = embedder(pattern, capacity)
-    names = CoreMl().compile(write_onnx(folder, module), folder, precision=precision, aids=aids(module))
+    names = CoreMl().compile(write_onnx(folder, module), folder, precision=precision, inputs=aids(module))
     assert names == NAMES
     return folder / names[0]
 
@@ -71,7 +71,7 @@ def test_the_shipped_program_computes_what_torch_does(
 def test_weights_are_read_off_the_package(
     pattern: str, capacity: float, precision: str, compiled: Callable[..., Path]
 ) -> None:
-    weights = CoreMl().read_weights(compiled(pattern, capacity, precision))
+    weights = CoreMl().read_weights(Model(compiled(pattern, capacity, precision), "coreml"))
     module = embedder(pattern, capacity)
     shipped = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
     assert sum(tensor.size for tensor in weights.values()) == sum(map(torch.numel, shipped)) + 6  # mean and deviation
@@ -93,7 +93,7 @@ def test_weights_are_read_off_the_package(
 def test_a_zero_takes_one_bit(compiled: Callable[..., Path]) -> None:
     for pattern, precision, width in (("unstructured", "fp32", 32), ("block", "fp16", 16)):
         manifest = compiled(pattern, 0.4, precision)
-        weights = CoreMl().read_weights(manifest).values()
+        weights = CoreMl().read_weights(Model(manifest, "coreml")).values()
         # Tensors of up to 2048 weights are stored dense.
         bits = sum(
             tensor.size * width if tensor.size <= 2048 else tensor.size + np.count_nonzero(tensor) * width
@@ -121,19 +121,19 @@ def test_packages_are_the_same_byte_for_byte_tell_no_day_and_are_made_in_silence
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_twin_computes_what_torch_does(precision: str, compiled: Callable[..., Path]) -> None:
     pattern = "unstructured" if precision == "fp32" else "block"
-    twin = CoreMl().twin(compiled(pattern, 0.4, precision), precision=precision)
+    twin = CoreMl().twin(Model(compiled(pattern, 0.4, precision), "coreml", precision))
     assert twin is not None
     assert twin.file.name not in NAMES
-    got = OnnxRuntime().open(twin.file, precision=twin.precision, threads=1).run(inputs(4))
+    got = OnnxRuntime().open(twin, threads=1).run(inputs(4))
     np.testing.assert_allclose(got, in_torch(embedder(pattern, 0.4), inputs(4)), atol=5e-3)
 
 
 def test_without_its_file_there_is_no_twin(tmp_path: Path) -> None:
-    assert CoreMl().twin(tmp_path / NAMES[0], precision="fp16") is None
+    assert CoreMl().twin(Model(tmp_path / NAMES[0], "coreml", "fp16")) is None
 
 
 def test_every_operation_is_counted(compiled: Callable[..., Path]) -> None:
-    assert CoreMl().placement(compiled(), precision="fp32") == {"Core ML": 39}
+    assert CoreMl().placement(Model(compiled(), "coreml")) == {"Core ML": 39}
 
 
 # -- a Mac ---------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_it_runs_on_apple_devices_only(monkeypatch: pytest.MonkeyPatch, compiled
     monkeypatch.setattr(sys, "platform", "linux")
     assert CoreMl().obstacle() == "Core ML runs on Apple devices only"
     with pytest.raises(Unreachable, match="Apple"):
-        CoreMl().open(compiled(), precision="fp32")
+        CoreMl().open(Model(compiled(), "coreml"))
     monkeypatch.setattr(sys, "platform", "darwin")
     assert CoreMl().obstacle() is None
 
@@ -177,7 +177,7 @@ def test_a_mac_gives_the_embeddings(monkeypatch: pytest.MonkeyPatch, compiled: C
     runtime = CoreMl()
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(runtime, "_engine", lambda: SimpleNamespace(models=SimpleNamespace(MLModel=load)))
-    session = runtime.open(compiled(), precision="fp32")
+    session = runtime.open(Model(compiled(), "coreml"))
     assert opened == [str(compiled().parent)]
     assert (session.shape.batch, session.shape.height, session.shape.width, session.shape.dim) == (1, 32, 32, 16)
     np.testing.assert_allclose(session.run(inputs(1)), in_torch(embedder(), inputs(1)), atol=1e-5)
@@ -200,7 +200,7 @@ def test_what_core_ml_cannot_load_is_one_line(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(runtime, "_engine", lambda: SimpleNamespace(models=SimpleNamespace(MLModel=load)))
     with pytest.raises(InvalidInput, match=r"cannot compile model\.mlpackage"):
-        runtime.open(compiled(), precision="fp32")
+        runtime.open(Model(compiled(), "coreml"))
 
 
 # -- what is no package --------------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
 
 def _assert_refused(manifest: Path) -> None:
     for use in (
-        lambda: CoreMl().read_weights(manifest),
-        lambda: CoreMl().placement(manifest, precision="fp32"),
+        lambda: CoreMl().read_weights(Model(manifest, "coreml")),
+        lambda: CoreMl().placement(Model(manifest, "coreml")),
     ):
         with pytest.raises(InvalidInput, match=r"model\.mlpackage: no Core ML package") as caught:
             use()
@@ -246,14 +246,16 @@ def _assert_refused(manifest: Path) -> None:
 
 
 def test_without_the_module_nothing_is_compiled(tmp_path: Path) -> None:
-    for given in (None, Aids()):
+    for given in (None, CompileInputs()):
         with pytest.raises(InvalidInput, match="needs real images"):
-            CoreMl().compile(tmp_path / "m.onnx", tmp_path, precision="fp32", aids=given)
+            CoreMl().compile(tmp_path / "m.onnx", tmp_path, precision="fp32", inputs=given)
 
 
 def test_a_module_that_cannot_be_traced_is_one_line(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be converted to Core ML") as caught:
-        CoreMl().compile(tiny_model(), tmp_path, precision="fp32", aids=Aids(module=lambda: nn.Conv2d(5, 4, 3).eval()))
+        CoreMl().compile(
+            tiny_model(), tmp_path, precision="fp32", inputs=CompileInputs(module=lambda: nn.Conv2d(5, 4, 3).eval())
+        )
     assert "\n" not in caught.value.message
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.ethos_u import _runtime as module_of
 from prunnet_export.runtimes.litert import LiteRt, read_tflite
@@ -33,7 +33,7 @@ def compiled(tmp_path: Path, tiny_model: Callable[..., Path], monkeypatch: pytes
         converted_before(monkeypatch, pattern, capacity)
         folder = Path(mkdtemp(dir=tmp_path))
         given = aids(embedder(pattern, capacity), **options)
-        names = EthosU().compile(tiny_model(size=CROP), folder, precision="int8", aids=given)
+        names = EthosU().compile(tiny_model(size=CROP), folder, precision="int8", inputs=given)
         assert names == NAMES
         return folder / names[0]
 
@@ -52,7 +52,7 @@ def model(compiled: Compile, tmp_path: Path) -> Path:
 
 
 def milliseconds(model: Path) -> float:
-    estimate = EthosU().estimate_ms(model)
+    estimate = EthosU().estimate_ms(Model(model, "ethos-u"))
     assert estimate is not None
     return estimate[0]
 
@@ -62,7 +62,7 @@ def test_a_network_becomes_one_command_stream(compiled: Compile, capfd: pytest.C
     assert {file.name for file in model.parent.iterdir()} == {"model.tflite", *NAMES}
     assert model.with_name("model.tflite").read_bytes() == in_int8()
     assert read_tflite(model).operators == ("QUANTIZE", "ethos-u", "DEQUANTIZE", "MUL", "SUM", "SQRT", "MAXIMUM", "DIV")
-    assert EthosU().placement(model, precision="int8") == {"NPU": 29, "CPU": 7}
+    assert EthosU().placement(Model(model, "ethos-u", "int8")) == {"NPU": 29, "CPU": 7}
     assert capfd.readouterr() == ("", "")
 
 
@@ -85,7 +85,7 @@ def test_estimates_rise_with_the_capacity_and_fall_with_zeros(compiled: Compile)
 
 
 def test_an_estimate_says_whose_it_is(model: Path) -> None:
-    estimate = EthosU().estimate_ms(model)
+    estimate = EthosU().estimate_ms(Model(model, "ethos-u"))
     assert estimate is not None
     assert 0.01 < estimate[0] < 10
     assert estimate[1] == (
@@ -95,14 +95,17 @@ def test_an_estimate_says_whose_it_is(model: Path) -> None:
 
 
 def test_estimates_are_of_the_accelerator_that_is_asked_for(compiled: Compile) -> None:
-    small = EthosU().estimate_ms(compiled(accelerator="ethos-u55-32"))
+    small = EthosU().estimate_ms(Model(compiled(accelerator="ethos-u55-32"), "ethos-u"))
     large = EthosU().estimate_ms(
-        compiled(
-            **{
-                "accelerator": "ethos-u85-512",
-                "system-config": "Ethos_U85_SYS_DRAM_Mid",
-                "memory-mode": "Dedicated_Sram_384KB",
-            }
+        Model(
+            compiled(
+                **{
+                    "accelerator": "ethos-u85-512",
+                    "system-config": "Ethos_U85_SYS_DRAM_Mid",
+                    "memory-mode": "Dedicated_Sram_384KB",
+                }
+            ),
+            "ethos-u",
         )
     )
     assert small is not None
@@ -133,29 +136,29 @@ def test_files_of_the_users_folder_are_not_imported(
 
 
 def test_the_twin_is_the_int8_file(model: Path) -> None:
-    twin = EthosU().twin(model, precision="int8")
+    twin = EthosU().twin(Model(model, "ethos-u", "int8"))
     assert twin is not None
     assert (twin.runtime, twin.precision) == ("litert", "int8")
     assert twin.file.name not in NAMES
-    session = LiteRt().open(twin.file, precision="int8", threads=1)
+    session = LiteRt().open(Model(twin.file, "litert", "int8"), threads=1)
     got = np.concatenate([session.run(image[None]) for image in inputs(4)])
     assert (got * in_torch(embedder(), inputs(4))).sum(axis=1).min() > 0.99
 
 
 def test_without_its_file_there_is_no_twin(tmp_path: Path) -> None:
-    assert EthosU().twin(tmp_path / NAMES[0], precision="int8") is None
+    assert EthosU().twin(Model(tmp_path / NAMES[0], "ethos-u", "int8")) is None
 
 
 def test_zeros_are_in_their_places(model: Path) -> None:
     places = masks("unstructured", 0.4)
-    weights = EthosU().read_weights(model)
+    weights = EthosU().read_weights(Model(model, "ethos-u"))
     assert layers_in_place(places, weights.values()) == len(places) > 0
 
 
 def test_nothing_here_runs_it(model: Path) -> None:
     assert "firmware" in EthosU().obstacle()
     with pytest.raises(InvalidInput, match="firmware") as caught:
-        EthosU().open(model, precision="int8")
+        EthosU().open(Model(model, "ethos-u", "int8"))
     assert "litert" in caught.value.hint
 
 
@@ -186,9 +189,9 @@ def test_damaged_files_are_one_line(name: str, content: bytes | None, model: Pat
         model.with_name(name).unlink()
     else:
         model.with_name(name).write_bytes(content)
-    use = EthosU().estimate_ms if name == "vela.csv" else lambda file: EthosU().placement(file, precision="int8")
+    use = EthosU().estimate_ms if name == "vela.csv" else EthosU().placement
     with pytest.raises(InvalidInput) as caught:
-        use(model)
+        use(Model(model, "ethos-u", "int8"))
     assert "\n" not in caught.value.message
     assert caught.value.hint
 
@@ -197,7 +200,7 @@ def test_a_report_of_another_model_is_noticed(model: Path) -> None:
     report = model.with_name("vela.txt")
     report.write_text(report.read_text().replace("CPU operators = 7", "CPU operators = 0"))
     with pytest.raises(InvalidInput, match="leaves 7 operators to the processor"):
-        EthosU().placement(model, precision="int8")
+        EthosU().placement(Model(model, "ethos-u", "int8"))
 
 
 def test_is_found_by_its_name_and_gains_from_zeros() -> None:

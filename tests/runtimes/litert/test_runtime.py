@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes import Aids
+from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.litert import LiteRt
 from tests.runtimes._embedders import CROP, DIM, aids, embedder, in_torch, inputs
 from tests.runtimes.litert._files import converted_before, in_fp32, in_int8
@@ -31,7 +31,7 @@ def int8(tmp_path: Path) -> Path:
 
 
 def embed(file: Path, precision: str, batch: np.ndarray) -> np.ndarray:
-    session = LiteRt().open(file, precision=precision, threads=1)
+    session = LiteRt().open(Model(file, "litert", precision), threads=1)
     return np.concatenate([session.run(image[None]) for image in batch])
 
 
@@ -58,22 +58,22 @@ def test_compiles_one_file_for_one_image(
 ) -> None:
     expected = in_fp32() if precision == "fp32" else in_int8()
     converted_before(monkeypatch)
-    names = LiteRt().compile(tiny_model(size=CROP), tmp_path, precision=precision, aids=aids(embedder()))
+    names = LiteRt().compile(tiny_model(size=CROP), tmp_path, precision=precision, inputs=aids(embedder()))
     assert names == ("model.tflite",)
     assert (tmp_path / names[0]).read_bytes() == expected
-    shape = LiteRt().open(tmp_path / names[0], precision=precision).shape
+    shape = LiteRt().open(Model(tmp_path / names[0], "litert", precision)).shape
     assert (shape.batch, shape.height, shape.width, shape.dim) == (1, CROP, CROP, DIM)
     assert capfd.readouterr() == ("", "")
 
 
 def test_compiling_needs_its_aids(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    for given, precision in ((None, "fp32"), (Aids(module=aids(embedder()).module), "int8")):
+    for given, precision in ((None, "fp32"), (CompileInputs(module=aids(embedder()).module), "int8")):
         with pytest.raises(InvalidInput, match="needs real images"):
-            LiteRt().compile(tiny_model(), tmp_path, precision=precision, aids=given)
+            LiteRt().compile(tiny_model(), tmp_path, precision=precision, inputs=given)
 
 
 def test_two_results_do_not_share_memory(fp32: Path) -> None:
-    session = LiteRt().open(fp32, precision="fp32", threads=1)
+    session = LiteRt().open(Model(fp32, "litert"), threads=1)
     first = session.run(inputs(1))
     kept = first.copy()
     session.run(1 - inputs(1))
@@ -81,7 +81,7 @@ def test_two_results_do_not_share_memory(fp32: Path) -> None:
 
 
 def test_every_operator_is_placed(fp32: Path, int8: Path) -> None:
-    places = LiteRt().placement(fp32, precision="fp32"), LiteRt().placement(int8, precision="int8")
+    places = LiteRt().placement(Model(fp32, "litert")), LiteRt().placement(Model(int8, "litert", "int8"))
     # Into INT8 and back again are two more.
     assert places[1]["CPU"] == places[0]["CPU"] + 2
     assert {*places[0], *places[1]} == {"CPU"}
@@ -89,7 +89,7 @@ def test_every_operator_is_placed(fp32: Path, int8: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_batch_of_another_size_is_refused(count: int, fp32: Path) -> None:
-    session = LiteRt().open(fp32, precision="fp32", threads=1)
+    session = LiteRt().open(Model(fp32, "litert"), threads=1)
     with pytest.raises(InvalidInput, match=f"{count} images") as caught:
         session.run(inputs(4)[:count])
     assert "exactly 1" in caught.value.hint
@@ -102,9 +102,9 @@ def test_a_file_that_is_no_model_is_one_short_line(
     file = tmp_path / "broken.tflite"
     file.write_bytes(in_int8()[:3000] if content is None else content)
     for use in (
-        lambda: LiteRt().open(file, precision="int8"),
-        lambda: LiteRt().read_weights(file),
-        lambda: LiteRt().placement(file, precision="int8"),
+        lambda: LiteRt().open(Model(file, "litert", "int8")),
+        lambda: LiteRt().read_weights(Model(file, "litert")),
+        lambda: LiteRt().placement(Model(file, "litert", "int8")),
     ):
         with pytest.raises(InvalidInput) as caught:
             use()
@@ -116,12 +116,12 @@ def test_a_file_that_is_no_model_is_one_short_line(
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="nowhere"):
-        LiteRt().open(tmp_path / "nowhere.tflite", precision="fp32")
+        LiteRt().open(Model(tmp_path / "nowhere.tflite", "litert"))
 
 
 def test_threads_have_to_be_positive(fp32: Path) -> None:
     with pytest.raises(InvalidInput, match="0 threads"):
-        LiteRt().open(fp32, precision="fp32", threads=0)
+        LiteRt().open(Model(fp32, "litert"), threads=0)
 
 
 def test_says_what_it_ignores() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 pytest.importorskip("onnxruntime")
@@ -19,7 +20,7 @@ def images(count: int = 3, size: int = 16) -> np.ndarray:
 def test_reads_the_weights_it_wrote(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     runtime = OnnxRuntime()
     (name,) = runtime.compile(tiny_model(), tmp_path, precision="fp32")
-    weights = runtime.read_weights(tmp_path / name)
+    weights = runtime.read_weights(Model(tmp_path / name, "onnxruntime"))
     assert {key: value.shape for key, value in weights.items()} == {
         "conv.weight": (8, 3, 3, 3),
         "head.weight": (8, 8),
@@ -41,11 +42,11 @@ def test_external_weights_are_taken_in(tiny_model: Callable[..., Path], tmp_path
     folder.mkdir()
     OnnxRuntime().compile(outside / "m.onnx", folder, precision="fp32")
     assert [file.name for file in folder.iterdir()] == ["model.onnx"]
-    assert OnnxRuntime().open(folder / "model.onnx", precision="fp32").run(images()).shape == (3, 8)
+    assert OnnxRuntime().open(Model(folder / "model.onnx", "onnxruntime")).run(images()).shape == (3, 8)
 
 
 def test_every_node_is_placed(tiny_model: Callable[..., Path]) -> None:
-    placement = OnnxRuntime().placement(tiny_model(), precision="fp32")
+    placement = OnnxRuntime().placement(Model(tiny_model(), "onnxruntime"))
     assert set(placement) == {"CPU"}
     assert placement["CPU"] >= 4
 
@@ -57,8 +58,8 @@ def test_a_file_that_is_no_model_is_one_short_line(
     model = tmp_path / "broken.onnx"
     model.write_bytes(tiny_model().read_bytes()[:300] if content is None else content)
     for use in (
-        lambda: OnnxRuntime().open(model, precision="fp32"),
-        lambda: OnnxRuntime().read_weights(model),
+        lambda: OnnxRuntime().open(Model(model, "onnxruntime")),
+        lambda: OnnxRuntime().read_weights(Model(model, "onnxruntime")),
         lambda: OnnxRuntime().compile(model, tmp_path, precision="fp32"),
     ):
         with pytest.raises(InvalidInput) as caught:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, UnknownName
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
+from prunnet_export.runtimes.openvino import _accelerator
 from tests.runtimes.openvino.test_runtime import images
 
 TinyModel = Callable[..., Path]
@@ -32,9 +33,7 @@ def test_what_is_not_here_is_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_here_is_no_obstacle(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import openvino
-
-    monkeypatch.setattr(openvino, "Core", Core)
+    monkeypatch.setattr(_accelerator, "core", Core)
     assert find_runtime(name).obstacle() is None
 
 
@@ -42,10 +41,10 @@ def test_what_is_here_is_no_obstacle(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_the_cpu_computes_the_same(name: str, tiny_model: TinyModel, tmp_path: Path) -> None:
     runtime = find_runtime(name)
     [entry, weights] = runtime.compile(tiny_model(), tmp_path, precision="fp16")
-    twin = runtime.twin(tmp_path / entry, precision="fp16")
+    twin = runtime.twin(Model(tmp_path / entry, name, "fp16"))
     assert twin is not None
-    half = find_runtime(twin.runtime).open(twin.file, precision=twin.precision, threads=1).run(images())
-    full = find_runtime("onnxruntime").open(tiny_model(), precision="fp32", threads=1).run(images())
+    half = find_runtime(twin.runtime).open(twin, threads=1).run(images())
+    full = find_runtime("onnxruntime").open(Model(tiny_model(), "onnxruntime"), threads=1).run(images())
     np.testing.assert_allclose(half, full, atol=2e-3)
     assert not np.array_equal(half, full)  # the weights are halves
     assert (tmp_path / weights).stat().st_size > 0
@@ -65,4 +64,4 @@ def test_opening_without_the_device_is_one_clear_error(name: str, tiny_model: Ti
         return
     [entry, _] = runtime.compile(tiny_model(), tmp_path, precision="fp16")
     with pytest.raises(InvalidInput, match="cannot compile it"):
-        runtime.open(tmp_path / entry, precision="fp16")
+        runtime.open(Model(tmp_path / entry, name, "fp16"))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra
-from prunnet_export.runtimes import Aids
+from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.openvino import OpenVino
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from tests._inputs import images
@@ -23,7 +23,7 @@ pytest.importorskip("nncf")
 
 
 def compiled(folder: Path, *, pattern: str = "channel", capacity: float = 0.4) -> Path:
-    names = OpenVino().compile(cut(pattern, capacity).write(folder), folder, precision="int8", aids=AIDS)
+    names = OpenVino().compile(cut(pattern, capacity).write(folder), folder, precision="int8", inputs=AIDS)
     return folder / names[0]
 
 
@@ -40,7 +40,7 @@ def test_layers_and_sums_are_quantised_and_the_norm_is_not(tmp_path: Path) -> No
 
 
 def test_weights_take_a_byte(tmp_path: Path) -> None:
-    weights = OpenVino().read_weights(compiled(tmp_path))
+    weights = OpenVino().read_weights(Model(compiled(tmp_path), "openvino"))
     assert {tensor.dtype for tensor in weights.values()} == {np.dtype(np.int8)}
     assert len(weights) == 21 + 1
     # Those that read the image take half the range, so that processors without VNNI do not saturate.
@@ -54,13 +54,13 @@ def test_grouped_weights_take_a_byte_too(tiny_model: Callable[..., Path], tmp_pa
     weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights)[:, :1], weights.name))
     model.graph.node[0].attribute.append(onnx.helper.make_attribute("group", 3))
     onnx.save(model, tmp_path / "grouped.onnx")
-    OpenVino().compile(tmp_path / "grouped.onnx", tmp_path, precision="int8", aids=AIDS)
-    found = OpenVino().read_weights(tmp_path / "model.xml").values()
+    OpenVino().compile(tmp_path / "grouped.onnx", tmp_path, precision="int8", inputs=AIDS)
+    found = OpenVino().read_weights(Model(tmp_path / "model.xml", "openvino")).values()
     assert {(tensor.shape, tensor.dtype.name) for tensor in found} == {((3, 3, 1, 3, 3), "int8"), ((8, 9), "int8")}
 
 
 def test_the_contract_is_kept(tmp_path: Path) -> None:
-    session = OpenVino().open(compiled(tmp_path), precision="int8", threads=1)
+    session = OpenVino().open(Model(compiled(tmp_path), "openvino", "int8"), threads=1)
     together = session.run(IMAGES)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
     assert (together * cut("channel", 0.4).embeddings()).sum(axis=1).min() > 0.98
@@ -73,10 +73,10 @@ def test_the_range_is_of_the_brightest_image(tmp_path: Path) -> None:
     dim = images(64, CROP, seed=3).numpy() * np.float32(0.2)
     dim[-1] *= 5
     file = cut("channel", 0.4).write(tmp_path)
-    OpenVino().compile(file, tmp_path, precision="int8", aids=Aids(images=lambda: [dim]))
+    OpenVino().compile(file, tmp_path, precision="int8", inputs=CompileInputs(images=lambda: [dim]))
     bright = dim[-1:]
-    ours = OpenVino().open(tmp_path / "model.xml", precision="int8", threads=1).run(bright)
-    exact = OpenVino().open(file, precision="fp32", threads=1).run(bright)
+    ours = OpenVino().open(Model(tmp_path / "model.xml", "openvino", "int8"), threads=1).run(bright)
+    exact = OpenVino().open(Model(file, "openvino"), threads=1).run(bright)
     assert float((ours * exact).sum()) > 0.98
 
 
@@ -113,9 +113,9 @@ def test_without_images_nothing_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     file = cut("channel", 0.4).write(tmp_path)
-    for aids in (None, Aids(), Aids(images=lambda: [IMAGES[:2]])):
+    for aids in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
         with pytest.raises(InvalidInput, match="images"):
-            OpenVino().compile(file, folder, precision="int8", aids=aids)
+            OpenVino().compile(file, folder, precision="int8", inputs=aids)
     assert list(folder.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, UnsupportedPrecision
+from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.openvino import OpenVino
 
 pytest.importorskip("openvino")
@@ -22,7 +23,7 @@ def test_reads_the_weights_it_wrote_bit_for_bit(tiny_model: Callable[..., Path],
     runtime = OpenVino()
     names = runtime.compile(file, tmp_path, precision="fp32")
     assert names == ("model.xml", "model.bin")
-    weights = runtime.read_weights(tmp_path / names[0])
+    weights = runtime.read_weights(Model(tmp_path / names[0], "openvino"))
     assert {key: value.shape for key, value in weights.items()} == {
         "conv.weight": (8, 3, 3, 3),
         "head.weight": (8, 8),
@@ -35,7 +36,7 @@ def test_reads_the_weights_it_wrote_bit_for_bit(tiny_model: Callable[..., Path],
 def test_fp32_is_executed_as_fp32(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     reference = pytest.importorskip("onnx.reference").ReferenceEvaluator(str(tiny_model(width=64, dim=64)))
     names = OpenVino().compile(tiny_model(width=64, dim=64), tmp_path, precision="fp32")
-    ours = OpenVino().open(tmp_path / names[0], precision="fp32").run(images())
+    ours = OpenVino().open(Model(tmp_path / names[0], "openvino")).run(images())
     # bf16 keeps 8 bits of mantissa: it would be off by 1e-3 or more.
     np.testing.assert_allclose(ours, reference.run(None, {"images": images()})[0], atol=1e-5)
 
@@ -48,8 +49,8 @@ def test_bf16_is_refused_where_the_processor_does_not_have_it(
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     for use in (OpenVino().open, OpenVino().placement):
         with pytest.raises(UnsupportedPrecision, match="no bf16"):
-            use(tmp_path / names[0], precision="bf16")
-    assert OpenVino().open(tmp_path / names[0], precision="fp32", threads=1).run(images()).shape == (3, 8)
+            use(Model(tmp_path / names[0], "openvino", "bf16"))
+    assert OpenVino().open(Model(tmp_path / names[0], "openvino"), threads=1).run(images()).shape == (3, 8)
 
 
 @pytest.mark.parametrize("weights", [None, b"", b"12345678"])
@@ -62,13 +63,13 @@ def test_missing_or_short_weights_are_one_short_line(
     else:
         (tmp_path / "model.bin").write_bytes(weights)
     with pytest.raises(InvalidInput, match=r"model\.xml") as caught:
-        OpenVino().open(tmp_path / "model.xml", precision="fp32")
+        OpenVino().open(Model(tmp_path / "model.xml", "openvino"))
     assert "\n" not in caught.value.message
     assert capfd.readouterr() == ("", "")
 
 
 def test_every_node_is_placed(tiny_model: Callable[..., Path]) -> None:
-    placement = OpenVino().placement(tiny_model(), precision="fp32")
+    placement = OpenVino().placement(Model(tiny_model(), "openvino"))
     assert set(placement) == {"CPU"}
     assert placement["CPU"] >= 4
 
@@ -85,8 +86,8 @@ def test_a_file_that_is_no_model_is_one_short_line(
     model = tmp_path / f"broken{suffix}"
     model.write_bytes(tiny_model().read_bytes()[:300] if content is None else content)
     for use in (
-        lambda: OpenVino().open(model, precision="fp32"),
-        lambda: OpenVino().read_weights(model),
+        lambda: OpenVino().open(Model(model, "openvino")),
+        lambda: OpenVino().read_weights(Model(model, "openvino")),
         lambda: OpenVino().compile(model, tmp_path, precision="fp32"),
     ):
         with pytest.raises(InvalidInput) as caught:

@@ -13,7 +13,7 @@ from onnx import helper
 
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.patterns import find_pattern
-from prunnet_export.runtimes import Aids, find_runtime
+from prunnet_export.runtimes import CompileInputs, Model, find_runtime
 from prunnet_export.runtimes.tensorrt import TensorRtRtx, _rtx
 from prunnet_export.runtimes.tensorrt._build import Built
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
@@ -42,9 +42,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "compiled"
 
 
-def options(capabilities: str) -> Aids:
+def options(capabilities: str) -> CompileInputs:
     calibration = [images(4, 32, seed=seed).numpy() for seed in range(4)]
-    return Aids(images=lambda: calibration, options={"compute_capabilities": capabilities})
+    return CompileInputs(images=lambda: calibration, options={"compute_capabilities": capabilities})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -52,7 +52,7 @@ def test_an_engine_is_built_without_a_gpu(
     precision: str, resnet: Path, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runtime = TensorRtRtx()
-    names = runtime.compile(resnet, folder, precision=precision, aids=options("86,89"))
+    names = runtime.compile(resnet, folder, precision=precision, inputs=options("86,89"))
     assert names == ("model.engine", "model.onnx", "engine.json")
     assert sorted(file.name for file in folder.iterdir()) == sorted(names)
     assert json.loads((folder / "engine.json").read_bytes()) == {
@@ -65,7 +65,7 @@ def test_an_engine_is_built_without_a_gpu(
         "sparse_chosen": None,
     }
     assert (folder / "model.engine").stat().st_size > 100_000
-    assert runtime.built(folder / names[0])
+    assert runtime.built(Model(folder / names[0], "tensorrt-rtx"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -82,7 +82,7 @@ def test_compute_capabilities_are_those_that_were_asked_for(asked: str | None, b
 @pytest.mark.parametrize("asked", ["", "87", "8.6", "86,", "86;89", "SM86", "-1"])
 def test_unknown_compute_capabilities_are_refused(asked: str, resnet: Path, folder: Path) -> None:
     with pytest.raises(InvalidInput, match="builds for no compute capability") as raised:
-        TensorRtRtx().compile(resnet, folder, precision="fp32", aids=options(asked))
+        TensorRtRtx().compile(resnet, folder, precision="fp32", inputs=options(asked))
     assert_one_line(raised.value)
     assert "75, 80, 86, 89, 120, 121" in raised.value.hint
     assert not list(folder.iterdir())
@@ -91,19 +91,19 @@ def test_unknown_compute_capabilities_are_refused(asked: str, resnet: Path, fold
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 0.999999), ("fp16", 0.9999), ("int8", 0.99)])
 def test_the_twin_computes_what_was_exported(precision: str, least: float, resnet: Path, folder: Path) -> None:
     runtime = TensorRtRtx()
-    [name, *_] = runtime.compile(resnet, folder, precision=precision, aids=options("86"))
-    twin = runtime.twin(folder / name, precision=precision)
+    [name, *_] = runtime.compile(resnet, folder, precision=precision, inputs=options("86"))
+    twin = runtime.twin(Model(folder / name, "tensorrt-rtx", precision))
     assert twin is not None
     batch = images(3, 32).numpy()
-    there = find_runtime(twin.runtime).open(twin.file, precision=twin.precision).run(batch)
+    there = find_runtime(twin.runtime).open(twin).run(batch)
     assert (there * run(load(resnet.read_bytes()), batch)).sum(1).min() > least
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp16", np.float16), ("int8", np.int8)])
 def test_weights_are_typed_and_zeros_in_their_places(precision: str, kind: type, resnet: Path, folder: Path) -> None:
     runtime = TensorRtRtx()
-    [name, *_] = runtime.compile(resnet, folder, precision=precision, aids=options("86"))
-    weights = [one for one in runtime.read_weights(folder / name).values() if one.dtype == kind]
+    [name, *_] = runtime.compile(resnet, folder, precision=precision, inputs=options("86"))
+    weights = [one for one in runtime.read_weights(Model(folder / name, "tensorrt-rtx")).values() if one.dtype == kind]
     [chosen] = find_pattern("2:4").subnetworks(small_network("resnet18"), [0.5], channel_multiple=1)
     masks = [mask.numpy() for mask in chosen.masks().values()]
     assert len(weights) == len(masks) + 1  # the projector
@@ -111,10 +111,10 @@ def test_weights_are_typed_and_zeros_in_their_places(precision: str, kind: type,
     assert sum(int((one == 0).mean() > 0.45) for one in weights) == 20
 
 
-@pytest.mark.parametrize("aids", [None, Aids(images=lambda: [images(2, 32).numpy()])])
-def test_int8_wants_images(aids: Aids | None, resnet: Path, folder: Path) -> None:
+@pytest.mark.parametrize("aids", [None, CompileInputs(images=lambda: [images(2, 32).numpy()])])
+def test_int8_wants_images(aids: CompileInputs | None, resnet: Path, folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"real images|2 calibration images"):
-        TensorRtRtx().compile(resnet, folder, precision="int8", aids=aids)
+        TensorRtRtx().compile(resnet, folder, precision="int8", inputs=aids)
 
 
 @pytest.mark.parametrize(("pattern", "capacity"), [("2:4", 0.5), ("channel+2:4", 0.3)])
@@ -122,7 +122,7 @@ def test_nvidia_itself_finds_the_weights_sparse(pattern: str, capacity: float, t
     sparse = pytest.importorskip("polygraphy.tools.sparse")
     file = tmp_path / "subnetwork.onnx"
     file.write_bytes(exported("resnet18", pattern, capacity))
-    TensorRtRtx().compile(file, folder, precision="fp16", aids=options("86"))
+    TensorRtRtx().compile(file, folder, precision="fp16", inputs=options("86"))
     judge = sparse.SparsityPruner(load((folder / "model.onnx").read_bytes()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it compares fp16 with the largest double
@@ -135,9 +135,9 @@ def test_nvidia_itself_finds_the_weights_sparse(pattern: str, capacity: float, t
 
 def test_nodes_are_placed_on_the_gpu(resnet: Path, folder: Path) -> None:
     runtime = TensorRtRtx()
-    [name, *_] = runtime.compile(resnet, folder, precision="fp32", aids=options("86"))
+    [name, *_] = runtime.compile(resnet, folder, precision="fp32", inputs=options("86"))
     nodes = len(load(resnet.read_bytes()).graph.node)
-    assert runtime.placement(folder / name, precision="fp32") == {runtime.places_on: nodes}
+    assert runtime.placement(Model(folder / name, "tensorrt-rtx")) == {runtime.places_on: nodes}
 
 
 def test_a_node_that_it_does_not_know_is_named(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_node_that_it_does_not_know_is_named(folder: Path) -> None:
     file = folder.parent / "unknown.onnx"
     file.write_bytes(graph_of(nodes, {}).SerializeToString())
     with pytest.raises(InvalidInput, match=r"tensorrt_rtx cannot take Unique node 'unique' \(checkUnique") as raised:
-        TensorRtRtx().compile(file, folder, precision="fp32", aids=options("86"))
+        TensorRtRtx().compile(file, folder, precision="fp32", inputs=options("86"))
     assert_one_line(raised.value)
 
 
@@ -160,13 +160,13 @@ def test_a_graph_that_does_not_fit_is_named_with_the_reason_of_the_engine(folder
     file = folder.parent / "wrong.onnx"
     file.write_bytes(graph_of(nodes, {"w": np.zeros((5, 4), np.float32)}).SerializeToString())
     with pytest.raises(InvalidInput, match=r"MatMul node 'mm' \(API Usage Error \(mm: last dimension") as raised:
-        TensorRtRtx().compile(file, folder, precision="fp32", aids=options("86"))
+        TensorRtRtx().compile(file, folder, precision="fp32", inputs=options("86"))
     assert_one_line(raised.value)
 
 
 def test_what_the_compiler_refuses_is_in_its_own_words(resnet: Path, folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"model.onnx: tensorrt_rtx cannot build it \(.*Turing") as raised:
-        TensorRtRtx().compile(resnet, folder, precision="fp32", aids=options("75"))
+        TensorRtRtx().compile(resnet, folder, precision="fp32", inputs=options("75"))
     assert_one_line(raised.value)
     assert not (folder / "model.engine").exists()
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_model_is_refused(content: bytes, folder: Path, capfd:
 
 
 def test_a_batch_that_is_fixed_is_built_as_it_is(tiny_model: Callable[..., Path], folder: Path) -> None:
-    names = TensorRtRtx().compile(tiny_model(batch=2), folder, precision="fp32", aids=options("86"))
+    names = TensorRtRtx().compile(tiny_model(batch=2), folder, precision="fp32", inputs=options("86"))
     assert names[0] == "model.engine"
 
 
@@ -191,9 +191,9 @@ def test_here_is_no_gpu(resnet: Path, folder: Path) -> None:
     if runtime.obstacle() is None:
         pytest.skip("there is one")
     assert runtime.obstacle() == "no NVIDIA GPU here"
-    [name, *_] = runtime.compile(resnet, folder, precision="fp32", aids=options("86"))
+    [name, *_] = runtime.compile(resnet, folder, precision="fp32", inputs=options("86"))
     with pytest.raises(Unreachable, match="tensorrt-rtx cannot run here: no NVIDIA GPU here") as raised:
-        runtime.open(folder / name, precision="fp32")
+        runtime.open(Model(folder / name, "tensorrt-rtx"))
     assert_one_line(raised.value)
 
 

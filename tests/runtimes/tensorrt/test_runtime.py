@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.runtimes.tensorrt import TensorRt, _cuda, _family, _runtime
 from prunnet_export.runtimes.tensorrt._build import Built
 from prunnet_export.runtimes.tensorrt._log import SparseLayers, sparse_layers
@@ -75,15 +75,17 @@ def test_the_host_writes_typed_onnx(precision: str, resnet: Path, tmp_path: Path
     folder.mkdir()
     assert runtime.compile(resnet, folder, precision=precision) == ("model.onnx",)
     assert [file.name for file in folder.iterdir()] == ["model.onnx"]
-    assert not runtime.built(folder / "model.onnx")
+    assert not runtime.built(Model(folder / "model.onnx", "tensorrt"))
     kinds = {
-        one.dtype for one in runtime.read_weights(folder / "model.onnx").values() if one.ndim == 4 and len(one) > 1
+        one.dtype
+        for one in runtime.read_weights(Model(folder / "model.onnx", "tensorrt")).values()
+        if one.ndim == 4 and len(one) > 1
     }
     assert kinds == {np.dtype(np.float16 if precision == "fp16" else np.float32)}
-    twin = runtime.twin(folder / "model.onnx", precision=precision)
+    twin = runtime.twin(Model(folder / "model.onnx", "tensorrt", precision))
     assert twin is not None
     batch = images(3, 32).numpy()
-    there = find_runtime(twin.runtime).open(twin.file, precision=twin.precision).run(batch)
+    there = find_runtime(twin.runtime).open(twin).run(batch)
     assert (there * run(load(resnet.read_bytes()), batch)).sum(1).min() > 0.9999
 
 
@@ -93,8 +95,8 @@ def test_a_host_needs_no_engine(resnet: Path) -> None:
     assert runtime.version() == "unbuilt"
     assert runtime.obstacle() == "no NVIDIA GPU here"
     for use in (
-        lambda: runtime.open(resnet, precision="fp32"),
-        lambda: runtime.finish(resnet, resnet.parent, precision="fp32"),
+        lambda: runtime.open(Model(resnet, "tensorrt")),
+        lambda: runtime.finish(Model(resnet, "tensorrt"), resnet.parent, {}),
     ):
         with pytest.raises(Unreachable, match="tensorrt cannot run here: no NVIDIA GPU here") as raised:
             use()
@@ -106,7 +108,7 @@ def test_a_gpu_without_the_engine_misses_it(monkeypatch: pytest.MonkeyPatch, tmp
     see_gpu(monkeypatch, there=True)
     runtime = TensorRt()
     assert runtime.obstacle() == "tensorrt is not installed"
-    for use in (runtime.version, lambda: runtime.finish(tmp_path, tmp_path, precision="fp32")):
+    for use in (runtime.version, lambda: runtime.finish(Model(tmp_path, "tensorrt"), tmp_path, {})):
         with pytest.raises(MissingExtra) as raised:
             use()
         assert "prunnet-export[tensorrt]" in raised.value.hint
@@ -139,9 +141,9 @@ def test_other_zeros_are_ignored(pattern: str) -> None:
 def test_weights_and_nodes_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "model.engine").write_bytes(b"an engine without its graph")
     for use in (
-        lambda: TensorRt().read_weights(tmp_path / "model.engine"),
-        lambda: TensorRt().placement(tmp_path / "model.engine", precision="fp16"),
-        lambda: TensorRt().open(tmp_path / "nothing.engine", precision="fp16"),
+        lambda: TensorRt().read_weights(Model(tmp_path / "model.engine", "tensorrt")),
+        lambda: TensorRt().placement(Model(tmp_path / "model.engine", "tensorrt", "fp16")),
+        lambda: TensorRt().open(Model(tmp_path / "nothing.engine", "tensorrt", "fp16")),
     ):
         with pytest.raises(InvalidInput) as raised:
             use()
@@ -162,9 +164,9 @@ def test_the_board_builds_the_engine(resnet: Path, tmp_path: Path, capfd: pytest
     runtime = TensorRt()
     folder = tmp_path / "board"
     folder.mkdir()
-    names = runtime.finish(prepared(resnet), folder, precision="fp16")
+    names = runtime.finish(Model(prepared(resnet), "tensorrt", "fp16"), folder, {})
     assert names == ("model.engine", "engine.json")
-    assert runtime.built(folder / names[0])
+    assert runtime.built(Model(folder / names[0], "tensorrt"))
     record = json.loads((folder / "engine.json").read_bytes())
     assert (record["device"], record["compute_capabilities"], record["precision"]) == (NAME, ["87"], "fp16")
     assert record["version"] == runtime.version()
@@ -179,7 +181,7 @@ def test_damaged_timings_are_replaced(resnet: Path, tmp_path: Path) -> None:
     timings = tmp_path / "cache" / "tensorrt" / f"sm87-{TensorRt().version()}.timing"
     timings.parent.mkdir(parents=True)
     timings.write_bytes(b"garbage")
-    TensorRt().finish(prepared(resnet), tmp_path, precision="fp16")
+    TensorRt().finish(Model(prepared(resnet), "tensorrt", "fp16"), tmp_path, {})
     assert timings.read_bytes() != b"garbage"
 
 
@@ -190,7 +192,7 @@ def test_the_record_says_how_many_layers_run_sparse(
 ) -> None:
     built = Built(b"plan", sparse_layers(WORDS))
     monkeypatch.setattr(_runtime, "build_engine", lambda *_, **__: built)
-    TensorRt().finish(prepared(resnet), tmp_path, precision="fp16")
+    TensorRt().finish(Model(prepared(resnet), "tensorrt", "fp16"), tmp_path, {})
     record = json.loads((tmp_path / "engine.json").read_bytes())
     assert (record["sparse_eligible"], record["sparse_chosen"]) == (20, 3)
 
@@ -201,11 +203,11 @@ def test_the_record_says_how_many_layers_run_sparse(
 def test_a_file_that_is_no_engine_is_one_line(
     content: bytes | None, resnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    TensorRt().finish(prepared(resnet), tmp_path, precision="fp16")
+    TensorRt().finish(Model(prepared(resnet), "tensorrt", "fp16"), tmp_path, {})
     engine = tmp_path / "model.engine"
     engine.write_bytes(engine.read_bytes()[:1000] if content is None else content)
     with pytest.raises(InvalidInput, match=r"model\.engine: no engine that tensorrt_rtx can load here") as raised:
-        TensorRt().open(engine, precision="fp16")
+        TensorRt().open(Model(engine, "tensorrt", "fp16"))
     assert_one_line(raised.value)
     assert capfd.readouterr() == ("", "")
 
@@ -213,11 +215,11 @@ def test_a_file_that_is_no_engine_is_one_line(
 @RELATIVE
 @pytest.mark.usefixtures("board")
 def test_an_engine_of_another_board_is_refused(resnet: Path, tmp_path: Path) -> None:
-    TensorRt().finish(prepared(resnet), tmp_path, precision="fp16")
+    TensorRt().finish(Model(prepared(resnet), "tensorrt", "fp16"), tmp_path, {})
     record = tmp_path / "engine.json"
     record.write_text(record.read_text(encoding="utf-8").replace(NAME, "NVIDIA H100"), encoding="utf-8")
     with pytest.raises(InvalidInput, match="built on NVIDIA H100, and this is Orin") as raised:
-        TensorRt().open(tmp_path / "model.engine", precision="fp16")
+        TensorRt().open(Model(tmp_path / "model.engine", "tensorrt", "fp16"))
     assert_one_line(raised.value)
 
 
@@ -228,7 +230,7 @@ def test_a_damaged_record_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "model.engine").write_bytes(b"plan")
     (tmp_path / "engine.json").write_text(content, encoding="utf-8")
     with pytest.raises(InvalidInput, match=r"engine\.json: damaged") as raised:
-        TensorRt().open(tmp_path / "model.engine", precision="fp16")
+        TensorRt().open(Model(tmp_path / "model.engine", "tensorrt", "fp16"))
     assert_one_line(raised.value)
 
 
@@ -262,7 +264,7 @@ class Board:
 def test_engines_and_graphs_are_opened(name: str, plan: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(monkeypatch)
     (tmp_path / name).write_bytes(b"x")
-    session = TensorRt().open(tmp_path / name, precision="fp16")
+    session = TensorRt().open(Model(tmp_path / name, "tensorrt", "fp16"))
     batch = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
     np.testing.assert_array_equal(session.run(batch), 2 * batch.reshape(2, -1))
     assert board.plans == [plan]
@@ -271,7 +273,7 @@ def test_engines_and_graphs_are_opened(name: str, plan: bytes, tmp_path: Path, m
 def test_layers_of_an_engine_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Board(monkeypatch)
     (tmp_path / "model.engine").write_bytes(b"x")
-    assert TensorRt().placement(tmp_path / "model.engine", precision="fp16") == {"GPU": 5}
+    assert TensorRt().placement(Model(tmp_path / "model.engine", "tensorrt", "fp16")) == {"GPU": 5}
 
 
 def test_a_graph_is_built_where_there_is_a_gpu_and_its_layers_are_counted(
@@ -279,4 +281,4 @@ def test_a_graph_is_built_where_there_is_a_gpu_and_its_layers_are_counted(
 ) -> None:
     Board(monkeypatch)
     TensorRt().compile(tiny_model(), tmp_path, precision="fp32")
-    assert TensorRt().placement(tmp_path / "model.onnx", precision="fp32") == {"GPU": 5}
+    assert TensorRt().placement(Model(tmp_path / "model.onnx", "tensorrt")) == {"GPU": 5}
