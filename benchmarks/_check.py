@@ -114,7 +114,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
     # What it takes to build an engine is not what it takes to run it.
-    peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(entry) else None
+    peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
     tested = ModelOnDevice(model, device, threads)
     reference = artifact_reference(folder, manifest)
     verification = verify_again(tested, manifest, reference, manifest.verification)

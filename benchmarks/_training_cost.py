@@ -15,7 +15,7 @@ import torch
 from prunnet_export._console import note, warn
 from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, peak_memory
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
-from prunnet_export.devices._fingerprint import fingerprint
+from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.reports import Report, Table, render

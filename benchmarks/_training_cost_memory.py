@@ -12,7 +12,7 @@ import torch
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
-from prunnet_export.devices._memory import PeakMemory
+from prunnet_export.devices import PeakMemory
 from prunnet_export.training._allocator import keep_freed_memory
 
 STEPS = 3  # momentum is there after the first

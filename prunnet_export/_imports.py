@@ -69,6 +69,11 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
+def installed_versions(*distributions: str) -> dict[str, str]:
+    """The versions of those distributions that are installed, by name."""
+    return {name: found for name in distributions if (found := installed_version(name)) is not None}
+
+
 def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
     """A module's ``__getattr__`` (PEP 562) that imports a name's module when the name is first used.
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.kiosk.our_kiosk.runtime import OrtFile
+from examples.kiosk.our_kiosk.runtime import INT8_DYNAMIC, OrtFile
 from prunnet_export import InvalidInput, MissingExtra, UnknownName
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from tests._cli import Ran, assert_error, environment, shell, tiny_data, tiny_network, tree
 from tests.conftest import TinyModel
 
@@ -99,8 +99,35 @@ def test_an_export_is_measured_and_verified(exported: tuple[Ran, Path]) -> None:
     assert tree(place) == ["README.md", "manifest.json", "model.ort", "verification.npz"]
 
 
+def test_a_precision_of_its_own_is_verified_and_proved_again(
+    installed: Environment, tiny_network: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    ran = shell(
+        installed, "prunnet-export", "--target=kiosk", f"--network={tiny_network}", f"--data={tiny_data}",
+        "--min-recall=0", "--threads=1", "--budget-ms=1000", "--precision=int8-dynamic", f"--out={tmp_path / 'kiosk'}",
+        "--output-format=json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    manifest = json.loads((tmp_path / "kiosk" / "manifest.json").read_bytes())
+    assert manifest["subnetwork"]["precision"] == "int8-dynamic"
+    parity = next(gate for gate in manifest["verification"]["gates"] if gate["name"] == "parity")
+    assert parity["threshold"] == INT8_DYNAMIC.parity
+    assert {"onnxruntime", "flatbuffers", "our-kiosk"} <= set(manifest["tools"])
+    assert_proved(shell(installed, "prunnet-bench", tmp_path / "kiosk", "--output-format=json"))
+
+
+def test_the_doctor_lists_what_it_uses(installed: Environment) -> None:
+    ran = shell(installed, "prunnet-export", "--doctor", "--output-format=json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["packages"]["our-kiosk"] == "1.0"
+
+
 def test_the_artifact_is_proved_again(exported: tuple[Ran, Path], installed: Environment) -> None:
-    ran = shell(installed, "prunnet-bench", exported[1], "--output-format=json")
+    assert_proved(shell(installed, "prunnet-bench", exported[1], "--output-format=json"))
+
+
+def assert_proved(ran: Ran) -> None:
+    """Every check holds, and none is missing."""
     assert ran.code == 0, ran.err
     checks = {check["name"].partition(": ")[2]: check["passed"] for check in json.loads(ran.out)["checks"]}
     assert {"parity", "zeros kept", "weights shipped", "placement"} <= set(checks)
@@ -131,22 +158,40 @@ def model(tiny_model: TinyModel, tmp_path: Path) -> Path:
 
 def test_it_computes_what_the_onnx_file_says(model: Path, tiny_model: TinyModel) -> None:
     images = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
-    expected = find_runtime("onnxruntime").open(tiny_model(), precision="fp32").run(images)
-    session = OrtFile().open(model, precision="fp32", threads=1)
+    expected = find_runtime("onnxruntime").open(Model(tiny_model(), "onnxruntime")).run(images)
+    session = OrtFile().open(Model(model, "ort-file"), threads=1)
     assert (session.shape.batch, session.shape.height, session.shape.width, session.shape.dim) == (None, 16, 16, 8)
     np.testing.assert_allclose(session.run(images), expected, atol=1e-6)
 
 
 def test_its_weights_are_those_of_the_onnx_file_to_the_bit(model: Path, tiny_model: TinyModel) -> None:
-    expected = find_runtime("onnxruntime").read_weights(tiny_model())
-    found = OrtFile().read_weights(model)
+    expected = find_runtime("onnxruntime").read_weights(Model(tiny_model(), "onnxruntime"))
+    found = OrtFile().read_weights(Model(model, "ort-file"))
     assert set(found) == set(expected) == {"conv.weight", "head.weight"}
     for name, weights in expected.items():
         np.testing.assert_array_equal(found[name], weights, strict=True)
 
 
+def test_its_own_precision_keeps_zeros_and_directions(tiny_model: TinyModel, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load(tiny_model())
+    [tensor] = [tensor for tensor in network.graph.initializer if tensor.name == "conv.weight"]
+    weights = onnx.numpy_helper.to_array(tensor).copy()
+    weights[::2] = 0
+    tensor.CopyFrom(onnx.numpy_helper.from_array(weights, tensor.name))
+    onnx.save(network, tmp_path / "zeros.onnx")
+    [name] = OrtFile().compile(tmp_path / "zeros.onnx", tmp_path, precision="int8-dynamic")
+    model = Model(tmp_path / name, "ort-file", "int8-dynamic")
+    found = {one.dtype.name: one for one in OrtFile().read_weights(model).values() if one.ndim == 4}
+    assert set(found) == {"int8"}
+    assert not found["int8"][::2].any()
+    images = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
+    exact = find_runtime("onnxruntime").open(Model(tmp_path / "zeros.onnx", "onnxruntime")).run(images)
+    assert (OrtFile().open(model, threads=1).run(images) * exact).sum(1).min() > INT8_DYNAMIC.parity
+
+
 def test_every_node_runs_on_the_processor(model: Path) -> None:
-    placed = OrtFile().placement(model, precision="fp32")
+    placed = OrtFile().placement(Model(model, "ort-file"))
     assert set(placed) == {OrtFile.places_on}
     assert placed["CPU"] >= 4  # Relu is fused into its convolution
 
@@ -160,7 +205,7 @@ def test_it_says_which_zeros_it_ignores(pattern: str) -> None:
 def test_another_precision_is_refused(model: Path) -> None:
     for ask in (OrtFile().open, OrtFile().placement):
         with pytest.raises(UnknownName, match="int8"):
-            ask(model, precision="int8")
+            ask(Model(model, "ort-file", "int8"))
 
 
 def test_what_is_no_embedding_network_is_refused(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -170,13 +215,13 @@ def test_what_is_no_embedding_network_is_refused(tiny_model: TinyModel, tmp_path
     onnx.save(network, tmp_path / "two.onnx")
     [name] = OrtFile().compile(tmp_path / "two.onnx", tmp_path, precision="fp32")
     with pytest.raises(InvalidInput, match="not an embedding network"):
-        OrtFile().open(tmp_path / name, precision="fp32")
+        OrtFile().open(Model(tmp_path / name, "ort-file"))
 
 
 def test_another_format_is_refused(tiny_model: TinyModel, tmp_path: Path) -> None:
     for file in (tiny_model(), tmp_path / "none.ort"):
         with pytest.raises(InvalidInput, match=f"refused {file.name}"):
-            OrtFile().read_weights(file)
+            OrtFile().read_weights(Model(file, "ort-file"))
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +248,7 @@ def test_a_truncated_file_is_refused(content: tuple[bytes, Path], share: float) 
     whole, file = content
     file.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(InvalidInput, match=re.escape("refused spoilt.ort")):
-        OrtFile().read_weights(file)
+        OrtFile().read_weights(Model(file, "ort-file"))
 
 
 def test_a_refusal_prints_nothing(content: tuple[bytes, Path], capfd: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +256,7 @@ def test_a_refusal_prints_nothing(content: tuple[bytes, Path], capfd: pytest.Cap
     assert b"Conv" in whole
     file.write_bytes(whole.replace(b"Conv", b"Con\xff"))
     with pytest.raises(InvalidInput, match=re.escape("refused spoilt.ort")):
-        OrtFile().open(file, precision="fp32")
+        OrtFile().open(Model(file, "ort-file"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -219,12 +264,12 @@ def test_a_name_that_is_no_text_does_not_hide_a_tensor(content: tuple[bytes, Pat
     whole, file = content
     assert b"weights" in whole
     file.write_bytes(whole.replace(b"weights", b"weight\xff"))
-    assert [weights.shape for weights in OrtFile().read_weights(file).values()] == [(2, 3, 4, 4)]
+    assert [weights.shape for weights in OrtFile().read_weights(Model(file, "ort-file")).values()] == [(2, 3, 4, 4)]
 
 
 def test_without_the_engine_the_extra_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    for ask in (OrtFile().version, lambda: OrtFile().read_weights(model)):
+    for ask in (OrtFile().version, lambda: OrtFile().read_weights(Model(model, "ort-file"))):
         with pytest.raises(MissingExtra) as caught:
             ask()
         assert caught.value.hint == "pip install 'prunnet-export[onnxruntime]'"

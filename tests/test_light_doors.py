@@ -43,7 +43,8 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
     [
         "import prunnet_export; prunnet_export.load, prunnet_export.__version__",
         "import prunnet_export.runtimes.onnxruntime, prunnet_export.runtimes.openvino",
-        "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.tensorrt_rtx, prunnet_export.runtimes.mnn",
+        "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.mnn, prunnet_export.runtimes.litert",
+        "import prunnet_export.runtimes.coreml, prunnet_export.runtimes.ethos_u",
         "import prunnet_export.finishing, prunnet_export.evaluating, prunnet_export.benchmarks._check",
         "import prunnet_export.devices, prunnet_export.devices._worker",
         "import prunnet_export.measuring, prunnet_export.artifact, prunnet_export.network_config",

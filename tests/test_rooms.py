@@ -83,7 +83,9 @@ def imports(file: Path, *, at_import: bool = False) -> Iterator[str]:
 def statements(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
     """The nodes of a tree."""
     for node in ast.iter_child_nodes(tree):
-        later = isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        later = isinstance(node, ast.FunctionDef) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        )
         if not (at_import and later):
             yield node
             yield from statements(node, at_import=at_import)

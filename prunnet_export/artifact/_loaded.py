@@ -13,7 +13,7 @@ from prunnet_export._errors import InvalidInput, VerificationFailed
 from prunnet_export.artifact._files import inside, read_manifest, verify_files
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.preprocessing import ImageLike, decode, to_chw
-from prunnet_export.runtimes import Session, find_runtime
+from prunnet_export.runtimes import Model, Session, find_runtime
 
 
 class LoadedArtifact:
@@ -100,8 +100,8 @@ def load(
         )
     if check_hashes:
         verify_files(folder, manifest)
-    runtime = find_runtime(manifest.runtime.name)
-    session = runtime.open(inside(folder, manifest.entry), precision=manifest.subnetwork.precision, threads=threads)
+    model = Model(inside(folder, manifest.entry), manifest.runtime.name, manifest.subnetwork.precision)
+    session = find_runtime(model.runtime).open(model, threads=threads)
     _check_shape(folder, manifest, session)
     return LoadedArtifact(folder, manifest, session, threads=threads)
 

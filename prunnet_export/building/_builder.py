@@ -11,21 +11,18 @@ import msgspec
 from torch import Tensor
 
 from prunnet_export._files import sha256
-from prunnet_export._imports import installed_version, plugin_version
+from prunnet_export._imports import installed_versions, plugin_version
 from prunnet_export.building._build import Build, Candidate
 from prunnet_export.building._cache import BuildCache
 from prunnet_export.building._onnx import export_onnx
 from prunnet_export.network import Embedder, Normalised, PrunableNetwork
 from prunnet_export.patterns import materialise
-from prunnet_export.precision import BF16, FP16, FP32, INT8
 from prunnet_export.prediction import Workload, read_workload
-from prunnet_export.runtimes import Aids, Model, Runtime
+from prunnet_export.runtimes import CompileInputs, Model, Runtime
 
 _ONNX, _WORKLOAD = "subnetwork.onnx", "workload.json"
 _LAYOUT = 3  # of an entry in the cache
 _EXPORT_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
-_ENGINE_TOOLS = ("onnxruntime", "nncf", "ai-edge-litert", "ai-edge-quantizer", "litert-torch", "flatbuffers")
-_NEED_IMAGES = {precision.name for precision in (FP32, FP16, BF16, INT8) if precision.needs_images}
 
 
 class Builder:
@@ -95,29 +92,30 @@ class Builder:
             PrunnetError: the network cannot be exported or compiled.
         """
         module, precision = self.module(candidate, re_estimated=re_estimated), candidate.precision
+        runtime = self._runtime
         exported = self._export(module)
         onnx_file, times = exported / _ONNX, self._layer_times
-        aids = Aids(
+        inputs = CompileInputs(
             images=lambda: (batch.numpy() for batch in self._calibration()),
             module=lambda: Normalised(module).eval(),
-            layer_times=None if times is None else lambda file: times(Model(file, self._runtime.name, precision)),
+            layer_times=None if times is None else lambda file: times(Model(file, runtime.name, precision)),
             options=self._options,
         )
         parts = {
             "onnx": sha256(onnx_file),
             "precision": precision,
-            "runtime": [self._runtime.name, self._runtime.version(), plugin_version("runtimes", self._runtime.name)],
+            "runtime": [runtime.name, runtime.version(), plugin_version("runtimes", runtime.name)],
             "options": self._options,
             "device": self._device,
-            "calibration": self._images_digest if precision in _NEED_IMAGES else None,
-            "tools": _versions(*_EXPORT_TOOLS, *_ENGINE_TOOLS),
+            "calibration": self._images_digest if runtime.precision(precision).needs_images else None,
+            "tools": installed_versions(*_EXPORT_TOOLS, *runtime.distributions),
             "layout": _LAYOUT,
         }
         folder, names = self._cache.get(
-            parts, lambda folder: self._runtime.compile(onnx_file, folder, precision=precision, aids=aids)
+            parts, lambda folder: runtime.compile(onnx_file, folder, precision=precision, inputs=inputs)
         )
         workload = msgspec.json.decode((exported / _WORKLOAD).read_bytes(), type=Workload)
-        return Build(candidate, self._runtime.name, folder, names, workload)
+        return Build(candidate, runtime.name, folder, names, workload)
 
     def _export(self, module: Embedder) -> Path:
         """A folder with the module as ONNX, and its workload."""
@@ -131,7 +129,7 @@ class Builder:
         parts = {
             "module": _digest(module),
             "crop": self._network.crop,
-            "tools": _versions(*_EXPORT_TOOLS),
+            "tools": installed_versions(*_EXPORT_TOOLS),
             "layout": _LAYOUT,
         }
         return self._cache.get(parts, make)[0]
@@ -139,10 +137,6 @@ class Builder:
     @cached_property
     def _images_digest(self) -> str:
         return _sha256(batch.numpy().tobytes() for batch in self._calibration())
-
-
-def _versions(*tools: str) -> dict[str, str | None]:
-    return {tool: installed_version(tool) for tool in tools}
 
 
 def _digest(module: Embedder) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
@@ -11,19 +12,13 @@ import click
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra, Unreachable, UsageError
 from prunnet_export._imports import installed_version, plugin_names
-from prunnet_export.devices import find_device
+from prunnet_export.devices import fingerprint
 from prunnet_export.reports import Report, Table, render
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target, find_target
 
-_DISTRIBUTIONS = (
-    ("numpy", "base"), ("pillow", "base"), ("msgspec", "base"), ("click", "base"), ("rich", "base"),
-    ("torch", "host"), ("timm", "host"), ("torch-pruning", "host"), ("safetensors", "host"), ("matplotlib", "host"),
-    ("onnx", "host"), ("onnxscript", "host"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino"),
-    ("nncf", "openvino-int8"), ("mnn", "mnn"), ("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt-rtx"),
-    ("coremltools", "coreml"), ("ai-edge-litert", "litert"), ("litert-torch", "litert-export"),
-    ("ethos-u-vela", "ethos-u"),
-)  # fmt: skip
+_BASE = ("numpy", "pillow", "msgspec", "click", "rich")
+_HOST = ("torch", "timm", "torch-pruning", "safetensors", "matplotlib", "onnx", "onnxscript")
 
 
 def list_targets(output_format: str) -> int:
@@ -55,16 +50,15 @@ def list_targets(output_format: str) -> int:
 
 def doctor(output_format: str) -> int:
     """Print what is installed and what is missing."""
-    fingerprint = find_device("local").fingerprint()
-    found = [(name, extra, installed_version(name)) for name, extra in _DISTRIBUTIONS]
+    found = [(name, requirement, installed_version(name)) for name, requirement in _distributions().items()]
     rows = tuple(
-        (name, version or "missing", "" if version else f"pip install 'prunnet-export[{extra}]'")
-        for name, extra, version in found
+        (name, version or "missing", "" if version else f"pip install '{requirement}'")
+        for name, requirement, version in found
     )
     about = (
         ("prunnet-export", installed_version("prunnet-export") or "not installed"),
         ("python", sys.version.split()[0]),
-        ("device", str(fingerprint)),
+        ("device", str(fingerprint())),
         ("targets", ", ".join(plugin_names("targets"))),
         ("runtimes", ", ".join(plugin_names("runtimes"))),
         ("data layouts", ", ".join(plugin_names("datasets"))),
@@ -79,6 +73,16 @@ def doctor(output_format: str) -> int:
     )
     click.echo(render(report, output_format), nl=False)
     return 0
+
+
+def _distributions() -> dict[str, str]:
+    """What this package and each runtime use of other distributions, with what pip installs each by."""
+    found = {**dict.fromkeys(_BASE, "prunnet-export"), **dict.fromkeys(_HOST, "prunnet-export[host]")}
+    for name in plugin_names("runtimes"):
+        with suppress(UsageError):  # --list-targets says why a runtime cannot be loaded
+            for distribution, requirement in find_runtime(name).distributions.items():
+                found.setdefault(distribution, requirement)
+    return found
 
 
 def _state(target: Target) -> tuple[str | None, str]:

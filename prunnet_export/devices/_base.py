@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
-from prunnet_export._errors import PrunnetError, UnknownName, Unreachable
+from prunnet_export._errors import PrunnetError, Unreachable
 from prunnet_export.devices._protocol import (
     ErrorReply,
     Fingerprint,
@@ -18,6 +18,9 @@ from prunnet_export.devices._protocol import (
 
 R = TypeVar("R", bound=Reply)
 
+PATIENCE_S = 3600.0
+"""Seconds that a worker may take to load a model, whose engine may be built meanwhile, and for all that is short."""
+
 
 class Device(ABC):
     """A machine that runs models for us."""
@@ -25,19 +28,19 @@ class Device(ABC):
     _fingerprint: Fingerprint | None = None
 
     @abstractmethod
-    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
         """The reply to a request, from a fresh process on the device.
 
         Args:
             request: Paths in it are absolute, and of this machine, wherever the device is.
-            timeout: Seconds; None waits as long as it takes.
+            timeout: Seconds until the worker is killed.
 
         Raises:
             Unreachable: the device does not answer, or its process died.
             PrunnetError: what the worker raised.
         """
 
-    def ask(self, request: Request, reply: type[R], *, timeout: float | None = None) -> R:
+    def ask(self, request: Request, reply: type[R], *, timeout: float = PATIENCE_S) -> R:
         """The reply to a request, of the type that belongs to it.
 
         Raises:
@@ -72,21 +75,3 @@ def _tree(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
     yield kind
     for child in kind.__subclasses__():
         yield from _tree(child)
-
-
-def find_device(name: str) -> Device:
-    """The device called ``name``: ``local``, this machine, or ``ssh://[user@]host[:port][?python=PATH]``, a board.
-
-    Raises:
-        UnknownName: there is none.
-        InvalidInput: the address of a board is malformed.
-    """
-    from prunnet_export.devices._local import LocalDevice
-
-    if name == "local":
-        return LocalDevice()
-    if name.startswith("ssh://"):
-        from prunnet_export.devices._ssh import SshDevice
-
-        return SshDevice(name)
-    raise UnknownName("device", name, ["local", "ssh://user@host"])

@@ -152,7 +152,7 @@ def _ask(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, by
     return Answer(code=code, reply=len(reply), errors=len(told), output=len(output)), reply, told, output
 
 
-def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float | None) -> bytes:
+def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float) -> bytes:
     """All that a worker writes to standard output, unless the host hangs up or the time is up before its end.
 
     Waiting is for events alone. Looking twice a second whether the host is still there would be seen in the tail of
@@ -161,15 +161,14 @@ def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: floa
     to_worker, from_worker = cast("IO[bytes]", worker.stdin), cast("IO[bytes]", worker.stdout)
     with suppress(BrokenPipeError), to_worker:
         to_worker.write(request)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     parts: list[bytes] = []
     while True:
-        rest = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([host, from_worker], [], [], rest)
+        ready, _, _ = select.select([host, from_worker], [], [], max(0.0, deadline - time.monotonic()))
         if host in ready:  # a host that waits for an answer sends nothing
             raise _HungUpError
         if not ready:
-            raise TimeoutExpired(worker.args, timeout or 0)
+            raise TimeoutExpired(worker.args, timeout)
         part = os.read(from_worker.fileno(), _CHUNK)
         if not part:
             return b"".join(parts)

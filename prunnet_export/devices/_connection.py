@@ -17,6 +17,7 @@ import msgspec
 from prunnet_export._errors import Unreachable, UsageError
 from prunnet_export._imports import installed_version
 from prunnet_export.devices._address import Address
+from prunnet_export.devices._base import PATIENCE_S
 from prunnet_export.devices._frames import GREETING, Answer, Ask, Hello, Put, Stored
 from prunnet_export.devices._ssh_errors import explain
 
@@ -90,17 +91,15 @@ class Connection:
 
     def put(self, name: str, content: bytes) -> Stored:
         """Write a file into the private folder."""
-        return self._exchange(Stored, Put(name=name, size=len(content)), content)[0]
+        return self._exchange(Stored, Put(name=name, size=len(content)), content, within=PATIENCE_S)[0]
 
-    def ask(self, request: bytes, *, timeout: float | None, output: str | None) -> tuple[Answer, bytes, bytes, bytes]:
+    def ask(self, request: bytes, *, timeout: float, output: str | None) -> tuple[Answer, bytes, bytes, bytes]:
         """What a worker there makes of a request: the answer, the reply, its standard error, the file wanted back."""
         message = Ask(request=msgspec.Raw(request), timeout=timeout, output=output)
-        within = None if timeout is None else timeout + _GRACE_S
-        answer, reply, errors, wanted = self._exchange(Answer, message, within=within)
-        return answer, reply, errors, wanted
+        return self._exchange(Answer, message, within=timeout + _GRACE_S)
 
     def _exchange(
-        self, kind: type[M], message: Put | Ask, content: bytes = b"", *, within: float | None = None
+        self, kind: type[M], message: Put | Ask, content: bytes = b"", *, within: float
     ) -> tuple[M, bytes, bytes, bytes]:
         with self._talking(within):
             self._write(msgspec.json.encode(message) + b"\n")
@@ -111,13 +110,15 @@ class Connection:
         return answer, reply, errors, output
 
     @contextmanager
-    def _talking(self, within: float | None) -> Iterator[None]:
-        """Whatever interrupts a message ends the connection, for nobody knows where the next one begins."""
-        timer = None
-        if within is not None:
-            timer = Timer(within, self._give_up, [within])
-            timer.daemon = True
-            timer.start()
+    def _talking(self, within: float) -> Iterator[None]:
+        """Whatever interrupts a message ends the connection, for nobody knows where the next one begins.
+
+        Args:
+            within: Seconds after which the board is given up.
+        """
+        timer = Timer(within, self._give_up, [within])
+        timer.daemon = True
+        timer.start()
         try:
             yield
         except (OSError, EOFError, msgspec.MsgspecError):
@@ -126,8 +127,7 @@ class Connection:
             self.close()
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     def _hello(self) -> Hello:
         for _ in range(_GREETING_LINES):

@@ -42,12 +42,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 
     Attributes:
         request: As it stands on the worker's standard input.
-        timeout: Seconds; None waits as long as it takes.
+        timeout: Seconds until the worker is killed.
         output: Path inside the private folder of a file that is wanted back.
     """
 
     request: msgspec.Raw
-    timeout: float | None = None
+    timeout: float
     output: str | None = None
 
 

@@ -11,11 +11,10 @@ import msgspec
 
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
-from prunnet_export.devices._base import Device, raise_again
+from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request
 
 _WORKER = "prunnet_export.devices._worker"
-_HOME = PACKAGE_HOME
 
 
 class LocalDevice(Device):
@@ -28,7 +27,7 @@ class LocalDevice(Device):
     def __repr__(self) -> str:
         return "LocalDevice()"
 
-    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
         """The reply to a request; paths in it have to be absolute."""
         with start_worker(errors=subprocess.PIPE) as worker:
             try:
@@ -53,7 +52,7 @@ def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        cwd=_HOME,
+        cwd=PACKAGE_HOME,
     )
 
 
@@ -78,7 +77,7 @@ def reply_of(code: int, out: bytes, err: bytes) -> Reply:
     return reply
 
 
-def too_slow(timeout: float | None) -> Unreachable:
+def too_slow(timeout: float) -> Unreachable:
     """The error of a worker that was killed because its time was up."""
     return Unreachable(f"the worker did not answer within {timeout:g} s", hint="the machine may be busy; try again")
 

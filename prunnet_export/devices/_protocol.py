@@ -7,24 +7,35 @@ from typing import Annotated
 import msgspec
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-Threads = Positive | None
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Base of all messages; ``type`` names the kind."""
 
 
-class LatencyRequest(_Message, frozen=True, kw_only=True, tag="latency"):
+class ModelRequest(_Message, frozen=True, kw_only=True):
+    """A request about one model.
+
+    Attributes:
+        model: File on the device.
+        runtime: Entry-point name of the engine.
+        precision: Name of what to execute in.
+        threads: Intra-operator threads; None leaves it to the engine.
+    """
+
+    model: str
+    runtime: str
+    precision: str = "fp32"
+    threads: Positive | None = None
+
+
+class LatencyRequest(ModelRequest, frozen=True, kw_only=True, tag="latency"):
     """Time one model, in a process of its own.
 
     Several models in one process would disturb each other: an engine's threads go on spinning after a call, and
     on two cores that halves what the next model gets.
 
     Attributes:
-        runtime: Entry-point name of the engine.
-        precision: What to execute in.
-        threads: Intra-operator threads; None leaves it to the engine.
-        model: File on the device.
         warmup: Untimed inferences before the first sample.
         samples: Timed inferences.
         at_least: Timed inferences that are taken even when the time is up.
@@ -32,10 +43,6 @@ class LatencyRequest(_Message, frozen=True, kw_only=True, tag="latency"):
         pool: Different random inputs that are cycled through.
     """
 
-    runtime: str
-    precision: str = "fp32"
-    threads: Threads = None
-    model: str
     warmup: Annotated[int, msgspec.Meta(ge=0)] = 20
     samples: Positive = 200
     at_least: Positive = 1
@@ -43,43 +50,26 @@ class LatencyRequest(_Message, frozen=True, kw_only=True, tag="latency"):
     pool: Annotated[int, msgspec.Meta(ge=8)] = 8
 
 
-class MemoryRequest(_Message, frozen=True, kw_only=True, tag="memory"):
+class MemoryRequest(ModelRequest, frozen=True, kw_only=True, tag="memory"):
     """Peak memory of loading and running one model at batch 1."""
 
-    runtime: str
-    precision: str = "fp32"
-    threads: Threads = None
-    model: str
     inferences: Positive = 10
 
 
-class EmbedRequest(_Message, frozen=True, kw_only=True, tag="embed"):
+class EmbedRequest(ModelRequest, frozen=True, kw_only=True, tag="embed"):
     """Embed the images of one .npy file into another; both are paths on the device."""
 
-    runtime: str
-    precision: str = "fp32"
-    threads: Threads = None
-    model: str
     inputs: str
     outputs: str
     batch_size: Positive = 32
 
 
-class PlacementRequest(_Message, frozen=True, kw_only=True, tag="placement"):
+class PlacementRequest(ModelRequest, frozen=True, kw_only=True, tag="placement"):
     """Count the nodes of a model on each device of its engine."""
 
-    runtime: str
-    precision: str = "fp32"
-    model: str
 
-
-class LayerTimesRequest(_Message, frozen=True, kw_only=True, tag="layer-times"):
+class LayerTimesRequest(ModelRequest, frozen=True, kw_only=True, tag="layer-times"):
     """Time each layer of a model."""
-
-    runtime: str
-    precision: str = "fp32"
-    threads: Threads = None
-    model: str
 
 
 class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint"):

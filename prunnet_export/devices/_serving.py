@@ -17,18 +17,18 @@ from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
     FingerprintReply,
+    FingerprintRequest,
     LatencyReply,
     LatencyRequest,
     LayerTimesReply,
     LayerTimesRequest,
     MemoryReply,
-    MemoryRequest,
     PlacementReply,
     PlacementRequest,
     Reply,
     Request,
 )
-from prunnet_export.runtimes import Batch, Runtime, Session, find_runtime
+from prunnet_export.runtimes import Batch, Model, Runtime, Session, find_runtime
 
 _MS = 1e-6
 
@@ -39,26 +39,35 @@ def serve(request: Request) -> Reply:
     Raises:
         PrunnetError: what was asked for cannot be done.
     """
-    if isinstance(request, LatencyRequest):
-        return _latency(request)
-    if isinstance(request, MemoryRequest):
-        return _memory(request)
-    if isinstance(request, EmbedRequest):
-        return _embed(request)
-    if isinstance(request, PlacementRequest):
-        nodes = find_runtime(request.runtime).placement(Path(request.model), precision=request.precision)
-        return PlacementReply(nodes=nodes)
-    if isinstance(request, LayerTimesRequest):
-        runtime = find_runtime(request.runtime)
-        times = runtime.layer_times(Path(request.model), precision=request.precision, threads=request.threads)
-        return LayerTimesReply(milliseconds=times)
-    return FingerprintReply(fingerprint=fingerprint())
-
-
-def _latency(request: LatencyRequest) -> LatencyReply:
+    if isinstance(request, FingerprintRequest):
+        return FingerprintReply(fingerprint=fingerprint())
+    before = resident_mb()
     runtime = find_runtime(request.runtime)
-    version = runtime.version()
-    session = _open(runtime, request.model, request)
+    model = Model(Path(request.model), request.runtime, request.precision)
+    if isinstance(request, PlacementRequest):
+        return PlacementReply(nodes=runtime.placement(model))
+    if isinstance(request, LayerTimesRequest):
+        return LayerTimesReply(milliseconds=runtime.layer_times(model, threads=request.threads))
+    if isinstance(request, EmbedRequest):
+        return _embed(request, runtime, model)
+    version = runtime.version()  # loads the engine
+    if isinstance(request, LatencyRequest):
+        return LatencyReply(
+            samples=_samples(request, runtime.open(model, threads=request.threads)), runtime_version=version
+        )
+    gc.collect()
+    peak = PeakMemory()
+    session = runtime.open(model, threads=request.threads)
+    _time(session, _random_inputs(session, 1), request.inferences, start=0, deadline=None)
+    return MemoryReply(
+        peak_mb=peak.growth_mb(),
+        engine_mb=max(0.0, peak.base_mb - before),
+        process_mb=peak.process_mb(),
+        source=peak.source,
+    )
+
+
+def _samples(request: LatencyRequest, session: Session) -> list[float]:
     pool = _random_inputs(session, request.pool)
     _time(session, pool, request.warmup, start=0, deadline=None)
     end = time.monotonic() + request.seconds
@@ -67,10 +76,9 @@ def _latency(request: LatencyRequest) -> LatencyReply:
     try:
         samples = _time(session, pool, request.at_least, start=0, deadline=None)
         rest = request.samples - request.at_least
-        samples += _time(session, pool, rest, start=len(samples), deadline=end)
+        return samples + _time(session, pool, rest, start=len(samples), deadline=end)
     finally:
         gc.enable()
-    return LatencyReply(samples=samples, runtime_version=version)
 
 
 def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None) -> list[float]:
@@ -86,26 +94,9 @@ def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadli
     return times
 
 
-def _memory(request: MemoryRequest) -> MemoryReply:
-    before = resident_mb()
-    runtime = find_runtime(request.runtime)
-    runtime.version()  # loads the engine
-    gc.collect()
-    peak = PeakMemory()
-    session = _open(runtime, request.model, request)
-    pool = _random_inputs(session, 1)
-    _time(session, pool, request.inferences, start=0, deadline=None)
-    return MemoryReply(
-        peak_mb=peak.growth_mb(),
-        engine_mb=max(0.0, peak.base_mb - before),
-        process_mb=peak.process_mb(),
-        source=peak.source,
-    )
-
-
-def _embed(request: EmbedRequest) -> EmbedReply:
+def _embed(request: EmbedRequest, runtime: Runtime, model: Model) -> EmbedReply:
     inputs = _mapped(request.inputs)
-    session = _open(find_runtime(request.runtime), request.model, request)
+    session = runtime.open(model, threads=request.threads)
     size = session.shape.batch or request.batch_size
     embeddings = np.empty((len(inputs), session.shape.dim), np.float32)
     for start in range(0, len(inputs), size):
@@ -113,10 +104,6 @@ def _embed(request: EmbedRequest) -> EmbedReply:
     with storage_errors(Path(request.outputs)):
         np.save(request.outputs, embeddings, allow_pickle=False)
     return EmbedReply(count=len(embeddings), dim=session.shape.dim)
-
-
-def _open(runtime: Runtime, model: str, request: LatencyRequest | MemoryRequest | EmbedRequest) -> Session:
-    return runtime.open(Path(model), precision=request.precision, threads=request.threads)
 
 
 def _random_inputs(session: Session, count: int) -> list[Batch]:

@@ -11,7 +11,7 @@ import msgspec
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
 from prunnet_export.devices._address import parse_address
-from prunnet_export.devices._base import Device, raise_again
+from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
 from prunnet_export.devices._connection import Connection, LostError
 from prunnet_export.devices._frames import SCRATCH
 from prunnet_export.devices._local import reply_of, too_slow
@@ -51,7 +51,7 @@ class SshDevice(Device):
         if self._connection is not None:
             self._connection.close()
 
-    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
         """The reply to a request; paths in it are absolute, and of files on this machine.
 
         Args:

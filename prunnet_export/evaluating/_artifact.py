@@ -80,7 +80,7 @@ def verify_again(
 def _weights(model: Model) -> Mapping[str, npt.NDArray[np.generic]] | None:
     """The shipped weights, or None on a device that has the runtime and nothing to read its files with."""
     try:
-        return find_runtime(model.runtime).read_weights(model.file)
+        return find_runtime(model.runtime).read_weights(model)
     except MissingExtra as error:
         _LOG.warning("%s: for zeros and weights the file's hash vouches alone", error.message)
         return None

@@ -74,7 +74,7 @@ class Verifier:
             queries=queries,
             from_bytes=tested.embed([evidence.preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=None if evidence.gallery else evidence.images.embed_gallery(tested.embed, queries),
-            weights=self.runtime.read_weights(build.model.file),
+            weights=self.runtime.read_weights(build.model),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(

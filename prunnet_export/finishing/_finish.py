@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -114,8 +114,10 @@ class Finish:
             names = candidate.copy_to(folder, self.folder)
         _LOG.info("building %s", candidate.subnetwork)
         entry = candidate.within(candidate.entry)
-        made = self.runtime.finish(folder / entry, folder, precision=precision, options=self.options)
-        model = Model(folder / (made[0] if made else entry), self.runtime.name, precision)
+        model = Model(folder / entry, self.runtime.name, precision)
+        made = self.runtime.finish(model, folder, self.options)
+        if made:
+            model = replace(model, file=folder / made[0])
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
         [latency] = measure_latency(
             self.device, [model], threads=self.threads, runs=5, samples=100, percentile=budget.percentile

@@ -3,6 +3,7 @@
 from prunnet_export.measuring._report import UNSTEADY, LatencyReport, Source, summarise
 from prunnet_export.measuring._statistics import (
     CONFIDENCES,
+    check_confidence,
     coefficient_of_variation,
     percentile,
     percentile_upper_bound,
@@ -15,6 +16,7 @@ __all__ = [
     "UNSTEADY",
     "LatencyReport",
     "Source",
+    "check_confidence",
     "coefficient_of_variation",
     "percentile",
     "percentile_upper_bound",

@@ -8,6 +8,7 @@ from functools import partial
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport, Source
+from prunnet_export.precision import Precision
 from prunnet_export.prediction._fit import FEWEST_ROWS, Fit, fit, of_kind
 from prunnet_export.prediction._roofline import ROOM, roofline_ms
 from prunnet_export.prediction._table import Calibration, CalibrationRow, one_device
@@ -35,7 +36,7 @@ class Predictor:
         workload: Workload,
         *,
         pattern: str,
-        precision: str,
+        precision: Precision,
         percentile: float,
         estimate: tuple[float, str] | None = None,
     ) -> LatencyReport:
@@ -54,8 +55,8 @@ class Predictor:
         said = partial(_said, self.target, percentile=percentile)
         if estimate is not None:
             return said("predicted", estimate[0], estimate[0], f"estimated by {estimate[1]}")
-        if self._calibrated(pattern, precision):
-            model = self._fit(pattern, precision)
+        if self._calibrated(pattern, precision.name):
+            model = self._fit(pattern, precision.name)
             p50 = model.p50_ms(workload)
             table = one_device(self.tables)[0]
             device, threads = table.device, table.threads or "the engine's own"
@@ -64,7 +65,7 @@ class Predictor:
                 if model.error is None
                 else f"half of them predict the other half within {model.error:.1%} (median)"
             )
-            kind = of_kind(self._rows(), pattern=pattern, precision=precision)
+            kind = of_kind(self._rows(), pattern=pattern, precision=precision.name)
             room = _CALIBRATED_ROOM if model.worst is None else 1 + model.worst
             if percentile > 50:  # noqa: PLR2004  # the fit is of medians; the tail is the table's widest
                 room *= max(row.p90_ms / row.p50_ms for row in kind)
@@ -74,9 +75,9 @@ class Predictor:
             basis = f"medians, fitted to {model.rows} rows measured on {where}; {known}"
             return said("calibrated", p50, p50 * room, basis)
         limits = self.target.limits
-        if limits is None or precision not in limits.tera_macs:
+        if limits is None or precision.name not in limits.tera_macs:
             raise Unreachable(
-                f"nothing predicts {precision} on {self.target.name}: no calibration table and no limits",
+                f"nothing predicts {precision.name} on {self.target.name}: no calibration table and no limits",
                 hint=f"prunnet-bench calibrate --target {self.target.name} writes a table on the device",
             )
         p50 = roofline_ms(workload, limits, precision=precision)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.precision import Precision
 from prunnet_export.prediction._workload import Workload
 from prunnet_export.target import Limits
 
 ROOM = 1.5
 """What a roofline is multiplied with for an upper bound: an assumption, not a statistic."""
 
-_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
-
-def roofline_ms(workload: Workload, limits: Limits, *, precision: str) -> float:
+def roofline_ms(workload: Workload, limits: Limits, *, precision: Precision) -> float:
     """Milliseconds of one image: sum over the layers of max(arithmetic, memory traffic) and a fixed cost each.
 
     A layer takes ``macs / (efficiency * peak)`` or ``bytes / bandwidth``, whichever is longer (Williams et al.,
@@ -21,16 +20,15 @@ def roofline_ms(workload: Workload, limits: Limits, *, precision: str) -> float:
     Raises:
         InvalidInput: the limits do not name the precision.
     """
-    peak = limits.tera_macs.get(precision) if precision in _BYTES else None
+    peak = limits.tera_macs.get(precision.name)
     if peak is None:
         raise InvalidInput(
-            f"the target's limits say nothing of {precision}", hint=f"known: {', '.join(sorted(limits.tera_macs))}"
+            f"the target's limits say nothing of {precision.name}", hint=f"known: {', '.join(sorted(limits.tera_macs))}"
         )
-    size = _BYTES[precision]
     seconds = sum(
         max(
             layer.macs / (limits.efficiency * peak * 1e12),
-            (layer.weights + layer.activations) * size / (limits.memory_gb_s * 1e9),
+            (layer.weights + layer.activations) * precision.weight_bytes / (limits.memory_gb_s * 1e9),
         )
         + limits.layer_us * 1e-6
         for layer in workload.layers

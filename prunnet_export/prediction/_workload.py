@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._onnx_file import read_onnx
+from prunnet_export.runtimes import read_onnx
 
 _BATCH_ONE = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes._base import Aids
+from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes._session import Batch
 
 AT_MOST = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
@@ -13,14 +13,14 @@ AT_LEAST = 8
 _RANK = 4
 
 
-def calibration_images(aids: Aids | None) -> list[Batch]:
+def calibration_images(inputs: CompileInputs | None) -> list[Batch]:
     """The first 300 images of what there is to calibrate on, each float32 [1, 3, height, width] in 0..1.
 
     Raises:
         InvalidInput: there are fewer than 8, or one is not such an image.
     """
     images: list[Batch] = []
-    for batch in (aids or Aids()).images():
+    for batch in (inputs or CompileInputs()).images():
         _check(batch)
         images += [image[None] for image in batch[: AT_MOST - len(images)]]
         if len(images) == AT_MOST:

@@ -7,9 +7,7 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import one_line
-
-_FOREIGN = "it may be truncated, or written for another runtime; export it again"
+from prunnet_export.runtimes._session import FOREIGN, check_file, one_line
 
 
 def read_onnx(file: Path) -> Any:
@@ -20,12 +18,30 @@ def read_onnx(file: Path) -> Any:
         MissingExtra: onnx is not installed.
     """
     onnx = require("onnx", extra="host")
+    check_file(file)
     try:
         model = onnx.load(file)
-    except FileNotFoundError:
-        raise InvalidInput(f"{file}: no such model file", hint="check the path") from None
     except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=_FOREIGN) from None
+        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=FOREIGN) from None
     if not model.graph.node:
-        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=_FOREIGN)
+        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=FOREIGN)
     return model
+
+
+def single_input(onnx_file: Path) -> tuple[int, int, int, int]:
+    """The shape of one image as the network takes it: (1, 3, height, width).
+
+    Raises:
+        InvalidInput: the file is no ONNX model of an input with fixed sides.
+        MissingExtra: onnx is not installed.
+    """
+    try:
+        [source] = read_onnx(onnx_file).graph.input
+        _, channels, height, width = (size.dim_value for size in source.type.tensor_type.shape.dim)
+    except ValueError:
+        raise InvalidInput(
+            f"{onnx_file.name}: not an ONNX model of an embedding network", hint="export it again"
+        ) from None
+    if 0 in {channels, height, width}:
+        raise InvalidInput(f"{onnx_file.name}: its sides are open", hint="export it with fixed sides")
+    return 1, channels, height, width

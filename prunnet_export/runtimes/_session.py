@@ -19,6 +19,12 @@ _INPUT_RANK = 4
 _OUTPUT_RANK = 2
 _LINE = 160  # characters of an engine's message that are shown
 
+FOREIGN = "it may be truncated, or written for another runtime; export it again"
+"""The hint for a file that an engine cannot load."""
+
+MATRIX = 2
+"""Dimensions from which on a constant counts as weights."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -108,6 +114,16 @@ class Session(ABC):
     @abstractmethod
     def _infer(self, images: Batch) -> Batch:
         """Embeddings of a contiguous batch of the right shape."""
+
+
+def check_file(file: Path) -> None:
+    """Refuse a model file that is not there.
+
+    Raises:
+        InvalidInput: there is no such file.
+    """
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such model file", hint="check the path")
 
 
 def check_threads(threads: int | None) -> int | None:

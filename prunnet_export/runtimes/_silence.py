@@ -1,4 +1,4 @@
-"""Silence for converters that print, warn and log as they like, from Python and from C."""
+"""Silence for engines and converters that print, warn and log as they like, from Python and from C."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 
 _LOCK = threading.RLock()  # two threads that overlap would restore each other's silence
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
+def silenced() -> Iterator[Callable[[], str]]:
     """Nothing reaches standard output or error, no warning is raised, and nothing is logged.
 
     It holds for the whole process: errors have to come as exceptions.
+
+    Yields:
+        A function that gives what C code has printed so far.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # a closed one has nothing to lose
@@ -32,21 +36,24 @@ def silenced() -> Iterator[None]:
         # Never closed: a logger that is set up meanwhile keeps it for good.
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(redirect_stderr(io.StringIO()))
+        file = stack.enter_context(tempfile.TemporaryFile())
         flush = ctypes.CDLL(None).fflush  # C keeps what it prints until its buffer is full
         flush(None)
         for descriptor in (1, 2):
             with suppress(OSError):
-                _to_nowhere(descriptor, stack)
+                _redirect(descriptor, file.fileno(), stack)
         stack.callback(flush, None)
-        yield
+
+        def printed() -> str:
+            flush(None)
+            return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+        yield printed
 
 
-def _to_nowhere(descriptor: int, stack: ExitStack) -> None:
+def _redirect(descriptor: int, target: int, stack: ExitStack) -> None:
+    """Write to ``target`` what goes to a descriptor, until the stack unwinds."""
     saved = os.dup(descriptor)
     stack.callback(os.close, saved)
     stack.callback(os.dup2, saved, descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, descriptor)
-    finally:
-        os.close(nowhere)
+    os.dup2(target, descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunnet_export._imports import installed_version
+from prunnet_export._imports import installed_versions
 from prunnet_export.artifact import (
     AlternativeEntry,
     FrontierEntry,
@@ -22,10 +22,7 @@ from prunnet_export.runtimes import Runtime
 from prunnet_export.search._outcome import Attempt
 from prunnet_export.target import Target
 
-TOOLS = (
-    "prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy",
-    "pillow", "nncf", "mnn", "tensorrt", "tensorrt-rtx", "coremltools", "ai-edge-litert", "ethos-u-vela",
-)  # fmt: skip
+TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "onnx", "onnxscript", "numpy", "pillow")
 
 
 def compose_manifest(
@@ -76,7 +73,7 @@ def compose_manifest(
         verified_by=verified_by,
         alternatives=list(alternatives),
         device=device,
-        tools={tool: version for tool in TOOLS if (version := installed_version(tool)) is not None},
+        tools=installed_versions(*TOOLS, *runtime.distributions),
     )
 
 

@@ -104,7 +104,7 @@ class PredictedTiming(Timing):
             self.predictor.report(
                 build.workload,
                 pattern=build.candidate.pattern,
-                precision=build.candidate.precision,
+                precision=self.runtime.precision(build.candidate.precision),
                 percentile=percentile,
                 estimate=self.runtime.estimate_ms(build.model),
             )

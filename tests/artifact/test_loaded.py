@@ -16,7 +16,7 @@ import prunnet_export
 from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName, VerificationFailed
 from prunnet_export.artifact import Manifest, load, read_manifest
 from prunnet_export.preprocessing import ImageLike, Preprocessing
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 
 MakeArtifact = Callable[..., Path]
 
@@ -33,7 +33,7 @@ def test_embeds_as_preprocessing_and_runtime_do(runtime: str, make_artifact: Mak
     assert (embeddings.shape, model.dim) == ((5, 8), 8)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
-    session = find_runtime(runtime).open(folder / model.manifest.entry, precision="fp32", threads=1)
+    session = find_runtime(runtime).open(Model(folder / model.manifest.entry, runtime), threads=1)
     inputs = Preprocessing(crop=16, resize=18)(pictures())
     np.testing.assert_allclose(embeddings, session.run(inputs), atol=1e-6)
 

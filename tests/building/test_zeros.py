@@ -17,7 +17,7 @@ from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.network import Normalised
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, cut, find_pattern, materialise
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
 from tests.building._run import run_onnx
 
@@ -96,7 +96,8 @@ def test_the_shipped_file_has_the_pattern(pattern: str, backbone: str, folder: P
     chosen, module, file = exported_in(pattern, backbone, folder)
     batch = images(3, 32)
     np.testing.assert_allclose(run_onnx(file, batch), Normalised(module)(batch).numpy(), atol=1e-5, rtol=0)
-    stored = [tensor for tensor in find_runtime("onnxruntime").read_weights(file).values() if tensor.ndim in {2, 4}]
+    shipped = find_runtime("onnxruntime").read_weights(Model(file, "onnxruntime"))
+    stored = [tensor for tensor in shipped.values() if tensor.ndim in {2, 4}]
     # Linear weights may be stored transposed.
     having = [one for one in stored if holds(pattern, one) or (one.ndim == 2 and holds(pattern, one.T))]
     expected = [mask for mask in chosen.masks().values() if not bool(mask.all())]
@@ -117,6 +118,6 @@ def test_each_runtime_has_every_zero_in_its_place(
     engine = find_runtime(runtime)
     [entry, *_] = engine.compile(file, tmp_path, precision="fp32")
     masks = [mask.numpy() for mask in chosen.masks().values() if not bool(mask.all())]
-    stored = engine.read_weights(tmp_path / entry).values()
+    stored = engine.read_weights(Model(tmp_path / entry, engine.name)).values()
     assert layers_in_place(masks, stored) == len(masks)
     assert layers_in_place([~mask for mask in masks], stored) == 0

@@ -60,9 +60,7 @@ class Keeper:
         self.say(Put(name=name, size=len(content)), content)
         return msgspec.json.decode(self.out.readline(), type=Stored)
 
-    def ask(
-        self, request: Request, *, timeout: float | None = None, output: str | None = None
-    ) -> tuple[Answer, bytes, bytes]:
+    def ask(self, request: Request, *, timeout: float = 60, output: str | None = None) -> tuple[Answer, bytes, bytes]:
         """The answer, the reply and the output."""
         self.say(Ask(request=msgspec.Raw(msgspec.json.encode(request)), timeout=timeout, output=output))
         answer = msgspec.json.decode(self.out.readline(), type=Answer)
@@ -133,7 +131,7 @@ def test_a_signal_tidies_up_too(start: Start, number: signal.Signals) -> None:
 
 def test_a_host_that_hangs_up_takes_the_worker_with_it(start: Start, tiny_model: TinyModel) -> None:
     keeper = start()
-    keeper.say(Ask(request=msgspec.Raw(msgspec.json.encode(long_request(tiny_model())))))
+    keeper.say(Ask(request=msgspec.Raw(msgspec.json.encode(long_request(tiny_model()))), timeout=60))
     wait_until(lambda: any("_worker" in command for command in descendants(keeper.process.pid).values()))
     workers = list(descendants(keeper.process.pid))
     keeper.to.close()
@@ -210,7 +208,7 @@ def test_no_room_is_an_answer_and_the_next_message_is_understood(start: Start, t
 
 def test_a_request_of_another_version_is_the_workers_to_refuse(start: Start) -> None:
     keeper = start()
-    keeper.say(Ask(request=msgspec.Raw(b'{"type":"of tomorrow"}')))
+    keeper.say(Ask(request=msgspec.Raw(b'{"type":"of tomorrow"}'), timeout=60))
     answer = msgspec.json.decode(keeper.out.readline(), type=Answer)
     reply = msgspec.json.decode(keeper.out.read(answer.reply), type=Reply)
     assert isinstance(reply, ErrorReply)

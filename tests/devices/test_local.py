@@ -43,8 +43,8 @@ class Scripted(Device):
         self.replies = list(replies)
         self.requests: list[Request] = []
 
-    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
-        assert timeout is None or timeout > 0
+    def run(self, request: Request, *, timeout: float = 60) -> Reply:
+        assert timeout > 0
         self.requests.append(request)
         return LocalDevice().run(request) if isinstance(request, FingerprintRequest) else self.replies.pop(0)
 
@@ -53,7 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
     """Puts another program in the worker's place."""
     (tmp_path / "stand_in.py").write_text(source)
     monkeypatch.setattr(_local, "_WORKER", "stand_in")
-    monkeypatch.setattr(_local, "_HOME", tmp_path)
+    monkeypatch.setattr(_local, "PACKAGE_HOME", tmp_path)
 
 
 def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
@@ -80,7 +80,7 @@ def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:
     model = tiny_model()
     images = np.random.default_rng(0).random((5, 3, 16, 16), np.float32)
     ours = embed(LocalDevice(), Model(model, "onnxruntime"), images, threads=1, batch_size=2)
-    here = OnnxRuntime().open(model, precision="fp32", threads=1).run(images)
+    here = OnnxRuntime().open(Model(model, "onnxruntime"), threads=1).run(images)
     np.testing.assert_allclose(ours, here, atol=1e-6)
 
 

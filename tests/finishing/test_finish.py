@@ -17,6 +17,7 @@ from prunnet_export.devices import Device
 from prunnet_export.evaluating import load_reference
 from prunnet_export.finishing import Finish
 from prunnet_export.network import load_checkpoint
+from prunnet_export.precision import FP32
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Limits, find_target
@@ -33,7 +34,7 @@ def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_f
     export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
     rungs = export.candidates()["channel", "fp32"]
     middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
-    upper = PREDICTOR.report(middle.workload, pattern="channel", precision="fp32", percentile=90).upper_ms
+    upper = PREDICTOR.report(middle.workload, pattern="channel", precision=FP32, percentile=90).upper_ms
     export.budget = Budget(latency_ms=upper * 1.001)
     outcome = export.run(tmp_path_factory.mktemp("exported") / "dist")
     assert outcome.manifest.status == "verified"

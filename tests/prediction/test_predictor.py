@@ -8,6 +8,7 @@ import pytest
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.precision import FP32
 from prunnet_export.prediction import ROOM, Predictor, roofline_ms
 from prunnet_export.target import Limits, find_target
 from tests.prediction._rows import GIGA, rows, table, workload
@@ -18,14 +19,14 @@ WORK = workload(GIGA // 2)
 
 
 def predicted(predictor: Predictor, **more: object) -> LatencyReport:
-    asked: dict[str, object] = {"pattern": "channel", "precision": "fp32", "percentile": 90.0, **more}
+    asked: dict[str, object] = {"pattern": "channel", "precision": FP32, "percentile": 90.0, **more}
     return predictor.report(WORK, **asked)  # type: ignore[arg-type]  # of mixed types
 
 
 def test_a_roofline_says_so() -> None:
     report = predicted(Predictor(TARGET))
     assert (report.source, report.n, report.runs, report.confidence) == ("predicted", 0, 0, None)
-    assert report.p50_ms == roofline_ms(WORK, LIMITS, precision="fp32")
+    assert report.p50_ms == roofline_ms(WORK, LIMITS, precision=FP32)
     assert report.upper_ms == report.p50_ms * ROOM
     assert "never measured" in str(report)
     assert "a data sheet" in str(report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.precision import FP16, FP32, INT8
 from prunnet_export.prediction import Layer, Workload, roofline_ms
 from prunnet_export.target import Limits
 
@@ -19,20 +20,20 @@ def one(macs: int, weights: int) -> Workload:
 
 
 def test_compute_bound() -> None:
-    assert roofline_ms(one(10**9, 0), LIMITS, precision="fp16") == pytest.approx(2 + 0.01)
-    assert roofline_ms(one(10**9, 0), LIMITS, precision="int8") == pytest.approx(1 + 0.01)
+    assert roofline_ms(one(10**9, 0), LIMITS, precision=FP16) == pytest.approx(2 + 0.01)
+    assert roofline_ms(one(10**9, 0), LIMITS, precision=INT8) == pytest.approx(1 + 0.01)
 
 
 def test_memory_bound() -> None:
-    assert roofline_ms(one(0, 10**8), LIMITS, precision="fp16") == pytest.approx(2 + 0.01)
-    assert roofline_ms(one(0, 10**8), LIMITS, precision="int8") == pytest.approx(1 + 0.01)
+    assert roofline_ms(one(0, 10**8), LIMITS, precision=FP16) == pytest.approx(2 + 0.01)
+    assert roofline_ms(one(0, 10**8), LIMITS, precision=INT8) == pytest.approx(1 + 0.01)
 
 
 def test_each_layer_is_bound_by_itself() -> None:
     layers = (*one(10**9, 0).layers, *one(0, 10**8).layers)
-    assert roofline_ms(Workload(layers=layers), LIMITS, precision="fp16") == pytest.approx(4 + 0.02)
+    assert roofline_ms(Workload(layers=layers), LIMITS, precision=FP16) == pytest.approx(4 + 0.02)
 
 
 def test_an_unknown_precision() -> None:
     with pytest.raises(InvalidInput, match="fp32"):
-        roofline_ms(one(1, 1), LIMITS, precision="fp32")
+        roofline_ms(one(1, 1), LIMITS, precision=FP32)

@@ -12,7 +12,7 @@ from prunnet_export.building import export_onnx
 from prunnet_export.network import Embedder, Normalised, PrunableNetwork
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
-from prunnet_export.runtimes import Aids, Batch
+from prunnet_export.runtimes import Batch, CompileInputs
 from tests._inputs import TINY_RESNET, images, prunable
 
 CROP, DIM = 32, 16
@@ -50,9 +50,9 @@ def in_torch(module: Embedder, batch: Batch) -> Batch:
     return vectors
 
 
-def aids(module: Embedder, **options: str) -> Aids:
+def aids(module: Embedder, **options: str) -> CompileInputs:
     """What compiling may ask for."""
-    return Aids(images=lambda: [inputs()], module=lambda: Normalised(module).eval(), options=options)
+    return CompileInputs(images=lambda: [inputs()], module=lambda: Normalised(module).eval(), options=options)
 
 
 def write_onnx(folder: Path, module: Embedder) -> Path:

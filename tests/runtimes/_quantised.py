@@ -15,12 +15,12 @@ from torch import nn
 from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
-from prunnet_export.runtimes import Aids, Batch
+from prunnet_export.runtimes import Batch, CompileInputs
 from tests._inputs import images, prunable
 
 CROP = 32
 IMAGES: Batch = images(64, CROP).numpy()
-AIDS = Aids(images=lambda: np.split(IMAGES, 4))
+AIDS = CompileInputs(images=lambda: np.split(IMAGES, 4))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes import Aids, Batch
+from prunnet_export.runtimes import Batch, CompileInputs
 from prunnet_export.runtimes._calibration import AT_LEAST, AT_MOST, calibration_images
 
 
@@ -21,7 +21,7 @@ def batches(*sizes: int) -> Iterator[Batch]:
 
 @pytest.mark.parametrize("sizes", [(AT_LEAST,), (3, 1, 0, 40), (250, 50), (299, 2), (250, 250), (1,) * 400])
 def test_the_first_images_are_taken_one_by_one(sizes: tuple[int, ...]) -> None:
-    images = calibration_images(Aids(images=lambda: batches(*sizes)))
+    images = calibration_images(CompileInputs(images=lambda: batches(*sizes)))
     assert {image.shape for image in images} == {(1, 3, 4, 4)}
     numbers = [round(float(image[0, 0, 0, 0]) * 1000) for image in images]
     assert numbers == list(range(min(AT_MOST, sum(sizes))))
@@ -32,11 +32,11 @@ def test_no_more_images_are_made_than_are_taken() -> None:
         yield from batches(200, 100)
         pytest.fail("a batch beyond the last image was asked for")
 
-    assert len(calibration_images(Aids(images=endless))) == AT_MOST
+    assert len(calibration_images(CompileInputs(images=endless))) == AT_MOST
 
 
-@pytest.mark.parametrize("aids", [None, Aids()])
-def test_without_aids_it_is_said_what_is_missing(aids: Aids | None) -> None:
+@pytest.mark.parametrize("aids", [None, CompileInputs()])
+def test_without_aids_it_is_said_what_is_missing(aids: CompileInputs | None) -> None:
     with pytest.raises(InvalidInput, match="needs real images") as caught:
         calibration_images(aids)
     assert "prunnet-export" in caught.value.hint
@@ -45,7 +45,7 @@ def test_without_aids_it_is_said_what_is_missing(aids: Aids | None) -> None:
 @pytest.mark.parametrize("sizes", [(), (0,), (AT_LEAST - 1,), (2, 2)])
 def test_too_few_images(sizes: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput, match=f"{sum(sizes)} calibration images; INT8 needs {AT_LEAST}"):
-        calibration_images(Aids(images=lambda: batches(*sizes)))
+        calibration_images(CompileInputs(images=lambda: batches(*sizes)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -53,13 +53,13 @@ def test_an_image_that_is_not_finite(value: float) -> None:
     [broken] = [batch.copy() for batch in batches(AT_LEAST)]
     broken[-1, 2, 3, 3] = value
     with pytest.raises(InvalidInput, match="NaN or infinity"):
-        calibration_images(Aids(images=lambda: [broken]))
+        calibration_images(CompileInputs(images=lambda: [broken]))
 
 
 @pytest.mark.parametrize(("factor", "shown"), [(255, r"0\.\.1\.785"), (-1, r"-0\.007\.\.")])
 def test_images_that_were_scaled_otherwise(factor: float, shown: str) -> None:
     with pytest.raises(InvalidInput, match=shown):
-        calibration_images(Aids(images=lambda: [batch * np.float32(factor) for batch in batches(AT_LEAST)]))
+        calibration_images(CompileInputs(images=lambda: [batch * np.float32(factor) for batch in batches(AT_LEAST)]))
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_images_that_were_scaled_otherwise(factor: float, shown: str) -> None:
 )
 def test_a_batch_of_something_else(batch: np.ndarray) -> None:
     with pytest.raises(InvalidInput, match=f"a calibration batch is {batch.dtype}"):
-        calibration_images(Aids(images=lambda: [batch]))
+        calibration_images(CompileInputs(images=lambda: [batch]))

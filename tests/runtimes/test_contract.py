@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName
-from prunnet_export.runtimes import Runtime, Session, find_runtime
+from prunnet_export.runtimes import Model, Runtime, Session, find_runtime
 from prunnet_export.runtimes.coreml import CoreMl
 from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.litert import LiteRt
 from prunnet_export.runtimes.mnn import Mnn
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from prunnet_export.runtimes.openvino import OpenVino
-from prunnet_export.runtimes.openvino_accelerator import OpenVinoGpu, OpenVinoNpu
-from prunnet_export.runtimes.tensorrt import TensorRt
-from prunnet_export.runtimes.tensorrt_rtx import TensorRtRtx
+from prunnet_export.runtimes.openvino import OpenVino, OpenVinoGpu, OpenVinoNpu
+from prunnet_export.runtimes.tensorrt import TensorRt, TensorRtRtx
 
 EXTRAS: dict[type[Runtime], str] = {
     CoreMl: "coreml",
@@ -55,7 +53,7 @@ def opened(runtime: Runtime, tiny_model: Callable[..., Path], tmp_path: Path) ->
         folder = tmp_path / "compiled"
         folder.mkdir()
         names = runtime.compile(tiny_model(**changed), folder, precision="fp32")
-        return runtime.open(folder / names[0], precision="fp32", threads=threads)
+        return runtime.open(Model(folder / names[0], runtime.name), threads=threads)
 
     return build
 
@@ -67,11 +65,11 @@ def test_is_found_by_its_name(kind: type[Runtime]) -> None:
 
 @every_runtime
 def test_an_unknown_precision_is_refused(kind: type[Runtime], tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    for precision in {"fp32", "fp16", "bf16", "int8", "int4", ""} - {*kind.precisions}:
+    for precision in {"fp32", "fp16", "bf16", "int8", "int4", ""} - {precision.name for precision in kind.precisions}:
         for use in (
-            lambda precision=precision: kind().open(tiny_model(), precision=precision),
+            lambda precision=precision: kind().open(Model(tiny_model(), kind.name, precision)),
             lambda precision=precision: kind().compile(tiny_model(), tmp_path, precision=precision),
-            lambda precision=precision: kind().placement(tiny_model(), precision=precision),
+            lambda precision=precision: kind().placement(Model(tiny_model(), kind.name, precision)),
         ):
             with pytest.raises(UnknownName, match="precision"):
                 use()
@@ -80,7 +78,7 @@ def test_an_unknown_precision_is_refused(kind: type[Runtime], tiny_model: Callab
 @pytest.mark.parametrize("kind", [CoreMl, EthosU, TensorRt, TensorRtRtx], ids=lambda kind: kind.name)
 def test_a_precision_without_a_twin_is_refused(kind: type[Runtime], tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="precision"):
-        kind().twin(tmp_path / "model", precision="int4")
+        kind().twin(Model(tmp_path / "model", kind.name, "int4"))
 
 
 # TensorRT's files are written without its engine.
@@ -153,7 +151,7 @@ def test_a_model_with_open_sides_is_refused(source: list[object], opened: Opened
 @pytest.mark.parametrize("kind", [CoreMl, OpenVinoGpu, OpenVinoNpu, TensorRt, TensorRtRtx], ids=lambda kind: kind.name)
 def test_an_engine_without_threads_takes_none(kind: type[Runtime], tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(InvalidInput, match="has no number of threads to set") as caught:
-        kind().open(tiny_model(), precision=kind.precisions[0], threads=2)
+        kind().open(Model(tiny_model(), kind.name, kind.precisions[0].name), threads=2)
     assert "--threads" in caught.value.hint
 
 
@@ -164,8 +162,8 @@ def test_threads_have_to_be_positive(opened: Opened) -> None:
 
 def test_a_missing_file_is_named(runtime: Runtime, tmp_path: Path) -> None:
     for use in (
-        lambda: runtime.open(tmp_path / "nowhere", precision="fp32"),
-        lambda: runtime.read_weights(tmp_path / "nowhere"),
+        lambda: runtime.open(Model(tmp_path / "nowhere", runtime.name)),
+        lambda: runtime.read_weights(Model(tmp_path / "nowhere", runtime.name)),
         lambda: runtime.compile(tmp_path / "nowhere", tmp_path, precision="fp32"),
     ):
         with pytest.raises(InvalidInput, match="nowhere"):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, MissingExtra
-from prunnet_export.runtimes import Aids
+from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from tests.runtimes._quantised import AIDS, IMAGES, cut
@@ -150,9 +150,9 @@ def test_without_images_nothing_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     file = cut("channel", 0.4).write(tmp_path)
-    for aids in (None, Aids(), Aids(images=lambda: [IMAGES[:2]])):
+    for aids in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
         with pytest.raises(InvalidInput, match="images"):
-            OnnxRuntime().compile(file, folder, precision="int8", aids=aids)
+            OnnxRuntime().compile(file, folder, precision="int8", inputs=aids)
     assert list(folder.iterdir()) == []
 
 
@@ -168,7 +168,7 @@ def test_zero_points_are_taken_off_what_is_read(tmp_path: Path) -> None:
         [from_array(np.asarray(value), name) for name, value in values.items()],
     )
     onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
-    [found] = OnnxRuntime().read_weights(tmp_path / "m.onnx").values()
+    [found] = OnnxRuntime().read_weights(Model(tmp_path / "m.onnx", "onnxruntime")).values()
     np.testing.assert_array_equal(found, [[-128, 0], [2, 127]])
 
 
@@ -183,7 +183,7 @@ def test_a_missing_tool_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_compiled_int8_runs(tmp_path: Path) -> None:
-    (name,) = OnnxRuntime().compile(cut("channel", 0.4).write(tmp_path), tmp_path, precision="int8", aids=AIDS)
-    session = OnnxRuntime().open(tmp_path / name, precision="int8", threads=1)
+    (name,) = OnnxRuntime().compile(cut("channel", 0.4).write(tmp_path), tmp_path, precision="int8", inputs=AIDS)
+    session = OnnxRuntime().open(Model(tmp_path / name, "onnxruntime", "int8"), threads=1)
     one_by_one = np.concatenate([session.run(image[None]) for image in IMAGES[:4]])
     np.testing.assert_allclose(one_by_one, session.run(IMAGES[:4]), atol=1e-6)

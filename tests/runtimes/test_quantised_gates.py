@@ -9,7 +9,7 @@ import pytest
 from prunnet_export.artifact import ExpectedWeights, Gate
 from prunnet_export.evaluating import Expected, Observed, Reference, verify
 from prunnet_export.evaluating._verifier import _masks
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.thresholds import Thresholds
 from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
 
@@ -24,9 +24,9 @@ def judge(
     for module in {"onnxruntime": ["onnx", "onnxruntime"], "openvino": ["openvino", "nncf"]}[runtime_name]:
         pytest.importorskip(module)
     runtime, expected = find_runtime(runtime_name), pretend or network
-    names = runtime.compile(network.write(folder), folder, precision=precision, aids=AIDS)
+    names = runtime.compile(network.write(folder), folder, precision=precision, inputs=AIDS)
     file = folder / names[0]
-    session = runtime.open(file, precision=precision, threads=1)
+    session = runtime.open(Model(file, runtime_name, precision), threads=1)
     queries = session.run(IMAGES)
     dense = expected.embeddings()
     weights = expected.weights()
@@ -35,8 +35,8 @@ def judge(
             queries=queries,
             from_bytes=session.run(IMAGES[:1]),
             gallery=None,
-            weights=runtime.read_weights(file),
-            placement=runtime.placement(file, precision=precision),
+            weights=runtime.read_weights(Model(file, runtime_name)),
+            placement=runtime.placement(Model(file, runtime_name, precision)),
         ),
         Reference(
             network="0" * 64,

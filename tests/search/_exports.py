@@ -48,7 +48,7 @@ class TableDevice(Device):
         self.asked: list[LatencyRequest] = []
         self._local = LocalDevice()
 
-    def run(self, request: Request, *, timeout: float | None = None) -> Reply:
+    def run(self, request: Request, *, timeout: float = 60) -> Reply:
         if isinstance(request, LatencyRequest):
             self.asked.append(request)
             count = max(request.samples, request.at_least)

@@ -7,7 +7,7 @@ TARGET = Target(
     device="kiosk box, 4 cores",
     runtime="ort-file",
     patterns=("channel",),
-    precisions=("fp32",),
+    precisions=("fp32", "int8-dynamic"),
     channel_multiple=8,
     source="measured on a box: `prunnet-bench calibrate --backbone resnet18 --target kiosk`",
 )

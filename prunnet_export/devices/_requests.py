@@ -1,0 +1,178 @@
+"""What a host asks devices for, as functions.
+
+A worker that hangs is given up after a generous time: an hour, and a minute for each inference that has to be made.
+Inferences that are only made while there is time left cost no more than that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import storage_errors
+from prunnet_export.devices._base import PATIENCE_S, Device
+from prunnet_export.devices._protocol import (
+    EmbedReply,
+    EmbedRequest,
+    LatencyReply,
+    LatencyRequest,
+    LayerTimesReply,
+    LayerTimesRequest,
+    MemoryReply,
+    MemoryRequest,
+    PlacementReply,
+    PlacementRequest,
+)
+from prunnet_export.measuring import LatencyReport, check_confidence, samples_needed, summarise
+from prunnet_export.runtimes import Model
+
+_INFERENCE_S = 60.0
+
+
+def measure_latency(
+    device: Device,
+    models: Sequence[Model],
+    *,
+    threads: int | None = None,
+    runs: int = 3,
+    samples: int = 200,
+    seconds: float = 20.0,
+    percentile: float = 90.0,
+    confidence: float = 0.95,
+    warmup: int = 20,
+) -> list[LatencyReport]:
+    """Latencies of models side by side, batch 1, compute only; one report per model, in order.
+
+    Each run of each model is a fresh process with that model alone, and the models take turns, so that a ratio
+    between them is of the same minutes.
+
+    Args:
+        device: Where to run.
+        models: What to run; their engines may differ.
+        threads: Intra-operator threads; None leaves it to the engine.
+        runs: Fresh processes.
+        samples: Timed inferences per model and run.
+        seconds: Time for the samples of one run of one model. What the bound on the percentile needs is
+            taken even when that takes longer.
+        percentile: The one that is bounded, in per cent.
+        confidence: Of the bound.
+        warmup: Untimed inferences per model and run.
+
+    Raises:
+        InvalidInput: a number is out of range, or a model is not one of its engine.
+        UnknownName: no such runtime or precision.
+        MissingExtra: the engine is not installed.
+        Unreachable: the device does not answer.
+    """
+    check_confidence(confidence)
+    at_least = -(-samples_needed(percentile, confidence=confidence) // max(1, runs))
+    if min(runs, samples, len(models)) < 1 or warmup < 0 or not seconds > 0:
+        raise InvalidInput(
+            f"{len(models)} models, {runs} runs, {samples} samples, {warmup} warm-ups, {seconds} s",
+            hint="each has to be positive (warm-ups may be 0)",
+        )
+    requests = [
+        LatencyRequest(**_fields(model, threads), warmup=warmup, samples=samples, at_least=at_least, seconds=seconds)
+        for model in models
+    ]
+    timeout = _patience(warmup + at_least) + seconds
+    replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
+    return [
+        summarise(
+            [reply.samples for reply in of_one_model],
+            percentile_asked=percentile,
+            confidence=confidence,
+            threads=threads,
+            runtime=model.runtime,
+            runtime_version=of_one_model[0].runtime_version,
+            device=device.fingerprint().id,
+        )
+        for model, of_one_model in zip(models, zip(*replies, strict=True), strict=True)
+    ]
+
+
+def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None) -> MemoryReply:
+    """Peak memory of loading and running a model at batch 1, MiB, above the engine alone.
+
+    Raises:
+        PrunnetError: as :func:`measure_latency`.
+    """
+    return device.ask(MemoryRequest(**_fields(model, threads)), MemoryReply)
+
+
+def embed(
+    device: Device,
+    model: Model,
+    inputs: npt.NDArray[np.float32],
+    *,
+    threads: int | None = None,
+    batch_size: int = 32,
+) -> npt.NDArray[np.float32]:
+    """Embeddings by a model as its own engine computes them on the device.
+
+    Args:
+        device: Where to run.
+        model: What to run.
+        inputs: float32 [n, 3, height, width] in 0..1.
+        threads: Intra-operator threads; None leaves it to the engine.
+        batch_size: Images per inference.
+
+    Returns:
+        float32 [n, dim].
+
+    Raises:
+        StorageError: no room for the inputs and outputs.
+        PrunnetError: as :func:`measure_latency`.
+    """
+    if batch_size < 1:
+        raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
+    with TemporaryDirectory(prefix="prunnet-embed-") as name:
+        source, result = Path(name) / "inputs.npy", Path(name) / "outputs.npy"
+        with storage_errors(source):
+            np.save(source, inputs, allow_pickle=False)
+        request = EmbedRequest(
+            **_fields(model, threads), inputs=str(source), outputs=str(result), batch_size=batch_size
+        )
+        device.ask(request, EmbedReply, timeout=_patience(len(inputs)))
+        outputs: npt.NDArray[np.float32] = np.load(result, allow_pickle=False)
+    return outputs
+
+
+def placement(device: Device, model: Model) -> dict[str, int]:
+    """How many nodes of a model are on each device of its engine.
+
+    Raises:
+        PrunnetError: as :func:`measure_latency`.
+    """
+    return device.ask(PlacementRequest(**_fields(model)), PlacementReply).nodes
+
+
+def layer_times(device: Device, model: Model, *, threads: int | None = None) -> dict[str, float]:
+    """Milliseconds of each layer of a model, by the layer's name.
+
+    Raises:
+        InvalidInput: the engine does not tell.
+        PrunnetError: as :func:`measure_latency`.
+    """
+    return device.ask(LayerTimesRequest(**_fields(model, threads)), LayerTimesReply).milliseconds
+
+
+def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:
+    """What every request about a model says."""
+    return {
+        "model": str(model.file.absolute()),
+        "runtime": model.runtime,
+        "precision": model.precision,
+        "threads": threads,
+    }
+
+
+def _patience(inferences: int) -> float:
+    """Seconds until a worker that has to make so many inferences is given up."""
+    return PATIENCE_S + inferences * _INFERENCE_S

@@ -1,0 +1,111 @@
+"""Core ML packages, which are folders: written the same each time, and read without Core ML."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import replace_file
+from prunnet_export._imports import require
+from prunnet_export.runtimes._session import FOREIGN, MATRIX, one_line
+from prunnet_export.runtimes._silence import silenced
+
+EXTRA = "coreml"
+PACKAGE = "model.mlpackage"
+
+_MANIFEST = "Manifest.json"
+_PROGRAM = "Data/com.apple.CoreML/model.mlmodel"
+_WEIGHTS = "Data/com.apple.CoreML/weights"
+_BLOB = f"{_WEIGHTS}/weight.bin"
+_NAMES = (_MANIFEST, _PROGRAM, _BLOB)  # the manifest stands for the package
+_DATE = "com.github.apple.coremltools.conversion_date"
+
+
+def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
+    """Save a model as ``model.mlpackage``, without the day and the random names that coremltools gives it.
+
+    Args:
+        model: As converted by coremltools.
+        made: An empty folder to work in.
+        folder: Where the package goes.
+
+    Returns:
+        The names of its files in ``folder``, the manifest first.
+    """
+    draft, package = made / PACKAGE, folder / PACKAGE
+    model.save(str(draft))
+    manifest = json.loads((draft / _MANIFEST).read_text("utf-8"))
+    items = manifest["itemInfoEntries"]
+    names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])) for old, item in items.items()}
+    manifest["itemInfoEntries"] = {names[old]: item for old, item in items.items()}
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    program = _parse(draft / _PROGRAM)
+    program.description.metadata.userDefined.pop(_DATE, None)
+    contents = (
+        json.dumps(manifest, indent=2, sort_keys=True).encode(),
+        program.SerializeToString(deterministic=True),
+        (draft / _BLOB).read_bytes(),
+    )
+    for name, content in zip(_NAMES, contents, strict=True):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        replace_file(package / name, content)
+    return tuple(f"{PACKAGE}/{name}" for name in _NAMES)
+
+
+def read_program(manifest: Path) -> Any:
+    """The ML program of a package, as coremltools' operations.
+
+    Args:
+        manifest: The package's ``Manifest.json``.
+
+    Raises:
+        InvalidInput: it is not the manifest of a package with an ML program.
+        MissingExtra: coremltools is not installed.
+    """
+    package = manifest.parent
+    with silenced():
+        load = require("coremltools.converters.mil.frontend.milproto.load", extra=EXTRA).load
+        try:
+            model = _parse(package / _PROGRAM)
+            program = load(
+                model,
+                specification_version=model.specificationVersion,
+                file_weights_dir=str(package / _WEIGHTS),
+            )
+            return program.functions["main"]
+        except Exception as error:  # noqa: BLE001  coremltools and protobuf raise what they like on foreign files
+            raise InvalidInput(
+                f"{package.name}: no Core ML package with an ML program ({one_line(error)})", hint=FOREIGN
+            ) from None
+
+
+def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
+    """The floating-point constants of two or more dimensions by name, sparse ones made dense."""
+    found: dict[str, npt.NDArray[np.generic]] = {}
+    for operation in program.operations:
+        if operation.op_type == "const":
+            values = operation.outputs[0].val
+        elif operation.op_type == "constexpr_sparse_to_dense":
+            values = operation.materialized_val_inference()
+        else:
+            continue
+        if isinstance(values, np.ndarray) and values.ndim >= MATRIX and np.issubdtype(values.dtype, np.floating):
+            found[str(operation.outputs[0].name)] = values
+    return found
+
+
+def work_of(program: Any) -> int:
+    """How many operations of a program are no constants."""
+    return sum(not operation.op_type.startswith("const") for operation in program.operations)
+
+
+def _parse(file: Path) -> Any:
+    model = require("coremltools.proto.Model_pb2", extra=EXTRA).Model()
+    model.ParseFromString(file.read_bytes())
+    return model

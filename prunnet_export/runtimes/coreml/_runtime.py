@@ -1,0 +1,171 @@
+"""Core ML: an ML program whose zeros take a bit each; written anywhere, run on Apple devices."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._files import replace_file
+from prunnet_export._imports import require
+from prunnet_export.precision import FP16, FP32, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes._onnx_file import single_input
+from prunnet_export.runtimes._onnx_fp16 import to_fp16
+from prunnet_export.runtimes._session import FOREIGN, Batch, Session, Shape, embedding_shape, no_threads, one_line
+from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.coreml._package import read_program, weights_of, work_of, write_package
+from prunnet_export.runtimes.onnxruntime import OnnxRuntime
+
+TWIN = "model.onnx"
+
+_INPUT, _OUTPUT = "images", "embeddings"
+_NORM = frozenset({"reduce_l2_norm", "maximum", "tile", "real_div"})
+
+
+class CoreMl(Runtime):
+    """Core ML on the processor, the GPU and the Neural Engine, as it chooses; models take one image at a time.
+
+    Zeros of any pattern make the package smaller. A tensor of more than 2048 weights is stored as one bit a weight and
+    the values that are not zero, where that is less: from a zero in 16 weights on in fp16, in 32 in fp32.
+    """
+
+    name: ClassVar[str] = "coreml"
+    extra: ClassVar[str] = "coreml"
+    distributions: ClassVar[Mapping[str, str]] = {"coremltools": "prunnet-export[coreml]"}
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, FP16)
+    places_on: ClassVar[str] = "Core ML"
+    ignores: ClassVar[Mapping[str, str]] = {}
+
+    def version(self) -> str:
+        """The version of coremltools, which writes the package."""
+        return str(self._engine().__version__)
+
+    def obstacle(self) -> str | None:
+        """Why this machine cannot run a package: it is no Mac."""
+        return None if sys.platform == "darwin" else "Core ML runs on Apple devices only"
+
+    def twin(self, model: Model) -> Model | None:
+        """The ONNX graph, typed as the package is, on ONNX Runtime; None where it did not travel with the package."""
+        self.precision(model.precision)
+        file = model.file.parent.with_name(TWIN)
+        return Model(file, OnnxRuntime.name) if file.is_file() else None
+
+    # -- compile, on the host ------------------------------------------------------------------------------
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model.mlpackage`` into ``folder``; batch 1, float32 in and out, for iOS 16 and macOS 13 or later.
+
+        The batch is fixed since the Neural Engine takes no open shapes. In fp16 the L2 norm stays in fp32: a sum of
+        squares can be beyond 65504. ``model.onnx``, the twin, is left beside the package and is not deployed.
+        """
+        asked = self.precision(precision)
+        module, shape = (inputs or CompileInputs()).module(), single_input(onnx_file)
+        [twin] = OnnxRuntime().compile(onnx_file, folder, precision=FP32.name)
+        if asked is FP16:
+            onnx = require("onnx", extra="host")
+            replace_file(folder / twin, to_fp16(onnx.load(folder / twin)).SerializeToString())
+        with TemporaryDirectory(prefix="prunnet-coreml-") as made, silenced():
+            try:
+                model = self._convert(module, shape, asked)
+            except Exception as error:  # noqa: BLE001  torch's tracer and the converter each raise their own
+                raise InvalidInput(
+                    f"the network cannot be converted to Core ML ({one_line(error)})", hint="choose another backbone"
+                ) from None
+            return write_package(model, Path(made), folder)
+
+    def _convert(self, module: Any, shape: tuple[int, ...], precision: Precision) -> Any:
+        engine = self._engine()
+        torch = require("torch", extra="train")
+        # Tracing is the way that coremltools is tested with; its reader of torch.export is in beta.
+        with torch.no_grad():
+            traced = torch.jit.trace(module, torch.zeros(shape), check_trace=False)
+        half = engine.transform.FP16ComputePrecision(op_selector=lambda operation: operation.op_type not in _NORM)
+        dense = engine.convert(
+            traced,
+            inputs=[engine.TensorType(name=_INPUT, shape=shape, dtype=np.float32)],
+            outputs=[engine.TensorType(name=_OUTPUT, dtype=np.float32)],
+            convert_to="mlprogram",
+            compute_precision=half if precision is FP16 else engine.precision.FLOAT32,
+            minimum_deployment_target=engine.target.iOS16,  # the first to read sparse weights
+            skip_model_load=True,
+        )
+        # Behind the converter and not within it: there sparse weights would keep norms from being folded.
+        compression = require("coremltools.optimize.coreml", extra=self.extra)
+        # A threshold of 0 drops nothing that is not zero already. Sparse weights cost a bit each.
+        bits = 8 * precision.weight_bytes
+        sparse = compression.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=1 / bits)
+        return compression.prune_weights(dense, compression.OptimizationConfig(global_config=sparse))
+
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
+        """The weights in the package's own files, sparse ones made dense, by name."""
+        return weights_of(read_program(model.file))
+
+    # -- drive, on the device ------------------------------------------------------------------------------
+
+    def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
+        """The package, compiled by Core ML for this device. It executes in the types that the package states.
+
+        Raises:
+            InvalidInput: Core ML cannot load it.
+            Unreachable: this is no Mac.
+        """
+        self.precision(model.precision)
+        no_threads(threads, self.name)
+        obstacle = self.obstacle()
+        if obstacle is not None:
+            raise Unreachable(obstacle, hint="copy the artifact to a Mac, or the package into an app")
+        engine = self._engine()
+        try:
+            return CoreMlSession(model.file, engine.models.MLModel(str(model.file.parent)))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InvalidInput(
+                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=FOREIGN
+            ) from None
+
+    def placement(self, model: Model) -> dict[str, int]:
+        """How many operations the program has. Core ML spreads them over its devices at run time, and tells nobody."""
+        self.precision(model.precision)
+        return {self.places_on: work_of(read_program(model.file))}
+
+    def _engine(self) -> Any:
+        with silenced():  # it complains of every version of every library that it was not tested with
+            return require("coremltools", extra=self.extra)
+
+
+class CoreMlSession(Session):
+    """A package loaded by Core ML.
+
+    Args:
+        model_file: For errors.
+        model: coremltools' model.
+    """
+
+    def __init__(self, model_file: Path, model: Any) -> None:
+        super().__init__(_shape(model_file, model.get_spec().description))
+        self._model = model
+
+    def _infer(self, images: Batch) -> Batch:
+        try:
+            embeddings = self._model.predict({_INPUT: images})[_OUTPUT]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InvalidInput(f"Core ML failed on the batch: {one_line(error)}") from None
+        return np.asarray(embeddings, np.float32)
+
+
+def _shape(model_file: Path, description: Any) -> Shape:
+    arrays = [
+        [value.type.multiArrayType for value in values if value.type.HasField("multiArrayType")]
+        for values in (description.input, description.output)
+    ]
+    inputs, outputs = ([[int(size) for size in array.shape] for array in side] for side in arrays)
+    float32 = all(array.dataType == array.FLOAT32 for side in arrays for array in side)
+    return embedding_shape(model_file.parent, inputs, outputs, float32=float32)

@@ -1,0 +1,196 @@
+"""Arm's Ethos-U: an INT8 TFLite file, compiled by Vela for a microcontroller's NPU."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import replace_file
+from prunnet_export._imports import require
+from prunnet_export.precision import INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes.litert import MODEL, LiteRt, read_tflite
+
+COMPILED = "model_vela.tflite"
+SUMMARY = "vela.csv"
+REPORT = "vela.txt"
+
+_DRIVER = "ethos-u"  # the custom operator that hands commands to the NPU
+_DEFAULT = "ethos-u55-256"
+_MEMORY = ("system-config", "memory-mode")
+_OPTIONS = ("accelerator", *_MEMORY)
+_FOREIGN = "it is no folder of this runtime; export it again"
+_COUNTS = re.compile(r"^(CPU|NPU) operators = (\d+) ", re.MULTILINE)
+_VERSION = re.compile(r"^Vela (\S+)$", re.MULTILINE)
+
+
+class EthosU(Runtime):
+    """Ethos-U55, U65 and U85 under TensorFlow Lite for Microcontrollers.
+
+    ``accelerator`` (default ``ethos-u55-256``), ``system-config`` and ``memory-mode`` of the target's options go to
+    Vela by those names. The last two come together, from Arm's ``vela.ini``; without them Vela takes its own.
+
+    Images go in and unit vectors come out in float32: quantising the one, and the L2 norm of the other, have no
+    place on the NPU and run on the processor beside it. ``vela.txt`` names these operators, which the firmware has
+    to register.
+    """
+
+    name: ClassVar[str] = "ethos-u"
+    extra: ClassVar[str] = "ethos-u"
+    distributions: ClassVar[Mapping[str, str]] = {**LiteRt.distributions, "ethos-u-vela": "prunnet-export[ethos-u]"}
+    precisions: ClassVar[tuple[Precision, ...]] = (INT8,)
+    places_on: ClassVar[str] = "NPU"
+    # Weights are entropy-coded, so zeros of any shape save the flash's bandwidth, which is what small NPUs wait for.
+    ignores: ClassVar[Mapping[str, str]] = {}
+
+    def version(self) -> str:
+        """Vela's version."""
+        return str(require("ethosu.vela", extra=self.extra).__version__)
+
+    def obstacle(self) -> str:
+        """Why nothing here runs a compiled model."""
+        return "an Ethos-U NPU is driven from a microcontroller's firmware; nothing runs it here"
+
+    def twin(self, model: Model) -> Model | None:
+        """The INT8 file that Vela compiled, on LiteRT; None where it did not travel with the compiled one."""
+        self.precision(model.precision)
+        file = model.file.with_name(MODEL)
+        return Model(file, LiteRt.name, model.precision) if file.is_file() else None
+
+    # -- compile, on the host ------------------------------------------------------------------------------
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model_vela.tflite``, Vela's summary and its report into ``folder``.
+
+        ``model.tflite``, which it was compiled from, is left beside them and is not deployed.
+        """
+        self.precision(precision)
+        arguments = _arguments((inputs or CompileInputs()).options)
+        version = self.version()
+        [name] = LiteRt().compile(onnx_file, folder, precision=precision, inputs=inputs)
+        with TemporaryDirectory(prefix="prunnet-vela-") as made:
+            report = _vela(folder / name, Path(made), arguments)
+            [summary] = Path(made).glob("*_summary_*.csv")
+            replace_file(folder / COMPILED, (Path(made) / COMPILED).read_bytes())
+            replace_file(folder / SUMMARY, summary.read_bytes())
+        replace_file(folder / REPORT, f"Vela {version}\n{report}".encode())
+        return (COMPILED, SUMMARY, REPORT)
+
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
+        """The weights of the INT8 file beside the compiled one, in which they are coded for the NPU.
+
+        Raises:
+            InvalidInput: it is not there, or no TFLite file.
+        """
+        return read_tflite(model.file.with_name(MODEL)).weights()
+
+    def estimate_ms(self, model: Model) -> tuple[float, str] | None:
+        """What Vela expects of the NPU; the processor's operators are not counted."""
+        report = _text(model.file.with_name(REPORT))
+        try:
+            [row] = csv.DictReader(_text(model.file.with_name(SUMMARY)).splitlines())
+            milliseconds = float(row["inference_time"]) * 1e3
+            place = f"{row['system_config']}, {row['memory_mode']}, {float(row['core_clock']) / 1e6:.0f} MHz"
+            accelerator = row["accelerator_configuration"]
+            [version] = _VERSION.findall(report)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_FOREIGN) from None
+        left = _counts(report)["CPU"]
+        rest = f"; {left} operators on the processor are not counted" if left else ""
+        return milliseconds, f"Vela {version} for {accelerator} ({place}){rest}"
+
+    # -- drive, on the device ------------------------------------------------------------------------------
+
+    def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
+        """Nothing here can.
+
+        Raises:
+            InvalidInput: always.
+        """
+        del threads
+        self.precision(model.precision)
+        raise InvalidInput(f"{model.file.name}: {self.obstacle()}", hint="its twin, the INT8 file, runs under litert")
+
+    def placement(self, model: Model) -> dict[str, int]:
+        """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph.
+
+        Raises:
+            InvalidInput: there is no such file or report, or they disagree.
+        """
+        self.precision(model.precision)
+        counts = _counts(_text(model.file.with_name(REPORT)))
+        left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
+        if left != counts["CPU"]:
+            raise InvalidInput(
+                f"{model.file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
+                hint=_FOREIGN,
+            )
+        return counts
+
+
+def _arguments(options: Mapping[str, str]) -> list[str]:
+    unknown = sorted(options.keys() - set(_OPTIONS))
+    if unknown:
+        raise InvalidInput(f"ethos-u has no option {unknown[0]!r}", hint=f"known: {', '.join(_OPTIONS)}")
+    arguments = ["--accelerator-config", options.get("accelerator", _DEFAULT)]
+    given = [name for name in _MEMORY if name in options]
+    if len(given) == 1:
+        raise InvalidInput(
+            f"ethos-u has the option {given[0]!r} alone", hint=f"give {' and '.join(_MEMORY)}, or neither"
+        )
+    if given:
+        arguments += ["--config", "Arm/vela.ini"]
+    for name in given:
+        arguments += [f"--{name}", options[name]]
+    return arguments
+
+
+def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
+    """Compile a file into a folder; what Vela said, without what it says of this machine."""
+    # A process of its own: Vela prints where it likes, and leaves with sys.exit.
+    command = [
+        sys.executable,
+        "-m",
+        "ethosu.vela",
+        str(file.absolute()),
+        "--output-dir",
+        str(folder.absolute()),
+        *arguments,
+    ]
+    # Python would import what lies in the user's folder.
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode or not (folder / COMPILED).is_file():
+        lines = (done.stdout + done.stderr).split("\n")
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")
+        raise InvalidInput(
+            f"vela cannot compile the network ({reason.partition('rror: ')[2][:160] or reason[:160]})",
+            hint="check the target's options",
+        )
+    kept = [line for line in done.stdout.splitlines() if not line.startswith("Warning: No ")]
+    return "\n".join(kept).strip() + "\n"
+
+
+def _counts(report: str) -> dict[str, int]:
+    counts = {name: int(count) for name, count in _COUNTS.findall(report)}
+    if not counts:
+        raise InvalidInput(f"{REPORT}: not a report of Vela", hint=_FOREIGN)
+    return {"NPU": counts.get("NPU", 0), "CPU": counts.get("CPU", 0)}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_FOREIGN) from None

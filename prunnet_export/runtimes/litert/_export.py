@@ -1,0 +1,114 @@
+"""TFLite files, written: from torch by litert-torch, and to INT8 by the AI Edge Quantizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import require
+from prunnet_export.runtimes._session import Batch, one_line
+from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.litert._file import TfliteGraph
+
+EXTRA = "litert-export"
+
+_BITS = 8
+_ROOT = 0.5
+_LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+
+
+def convert(module: Any, shape: tuple[int, ...]) -> bytes:
+    """A torch module as a TFLite file in float32, of a fixed input shape.
+
+    Args:
+        module: In evaluation mode.
+        shape: Of the input, e.g. (1, 3, 224, 224).
+
+    Raises:
+        InvalidInput: the module cannot be converted.
+        MissingExtra: litert-torch is not installed.
+    """
+    torch = require("torch", extra="train")
+    with silenced():
+        converter = require("litert_torch", extra=EXTRA)
+        try:
+            content = bytes(converter.convert(module, (torch.zeros(shape),)).model_content())
+        except Exception as error:  # noqa: BLE001  torch, MLIR and the converter each raise their own
+            raise InvalidInput(
+                f"the network cannot be converted to LiteRT ({one_line(error)})", hint="choose another backbone"
+            ) from None
+    return _with_roots(content)
+
+
+def _with_roots(content: bytes) -> bytes:
+    """x^0.5 becomes sqrt(x): TensorFlow Lite for Microcontrollers has that operator and not the other."""
+    schema = require("ai_edge_litert.schema_py_generated", extra=EXTRA)
+    file = TfliteGraph(content, name="the converted network")
+    root = schema.OperatorCodeT()
+    root.builtinCode = root.deprecatedBuiltinCode = schema.BuiltinOperator.SQRT
+    root.version = 1
+    for operator, name in zip(file.graph.operators, file.operators, strict=True):
+        exponent = file.constant(operator.inputs[1]) if name == "POW" else None
+        if exponent is not None and bool((exponent == _ROOT).all()):
+            operator.opcodeIndex = len(file.model.operatorCodes)
+            operator.inputs = operator.inputs[:1]
+            operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
+    file.model.operatorCodes.append(root)
+    utils = require("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
+    return bytes(utils.convert_object_to_bytearray(file.model))
+
+
+def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
+    """The same network in INT8, float32 in and out.
+
+    Weights are symmetric, one scale an output channel; activations have a scale and a zero point a tensor, from the
+    smallest and the largest value that the images give. What follows the last layer with weights, the L2 norm, stays
+    in float32: eight bits of a unit vector's components would cost more than all layers before.
+
+    Args:
+        content: What :func:`convert` gives.
+        images: Calibration images, each float32 [1, 3, height, width] in 0..1.
+
+    Raises:
+        InvalidInput: the quantiser cannot quantise the network.
+        MissingExtra: ai-edge-quantizer is not installed.
+    """
+    file = TfliteGraph(content, name="the converted network")
+    [signature] = file.model.signatureDefs
+    key, source = signature.signatureKey.decode(), signature.inputs[0].name.decode()
+    with silenced():
+        quantizer = require("ai_edge_quantizer.quantizer", extra=EXTRA)
+        calibrator = require("ai_edge_quantizer.calibrator", extra=EXTRA)
+        # The default's moving average forgets the brightest images: a worst cosine of 0.95 in place of 0.998.
+        extremes = require("ai_edge_quantizer.utils.qsv_utils", extra=EXTRA).min_max_update
+        recipe = _recipe(_behind_the_layers(file))
+        try:
+            ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=extremes)
+            ranges.calibrate({key: [{source: image} for image in images]}, recipe)
+            quantised = quantizer.Quantizer(content, recipe.get_quantization_recipe()).quantize(ranges.get_model_qsvs())
+        except Exception as error:  # noqa: BLE001  the quantiser's exceptions share no narrower base
+            raise InvalidInput(
+                f"the network cannot be quantised for LiteRT ({one_line(error)})", hint="choose another backbone"
+            ) from None
+    return bytes(quantised.quantized_model)
+
+
+def _recipe(exact: list[str]) -> Any:
+    """Everything in INT8, but the boundary and the operators that write these tensors."""
+    manager = require("ai_edge_quantizer.recipe_manager", extra=EXTRA).RecipeManager()
+    kinds = require("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
+    untouched = require("ai_edge_quantizer.algorithm_manager", extra=EXTRA).AlgorithmName.NO_QUANTIZE
+    manager.add_static_config(".*", kinds.ALL_SUPPORTED, _BITS, _BITS)
+    for boundary in (kinds.INPUT, kinds.OUTPUT):
+        manager.add_quantization_config(".*", boundary, algorithm_key=untouched)
+    for name in exact:
+        manager.add_quantization_config(f"^{re.escape(name)};$", kinds.ALL_SUPPORTED, algorithm_key=untouched)
+    return manager
+
+
+def _behind_the_layers(file: TfliteGraph) -> list[str]:
+    """The tensors that are written after the last layer with weights has run."""
+    last = max((place for place, name in enumerate(file.operators) if name in _LAYERS), default=-1)
+    return [file.tensor_name(index) for operator in file.graph.operators[last + 1 :] for index in operator.outputs]

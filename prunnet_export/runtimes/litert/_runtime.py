@@ -1,0 +1,127 @@
+"""LiteRT, once TensorFlow Lite, on the CPU: XNNPACK's dense kernels in fp32 and INT8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import replace_file
+from prunnet_export._imports import installed_version, require
+from prunnet_export.precision import FP32, INT8, Precision
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
+from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._onnx_file import single_input
+from prunnet_export.runtimes._session import (
+    FOREIGN,
+    Batch,
+    Session,
+    Shape,
+    check_file,
+    check_threads,
+    embedding_shape,
+    one_line,
+)
+from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.litert._export import convert, quantise
+from prunnet_export.runtimes.litert._file import read_tflite
+
+MODEL = "model.tflite"
+
+
+class LiteRt(Runtime):
+    """LiteRT's interpreter with XNNPACK; models take one image at a time."""
+
+    name: ClassVar[str] = "litert"
+    extra: ClassVar[str] = "litert"
+    precisions: ClassVar[tuple[Precision, ...]] = (FP32, INT8)
+    distributions: ClassVar[Mapping[str, str]] = {
+        "ai-edge-litert": "prunnet-export[litert]",
+        "litert-torch": "prunnet-export[litert-export]",
+        "ai-edge-quantizer": "prunnet-export[litert-export]",
+    }
+    ignores: ClassVar[Mapping[str, str]] = dense_kernels("litert")
+
+    def version(self) -> str:
+        """The engine's version; the engine is loaded afterwards."""
+        self._engine()
+        return installed_version("ai-edge-litert") or "unknown"
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model.tflite`` into ``folder``; batch 1, float32 in and out.
+
+        It is made from the torch module; of the ONNX file only the input's shape is read.
+        """
+        images = calibration_images(inputs) if self.precision(precision) is INT8 else []
+        content = convert((inputs or CompileInputs()).module(), single_input(onnx_file))
+        if images:
+            content = quantise(content, images)
+        replace_file(folder / MODEL, content)
+        return (MODEL,)
+
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
+        """The constants of two or more dimensions by name, convolutions' as [out, in, h, w], less the zero point."""
+        return read_tflite(model.file).weights()
+
+    def open(self, model: Model, *, threads: int | None = None) -> LiteRtSession:
+        """The model, loaded. It executes in the types that the file states."""
+        self.precision(model.precision)
+        check_threads(threads)
+        engine = self._engine()
+        check_file(model.file)
+        with silenced():
+            try:
+                interpreter = engine.Interpreter(str(model.file), num_threads=threads)
+                interpreter.allocate_tensors()
+            except (RuntimeError, ValueError) as error:
+                raise InvalidInput(
+                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=FOREIGN
+                ) from None
+        return LiteRtSession(model.file, interpreter)
+
+    def placement(self, model: Model) -> dict[str, int]:
+        """How many operators the graph has, which all run on the CPU."""
+        self.precision(model.precision)
+        return {self.places_on: len(read_tflite(model.file).operators)}
+
+    def _engine(self) -> Any:
+        return require("ai_edge_litert.interpreter", extra=self.extra)
+
+
+class LiteRtSession(Session):
+    """A model loaded by LiteRT.
+
+    Args:
+        model_file: For errors.
+        interpreter: The engine's, its tensors allocated.
+    """
+
+    def __init__(self, model_file: Path, interpreter: Any) -> None:
+        super().__init__(_shape(model_file, interpreter))
+        self._interpreter = interpreter
+        self._input: int = interpreter.get_input_details()[0]["index"]
+        self._output: int = interpreter.get_output_details()[0]["index"]
+
+    def _infer(self, images: Batch) -> Batch:
+        try:
+            self._interpreter.set_tensor(self._input, images)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise InvalidInput(f"litert failed on the batch: {one_line(error)}") from None
+        embeddings: Batch = self._interpreter.get_tensor(self._output)
+        return embeddings
+
+
+def _shape(model_file: Path, interpreter: Any) -> Shape:
+    def sizes(details: list[Any]) -> list[list[int | None]]:
+        return [[None if size < 0 else int(size) for size in tensor["shape_signature"]] for tensor in details]
+
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    float32 = all(tensor["dtype"] is np.float32 for tensor in [*inputs, *outputs])
+    return embedding_shape(model_file, sizes(inputs), sizes(outputs), float32=float32)

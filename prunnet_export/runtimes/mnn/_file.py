@@ -1,0 +1,168 @@
+"""MNN's model files: a FlatBuffer of operators, read without the engine and without generated code.
+
+Source: ``schema/default/MNN.fbs`` and ``CaffeOp.fbs`` of MNN 3.6; a field is known by its place in its table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import require
+from prunnet_export.runtimes._session import MATRIX
+
+Weights = npt.NDArray[np.float32]
+
+# What stands for a zero that MNN must not see: it is no denormal, which the converter would round away, and no
+# trained weight is as small.
+TINY = 1e-30
+_AT_MOST = 1e-25
+
+_OPERATORS, _UUID = 3, 11  # of the network
+_KIND, _PARAMETER, _NAME = 1, 2, 3  # of an operator
+_BLOB, _CONVOLUTION = 7, 9  # kinds
+_SIZES, _FLOATS = 0, 7  # of a blob
+_COMMON, _WEIGHTS, _ENCODED, _SPARSITY = 0, 1, 3, 5  # of a convolution
+_KERNEL_X, _KERNEL_Y, _OUTPUTS = 2, 3, 10  # of what convolutions have in common
+_VALUES, _COUNT, _PLACES = 1, 12, 13  # of encoded weights
+_ATTRIBUTES = 1  # of sparsity
+_INTEGER, _KEY = 1, 3  # of an attribute
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution, or a linear layer, which MNN makes a 1x1 convolution.
+
+    Attributes:
+        name: The operator's.
+        weights: float32 [outputs, inputs / groups, height, width].
+        multiplied: Weights that a sparse kernel multiplies with, zeros in its blocks among them; None where the
+            layer runs dense.
+    """
+
+    name: str
+    weights: Weights
+    multiplied: int | None
+
+
+def layers(content: bytes) -> Iterator[Layer]:
+    """The layers of a model that the engine has accepted.
+
+    Raises:
+        InvalidInput: their weights do not fit together.
+    """
+    for operator in _root(content).tables(_OPERATORS):
+        if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
+            name = operator.text(_NAME)
+            try:
+                yield _layer(name, operator.table(_PARAMETER))
+            except (ValueError, IndexError):
+                raise InvalidInput(f"layer {name!r}: its weights do not fit together") from None
+
+
+def constants(content: bytes) -> Iterator[tuple[str, Weights]]:
+    """The float32 constants of two or more dimensions that are no layer's weights, with their names."""
+    for operator in _root(content).tables(_OPERATORS):
+        if operator.number(_KIND, "Uint8Flags") == _BLOB:
+            blob = operator.table(_PARAMETER)
+            sizes = blob.vector(_SIZES, "Int32Flags")
+            values = blob.vector(_FLOATS, "Float32Flags")
+            if len(sizes) >= MATRIX and len(values) == math.prod(sizes.tolist()):
+                yield operator.text(_NAME), values.reshape(sizes)
+
+
+def settled(content: bytes) -> bytes:
+    """The same model with zeros where :data:`TINY` stood for them, and an identity that depends on it alone."""
+    changed = bytearray(content)
+    root = _root(changed)
+    for operator in root.tables(_OPERATORS):
+        if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
+            weights = operator.table(_PARAMETER).vector(_WEIGHTS, "Float32Flags")
+            weights[np.abs(weights) <= _AT_MOST] = 0
+    identity = root.vector(_UUID, "Uint8Flags")
+    identity[:] = ord("0")
+    name = str(uuid.UUID(bytes=hashlib.sha256(changed).digest()[:16])).encode()
+    if len(identity) == len(name):
+        identity[:] = np.frombuffer(name, np.uint8)
+    return bytes(changed)
+
+
+def _layer(name: str, convolution: _Table) -> Layer:
+    common, sparsity = convolution.table(_COMMON), convolution.table(_SPARSITY)
+    weights = convolution.vector(_WEIGHTS, "Float32Flags")
+    encoded = convolution.table(_ENCODED)
+    places = encoded.vector(_PLACES, "Uint32Flags")
+    if len(places):
+        weights = np.zeros(encoded.number(_COUNT, "Uint32Flags"), np.float32)
+        weights[places] = encoded.vector(_VALUES, "Float32Flags")
+    kernel = [common.number(slot, "Int32Flags", 1) for slot in (_KERNEL_Y, _KERNEL_X)]
+    weights = weights.reshape(common.number(_OUTPUTS, "Int32Flags"), -1, *kernel)
+    facts = {one.text(_KEY): one.number(_INTEGER, "Int32Flags") for one in sparsity.tables(_ATTRIBUTES)}
+    return Layer(name, weights, facts.get("NNZElement"))
+
+
+def _root(content: bytes | bytearray) -> _Table:
+    encode = require("flatbuffers.encode", extra="mnn")
+    offset = require("flatbuffers.packer", extra="mnn").uoffset
+    return _Table(content, encode.Get(offset, content, 0))
+
+
+class _Table:
+    """A table of a FlatBuffer; one that is not there has no fields.
+
+    Args:
+        content: The file.
+        position: Where the table begins; 0 where it is not there.
+    """
+
+    def __init__(self, content: bytes | bytearray, position: int) -> None:
+        self._content = content
+        self._start = position
+        self._table = require("flatbuffers.table", extra="mnn").Table(content, position)
+
+    def _field(self, slot: int) -> int:
+        """Where a field is, counted from the table; 0 where it is not there."""
+        return int(self._table.Offset(4 + 2 * slot)) if self._start else 0
+
+    def table(self, slot: int) -> _Table:
+        """The table in a field."""
+        field = self._field(slot)
+        return _Table(self._content, self._table.Indirect(self._start + field) if field else 0)
+
+    def tables(self, slot: int) -> list[_Table]:
+        """The tables in a field; none where it is not there."""
+        field = self._field(slot)
+        if not field:
+            return []
+        start = self._table.Vector(field)
+        places = range(start, start + 4 * self._table.VectorLen(field), 4)
+        return [_Table(self._content, self._table.Indirect(place)) for place in places]
+
+    def vector(self, slot: int, kind: str) -> npt.NDArray[Any]:
+        """The numbers in a field, a view of the file; empty where it is not there."""
+        field, flags = self._field(slot), self._flags(kind)
+        if not field:
+            return np.zeros(0, flags.packer_type.format)
+        numbers: npt.NDArray[Any] = self._table.GetVectorAsNumpy(flags, field)
+        return numbers
+
+    def number(self, slot: int, kind: str, default: int = 0) -> int:
+        """The number in a field."""
+        field = self._field(slot)
+        return int(self._table.Get(self._flags(kind), self._start + field)) if field else default
+
+    def text(self, slot: int) -> str:
+        """The text in a field."""
+        return self.vector(slot, "Uint8Flags").tobytes().decode(errors="replace")
+
+    @staticmethod
+    def _flags(kind: str) -> Any:
+        return getattr(require("flatbuffers.number_types", extra="mnn"), kind)

@@ -1,0 +1,193 @@
+"""MNN on the CPU: the runtime whose convolutions turn zeros in weights into time, blocks of four outputs above all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._imports import require
+from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes._session import FOREIGN, Batch, Session, check_file, check_threads, embedding_shape
+from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.mnn._convert import Converter
+from prunnet_export.runtimes.mnn._file import constants, layers
+from prunnet_export.runtimes.mnn._gate import fastest
+
+# What MNN calls its accuracy, by precision: anything else lets it take less where the processor has it.
+_EXECUTES = {"fp32": "high"}
+
+# Of Interpreter.getSessionInfo, and of what it answers: a processor, and one with kernels for its extensions.
+_BACKEND, _RESIZED = 2, 3
+_CPU = {0, 13}
+
+_WARM_UP, _TIMED = 3, 40
+
+
+class Mnn(Runtime):
+    """MNN's CPU backend.
+
+    Unstructured and block zeros engage sparse kernels; channels make any layer smaller. Which layers run sparse is
+    decided when a model is compiled, by measurement on the device. Without a device to measure on, MNN's own rule
+    decides by the share of zeros alone, and a layer can be slower than it was dense.
+    """
+
+    name: ClassVar[str] = "mnn"
+    extra: ClassVar[str] = "mnn"
+    distributions: ClassVar[Mapping[str, str]] = {"mnn": "prunnet-export[mnn]", "flatbuffers": "prunnet-export[mnn]"}
+    ignores: ClassVar[Mapping[str, str]] = {
+        "n:m": "mnn ignores n:m zeros: latency stays at the dense network's; use --pattern block or channel"
+    }
+
+    def version(self) -> str:
+        """The engine's version; the engine is loaded afterwards."""
+        return str(self._engine().version())
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model.mnn`` into ``folder``."""
+        self.precision(precision)
+        self._engine()
+        content = fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
+        (folder / "model.mnn").write_bytes(content)
+        return ("model.mnn",)
+
+    def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
+        """The weights of layers, of linear ones as of 1x1 convolutions, and other float constants, by operator."""
+        _interpreter(self._engine(), model.file)
+        content = model.file.read_bytes()
+        return {**{layer.name: layer.weights for layer in layers(content)}, **dict(constants(content))}
+
+    def open(self, model: Model, *, threads: int | None = None) -> MnnSession:
+        """The model, loaded."""
+        self.precision(model.precision)
+        return MnnSession(self._engine(), model, threads=check_threads(threads))
+
+    def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
+        """Milliseconds of each operator, the fastest of 40 inferences of one image, by its name."""
+        session = self.open(model, threads=threads)
+        best: dict[str, float] = {}
+        for index in range(_WARM_UP + _TIMED):
+            passed = session.watch()
+            if index >= _WARM_UP:
+                best = {name: min(ms, best.get(name, ms)) for name, ms in passed.items()}
+        return best
+
+    def placement(self, model: Model) -> dict[str, int]:
+        """How many operators ran on each device, from one inference."""
+        session = self.open(model, threads=1)
+        return {session.device: len(session.watch())}
+
+    def _engine(self) -> Any:
+        with silenced():  # it greets
+            return require("MNN", extra=self.extra)
+
+
+class MnnSession(Session):
+    """A model loaded by MNN.
+
+    A file does not say whether its batch is open: what takes one image is resized to as many as there are.
+
+    Args:
+        engine: The engine.
+        model: What to load.
+        threads: Intra-operator threads; None leaves it to the engine.
+
+    Attributes:
+        device: What the operators run on, ``CPU`` where that is the processor.
+
+    Raises:
+        InvalidInput: the file is no embedding network of this engine.
+    """
+
+    def __init__(self, engine: Any, model: Model, *, threads: int | None) -> None:
+        self._engine = engine
+        self._network = _interpreter(engine, model.file)
+        config = {"backend": "CPU", "precision": _EXECUTES[model.precision]}
+        with silenced():  # it repeats the precision
+            self._session = self._network.createSession(config if threads is None else {**config, "numThread": threads})
+        source = self._network.getSessionInputAll(self._session)
+        result = self._network.getSessionOutputAll(self._session)
+        float32 = all(one.getDataType() == engine.Halide_Type_Float for one in (*source.values(), *result.values()))
+        super().__init__(embedding_shape(model.file, _sizes(source), _sizes(result), float32=float32))
+        if not self._ready():
+            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=FOREIGN)
+        backend = self._network.getSessionInfo(self._session, _BACKEND)
+        self.device = "CPU" if backend in _CPU else f"backend {backend}"
+        [self._input], [self._output] = source.values(), result.values()
+        self._count = self._input.getShape()[0]
+
+    def watch(self) -> dict[str, float]:
+        """Milliseconds of each operator in one inference of noise, by its name."""
+        shape = self.shape
+        self._fill(np.random.default_rng(0).random((shape.batch or 1, 3, shape.height, shape.width), np.float32))
+        passed: dict[str, float] = {}
+        begun = 0
+
+        def begin(_tensors: object, _operator: object) -> bool:
+            nonlocal begun
+            begun = time.perf_counter_ns()
+            return True
+
+        def end(_tensors: object, operator: Any) -> bool:
+            elapsed = (time.perf_counter_ns() - begun) / 1e6
+            name = operator.getName()
+            passed[name] = passed.get(name, 0.0) + elapsed
+            return True
+
+        self._check(self._network.runSessionWithCallBackInfo(self._session, begin, end))
+        return passed
+
+    def _infer(self, images: Batch) -> Batch:
+        self._fill(images)
+        self._check(self._network.runSession(self._session))
+        embeddings = self._host(np.empty((len(images), self.shape.dim), np.float32))
+        self._output.copyToHostTensor(embeddings)
+        return np.array(embeddings.getNumpyData())
+
+    def _fill(self, images: Batch) -> None:
+        if len(images) != self._count:
+            with silenced():
+                self._network.resizeTensor(self._input, images.shape)
+                self._network.resizeSession(self._session)
+            self._count = len(images)
+            if not self._ready() or self._output.getShape() != (len(images), self.shape.dim):
+                raise InvalidInput(
+                    f"mnn cannot run {len(images)} images at a time", hint="export it with an open batch axis"
+                )
+        self._input.copyFrom(self._host(images))
+
+    def _host(self, values: Batch) -> Any:
+        engine = self._engine
+        return engine.Tensor(values.shape, engine.Halide_Type_Float, values, engine.Tensor_DimensionType_Caffe)
+
+    def _ready(self) -> bool:
+        return not self._network.getSessionInfo(self._session, _RESIZED)
+
+    @staticmethod
+    def _check(code: int) -> None:
+        if code:
+            raise InvalidInput(f"mnn failed on the batch: error {code}")
+
+
+def _interpreter(engine: Any, model_file: Path) -> Any:
+    """The network of a file, which the engine verifies."""
+    check_file(model_file)
+    with silenced() as printed:
+        try:
+            return engine.Interpreter(str(model_file))
+        except Exception:  # noqa: BLE001  what it raises is a bare Exception
+            lines = printed().splitlines()
+    reason = lines[-1].replace(str(model_file), "it") if lines else "it does not say why"
+    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=FOREIGN)
+
+
+def _sizes(tensors: Mapping[str, Any]) -> list[list[int | None]]:
+    shapes = [tensor.getShape() for tensor in tensors.values()]
+    return [[None if size < 1 or (axis == 0 and size == 1) else size for axis, size in enumerate(s)] for s in shapes]

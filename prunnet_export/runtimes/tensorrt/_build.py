@@ -1,0 +1,111 @@
+"""From typed ONNX to an engine, with the builder of TensorRT or TensorRT-RTX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export.runtimes.tensorrt._log import SparseLayers, logger_of, plain, sparse_layers
+
+MOST_IMAGES = 32  # of one inference, where the batch is open
+_ELSEWHERE = "use --precision fp32, or another target"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine.
+
+    Attributes:
+        content: Its bytes.
+        sparse: What the build said of 2:4.
+    """
+
+    content: bytes
+    sparse: SparseLayers
+
+
+def build_engine(
+    engine: Any, onnx_file: Path, *, capabilities: Sequence[Any] = (), timing_cache: Path | None = None
+) -> Built:
+    """Build an engine that executes in the types of the graph, tuned for one image and open up to 32.
+
+    2:4 weights may run on sparse tensor cores: the builder times both and takes the faster.
+
+    Args:
+        engine: The module ``tensorrt`` or ``tensorrt_rtx``.
+        onnx_file: A typed graph.
+        capabilities: Compute capabilities to build for, as TensorRT-RTX's enumeration has them; without any the
+            engine decides: TensorRT takes the GPU that is here.
+        timing_cache: Kernel timings of earlier builds on this device; read where it exists and written again.
+
+    Raises:
+        InvalidInput: the file is no model, or the engine cannot build it; its own line is in the message.
+    """
+    logger = logger_of(engine)
+    logger.heard.clear()
+    builder = engine.Builder(logger)
+    network = builder.create_network(_flags(engine))
+    parser = engine.OnnxParser(network, logger)
+    if not parser.parse(read_bytes(onnx_file)) or not network.num_inputs:
+        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot take {_refused(parser)}", hint=_ELSEWHERE)
+    config = builder.create_builder_config()
+    config.set_flag(engine.BuilderFlag.SPARSE_WEIGHTS)
+    config.clear_flag(engine.BuilderFlag.TF32)  # else it takes fp32 for 10 bits of mantissa
+    if capabilities:
+        config.num_compute_capabilities = len(capabilities)
+        for index, capability in enumerate(capabilities):
+            config.set_compute_capability(capability, index)
+    _add_profile(builder, network, config)
+    timings = None if timing_cache is None else _load_timings(config, timing_cache)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        reason = logger.heard.complaint()
+        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot build it ({reason})", hint=_ELSEWHERE)
+    if timings is not None and timing_cache is not None:
+        with suppress(StorageError):
+            replace_file(timing_cache, bytes(timings.serialize()))
+    return Built(bytes(plan), sparse_layers(logger.heard.lines))
+
+
+def _flags(engine: Any) -> int:
+    """Strongly typed: TensorRT 11 knows nothing else, and where nothing else is known there may be no flag."""
+    flag = getattr(engine.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    return 0 if flag is None else 1 << int(flag)
+
+
+def _add_profile(builder: Any, network: Any, config: Any) -> None:
+    source = network.get_input(0)
+    batch, *image = source.shape
+    least, most = (1, MOST_IMAGES) if batch < 0 else (batch, batch)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(source.name, (least, *image), (least, *image), (most, *image))
+    config.add_optimization_profile(profile)
+
+
+def _load_timings(config: Any, file: Path) -> Any:
+    """The cache of timings that the build adds to; one of another GPU or version is left aside."""
+    try:
+        known = file.read_bytes()
+    except OSError:
+        known = b""
+    for content in (known, b""):
+        timings = config.create_timing_cache(content)
+        if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+            return timings
+    return None
+
+
+def _refused(parser: Any) -> str:
+    if not parser.num_errors:
+        return "it: it has no inputs"
+    error = parser.get_error(0)
+    # The first of several lines says once more which node it is.
+    lines = error.desc().splitlines()
+    reason = plain(lines[1]) if len(lines) > 1 else f"{error.func()}: {plain(error.desc())}"
+    node = f"{error.node_operator()} node {error.node_name()!r}" if error.node_operator() else "it"
+    return f"{node} ({reason})"

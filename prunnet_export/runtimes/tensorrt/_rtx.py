@@ -1,0 +1,107 @@
+"""TensorRT for RTX: engines for desktop GPUs, built ahead of time on a host without one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from prunnet_export._cache_folder import cache_folder
+from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import replace_file
+from prunnet_export.runtimes._base import CompileInputs
+from prunnet_export.runtimes.tensorrt._build import Built, build_engine
+from prunnet_export.runtimes.tensorrt._cuda import Gpu
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
+from prunnet_export.runtimes.tensorrt._record import RECORD
+
+_OLDEST = 80  # the first with 2:4, and with fp32 matrix products in this engine
+_KEPT_CACHES = 32
+_OPTION = "compute_capabilities"
+
+
+class TensorRtRtx(TensorRtFamily):
+    """TensorRT-RTX.
+
+    An engine is checked and fused for the compute capabilities that it names; its kernels are compiled when it is
+    first run, and kept in the user's cache folder. Whether they are the sparse ones, nobody says.
+    """
+
+    name: ClassVar[str] = "tensorrt-rtx"
+    extra: ClassVar[str] = "tensorrt-rtx"
+    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt-rtx")
+    module: ClassVar[str] = "tensorrt_rtx"
+    ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt-rtx")
+
+    def version(self) -> str:
+        """The engine's version; the engine is loaded afterwards."""
+        return str(self._engine().__version__)
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model.engine``, ``model.onnx`` that it was built from, and ``engine.json`` into ``folder``.
+
+        Args:
+            onnx_file: The exported subnetwork, fp32.
+            folder: An existing folder.
+            precision: Name of one of :attr:`precisions`.
+            inputs: Its option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; all from 8.0
+                on that the engine knows where it is not given.
+
+        Raises:
+            UnknownName: the engine does not know the precision.
+            InvalidInput: it does not know a compute capability, or cannot build this model.
+            MissingExtra: the engine is not installed.
+        """
+        engine = self._engine()
+        chosen = _capabilities(engine, (inputs or CompileInputs()).options)
+        self._write_typed(onnx_file, folder, precision=precision, inputs=inputs)
+        built = build_engine(engine, folder / TYPED, capabilities=tuple(chosen.values()))
+        self._write_engine(built, folder, precision=precision, capabilities=tuple(chosen))
+        return (ENGINE, TYPED, RECORD)
+
+    def _build_here(self, onnx_file: Path, gpu: Gpu) -> Built:
+        del gpu
+        engine = self._engine()
+        return build_engine(engine, onnx_file, capabilities=(engine.ComputeCapability.CURRENT,))
+
+    def _context(self, engine: Any, plan: Any, content: bytes) -> tuple[Any, Callable[[], None] | None]:
+        config = plan.create_runtime_config()
+        # Else the first inferences would run on kernels for any shape, while better ones are compiled beside them.
+        eager = engine.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        kernels = config.create_runtime_cache()
+        file = cache_folder() / self.name / f"{hashlib.sha256(content).hexdigest()[:32]}.kernels"
+        with suppress(OSError):
+            kernels.deserialize(file.read_bytes())  # it checks GPU, driver and version, and says no with False
+        config.set_runtime_cache(kernels)
+        return plan.create_execution_context(config), lambda: _keep(file, bytes(kernels.serialize()))
+
+
+def _capabilities(engine: Any, options: Mapping[str, str]) -> dict[str, Any]:
+    """The compute capabilities to build for, by number, in ascending order."""
+    members = engine.ComputeCapability.__members__.items()
+    known = {name.removeprefix("SM"): member for name, member in members if name.removeprefix("SM").isdigit()}
+    asked = options.get(_OPTION)
+    if asked is None:
+        chosen = {number for number in known if int(number) >= _OLDEST}
+    else:
+        chosen = {number.strip() for number in asked.split(",")}
+    if unknown := sorted(chosen - known.keys()):
+        raise InvalidInput(
+            f"{engine.__name__} builds for no compute capability {unknown[0]!r}",
+            hint=f"{_OPTION} takes numbers out of {', '.join(sorted(known, key=int))}, with commas between",
+        )
+    return {number: known[number] for number in sorted(chosen, key=int)}
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Write a cache of kernels, and drop the oldest ones beside it."""
+    with suppress(StorageError, OSError):
+        replace_file(file, content)
+        beside = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in beside[_KEPT_CACHES:]:
+            old.unlink()

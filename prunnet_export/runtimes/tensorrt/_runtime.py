@@ -1,0 +1,77 @@
+"""TensorRT: engines that are built on the GPU that runs them, Jetson boards above all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from prunnet_export._cache_folder import cache_folder
+from prunnet_export._errors import MissingExtra
+from prunnet_export.runtimes._base import CompileInputs, Model
+from prunnet_export.runtimes.tensorrt._build import Built, build_engine
+from prunnet_export.runtimes.tensorrt._cuda import Gpu, gpu_answers
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
+from prunnet_export.runtimes.tensorrt._record import RECORD
+
+UNBUILT = "unbuilt"
+
+
+class TensorRt(TensorRtFamily):
+    """TensorRT 10 and 11.
+
+    The host writes typed ONNX; :meth:`finish` builds the engine on the device, because engines move neither between
+    GPUs nor between versions. On a Jetson board the engine comes with JetPack.
+    """
+
+    name: ClassVar[str] = "tensorrt"
+    extra: ClassVar[str] = "tensorrt"
+    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt")
+    module: ClassVar[str] = "tensorrt"
+    ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt")
+
+    def version(self) -> str:
+        """The engine's version; ``unbuilt`` on a host that has neither it nor a GPU, and can compile all the same.
+
+        Raises:
+            MissingExtra: there is a GPU, and the engine is not installed.
+        """
+        try:
+            return str(self._engine().__version__)
+        except MissingExtra:
+            if gpu_answers():
+                raise
+            return UNBUILT
+
+    def built(self, model: Model) -> bool:
+        """Whether it is an engine, not the graph to build one from."""
+        return model.file.suffix != Path(TYPED).suffix
+
+    def compile(
+        self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
+    ) -> tuple[str, ...]:
+        """Write ``model.onnx``, typed in the precision, into ``folder``."""
+        self._write_typed(onnx_file, folder, precision=precision, inputs=inputs)
+        return (TYPED,)
+
+    def finish(self, model: Model, folder: Path, options: Mapping[str, str]) -> tuple[str, ...]:
+        """Build ``model.engine`` and ``engine.json`` on the GPU that is here; minutes.
+
+        Kernel timings are kept in the user's cache folder, which makes the next engine faster to build.
+
+        Raises:
+            InvalidInput: the engine cannot be built from this graph.
+            Unreachable: no GPU answers.
+            MissingExtra: a package is missing.
+        """
+        del options
+        self.precision(model.precision)
+        _, cuda = self._machine()
+        gpu = cuda.gpu()
+        built = self._build_here(model.file, gpu)
+        self._write_engine(built, folder, precision=model.precision, capabilities=(gpu.capability,), gpu=gpu)
+        return (ENGINE, RECORD)
+
+    def _build_here(self, onnx_file: Path, gpu: Gpu) -> Built:
+        timings = cache_folder() / self.name / f"sm{gpu.capability}-{self.version()}.timing"
+        return build_engine(self._engine(), onnx_file, timing_cache=timings)
