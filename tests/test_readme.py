@@ -1,4 +1,4 @@
-"""Documentation that shows a command is tested by running it, or, where it takes minutes, by parsing its options."""
+"""The pages are tested: every shown command runs or at least parses, every link works, every page is in the index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from prunnet_export.cli._command import command as export
 from prunnet_export.training.cli import command as train
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCS = sorted(ROOT.glob("docs/*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *ROOT.glob("examples/*/*.md")])
+INDEX = ROOT / "docs" / "index.md"
 COMMANDS: dict[str, click.Command] = {"prunnet-export": export, "prunnet-train": train, "prunnet-bench": bench}
 BIN = Path(sys.executable).parent
 
@@ -102,3 +104,44 @@ def test_the_python_that_the_readme_shows_is_what_the_package_has() -> None:
     for number, block in enumerate(blocks):
         compile(block, f"README.md block {number}", "exec")
     assert "prunnet_export.load(" in blocks[0]
+
+
+def links(page: Path) -> list[tuple[Path, str]]:
+    """The file and the anchor of every relative link in a page; code blocks have none."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    parts = [target.partition("#") for target in targets]
+    return [((page.parent / file).resolve() if file else page, anchor) for file, _, anchor in parts]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    dead = [
+        (file, anchor) for file, anchor in links(page) if not file.exists() or (anchor and anchor not in anchors(file))
+    ]
+    assert dead == []
+
+
+def test_the_index_links_every_page() -> None:
+    linked = {file for file, _ in links(INDEX)}
+    assert [page.name for page in DOCS if page not in linked and page != INDEX] == []
+    assert INDEX in {file for file, _ in links(ROOT / "README.md")}
+
+
+def test_the_readme_shows_a_part_of_the_whole_output() -> None:
+    [shown], [whole] = (_outputs(page) for page in (ROOT / "README.md", ROOT / "docs" / "export.md"))
+    assert "..." in shown
+    assert [line for line in shown if line not in whole] == ["...", "..."]
+
+
+def _outputs(page: Path) -> list[list[str]]:
+    return [
+        block.splitlines() for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    ]
