@@ -129,6 +129,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert dead == []
 
 
+def test_every_source_file_that_a_page_names_exists() -> None:
+    folders = "prunnet_export|training|targets|benchmarks|tests"
+    named = {
+        (page, name) for page in PAGES for name in re.findall(rf"`((?:{folders})/[\w/.]+)`", page.read_text("utf-8"))
+    }
+    assert len(named) > 5
+    assert sorted(name for _, name in named if not (ROOT / name).exists()) == []
+
+
 def test_the_index_links_every_page() -> None:
     linked = {file for file, _ in links(INDEX)}
     assert [page.name for page in DOCS if page not in linked and page != INDEX] == []
