@@ -131,11 +131,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_source_file_that_a_page_names_exists() -> None:
     folders = "prunnet_export|training|targets|benchmarks|tests"
-    named = {
-        (page, name) for page in PAGES for name in re.findall(rf"`((?:{folders})/[\w/.]+)`", page.read_text("utf-8"))
-    }
-    assert len(named) > 5
-    assert sorted(name for _, name in named if not (ROOT / name).exists()) == []
+    pages = [page for page in PAGES if page.name != "ARCHITECTURE.md"]  # a test of its own holds that one
+    named = {name for page in pages for name in re.findall(rf"`((?:{folders})/[\w/.]+)`", page.read_text("utf-8"))}
+    assert len(named) > 5  # noqa: PLR2004  # the pattern still finds some
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
 def test_the_index_links_every_page() -> None:
