@@ -19,7 +19,7 @@ from prunnet_export.finishing import Finish
 from prunnet_export.network import load_checkpoint
 from prunnet_export.precision import FP32
 from prunnet_export.prediction import Predictor
-from prunnet_export.runtimes import find_runtime
+from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.target import Limits, find_target
 from tests.search._exports import TableDevice, Workshop, kilobytes
 
@@ -147,8 +147,8 @@ def test_a_damaged_file_is_found_before_anything_is_measured(predicted: Path) ->
 def test_the_size_of_a_built_engine_is_its_own(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = finisher(predicted, TableDevice(lambda _size, _: 1e-3))
 
-    def build(model_file: Path, folder: Path, **_: object) -> tuple[str, ...]:
-        (folder / "engine.onnx").write_bytes(model_file.read_bytes())
+    def build(model: Model, folder: Path, _options: object) -> tuple[str, ...]:
+        (folder / "engine.onnx").write_bytes(model.file.read_bytes())
         return ("engine.onnx",)
 
     monkeypatch.setattr(job.runtime, "finish", build)
