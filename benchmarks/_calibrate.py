@@ -41,7 +41,10 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         Unreachable: a runtime cannot run on this machine, or the device has none of a target's precisions.
     """
     for target in targets:
-        _check_runs(target, device)
+        runtime = find_runtime(target.runtime)
+        runtime.version()
+        if isinstance(device, LocalDevice) and (obstacle := target.unlike(platform.machine()) or runtime.obstacle()):
+            raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
     network, threads = _network(options.backbone, options.crop_px), options.threads
     grids = [_subnetworks(network, target, options) for target in targets]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
@@ -57,13 +60,6 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
             _table(options, target, device, [(build, next(reports)) for build in builds])
             for target, builds in zip(targets, built, strict=True)
         ]
-
-
-def _check_runs(target: Target, device: Device) -> None:
-    runtime = find_runtime(target.runtime)
-    runtime.version()
-    if isinstance(device, LocalDevice) and (obstacle := target.unlike(platform.machine()) or runtime.obstacle()):
-        raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
 
 
 def _network(backbone: str, crop: int) -> PrunableNetwork:
@@ -182,9 +178,8 @@ def capability_checks(table: Calibration) -> tuple[Check, ...]:
     for name in dict.fromkeys(row.pattern for row in table.rows if row.pattern != DENSE):
         rows = [row for row in table.rows if row.pattern == name and row.precision == table.rows[0].precision]
         smallest = min(rows, key=lambda row: row.kept)
-        sentence = runtime.ignored(name)
-        gains = smallest.speedup > NOISE
-        said = "is said to be used" if sentence is None else "is said to be ignored"
-        message = f"{said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
-        checks.append(Check(f"{runtime.name}, {name}", gains == (sentence is None), message))
+        ignored = runtime.ignored(name) is not None
+        said = "ignored" if ignored else "used"
+        message = f"is said to be {said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
+        checks.append(Check(f"{runtime.name}, {name}", (smallest.speedup > NOISE) != ignored, message))
     return tuple(checks)
