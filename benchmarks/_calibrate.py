@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.building import Build, BuildCache, Builder, Candidate
 from prunnet_export.devices import Device, LocalDevice, layer_times, measure_latency, placement
 from prunnet_export.measuring import LatencyReport
@@ -27,34 +28,11 @@ NOISE = 1.15  # a ratio of medians of the same minutes that is no gain yet
 _LOG = logging.getLogger(__name__)
 
 
-def calibrate(
-    backbone: str,
-    targets: Sequence[Target],
-    device: Device,
-    *,
-    crop: int,
-    patterns: Sequence[str],
-    capacities: Sequence[float],
-    samples: int,
-    threads: int | None,
-) -> list[Calibration]:
-    """Measure the grid of each target.
+def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Device) -> list[Calibration]:
+    """Measure the grid of each target; a table for each, in order.
 
     The weights are random: what a runtime makes of a shape does not depend on training. All models of all targets
     take turns, so a ratio is of the same minutes.
-
-    Args:
-        backbone: Name of the architecture.
-        targets: What to build for.
-        device: Where to measure.
-        crop: Side of the input image, pixels.
-        patterns: Shapes of zeros; none for each target's own, and ``unstructured``.
-        capacities: Asked of each pattern.
-        samples: Per model and run; there are three runs.
-        threads: Intra-operator threads; None leaves it to the engine.
-
-    Returns:
-        A table for each target, in order.
 
     Raises:
         UnknownName: no such backbone, pattern or runtime.
@@ -63,9 +41,12 @@ def calibrate(
         Unreachable: a runtime cannot run on this machine, or the device has none of a target's precisions.
     """
     for target in targets:
-        _check_runs(target, device)
-    network = _network(backbone, crop)
-    grids = [_subnetworks(network, target, patterns, capacities) for target in targets]
+        runtime = find_runtime(target.runtime)
+        runtime.version()
+        if isinstance(device, LocalDevice) and (obstacle := target.unlike(platform.machine()) or runtime.obstacle()):
+            raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
+    network, threads = _network(options.backbone, options.crop_px), options.threads
+    grids = [_subnetworks(network, target, options) for target in targets]
     with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
         cache = BuildCache(Path(temporary))
         built = [
@@ -74,20 +55,11 @@ def calibrate(
         ]
         models = [build.model for builds in built for build in builds]
         _LOG.info("measuring %d models", len(models))
-        reports = iter(measure_latency(device, models, threads=threads, runs=3, samples=samples, seconds=60))
+        reports = iter(measure_latency(device, models, threads=threads, runs=3, samples=options.samples, seconds=60))
         return [
-            _table(backbone, target, crop, device, [(build, next(reports)) for build in builds])
+            _table(options, target, device, [(build, next(reports)) for build in builds])
             for target, builds in zip(targets, built, strict=True)
         ]
-
-
-def _check_runs(target: Target, device: Device) -> None:
-    runtime = find_runtime(target.runtime)
-    runtime.version()
-    local = isinstance(device, LocalDevice)
-    obstacle = (target.unlike(platform.machine()) or runtime.obstacle()) if local else None
-    if obstacle is not None:
-        raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
 
 
 def _network(backbone: str, crop: int) -> PrunableNetwork:
@@ -110,9 +82,7 @@ def _images(crop: int) -> tuple[torch.Tensor, ...]:
     return torch.split(torch.rand(32, 3, crop, crop, generator=torch.Generator().manual_seed(0)), 8)
 
 
-def _subnetworks(
-    network: PrunableNetwork, target: Target, patterns: Sequence[str], capacities: Sequence[float]
-) -> list[Subnetwork]:
+def _subnetworks(network: PrunableNetwork, target: Target, options: CalibrateOptions) -> list[Subnetwork]:
     """What a target is measured with, the dense network first."""
     found = find_pattern("unstructured").subnetworks(network, [1.0])
     for name in patterns or dict.fromkeys((*target.patterns, "unstructured")):
@@ -160,7 +130,7 @@ def _build(
 
 
 def _table(
-    backbone: str, target: Target, crop: int, device: Device, measured: Sequence[tuple[Build, LatencyReport]]
+    options: CalibrateOptions, target: Target, device: Device, measured: Sequence[tuple[Build, LatencyReport]]
 ) -> Calibration:
     dense, first = measured[0]
     rows = [
@@ -184,9 +154,9 @@ def _table(
         for build, report in measured
     ]
     return Calibration(
-        backbone=backbone,
+        backbone=options.backbone,
         target=target.name,
-        crop_px=crop,
+        crop_px=options.crop_px,
         channel_multiple=target.channel_multiple,
         runtime=first.runtime,
         runtime_version=first.runtime_version,
@@ -207,9 +177,8 @@ def capability_checks(table: Calibration) -> tuple[Check, ...]:
     for name in dict.fromkeys(row.pattern for row in table.rows if row.pattern != DENSE):
         rows = [row for row in table.rows if row.pattern == name and row.precision == table.rows[0].precision]
         smallest = min(rows, key=lambda row: row.kept)
-        sentence = runtime.ignored(name)
-        gains = smallest.speedup > NOISE
-        said = "is said to be used" if sentence is None else "is said to be ignored"
-        message = f"{said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
-        checks.append(Check(f"{runtime.name}, {name}", gains == (sentence is None), message))
+        ignored = runtime.ignored(name) is not None
+        said = "ignored" if ignored else "used"
+        message = f"is said to be {said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
+        checks.append(Check(f"{runtime.name}, {name}", (smallest.speedup > NOISE) != ignored, message))
     return tuple(checks)

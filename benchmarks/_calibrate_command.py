@@ -1,9 +1,9 @@
-"""``prunnet-bench calibrate``: its options, and what it prints and writes."""
+"""``prunnet-bench calibrate``: what it prints and writes."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ import msgspec
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._files import replace_file
+from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
 from prunnet_export.prediction import DENSE, Calibration
@@ -20,22 +21,6 @@ from prunnet_export.target import find_target
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CalibrateOptions:
-    """What a user asks of ``prunnet-bench calibrate``; see the option of each name."""
-
-    targets: tuple[str, ...]
-    backbone: str
-    crop_px: int
-    patterns: tuple[str, ...]
-    capacities: tuple[float, ...]
-    samples: int
-    out: Path | None
-    device: str
-    threads: int | None
-    output_format: str
-
-
 def calibrate_command(options: CalibrateOptions) -> int:
     """Measure the grids of the targets, print the curves, and write the tables."""
     if options.out is not None and len(options.targets) > 1:
@@ -43,19 +28,10 @@ def calibrate_command(options: CalibrateOptions) -> int:
     targets, device = [find_target(name) for name in dict.fromkeys(options.targets)], find_device(options.device)
     from prunnet_export.benchmarks._calibrate import calibrate, capability_checks
 
-    tables = calibrate(
-        options.backbone,
-        targets,
-        device,
-        crop=options.crop_px,
-        patterns=options.patterns,
-        capacities=options.capacities,
-        samples=options.samples,
-        threads=options.threads,
-    )
+    tables = calibrate(options, targets, device)
     if max(row.cv for table in tables for row in table.rows) > UNSTEADY:
         _LOG.warning(
-            "the coefficient of variation of some rows is over 2.5 %%: clocks or other work disturb the measurement"
+            "some rows have a coefficient of variation over 2.5 %: clocks or other work disturb the measurement"
         )
     files = [options.out or _file(table) for table in tables]
     checks = [capability_checks(table) for table in tables]

@@ -123,7 +123,8 @@ def calibrate(**options: Any) -> int:
 
     With several targets, `--output-format json` prints {"tables": [...]}.
     """
-    from prunnet_export.benchmarks._calibrate_command import CalibrateOptions, calibrate_command
+    from prunnet_export.benchmarks._calibrate_command import calibrate_command
+    from prunnet_export.benchmarks._options import CalibrateOptions
 
     del options["debug"]  # read before the options are parsed
     options["capacities"] = numbers(options["capacities"], "--capacities")

@@ -18,7 +18,6 @@ from prunnet_export._imports import require
 from prunnet_export.network import Normalised
 
 OPSET = 18  # the newest that TensorRT 10, OpenVINO 2024 and ONNX Runtime 1.17 all read
-INPUT, OUTPUT = "images", "embeddings"
 
 
 def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
@@ -44,17 +43,15 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
             raise InvalidInput(
                 f"weight {name!r} holds NaN or infinity", hint="the training diverged; use an earlier run"
             )
-    module = Normalised(embedder).eval()
-    example = torch.zeros(2, 3, crop, crop)
     with _quiet():
         try:
             program = torch.onnx.export(
-                module,
-                (example,),
+                Normalised(embedder).eval(),
+                (torch.zeros(2, 3, crop, crop),),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=[INPUT],
-                output_names=[OUTPUT],
+                input_names=["images"],
+                output_names=["embeddings"],
                 opset_version=OPSET,
                 verbose=False,
             )
