@@ -44,8 +44,8 @@ class TensorRtRtx(TensorRtFamily):
     ) -> tuple[str, ...]:
         """Write ``model.engine``, ``model.onnx`` that it was built from, and ``engine.json`` into ``folder``.
 
-        The option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; without it these are all from
-        8.0 on that the engine knows.
+        The option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; without it these are all
+        from 8.0 on that the engine knows.
         """
         engine = self._engine()
         chosen = _capabilities(engine, (inputs or CompileInputs()).options)
