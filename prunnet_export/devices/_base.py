@@ -41,12 +41,7 @@ class Device(ABC):
         """
 
     def ask(self, request: Request, reply: type[R], *, timeout: float = PATIENCE_S) -> R:
-        """The reply to a request, of the type that belongs to it.
-
-        Raises:
-            Unreachable: the device answers something else.
-            PrunnetError: as :meth:`run`.
-        """
+        """The reply to a request, of the type that belongs to it; Unreachable where the device gives another."""
         answer = self.run(request, timeout=timeout)
         if not isinstance(answer, reply):
             raise Unreachable(

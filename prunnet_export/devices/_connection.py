@@ -46,10 +46,7 @@ class LostError(Unreachable):
 
 
 class Connection:
-    """A board that has greeted and keeps a private folder for us until we hang up.
-
-    Args:
-        address: Where it is.
+    """A board that has greeted, and keeps a private folder for us until we hang up.
 
     Attributes:
         folder: The private folder, an absolute path there.
@@ -111,10 +108,9 @@ class Connection:
 
     @contextmanager
     def _talking(self, within: float) -> Iterator[None]:
-        """Whatever interrupts a message ends the connection, for nobody knows where the next one begins.
+        """Give the board up after ``within`` seconds.
 
-        Args:
-            within: Seconds after which the board is given up.
+        What interrupts a message ends the connection, for nobody knows where the next one begins.
         """
         timer = Timer(within, self._give_up, [within])
         timer.daemon = True

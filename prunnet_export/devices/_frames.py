@@ -12,13 +12,7 @@ GREETING = b"prunnet-export "  # what a login script prints before it is passed 
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The board's greeting.
-
-    Attributes:
-        version: Of this package there.
-        folder: The private folder, absolute.
-        error: Why there is none.
-    """
+    """The board's greeting: this package's version there, and the private folder, absolute, or why there is none."""
 
     version: str | None
     folder: str = ""
@@ -26,12 +20,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
-    """Keep a file; its bytes follow.
-
-    Attributes:
-        name: Path inside the private folder.
-        size: Bytes.
-    """
+    """Keep a file at a path inside the private folder; its bytes follow."""
 
     name: str
     size: int
@@ -52,11 +41,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to :class:`Put`.
-
-    Attributes:
-        error: Why the file could not be kept.
-    """
+    """The answer to :class:`Put`: why the file could not be kept, if so."""
 
     error: str = ""
 

@@ -42,11 +42,7 @@ class LocalDevice(Device):
 
 
 def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    """A worker that waits for its request.
-
-    Args:
-        errors: Where its standard error goes.
-    """
+    """A worker that waits for its request, and writes its standard error to ``errors``."""
     return subprocess.Popen(
         [sys.executable, "-m", _WORKER],
         stdin=subprocess.PIPE,
@@ -57,12 +53,7 @@ def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 def reply_of(code: int, out: bytes, err: bytes) -> Reply:
-    """The reply of a worker that has ended.
-
-    Args:
-        code: Its exit code; the negative of a signal's number where that killed it.
-        out: Its standard output.
-        err: Its standard error.
+    """The reply of a worker that has ended; ``code`` is as in :class:`subprocess.Popen`.
 
     Raises:
         Unreachable: it died without a reply.

@@ -16,11 +16,7 @@ class PeakMemory:
     """The peak resident set since this object was made, in MiB.
 
     Where the kernel lets the peak be reset, it is; where it does not, an earlier peak of the process counts
-    too and :attr:`source` says so.
-
-    Attributes:
-        source: Where the figures come from.
-        base_mb: Resident set when this object was made.
+    too and ``source`` says so. ``base_mb`` is the resident set when this object was made.
     """
 
     def __init__(self) -> None:

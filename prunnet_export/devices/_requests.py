@@ -98,11 +98,7 @@ def measure_latency(
 
 
 def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None) -> MemoryReply:
-    """Peak memory of loading and running a model at batch 1, MiB, above the engine alone.
-
-    Raises:
-        PrunnetError: as :func:`measure_latency`.
-    """
+    """Peak memory of loading and running a model at batch 1, MiB, above the engine alone."""
     return device.ask(MemoryRequest(**_fields(model, threads)), MemoryReply)
 
 
@@ -114,7 +110,7 @@ def embed(
     threads: int | None = None,
     batch_size: int = 32,
 ) -> npt.NDArray[np.float32]:
-    """Embeddings by a model as its own engine computes them on the device.
+    """Embeddings float32 [n, dim] by a model as its own engine computes them on the device.
 
     Args:
         device: Where to run.
@@ -122,9 +118,6 @@ def embed(
         inputs: float32 [n, 3, height, width] in 0..1.
         threads: Intra-operator threads; None leaves it to the engine.
         batch_size: Images per inference.
-
-    Returns:
-        float32 [n, dim].
 
     Raises:
         StorageError: no room for the inputs and outputs.
@@ -145,21 +138,12 @@ def embed(
 
 
 def placement(device: Device, model: Model) -> dict[str, int]:
-    """How many nodes of a model are on each device of its engine.
-
-    Raises:
-        PrunnetError: as :func:`measure_latency`.
-    """
+    """How many nodes of a model are on each device of its engine."""
     return device.ask(PlacementRequest(**_fields(model)), PlacementReply).nodes
 
 
 def layer_times(device: Device, model: Model, *, threads: int | None = None) -> dict[str, float]:
-    """Milliseconds of each layer of a model, by the layer's name.
-
-    Raises:
-        InvalidInput: the engine does not tell.
-        PrunnetError: as :func:`measure_latency`.
-    """
+    """Milliseconds of each layer of a model, by the layer's name; InvalidInput where the engine does not tell."""
     return device.ask(LayerTimesRequest(**_fields(model, threads)), LayerTimesReply).milliseconds
 
 

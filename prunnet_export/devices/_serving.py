@@ -34,11 +34,7 @@ _MS = 1e-6
 
 
 def serve(request: Request) -> Reply:
-    """The answer to a request.
-
-    Raises:
-        PrunnetError: what was asked for cannot be done.
-    """
+    """The answer to a request; PrunnetError where what was asked for cannot be done."""
     if isinstance(request, FingerprintRequest):
         return FingerprintReply(fingerprint=fingerprint())
     before = resident_mb()

@@ -44,11 +44,7 @@ class Fit:
 
 
 def fit(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> Fit:
-    """A model of what was measured in one precision, of the dense network and one pattern.
-
-    Raises:
-        InvalidInput: there are too few rows.
-    """
+    """A model of what was measured in one precision, of the dense network and one pattern; InvalidInput of few rows."""
     chosen = of_kind(rows, pattern=pattern, precision=precision)
     if len(chosen) < FEWEST_ROWS:
         raise InvalidInput(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport, Source
@@ -29,7 +28,6 @@ class Predictor:
 
     target: Target
     tables: Sequence[Calibration] = ()
-    _fits: dict[tuple[str, str], Fit] = field(default_factory=dict, repr=False)
 
     def report(
         self,
@@ -47,33 +45,61 @@ class Predictor:
             pattern: The shape of its zeros.
             precision: What it is executed in.
             percentile: The one that is asked for, in per cent; a prediction knows one figure for all.
-            estimate: What the engine's own compiler says, milliseconds and whose word it is; it is believed first.
+            estimate: What the engine's own compiler expects, milliseconds and who says so; it is believed first.
 
         Raises:
             Unreachable: nothing is known about such a device.
         """
-        said = partial(_said, self.target, percentile=percentile)
+        rows = [row for table in one_device(self.tables) for row in table.rows]
+        rows = of_kind(rows, pattern=pattern, precision=precision.name)
+        source: Source = "predicted"
         if estimate is not None:
-            return said("predicted", estimate[0], estimate[0], f"estimated by {estimate[1]}")
-        if self._calibrated(pattern, precision.name):
-            model = self._fit(pattern, precision.name)
-            p50 = model.p50_ms(workload)
-            table = one_device(self.tables)[0]
-            device, threads = table.device, table.threads or "the engine's own"
-            known = (
-                "too few to tell its error"
-                if model.error is None
-                else f"half of them predict the other half within {model.error:.1%} (median)"
-            )
-            kind = of_kind(self._rows(), pattern=pattern, precision=precision.name)
-            room = _CALIBRATED_ROOM if model.worst is None else 1 + model.worst
-            if percentile > 50:  # noqa: PLR2004  # the fit is of medians; the tail is the table's widest
-                room *= max(row.p90_ms / row.p50_ms for row in kind)
-            if not kind[0].macs <= workload.macs <= kind[-1].macs:
-                room, known = max(room, ROOM), f"{known}; this network is outside what was measured"
-            where = f"{device.cpu} ({device.id}), {threads} threads"
-            basis = f"medians, fitted to {model.rows} rows measured on {where}; {known}"
-            return said("calibrated", p50, p50 * room, basis)
+            p50, upper, basis = estimate[0], estimate[0], f"estimated by {estimate[1]}"
+        elif len(rows) >= FEWEST_ROWS:
+            source = "calibrated"
+            model = fit(rows, pattern=pattern, precision=precision.name)
+            p50, upper, basis = self._calibrated(workload, model, rows, percentile)
+        else:
+            p50, upper, basis = self._roofline(workload, precision)
+        return LatencyReport(
+            source=source,
+            p50_ms=p50,
+            p90_ms=p50,
+            p99_ms=p50,
+            mean_ms=p50,
+            cv=0.0,
+            n=0,
+            runs=0,
+            percentile=percentile,
+            percentile_ms=p50,
+            upper_ms=upper,
+            confidence=None,
+            threads=None,
+            runtime=self.target.runtime,
+            runtime_version="",
+            device="",
+            basis=basis,
+        )
+
+    def _calibrated(
+        self, workload: Workload, model: Fit, rows: Sequence[CalibrationRow], percentile: float
+    ) -> tuple[float, float, str]:
+        """The median, its upper bound, and what they rest on, where a table has such models."""
+        table = one_device(self.tables)[0]
+        known, room = "too few to tell its error", _CALIBRATED_ROOM
+        if model.error is not None and model.worst is not None:
+            known, room = f"half of them predict the other half within {model.error:.1%} (median)", 1 + model.worst
+        if percentile > 50:  # noqa: PLR2004  # the fit is of medians; the tail is the table's widest
+            room *= max(row.p90_ms / row.p50_ms for row in rows)
+        if not rows[0].macs <= workload.macs <= rows[-1].macs:
+            room, known = max(room, ROOM), f"{known}; this network is outside what was measured"
+        threads = table.threads or "the engine's own"
+        where = f"{table.device.cpu} ({table.device.id}), {threads} threads"
+        p50 = model.p50_ms(workload)
+        return p50, p50 * room, f"medians, fitted to {model.rows} rows measured on {where}; {known}"
+
+    def _roofline(self, workload: Workload, precision: Precision) -> tuple[float, float, str]:
+        """The same from a data sheet."""
         limits = self.target.limits
         if limits is None or precision.name not in limits.tera_macs:
             raise Unreachable(
@@ -82,40 +108,4 @@ class Predictor:
             )
         p50 = roofline_ms(workload, limits, precision=precision)
         basis = f"roofline of {limits.source}, never measured; the bound leaves {ROOM - 1:.0%} of room"
-        return said("predicted", p50, p50 * ROOM, basis)
-
-    def _calibrated(self, pattern: str, precision: str) -> bool:
-        return len(of_kind(self._rows(), pattern=pattern, precision=precision)) >= FEWEST_ROWS
-
-    def _rows(self) -> list[CalibrationRow]:
-        return [row for table in one_device(self.tables) for row in table.rows]
-
-    def _fit(self, pattern: str, precision: str) -> Fit:
-        key = pattern, precision
-        if key not in self._fits:
-            self._fits[key] = fit(self._rows(), pattern=pattern, precision=precision)
-        return self._fits[key]
-
-
-def _said(
-    target: Target, source: Source, p50_ms: float, upper_ms: float, basis: str, *, percentile: float
-) -> LatencyReport:
-    return LatencyReport(
-        source=source,
-        p50_ms=p50_ms,
-        p90_ms=p50_ms,
-        p99_ms=p50_ms,
-        mean_ms=p50_ms,
-        cv=0.0,
-        n=0,
-        runs=0,
-        percentile=percentile,
-        percentile_ms=p50_ms,
-        upper_ms=upper_ms,
-        confidence=None,
-        threads=None,
-        runtime=target.runtime,
-        runtime_version="",
-        device="",
-        basis=basis,
-    )
+        return p50, p50 * ROOM, basis

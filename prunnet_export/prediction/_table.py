@@ -74,11 +74,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def read_calibration(file: Path) -> Calibration:
-    """A table that ``prunnet-bench calibrate`` wrote.
-
-    Raises:
-        InvalidInput: the file is missing or holds none.
-    """
+    """A table that ``prunnet-bench calibrate`` wrote; InvalidInput where the file is missing or holds none."""
     hint = "prunnet-bench calibrate writes one"
     try:
         with file.open("rb") as opened:

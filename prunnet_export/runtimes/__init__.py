@@ -1,8 +1,9 @@
 """Runtimes: engines that execute an artifact, found through the entry-point group ``prunnet_export.runtimes``."""
 
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels, find_runtime
+from prunnet_export.runtimes._checks import check_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
-from prunnet_export.runtimes._session import Batch, Session, Shape, check_threads, embedding_shape
+from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape
 
 __all__ = [
     "Batch",

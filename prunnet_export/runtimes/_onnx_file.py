@@ -7,16 +7,11 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import FOREIGN, check_file, one_line
+from prunnet_export.runtimes._checks import FOREIGN, check_file, one_line
 
 
 def read_onnx(file: Path) -> Any:
-    """The ONNX model of a file, external weights included.
-
-    Raises:
-        InvalidInput: the file is missing, or is none.
-        MissingExtra: onnx is not installed.
-    """
+    """The ONNX model of a file, external weights included; InvalidInput where it is missing, or none."""
     onnx = require("onnx", extra="host")
     check_file(file)
     try:
@@ -29,12 +24,7 @@ def read_onnx(file: Path) -> Any:
 
 
 def single_input(onnx_file: Path) -> tuple[int, int, int, int]:
-    """The shape of one image as the network takes it: (1, 3, height, width).
-
-    Raises:
-        InvalidInput: the file is no ONNX model of an input with fixed sides.
-        MissingExtra: onnx is not installed.
-    """
+    """The shape of one image as the network takes it, (1, 3, height, width); InvalidInput where its sides are open."""
     try:
         [source] = read_onnx(onnx_file).graph.input
         _, channels, height, width = (size.dim_value for size in source.type.tensor_type.shape.dim)

@@ -9,7 +9,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import one_line
+from prunnet_export.runtimes._checks import one_line
 
 _WORK = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _EXACT = frozenset({"LayerNormalization"})  # it squares, and fp16 ends at the square of 256

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import Batch, one_line
+from prunnet_export.runtimes._checks import one_line
+from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
 
 _EXTRA = "host"
@@ -34,7 +36,6 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
 
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
-        MissingExtra: onnx or onnxruntime is not installed.
     """
     onnx = require("onnx", extra=_EXTRA)
     tools = require("onnxruntime.quantization", extra=_EXTRA)
@@ -42,12 +43,13 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
     with TemporaryDirectory(prefix="prunnet-quantise-") as temporary, silenced():
         source, prepared, result = (Path(temporary) / name for name in ("source.onnx", "prepared.onnx", "result.onnx"))
         onnx.save(model, source)
+        inputs = ({model.graph.input[0].name: image} for image in images)
         try:
             prepare(source, prepared, skip_symbolic_shape=True)
             tools.quantize_static(
                 prepared,
                 result,
-                _Reader(model.graph.input[0].name, images),
+                SimpleNamespace(get_next=lambda: next(inputs, None)),
                 quant_format=tools.QuantFormat.QDQ,
                 op_types_to_quantize=[*_LAYERS, "Add"] if symmetric else [*_LAYERS, *_BETWEEN],
                 per_channel=True,
@@ -73,18 +75,3 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
     del quantised.opset_import[:]  # ONNX Runtime names every set that it knows
     quantised.opset_import.extend(kept)
     return quantised
-
-
-class _Reader:
-    """What the calibrator pulls its inputs from.
-
-    Args:
-        name: The graph's input.
-        images: What to feed it.
-    """
-
-    def __init__(self, name: str, images: Iterable[Batch]) -> None:
-        self._inputs: Iterator[dict[str, Batch]] = ({name: image} for image in images)
-
-    def get_next(self) -> dict[str, Batch] | None:
-        return next(self._inputs, None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,6 @@ Batch = npt.NDArray[np.float32]
 _CHANNELS = 3
 _INPUT_RANK = 4
 _OUTPUT_RANK = 2
-_LINE = 160  # characters of an engine's message that are shown
-
-FOREIGN = "it may be truncated, or written for another runtime; export it again"
-"""The hint for a file that an engine cannot load."""
-
-MATRIX = 2
-"""Dimensions from which on a constant counts as weights."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +39,8 @@ class Shape:
 
 def embedding_shape(
     model_file: Path,
-    inputs: Sequence[Sequence[int | None]],
-    outputs: Sequence[Sequence[int | None]],
+    inputs: Sequence[Iterable[Any]],
+    outputs: Sequence[Iterable[Any]],
     *,
     float32: bool,
 ) -> Shape:
@@ -54,25 +48,27 @@ def embedding_shape(
 
     Args:
         model_file: For the error.
-        inputs: One shape per input; None stands for an axis that the model leaves open.
+        inputs: One shape per input; what is no positive number stands for an axis that the model leaves open.
         outputs: The same for the outputs.
         float32: All inputs and outputs are float32.
 
     Raises:
         InvalidInput: it is something else.
     """
-    if float32 and len(inputs) == len(outputs) == 1:
-        source, result = inputs[0], outputs[0]
-        if len(source) == _INPUT_RANK and len(result) == _OUTPUT_RANK and source[1] == _CHANNELS:
-            batch, _, height, width = source
-            dim = result[1]
-            if height and width and dim:
-                return Shape(batch, height, width, dim)
-    described = f"{[list(s) for s in inputs]} -> {[list(s) for s in outputs]}".replace("None", "?")
+    sources, results = _sizes(inputs), _sizes(outputs)
+    if float32 and [*map(len, sources)] == [_INPUT_RANK] and [*map(len, results)] == [_OUTPUT_RANK]:
+        [(batch, channels, height, width)], [(_, dim)] = sources, results
+        if channels == _CHANNELS and height and width and dim:
+            return Shape(batch, height, width, dim)
+    described = f"{sources} -> {results}".replace("None", "?")
     raise InvalidInput(
         f"{model_file.name}: not an embedding network ({described}{'' if float32 else ', not all float32'})",
         hint="it has to map one float32 [batch, 3, height, width] to one float32 [batch, dim]",
     )
+
+
+def _sizes(shapes: Sequence[Iterable[Any]]) -> list[list[int | None]]:
+    return [[int(size) if isinstance(size, int | np.integer) and size > 0 else None for size in s] for s in shapes]
 
 
 class Session(ABC):
@@ -114,42 +110,3 @@ class Session(ABC):
     @abstractmethod
     def _infer(self, images: Batch) -> Batch:
         """Embeddings of a contiguous batch of the right shape."""
-
-
-def check_file(file: Path) -> None:
-    """Refuse a model file that is not there.
-
-    Raises:
-        InvalidInput: there is no such file.
-    """
-    if not file.is_file():
-        raise InvalidInput(f"{file}: no such model file", hint="check the path")
-
-
-def check_threads(threads: int | None) -> int | None:
-    """The number of threads.
-
-    Raises:
-        InvalidInput: it is not positive.
-    """
-    if threads is not None and threads < 1:
-        raise InvalidInput(f"{threads} threads", hint="give 1 or more, or leave it to the engine")
-    return threads
-
-
-def no_threads(threads: int | None, engine: str) -> None:
-    """Refuse a number of threads for an engine that has none to set.
-
-    Raises:
-        InvalidInput: a number is given.
-    """
-    if check_threads(threads) is not None:
-        raise InvalidInput(f"{engine} has no number of threads to set", hint="leave out --threads")
-
-
-def one_line(error: BaseException) -> str:
-    """The line of an engine's message that says something, at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from ", "Check '", "FrontEnd API "))]
-    line = (telling or lines or [type(error).__name__])[0].rsplit(" : ", 1)[-1]
-    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."

@@ -122,6 +122,9 @@ def test_the_doctor_knows_versions_and_places(
     cache = {**environment, "PRUNNET_EXPORT_CACHE": str(tmp_path / "cache")}
     found = json.loads(call(capfd, export, cache, "--doctor", "--output-format=json").out)
     assert found["packages"]["numpy"]
+    engines = {"onnxruntime", "openvino", "mnn", "tensorrt", "tensorrt-rtx", "coremltools", "ai-edge-litert"}
+    tools = {"torch", "timm", "torch-pruning", "onnx", "onnxscript", "nncf", "litert-torch", "ethos-u-vela"}
+    assert engines | tools <= set(found["packages"])
     assert found["cache"] == str(tmp_path / "cache")
     assert found["python"] == sys.version.split()[0]
 

@@ -42,10 +42,12 @@ class Scripted(Device):
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
         self.requests: list[Request] = []
+        self.timeouts: list[float] = []
 
     def run(self, request: Request, *, timeout: float = 60) -> Reply:
         assert timeout > 0
         self.requests.append(request)
+        self.timeouts.append(timeout)
         return LocalDevice().run(request) if isinstance(request, FingerprintRequest) else self.replies.pop(0)
 
 
@@ -74,6 +76,16 @@ def test_every_run_takes_what_the_bound_needs(tiny_model: TinyModel) -> None:
     requests = [request for request in device.requests if isinstance(request, LatencyRequest)]
     assert [request.at_least for request in requests] == [10, 10, 10]
     assert (report.n, report.upper_ms) == (30, 1.0)
+
+
+def test_a_request_ends_some_day_and_not_before_what_it_has_to_measure(tiny_model: TinyModel) -> None:
+    device = Scripted(LatencyReply(samples=[1.0] * 2995, runtime_version="1"), PlacementReply(nodes={"CPU": 1}))
+    model = Model(tiny_model(), "onnxruntime")
+    measure_latency(device, [model], runs=1, percentile=99.9)
+    placement(device, model)
+    measured, _fingerprint, placed = device.timeouts
+    assert measured > placed + 2995 * 10
+    assert 600 < placed < 24 * 3600
 
 
 def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:

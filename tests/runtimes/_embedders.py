@@ -50,7 +50,7 @@ def in_torch(module: Embedder, batch: Batch) -> Batch:
     return vectors
 
 
-def aids(module: Embedder, **options: str) -> CompileInputs:
+def compile_inputs(module: Embedder, **options: str) -> CompileInputs:
     """What compiling may ask for."""
     return CompileInputs(images=lambda: [inputs()], module=lambda: Normalised(module).eval(), options=options)
 

@@ -20,7 +20,7 @@ from tests._inputs import images, prunable
 
 CROP = 32
 IMAGES: Batch = images(64, CROP).numpy()
-AIDS = CompileInputs(images=lambda: np.split(IMAGES, 4))
+INPUTS = CompileInputs(images=lambda: np.split(IMAGES, 4))
 
 
 @dataclass(frozen=True)

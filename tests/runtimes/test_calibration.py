@@ -35,10 +35,10 @@ def test_no_more_images_are_made_than_are_taken() -> None:
     assert len(calibration_images(CompileInputs(images=endless))) == AT_MOST
 
 
-@pytest.mark.parametrize("aids", [None, CompileInputs()])
-def test_without_aids_it_is_said_what_is_missing(aids: CompileInputs | None) -> None:
+@pytest.mark.parametrize("given", [None, CompileInputs()])
+def test_without_inputs_it_is_said_what_is_missing(given: CompileInputs | None) -> None:
     with pytest.raises(InvalidInput, match="needs real images") as caught:
-        calibration_images(aids)
+        calibration_images(given)
     assert "prunnet-export" in caught.value.hint
 
 

@@ -15,7 +15,7 @@ from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from tests.runtimes._quantised import AIDS, IMAGES, cut
+from tests.runtimes._quantised import IMAGES, INPUTS, cut
 
 onnx = pytest.importorskip("onnx")
 engine = pytest.importorskip("onnxruntime")
@@ -150,9 +150,9 @@ def test_without_images_nothing_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     file = cut("channel", 0.4).write(tmp_path)
-    for aids in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
+    for inputs in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
         with pytest.raises(InvalidInput, match="images"):
-            OnnxRuntime().compile(file, folder, precision="int8", inputs=aids)
+            OnnxRuntime().compile(file, folder, precision="int8", inputs=inputs)
     assert list(folder.iterdir()) == []
 
 
@@ -183,7 +183,7 @@ def test_a_missing_tool_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_compiled_int8_runs(tmp_path: Path) -> None:
-    (name,) = OnnxRuntime().compile(cut("channel", 0.4).write(tmp_path), tmp_path, precision="int8", inputs=AIDS)
+    (name,) = OnnxRuntime().compile(cut("channel", 0.4).write(tmp_path), tmp_path, precision="int8", inputs=INPUTS)
     session = OnnxRuntime().open(Model(tmp_path / name, "onnxruntime", "int8"), threads=1)
     one_by_one = np.concatenate([session.run(image[None]) for image in IMAGES[:4]])
     np.testing.assert_allclose(one_by_one, session.run(IMAGES[:4]), atol=1e-6)

@@ -11,7 +11,7 @@ from prunnet_export.evaluating import Expected, Observed, Reference, verify
 from prunnet_export.evaluating._verifier import _masks
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.thresholds import Thresholds
-from tests.runtimes._quantised import AIDS, IMAGES, Cut, cut
+from tests.runtimes._quantised import IMAGES, INPUTS, Cut, cut
 
 RUNTIMES = ["onnxruntime", "openvino"]
 CUTS = [("channel", 0.4), ("block", 0.5), ("2:4", 0.5), ("unstructured", 0.3)]
@@ -24,7 +24,7 @@ def judge(
     for module in {"onnxruntime": ["onnx", "onnxruntime"], "openvino": ["openvino", "nncf"]}[runtime_name]:
         pytest.importorskip(module)
     runtime, expected = find_runtime(runtime_name), pretend or network
-    names = runtime.compile(network.write(folder), folder, precision=precision, inputs=AIDS)
+    names = runtime.compile(network.write(folder), folder, precision=precision, inputs=INPUTS)
     file = folder / names[0]
     session = runtime.open(Model(file, runtime_name, precision), threads=1)
     queries = session.run(IMAGES)

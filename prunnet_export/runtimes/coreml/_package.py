@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import FOREIGN, MATRIX, one_line
+from prunnet_export.runtimes._checks import FOREIGN, MATRIX, one_line
 from prunnet_export.runtimes._silence import silenced
 
 EXTRA = "coreml"
@@ -28,15 +28,10 @@ _DATE = "com.github.apple.coremltools.conversion_date"
 
 
 def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
-    """Save a model as ``model.mlpackage``, without the day and the random names that coremltools gives it.
+    """Save coremltools' model as ``model.mlpackage``, without the day and the random names that it gives.
 
-    Args:
-        model: As converted by coremltools.
-        made: An empty folder to work in.
-        folder: Where the package goes.
-
-    Returns:
-        The names of its files in ``folder``, the manifest first.
+    The draft is made in ``made``, an empty folder. Returns the names of the package's files in ``folder``, the
+    manifest first.
     """
     draft, package = made / PACKAGE, folder / PACKAGE
     model.save(str(draft))
@@ -59,14 +54,10 @@ def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
 
 
 def read_program(manifest: Path) -> Any:
-    """The ML program of a package, as coremltools' operations.
-
-    Args:
-        manifest: The package's ``Manifest.json``.
+    """The ML program of the package that a ``Manifest.json`` belongs to, as coremltools' operations.
 
     Raises:
         InvalidInput: it is not the manifest of a package with an ML program.
-        MissingExtra: coremltools is not installed.
     """
     package = manifest.parent
     with silenced():

@@ -16,9 +16,10 @@ from prunnet_export._files import replace_file
 from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
+from prunnet_export.runtimes._checks import FOREIGN, no_threads, one_line
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
-from prunnet_export.runtimes._session import FOREIGN, Batch, Session, Shape, embedding_shape, no_threads, one_line
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.coreml._package import read_program, weights_of, work_of, write_package
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
@@ -112,12 +113,7 @@ class CoreMl(Runtime):
     # -- drive, on the device ------------------------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
-        """The package, compiled by Core ML for this device. It executes in the types that the package states.
-
-        Raises:
-            InvalidInput: Core ML cannot load it.
-            Unreachable: this is no Mac.
-        """
+        """The package, compiled by Core ML for this device; Unreachable where this is no Mac."""
         self.precision(model.precision)
         no_threads(threads, self.name)
         obstacle = self.obstacle()
@@ -142,15 +138,17 @@ class CoreMl(Runtime):
 
 
 class CoreMlSession(Session):
-    """A package loaded by Core ML.
-
-    Args:
-        model_file: For errors.
-        model: coremltools' model.
-    """
+    """A package loaded by Core ML."""
 
     def __init__(self, model_file: Path, model: Any) -> None:
-        super().__init__(_shape(model_file, model.get_spec().description))
+        description = model.get_spec().description
+        inputs, outputs = (
+            [value.type.multiArrayType for value in values if value.type.HasField("multiArrayType")]
+            for values in (description.input, description.output)
+        )
+        float32 = all(array.dataType == array.FLOAT32 for array in [*inputs, *outputs])
+        shapes = ([array.shape for array in arrays] for arrays in (inputs, outputs))
+        super().__init__(embedding_shape(model_file.parent, *shapes, float32=float32))
         self._model = model
 
     def _infer(self, images: Batch) -> Batch:
@@ -159,13 +157,3 @@ class CoreMlSession(Session):
         except (OSError, RuntimeError, ValueError) as error:
             raise InvalidInput(f"Core ML failed on the batch: {one_line(error)}") from None
         return np.asarray(embeddings, np.float32)
-
-
-def _shape(model_file: Path, description: Any) -> Shape:
-    arrays = [
-        [value.type.multiArrayType for value in values if value.type.HasField("multiArrayType")]
-        for values in (description.input, description.output)
-    ]
-    inputs, outputs = ([[int(size) for size in array.shape] for array in side] for side in arrays)
-    float32 = all(array.dataType == array.FLOAT32 for side in arrays for array in side)
-    return embedding_shape(model_file.parent, inputs, outputs, float32=float32)

@@ -89,11 +89,7 @@ class EthosU(Runtime):
         return (COMPILED, SUMMARY, REPORT)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights of the INT8 file beside the compiled one, in which they are coded for the NPU.
-
-        Raises:
-            InvalidInput: it is not there, or no TFLite file.
-        """
+        """The weights of the INT8 file beside the compiled one, in which they are coded for the NPU."""
         return read_tflite(model.file.with_name(MODEL)).weights()
 
     def estimate_ms(self, model: Model) -> tuple[float, str] | None:
@@ -114,21 +110,13 @@ class EthosU(Runtime):
     # -- drive, on the device ------------------------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
-        """Nothing here can.
-
-        Raises:
-            InvalidInput: always.
-        """
+        """Nothing here can: InvalidInput, always."""
         del threads
         self.precision(model.precision)
         raise InvalidInput(f"{model.file.name}: {self.obstacle()}", hint="its twin, the INT8 file, runs under litert")
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph.
-
-        Raises:
-            InvalidInput: there is no such file or report, or they disagree.
-        """
+        """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph."""
         self.precision(model.precision)
         counts = _counts(_text(model.file.with_name(REPORT)))
         left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
@@ -160,15 +148,8 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
 def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
     """Compile a file into a folder; what Vela said, without what it says of this machine."""
     # A process of its own: Vela prints where it likes, and leaves with sys.exit.
-    command = [
-        sys.executable,
-        "-m",
-        "ethosu.vela",
-        str(file.absolute()),
-        "--output-dir",
-        str(folder.absolute()),
-        *arguments,
-    ]
+    module, paths = ("-m", "ethosu.vela"), (str(file.absolute()), "--output-dir", str(folder.absolute()))
+    command = [sys.executable, *module, *paths, *arguments]
     # Python would import what lies in the user's folder.
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / COMPILED).is_file():

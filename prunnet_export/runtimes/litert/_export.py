@@ -8,7 +8,8 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import Batch, one_line
+from prunnet_export.runtimes._checks import one_line
+from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.litert._file import TfliteGraph
 
@@ -20,15 +21,10 @@ _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
 def convert(module: Any, shape: tuple[int, ...]) -> bytes:
-    """A torch module as a TFLite file in float32, of a fixed input shape.
-
-    Args:
-        module: In evaluation mode.
-        shape: Of the input, e.g. (1, 3, 224, 224).
+    """A torch module in evaluation mode as a TFLite file in float32, of a fixed input shape, e.g. (1, 3, 224, 224).
 
     Raises:
         InvalidInput: the module cannot be converted.
-        MissingExtra: litert-torch is not installed.
     """
     torch = require("torch", extra="train")
     with silenced():
@@ -73,7 +69,6 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
 
     Raises:
         InvalidInput: the quantiser cannot quantise the network.
-        MissingExtra: ai-edge-quantizer is not installed.
     """
     file = TfliteGraph(content, name="the converted network")
     [signature] = file.model.signatureDefs

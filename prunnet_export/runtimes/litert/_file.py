@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import FOREIGN, MATRIX, check_file, one_line
+from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, one_line
 
 EXTRA = "litert"
 
@@ -26,17 +26,13 @@ _TO_OIHW = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}
 class TfliteGraph:
     """The one graph of a TFLite file.
 
-    Args:
-        content: The file's bytes.
-        name: For errors.
-
-    Raises:
-        InvalidInput: it is no TFLite file with one graph.
-        MissingExtra: ai-edge-litert is not installed.
-
     Attributes:
         model: The file as flatbuffers' mutable objects.
         graph: Its graph.
+        operators: Their names.
+
+    Raises:
+        InvalidInput: it is no TFLite file with one graph.
     """
 
     def __init__(self, content: bytes, *, name: str) -> None:
@@ -91,11 +87,7 @@ class TfliteGraph:
         return values.astype(np.int16) - np.asarray(zeros, np.int16).reshape(axes)
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The constants of two or more dimensions by name, those of convolutions as [out, in, h, w].
-
-        Raises:
-            InvalidInput: one is not where the file says.
-        """
+        """The constants of two or more dimensions by name, those of convolutions as [out, in, h, w]."""
         try:
             return self._weights()
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -117,11 +109,6 @@ class TfliteGraph:
 
 
 def read_tflite(file: Path) -> TfliteGraph:
-    """The graph of a file.
-
-    Raises:
-        InvalidInput: there is no such file, or it is no TFLite file with one graph.
-        MissingExtra: ai-edge-litert is not installed.
-    """
+    """The graph of a file; InvalidInput where it is missing, or no TFLite file with one graph."""
     check_file(file)
     return TfliteGraph(read_bytes(file), name=file.name)

@@ -15,17 +15,9 @@ from prunnet_export._imports import installed_version, require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import single_input
-from prunnet_export.runtimes._session import (
-    FOREIGN,
-    Batch,
-    Session,
-    Shape,
-    check_file,
-    check_threads,
-    embedding_shape,
-    one_line,
-)
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.litert._export import convert, quantise
 from prunnet_export.runtimes.litert._file import read_tflite
@@ -95,18 +87,16 @@ class LiteRt(Runtime):
 
 
 class LiteRtSession(Session):
-    """A model loaded by LiteRT.
-
-    Args:
-        model_file: For errors.
-        interpreter: The engine's, its tensors allocated.
-    """
+    """A model loaded by LiteRT, its tensors allocated."""
 
     def __init__(self, model_file: Path, interpreter: Any) -> None:
-        super().__init__(_shape(model_file, interpreter))
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        float32 = all(tensor["dtype"] is np.float32 for tensor in [*inputs, *outputs])
+        shapes = ([tensor["shape_signature"] for tensor in tensors] for tensors in (inputs, outputs))
+        super().__init__(embedding_shape(model_file, *shapes, float32=float32))
         self._interpreter = interpreter
-        self._input: int = interpreter.get_input_details()[0]["index"]
-        self._output: int = interpreter.get_output_details()[0]["index"]
+        self._input: int = inputs[0]["index"]
+        self._output: int = outputs[0]["index"]
 
     def _infer(self, images: Batch) -> Batch:
         try:
@@ -116,12 +106,3 @@ class LiteRtSession(Session):
             raise InvalidInput(f"litert failed on the batch: {one_line(error)}") from None
         embeddings: Batch = self._interpreter.get_tensor(self._output)
         return embeddings
-
-
-def _shape(model_file: Path, interpreter: Any) -> Shape:
-    def sizes(details: list[Any]) -> list[list[int | None]]:
-        return [[None if size < 0 else int(size) for size in tensor["shape_signature"]] for tensor in details]
-
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    float32 = all(tensor["dtype"] is np.float32 for tensor in [*inputs, *outputs])
-    return embedding_shape(model_file, sizes(inputs), sizes(outputs), float32=float32)

@@ -35,39 +35,21 @@ _PLACE = re.compile(r"^(\[[\d:]+\]|:\d+:)\s*")
 
 
 class Converter:
-    """Makes variants of one network.
-
-    Args:
-        onnx_file: The exported network.
-
-    Raises:
-        InvalidInput: it is no ONNX model.
-        MissingExtra: onnx is not installed.
-    """
+    """Makes variants of one exported network; InvalidInput where the converter fails on it."""
 
     def __init__(self, onnx_file: Path) -> None:
         self._file = onnx_file
         self._model = _read(onnx_file)
 
     def dense(self) -> bytes:
-        """The model with every layer dense.
-
-        Raises:
-            InvalidInput: the converter fails on it.
-        """
+        """The model with every layer dense."""
         return self._convert(self._model)
 
     def sparse(self, spared: Sequence[Layer] = ()) -> bytes:
-        """The model with those layers sparse in which MNN finds enough zeros.
+        """The model with those layers sparse in which MNN finds enough zeros, but for those that are ``spared``.
 
         It takes zeros in blocks of four outputs from 30 % on, single ones from 60 % on. Blocks are asked for where
         they are fast enough to make up for the weights that they multiply for nothing. Grouped layers stay dense.
-
-        Args:
-            spared: Layers of such a model that stay dense, whatever their zeros.
-
-        Raises:
-            InvalidInput: the converter fails on the model.
         """
         model = self._without_zeros(spared)
         blocks = self._convert(model, _DETECT, blocks=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import MATRIX
+from prunnet_export.runtimes._checks import MATRIX
 
 Weights = npt.NDArray[np.float32]
 
@@ -44,8 +44,7 @@ class Layer:
     Attributes:
         name: The operator's.
         weights: float32 [outputs, inputs / groups, height, width].
-        multiplied: Weights that a sparse kernel multiplies with, zeros in its blocks among them; None where the
-            layer runs dense.
+        multiplied: Weights that a sparse kernel multiplies, zeros in its blocks among them; None where it is dense.
     """
 
     name: str
@@ -54,11 +53,7 @@ class Layer:
 
 
 def layers(content: bytes) -> Iterator[Layer]:
-    """The layers of a model that the engine has accepted.
-
-    Raises:
-        InvalidInput: their weights do not fit together.
-    """
+    """The layers of a model that the engine has accepted; InvalidInput where their weights do not fit together."""
     for operator in _root(content).tables(_OPERATORS):
         if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
             name = operator.text(_NAME)
@@ -116,12 +111,7 @@ def _root(content: bytes | bytearray) -> _Table:
 
 
 class _Table:
-    """A table of a FlatBuffer; one that is not there has no fields.
-
-    Args:
-        content: The file.
-        position: Where the table begins; 0 where it is not there.
-    """
+    """A table of a FlatBuffer at a position; one at 0 is not there and has no fields."""
 
     def __init__(self, content: bytes | bytearray, position: int) -> None:
         self._content = content

@@ -25,12 +25,9 @@ class Variants(Protocol):
 
 
 def faster_sparse(candidates: Collection[str], dense: Times, sparse: Times) -> set[str]:
-    """The layers that take at most 95 % of their dense time when they run sparse.
+    """The candidates that take at most 95 % of their dense time when they run sparse.
 
-    Args:
-        candidates: Names of layers that can run sparse; what was not timed in both is not faster.
-        dense: Milliseconds of each layer where all are dense.
-        sparse: Milliseconds of each layer where all candidates are sparse.
+    Times are milliseconds by layer; what was not timed in both is not faster.
     """
     timed = {name for name in candidates if name in dense and name in sparse}
     return {name for name in timed if sparse[name] <= CLEARLY * dense[name]}
@@ -40,12 +37,8 @@ def fastest(variants: Variants, layer_times: Callable[[Path], Times] | None) -> 
     """The model with each layer sparse or dense, whichever is faster, and with none sparse where that is no gain.
 
     A sparse kernel takes the place of Winograd's or Strassen's, and can lose by it. So each layer is timed both
-    ways on the device, and what comes out is held against the dense model, by the layers' sum.
-
-    Args:
-        variants: The network.
-        layer_times: Times each layer of a model on the device; where it is None, every layer that has the zeros
-            for it is sparse, which can be slower than none.
+    ways on the device, and what comes out is held against the dense model, by the layers' sum. Where ``layer_times`` is
+    None, every layer that has the zeros for it is sparse, which can be slower than none.
     """
     sparse = variants.sparse()
     candidates = [layer for layer in layers(sparse) if layer.multiplied is not None]

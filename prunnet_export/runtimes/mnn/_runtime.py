@@ -13,7 +13,8 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._session import FOREIGN, Batch, Session, check_file, check_threads, embedding_shape
+from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.mnn._convert import Converter
 from prunnet_export.runtimes.mnn._file import constants, layers
@@ -90,20 +91,9 @@ class Mnn(Runtime):
 
 
 class MnnSession(Session):
-    """A model loaded by MNN.
+    """A model loaded by MNN; ``device`` is what its operators run on, ``CPU`` where that is the processor.
 
     A file does not say whether its batch is open: what takes one image is resized to as many as there are.
-
-    Args:
-        engine: The engine.
-        model: What to load.
-        threads: Intra-operator threads; None leaves it to the engine.
-
-    Attributes:
-        device: What the operators run on, ``CPU`` where that is the processor.
-
-    Raises:
-        InvalidInput: the file is no embedding network of this engine.
     """
 
     def __init__(self, engine: Any, model: Model, *, threads: int | None) -> None:

@@ -17,19 +17,10 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
-from prunnet_export.runtimes._session import (
-    FOREIGN,
-    MATRIX,
-    Batch,
-    Session,
-    Shape,
-    check_file,
-    check_threads,
-    embedding_shape,
-    one_line,
-)
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 
 _PROVIDERS = ("CPUExecutionProvider",)
 _FATAL_ONLY = 4
@@ -104,17 +95,15 @@ class OnnxRuntime(Runtime):
 
 
 class OnnxSession(Session):
-    """A model loaded by ONNX Runtime.
-
-    Args:
-        model_file: For errors.
-        session: The engine's session.
-    """
+    """A model loaded by ONNX Runtime."""
 
     def __init__(self, model_file: Path, session: Any) -> None:
-        super().__init__(_shape(model_file, session))
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        float32 = all(value.type == "tensor(float)" for value in [*inputs, *outputs])
+        shapes = ([value.shape for value in values] for values in (inputs, outputs))
+        super().__init__(embedding_shape(model_file, *shapes, float32=float32))
         self._session = session
-        self._input: str = session.get_inputs()[0].name
+        self._input: str = inputs[0].name
 
     def _infer(self, images: Batch) -> Batch:
         try:
@@ -131,15 +120,6 @@ def _load(engine: Any, model_file: Path, options: Any) -> Any:
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
         raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=FOREIGN) from None
-
-
-def _shape(model_file: Path, session: Any) -> Shape:
-    def sizes(values: list[Any]) -> list[list[int | None]]:
-        return [[size if isinstance(size, int) else None for size in value.shape] for value in values]
-
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    float32 = all(value.type == "tensor(float)" for value in [*inputs, *outputs])
-    return embedding_shape(model_file, sizes(inputs), sizes(outputs), float32=float32)
 
 
 def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:

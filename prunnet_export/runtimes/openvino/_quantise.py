@@ -7,7 +7,8 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._session import Batch, one_line
+from prunnet_export.runtimes._checks import one_line
+from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
@@ -27,7 +28,6 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
 
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
-        MissingExtra: nncf is not installed.
     """
     with silenced():
         with no_telemetry():

@@ -17,18 +17,8 @@ from prunnet_export._imports import require
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._session import (
-    FOREIGN,
-    MATRIX,
-    Batch,
-    Session,
-    Shape,
-    check_file,
-    check_threads,
-    embedding_shape,
-    no_threads,
-    one_line,
-)
+from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, no_threads, one_line
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
@@ -89,31 +79,25 @@ class OpenVino(Runtime):
         return weights
 
     def open(self, model: Model, *, threads: int | None = None) -> OpenVinoSession:
-        """The model, compiled for this processor.
-
-        Raises:
-            InvalidInput: the file is not a model of this engine.
-            UnsupportedPrecision: the processor does not have the precision.
-            MissingExtra: the engine is not installed.
-        """
+        """The model, compiled for this processor; UnsupportedPrecision where that does not have the precision."""
         self.precision(model.precision)
-        graph = _read(model.file)
-        return OpenVinoSession(_shape(model.file, graph), self._compile(model, graph, threads))
+        return OpenVinoSession(model.file, self._compile(model, threads))
 
     def placement(self, model: Model) -> dict[str, int]:
         """How many nodes of the graph that the plugin executes are on each device."""
         self.precision(model.precision)
-        compiled = self._compile(model, _read(model.file), None)
+        compiled = self._compile(model, None)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
         kinds = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()]
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
 
-    def _compile(self, model: Model, graph: Any, threads: int | None) -> Any:
+    def _compile(self, model: Model, threads: int | None) -> Any:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": self.executes[model.precision],
         }
+        graph = _read(model.file)
         if self.places_on != "CPU":
             no_threads(threads, self.name)
         elif check_threads(threads) is not None:
@@ -129,15 +113,12 @@ class OpenVino(Runtime):
 
 
 class OpenVinoSession(Session):
-    """A model compiled by OpenVINO.
+    """A model compiled by OpenVINO."""
 
-    Args:
-        shape: What the model takes and gives.
-        compiled: The engine's compiled model.
-    """
-
-    def __init__(self, shape: Shape, compiled: Any) -> None:
-        super().__init__(shape)
+    def __init__(self, model_file: Path, compiled: Any) -> None:
+        float32 = all(port.get_element_type().to_string() == "f32" for port in [*compiled.inputs, *compiled.outputs])
+        shapes = ([_sizes(port.get_partial_shape()) for port in ports] for ports in (compiled.inputs, compiled.outputs))
+        super().__init__(embedding_shape(model_file, *shapes, float32=float32))
         self._request = compiled.create_infer_request()
 
     def _infer(self, images: Batch) -> Batch:
@@ -171,8 +152,9 @@ def _read(file: Path) -> Any:
     check_file(file)
     # Named, because an unnamed reader offers a foreign file to every frontend there is.
     kind = "onnx" if file.suffix == ".onnx" else "ir"
+    frontends = _frontends()
     try:
-        frontend = _frontends().load_by_framework(kind)
+        frontend = frontends.load_by_framework(kind)
         model = frontend.convert(frontend.load(str(file)))
     except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
         raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=FOREIGN) from None
@@ -190,12 +172,6 @@ def _scales(constant: Any) -> bool:
     return any(factor.get_type_name() == "Convert" for factor in factors)
 
 
-def _shape(model_file: Path, model: Any) -> Shape:
-    def sizes(ports: list[Any]) -> list[list[int | None]]:
-        shapes = [port.get_partial_shape() for port in ports]
-        return [
-            [d.get_length() if d.is_static else None for d in shape] if shape.rank.is_static else [] for shape in shapes
-        ]
-
-    float32 = all(port.get_element_type().to_string() == "f32" for port in [*model.inputs, *model.outputs])
-    return embedding_shape(model_file, sizes(model.inputs), sizes(model.outputs), float32=float32)
+def _sizes(shape: Any) -> list[int | None]:
+    static = shape.rank.is_static
+    return [size.get_length() if size.is_static else None for size in shape] if static else []

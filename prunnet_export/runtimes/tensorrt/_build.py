@@ -18,12 +18,7 @@ _ELSEWHERE = "use --precision fp32, or another target"
 
 @dataclass(frozen=True)
 class Built:
-    """An engine.
-
-    Attributes:
-        content: Its bytes.
-        sparse: What the build said of 2:4.
-    """
+    """An engine's bytes, and what its build said of 2:4."""
 
     content: bytes
     sparse: SparseLayers
@@ -39,12 +34,11 @@ def build_engine(
     Args:
         engine: The module ``tensorrt`` or ``tensorrt_rtx``.
         onnx_file: A typed graph.
-        capabilities: Compute capabilities to build for, as TensorRT-RTX's enumeration has them; without any the
-            engine decides: TensorRT takes the GPU that is here.
+        capabilities: Members of TensorRT-RTX's enumeration; without any, TensorRT takes the GPU that is here.
         timing_cache: Kernel timings of earlier builds on this device; read where it exists and written again.
 
     Raises:
-        InvalidInput: the file is no model, or the engine cannot build it; its own line is in the message.
+        InvalidInput: the file is no model, or the engine cannot build it; the message has its own line.
     """
     logger = logger_of(engine)
     logger.heard.clear()

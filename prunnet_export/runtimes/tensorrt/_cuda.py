@@ -34,26 +34,14 @@ def gpu_answers() -> bool:
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU.
-
-    Attributes:
-        name: As the driver calls it.
-        capability: Its compute capability, major and minor without a point, as ``87``.
-    """
+    """The first GPU: the driver's name for it, and its compute capability without a point, as ``87``."""
 
     name: str
     capability: str
 
 
 class Cuda:
-    """The CUDA runtime, through NVIDIA's own bindings.
-
-    Args:
-        extra: The extra that installs them.
-
-    Raises:
-        MissingExtra: the bindings are not installed.
-    """
+    """The CUDA runtime, through NVIDIA's own bindings, which ``extra`` installs."""
 
     def __init__(self, *, extra: str) -> None:
         self._runtime = require("cuda.bindings.runtime", extra=extra)
@@ -66,11 +54,7 @@ class Cuda:
         return Gpu(text.rstrip("\0"), f"{properties.major}{properties.minor}")
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """The result of a function of the CUDA runtime; None where it has none.
-
-        Raises:
-            Unreachable: CUDA reports an error.
-        """
+        """The result of a function of the CUDA runtime, None where it has none; an error of CUDA is Unreachable."""
         error, *results = getattr(self._runtime, name)(*arguments)
         if int(error):
             _, text = self._runtime.cudaGetErrorString(error)
@@ -85,12 +69,7 @@ class Cuda:
 
 
 class Buffer:
-    """Memory on the GPU, freed with the object.
-
-    Args:
-        cuda: The CUDA runtime.
-        size: Bytes.
-    """
+    """Memory of ``size`` bytes on the GPU, freed with the object."""
 
     def __init__(self, cuda: Cuda, size: int) -> None:
         self.address = int(cuda.call("cudaMalloc", size))

@@ -16,10 +16,10 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
+from prunnet_export.runtimes._checks import no_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
-from prunnet_export.runtimes._session import no_threads
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from prunnet_export.runtimes.tensorrt._build import Built
 from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, gpu_answers
@@ -125,7 +125,6 @@ class TensorRtFamily(Runtime):
         Raises:
             InvalidInput: the file is neither, or was built for another GPU or version.
             Unreachable: no GPU answers.
-            MissingExtra: a package is missing.
         """
         self.precision(model.precision)
         no_threads(threads, self.name)
@@ -171,12 +170,7 @@ class TensorRtFamily(Runtime):
         return Cuda(extra=self.extra)
 
     def _machine(self) -> tuple[Any, Cuda]:
-        """The engine and CUDA, where there is a GPU.
-
-        Raises:
-            Unreachable: there is none.
-            MissingExtra: a package is missing.
-        """
+        """The engine and CUDA; Unreachable where there is no GPU, MissingExtra where a package is missing."""
         if not gpu_answers():
             raise Unreachable(f"{self.name} cannot run here: {_NO_GPU}", hint="run it on the device itself")
         return self._engine(), self._cuda()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from prunnet_export.runtimes._session import one_line
+from prunnet_export.runtimes._checks import one_line
 
 _MOST_LINES = 10_000
 _SPARSITY = "(Sparsity)"
@@ -21,12 +21,7 @@ _DECORATION = re.compile(r"^(\[[^\]]*\]|\w+::\w+:|Error Code \d+:|\([^()]*\):)\s
 
 @dataclass
 class Log:
-    """What an engine said since :meth:`clear`.
-
-    Attributes:
-        lines: Everything down to information, and what is said of sparsity at any level.
-        errors: The errors alone.
-    """
+    """What an engine said since :meth:`clear`: lines down to information or of sparsity, and errors alone."""
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     errors: list[str] = field(default_factory=list)
@@ -51,13 +46,9 @@ def plain(message: str) -> str:
 
 @cache
 def logger_of(engine: Any) -> Any:
-    """The one logger of an engine, with what it hears as ``.heard``.
+    """The one logger of an engine's module, with what it hears as ``.heard``.
 
-    An engine keeps the first logger that it is given for as long as anything of it lives, so there is no use in
-    a second one.
-
-    Args:
-        engine: The module ``tensorrt`` or ``tensorrt_rtx``.
+    An engine keeps the first logger that it is given for as long as anything of it lives, so a second is of no use.
     """
 
     class Collector(engine.ILogger):  # type: ignore[misc]  # the engines are untyped
@@ -77,12 +68,7 @@ def logger_of(engine: Any) -> Any:
 
 @dataclass(frozen=True)
 class SparseLayers:
-    """How many layers 2:4 reached; None where the engine does not say.
-
-    Attributes:
-        eligible: Their weights are 2:4.
-        chosen: The sparse kernel was the fastest.
-    """
+    """How many layers have 2:4 weights, and how many run sparse kernels; None where the engine does not say."""
 
     eligible: int | None = None
     chosen: int | None = None

@@ -13,16 +13,10 @@ RECORD = "engine.json"
 
 
 class EngineRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An engine file, described.
+    """An engine file: what built it, for which GPUs, and on which; None where it was built without one.
 
-    Attributes:
-        runtime: Name of the runtime that built it.
-        version: That engine's version.
-        precision: What it executes in.
-        compute_capabilities: GPUs that it was built for, as ``86``.
-        device: Name of the GPU that it was built on; None where it was built without one.
-        sparse_eligible: Layers whose weights are 2:4; None where the build does not say.
-        sparse_chosen: Those that run on sparse tensor cores; None where the build does not say.
+    ``sparse_eligible`` layers have 2:4 weights, ``sparse_chosen`` run on sparse tensor cores; None where the build does
+    not say.
     """
 
     runtime: str
@@ -35,20 +29,12 @@ class EngineRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_record(record: EngineRecord, folder: Path) -> None:
-    """Write ``engine.json`` into a folder.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write ``engine.json`` into a folder."""
     replace_file(folder / RECORD, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 
 def read_record(folder: Path) -> EngineRecord | None:
-    """The ``engine.json`` of a folder; None where there is none.
-
-    Raises:
-        InvalidInput: it is damaged.
-    """
+    """The ``engine.json`` of a folder; None where there is none, and InvalidInput where it is damaged."""
     file = folder / RECORD
     if not file.is_file():
         return None

@@ -44,17 +44,8 @@ class TensorRtRtx(TensorRtFamily):
     ) -> tuple[str, ...]:
         """Write ``model.engine``, ``model.onnx`` that it was built from, and ``engine.json`` into ``folder``.
 
-        Args:
-            onnx_file: The exported subnetwork, fp32.
-            folder: An existing folder.
-            precision: Name of one of :attr:`precisions`.
-            inputs: Its option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; all from 8.0
-                on that the engine knows where it is not given.
-
-        Raises:
-            UnknownName: the engine does not know the precision.
-            InvalidInput: it does not know a compute capability, or cannot build this model.
-            MissingExtra: the engine is not installed.
+        The option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; without it these are all
+        from 8.0 on that the engine knows.
         """
         engine = self._engine()
         chosen = _capabilities(engine, (inputs or CompileInputs()).options)

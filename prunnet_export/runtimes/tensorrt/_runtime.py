@@ -31,11 +31,7 @@ class TensorRt(TensorRtFamily):
     ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt")
 
     def version(self) -> str:
-        """The engine's version; ``unbuilt`` on a host that has neither it nor a GPU, and can compile all the same.
-
-        Raises:
-            MissingExtra: there is a GPU, and the engine is not installed.
-        """
+        """The engine's version; ``unbuilt`` on a host that has neither it nor a GPU, and can compile all the same."""
         try:
             return str(self._engine().__version__)
         except MissingExtra:
@@ -58,11 +54,6 @@ class TensorRt(TensorRtFamily):
         """Build ``model.engine`` and ``engine.json`` on the GPU that is here; minutes.
 
         Kernel timings are kept in the user's cache folder, which makes the next engine faster to build.
-
-        Raises:
-            InvalidInput: the engine cannot be built from this graph.
-            Unreachable: no GPU answers.
-            MissingExtra: a package is missing.
         """
         del options
         self.precision(model.precision)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape
+from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.tensorrt._cuda import Buffer, Cuda
 from prunnet_export.runtimes.tensorrt._log import logger_of
 
@@ -20,13 +20,8 @@ _PROFILE = 0
 def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
     """The engine of a plan, on the GPU.
 
-    Args:
-        engine: The module ``tensorrt`` or ``tensorrt_rtx``.
-        content: What the builder wrote.
-        name: The file's name, for the error.
-
     Raises:
-        InvalidInput: it is no plan, or one of another version or GPU; the engine's own line is in the message.
+        InvalidInput: it is no plan, or one of another version or GPU; the message has the engine's own line.
     """
     logger = logger_of(engine)
     logger.heard.clear()
@@ -43,15 +38,8 @@ class EngineSession(Session):
     """An engine, and memory on the GPU for the most images that it takes at once.
 
     Larger batches go through it in parts. Images and embeddings are copied to and from the GPU within every call,
-    so that times are those from memory to memory.
-
-    Args:
-        engine: The module ``tensorrt`` or ``tensorrt_rtx``.
-        model_file: For errors.
-        plan: The loaded engine.
-        context: Its execution context.
-        cuda: The CUDA runtime.
-        compiled: Called after the first inference of each batch size, when every kernel of it exists.
+    so that times are those from memory to memory. ``compiled`` is called after the first inference of each batch size,
+    when every kernel of it exists.
     """
 
     def __init__(
@@ -64,12 +52,15 @@ class EngineSession(Session):
         cuda: Cuda,
         compiled: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(_shape(engine, model_file, plan))
-        self._heard = logger_of(engine).heard
-        self._plan, self._context, self._cuda, self._compiled = plan, context, cuda, compiled
         names = [plan.get_tensor_name(index) for index in range(plan.num_io_tensors)]
-        [self._input] = [name for name in names if plan.get_tensor_mode(name) == engine.TensorIOMode.INPUT]
-        [self._output] = [name for name in names if name != self._input]
+        inputs = [name for name in names if plan.get_tensor_mode(name) == engine.TensorIOMode.INPUT]
+        outputs = [name for name in names if name not in inputs]
+        float32 = all(plan.get_tensor_dtype(name) == engine.float32 for name in names)
+        shapes = ([plan.get_tensor_shape(name) for name in names] for names in (inputs, outputs))
+        super().__init__(embedding_shape(model_file, *shapes, float32=float32))
+        self._log = logger_of(engine).heard
+        self._plan, self._context, self._cuda, self._compiled = plan, context, cuda, compiled
+        [self._input], [self._output] = inputs, outputs
         shape = self.shape
         self._most: int = shape.batch or plan.get_tensor_profile_shape(self._input, _PROFILE)[2][0]
         self._stream = cuda.call("cudaStreamCreate")
@@ -99,20 +90,4 @@ class EngineSession(Session):
         return embeddings
 
     def _failed(self) -> InvalidInput:
-        return InvalidInput(f"the engine failed on the batch: {self._heard.complaint()}")
-
-
-def _shape(engine: Any, model_file: Path, plan: Any) -> Shape:
-    names = [plan.get_tensor_name(index) for index in range(plan.num_io_tensors)]
-
-    def sizes(mode: Any) -> list[list[int | None]]:
-        return [
-            [None if size < 0 else size for size in plan.get_tensor_shape(name)]
-            for name in names
-            if plan.get_tensor_mode(name) == mode
-        ]
-
-    float32 = all(plan.get_tensor_dtype(name) == engine.float32 for name in names)
-    return embedding_shape(
-        model_file, sizes(engine.TensorIOMode.INPUT), sizes(engine.TensorIOMode.OUTPUT), float32=float32
-    )
+        return InvalidInput(f"the engine failed on the batch: {self._log.complaint()}")

@@ -20,7 +20,7 @@ from prunnet_export.runtimes.coreml import CoreMl
 from prunnet_export.runtimes.coreml._package import read_program
 from prunnet_export.runtimes.coreml._runtime import CoreMlSession
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from tests.runtimes._embedders import aids, embedder, in_torch, inputs, masks, write_onnx
+from tests.runtimes._embedders import compile_inputs, embedder, in_torch, inputs, masks, write_onnx
 from tests.runtimes.coreml import _mil
 
 pytest.importorskip("coremltools")
@@ -49,7 +49,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 def _compile(folder: Path, pattern: str, capacity: float, precision: str) -> Path:
     module = embedder(pattern, capacity)
-    names = CoreMl().compile(write_onnx(folder, module), folder, precision=precision, inputs=aids(module))
+    names = CoreMl().compile(write_onnx(folder, module), folder, precision=precision, inputs=compile_inputs(module))
     assert names == NAMES
     return folder / names[0]
 

@@ -14,7 +14,7 @@ from prunnet_export.runtimes.ethos_u import EthosU
 from prunnet_export.runtimes.ethos_u import _runtime as module_of
 from prunnet_export.runtimes.litert import LiteRt, read_tflite
 from prunnet_export.target import find_target
-from tests.runtimes._embedders import CROP, aids, embedder, in_torch, inputs, masks
+from tests.runtimes._embedders import CROP, compile_inputs, embedder, in_torch, inputs, masks
 from tests.runtimes.litert._files import converted_before, in_int8
 
 pytest.importorskip("ethosu.vela")
@@ -32,7 +32,7 @@ def compiled(tmp_path: Path, tiny_model: Callable[..., Path], monkeypatch: pytes
     def compile_(pattern: str = "unstructured", capacity: float = 0.4, **options: str) -> Path:
         converted_before(monkeypatch, pattern, capacity)
         folder = Path(mkdtemp(dir=tmp_path))
-        given = aids(embedder(pattern, capacity), **options)
+        given = compile_inputs(embedder(pattern, capacity), **options)
         names = EthosU().compile(tiny_model(size=CROP), folder, precision="int8", inputs=given)
         assert names == NAMES
         return folder / names[0]

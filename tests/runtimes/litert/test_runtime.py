@@ -9,7 +9,7 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.litert import LiteRt
-from tests.runtimes._embedders import CROP, DIM, aids, embedder, in_torch, inputs
+from tests.runtimes._embedders import CROP, DIM, compile_inputs, embedder, in_torch, inputs
 from tests.runtimes.litert._files import converted_before, in_fp32, in_int8
 
 pytest.importorskip("ai_edge_litert")
@@ -58,7 +58,7 @@ def test_compiles_one_file_for_one_image(
 ) -> None:
     expected = in_fp32() if precision == "fp32" else in_int8()
     converted_before(monkeypatch)
-    names = LiteRt().compile(tiny_model(size=CROP), tmp_path, precision=precision, inputs=aids(embedder()))
+    names = LiteRt().compile(tiny_model(size=CROP), tmp_path, precision=precision, inputs=compile_inputs(embedder()))
     assert names == ("model.tflite",)
     assert (tmp_path / names[0]).read_bytes() == expected
     shape = LiteRt().open(Model(tmp_path / names[0], "litert", precision)).shape
@@ -66,8 +66,8 @@ def test_compiles_one_file_for_one_image(
     assert capfd.readouterr() == ("", "")
 
 
-def test_compiling_needs_its_aids(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    for given, precision in ((None, "fp32"), (CompileInputs(module=aids(embedder()).module), "int8")):
+def test_compiling_needs_its_inputs(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    for given, precision in ((None, "fp32"), (CompileInputs(module=compile_inputs(embedder()).module), "int8")):
         with pytest.raises(InvalidInput, match="needs real images"):
             LiteRt().compile(tiny_model(), tmp_path, precision=precision, inputs=given)
 

@@ -16,14 +16,14 @@ from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.openvino import OpenVino
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from tests._inputs import images
-from tests.runtimes._quantised import AIDS, CROP, IMAGES, cut
+from tests.runtimes._quantised import CROP, IMAGES, INPUTS, cut
 
 engine = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
 
 
 def compiled(folder: Path, *, pattern: str = "channel", capacity: float = 0.4) -> Path:
-    names = OpenVino().compile(cut(pattern, capacity).write(folder), folder, precision="int8", inputs=AIDS)
+    names = OpenVino().compile(cut(pattern, capacity).write(folder), folder, precision="int8", inputs=INPUTS)
     return folder / names[0]
 
 
@@ -54,7 +54,7 @@ def test_grouped_weights_take_a_byte_too(tiny_model: Callable[..., Path], tmp_pa
     weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights)[:, :1], weights.name))
     model.graph.node[0].attribute.append(onnx.helper.make_attribute("group", 3))
     onnx.save(model, tmp_path / "grouped.onnx")
-    OpenVino().compile(tmp_path / "grouped.onnx", tmp_path, precision="int8", inputs=AIDS)
+    OpenVino().compile(tmp_path / "grouped.onnx", tmp_path, precision="int8", inputs=INPUTS)
     found = OpenVino().read_weights(Model(tmp_path / "model.xml", "openvino")).values()
     assert {(tensor.shape, tensor.dtype.name) for tensor in found} == {((3, 3, 1, 3, 3), "int8"), ((8, 9), "int8")}
 
@@ -113,9 +113,9 @@ def test_without_images_nothing_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     file = cut("channel", 0.4).write(tmp_path)
-    for aids in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
+    for given in (None, CompileInputs(), CompileInputs(images=lambda: [IMAGES[:2]])):
         with pytest.raises(InvalidInput, match="images"):
-            OpenVino().compile(file, folder, precision="int8", inputs=aids)
+            OpenVino().compile(file, folder, precision="int8", inputs=given)
     assert list(folder.iterdir()) == []
 
 

@@ -111,10 +111,10 @@ def test_weights_are_typed_and_zeros_in_their_places(precision: str, kind: type,
     assert sum(int((one == 0).mean() > 0.45) for one in weights) == 20
 
 
-@pytest.mark.parametrize("aids", [None, CompileInputs(images=lambda: [images(2, 32).numpy()])])
-def test_int8_wants_images(aids: CompileInputs | None, resnet: Path, folder: Path) -> None:
+@pytest.mark.parametrize("given", [None, CompileInputs(images=lambda: [images(2, 32).numpy()])])
+def test_int8_wants_images(given: CompileInputs | None, resnet: Path, folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"real images|2 calibration images"):
-        TensorRtRtx().compile(resnet, folder, precision="int8", inputs=aids)
+        TensorRtRtx().compile(resnet, folder, precision="int8", inputs=given)
 
 
 @pytest.mark.parametrize(("pattern", "capacity"), [("2:4", 0.5), ("channel+2:4", 0.3)])
