@@ -85,9 +85,9 @@ def _images(crop: int) -> tuple[torch.Tensor, ...]:
 def _subnetworks(network: PrunableNetwork, target: Target, options: CalibrateOptions) -> list[Subnetwork]:
     """What a target is measured with, the dense network first."""
     found = find_pattern("unstructured").subnetworks(network, [1.0])
-    for name in patterns or dict.fromkeys((*target.patterns, "unstructured")):
+    for name in options.patterns or dict.fromkeys((*target.patterns, "unstructured")):
         pattern = find_pattern(name, target.channel_multiple)
-        found += pattern.subnetworks(network, pattern.shares(capacities))
+        found += pattern.subnetworks(network, pattern.shares(options.capacities))
     return found
 
 
