@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from prunnet_export.training._integration import Rule, combine, conflict_aware, gram_matrices
+from prunnet_export.training._integration import combine, conflict_aware, gram_matrices
+from prunnet_export.training._recipe import Rule
 
 
 def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Rule = Literal["sum", "last-conflict", "progressive"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+from prunnet_export.training._recipe import Rule
+
 Grams = Mapping[str, Tensor]  # by tensor, float [filters, m, m]
 
 # An inner product below this fraction of the norms is rounding, not a conflict.

@@ -12,7 +12,8 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file, storage_errors
 from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._state import STATE_FILE, Trainee, save_state
+from prunnet_export.training._state import STATE_FILE, save_state
+from prunnet_export.training._trainee import Trainee
 
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.jsonl"
@@ -44,12 +45,7 @@ def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bo
     elif not resume:
         raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
     else:
-        try:
-            recipe.check_same(msgspec.json.decode(read_bytes(recipe_file), type=Recipe))
-        except msgspec.DecodeError as error:
-            raise InvalidInput(
-                f"{recipe_file}: {error}", hint="the file was changed or is of another version"
-            ) from None
+        _refuse_other_recipe(recipe, recipe_file)
     for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
         for leftover in out.glob(f".{name}.*"):  # of a kill while the file was being replaced
             with storage_errors(leftover):
@@ -61,6 +57,18 @@ def _refuse_network(out: Path) -> None:
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if (out / name).exists():
             raise InvalidInput(f"{out / name} is there without its run", hint="choose another --out, or move it away")
+
+
+def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
+    try:
+        difference = recipe.difference(msgspec.json.decode(read_bytes(file), type=Recipe))
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file}: {error}", hint="the file was changed or is of another version") from None
+    if difference is not None:
+        raise InvalidInput(
+            f"the run to resume was started with {difference}",
+            hint="repeat the first command exactly and add --resume, or choose another --out",
+        )
 
 
 def forget_metrics_from(file: Path, *, step: int) -> None:

@@ -5,7 +5,7 @@ All embeddings are compared as unit vectors, and the teacher sees the student's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import Bench
 from prunnet_export.benchmarks.methods.dense import DenseRun
-from prunnet_export.benchmarks.methods.one_to_one import Criterion, OneToOne
-from prunnet_export.training._batches import evaluation_batches
-from prunnet_export.training._recipe import Recipe
+from prunnet_export.benchmarks.methods.one_to_one import Criterion
+from prunnet_export.training import Recipe, evaluation_batches
 
 BANK = 8192  # training images that the dense network embeds in advance
 
@@ -89,54 +88,36 @@ class Anchors(Regression):
         return len(self._codebooks) * _divergence(student / self._temperature, teacher / self._temperature)
 
 
-class Aml(OneToOne):
-    """Regression to the dense embedding, the baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021).
+def regression(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
+    """The baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021), see :class:`Regression`.
 
-    See :class:`Regression`. Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses
-    between the student's anchors and the teacher's positives and negatives, and their mining.
+    Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses between the student's anchors
+    and the teacher's positives and negatives, and their mining.
     """
-
-    name = "aml"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        del bench, recipe
-        return lambda: Regression(dense.network.embedder)
+    del bench, recipe
+    return lambda: Regression(dense.network.embedder)
 
 
-class Csd(OneToOne):
+def neighbours(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Contextual similarity distillation (Wu et al., CVPR 2022), see :class:`Neighbours`.
 
     Left out: neighbours from another, larger set of images, and different temperatures of student and teacher.
     """
-
-    name = "csd"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        vectors = bank(dense, bench, recipe)
-        return lambda: Neighbours(dense.network.embedder, vectors)
+    vectors = bank(dense, bench, recipe)
+    return lambda: Neighbours(dense.network.embedder, vectors)
 
 
-class Ssp(OneToOne):
+def anchors(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Structure similarity preservation (Wu et al., arXiv 2403.00648), see :class:`Anchors`.
 
     Left out: codebooks of the paper's size, which millions of images fill.
     """
-
-    name = "ssp"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        vectors = bank(dense, bench, recipe)
-        subspaces = next(count for count in (8, 4, 2, 1) if recipe.embedding_dim % count == 0)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        parts = vectors.reshape(len(vectors), subspaces, -1).transpose(0, 1)
-        codebooks = torch.stack([centroids(part, generator=generator) for part in parts])
-        return lambda: Anchors(dense.network.embedder, codebooks)
+    vectors = bank(dense, bench, recipe)
+    subspaces = next(count for count in (8, 4, 2, 1) if recipe.embedding_dim % count == 0)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    parts = vectors.reshape(len(vectors), subspaces, -1).transpose(0, 1)
+    codebooks = torch.stack([centroids(part, generator=generator) for part in parts])
+    return lambda: Anchors(dense.network.embedder, codebooks)
 
 
 def bank(dense: DenseRun, bench: Bench, recipe: Recipe) -> Tensor:
@@ -145,13 +126,8 @@ def bank(dense: DenseRun, bench: Bench, recipe: Recipe) -> Tensor:
     indices = [index * len(bench.data.train) // count for index in range(count)]
     batches = evaluation_batches(bench.data.train, recipe.preprocessing, 100, indices)
     embedder = dense.network.embedder.eval()
-
-    def embedded() -> Iterator[Tensor]:
-        for images, _ in batches:
-            yield F.normalize(embedder(images), dim=1)
-
     with torch.no_grad():
-        return torch.cat(list(embedded()))
+        return torch.cat([F.normalize(embedder(images), dim=1) for images, _ in batches])
 
 
 def centroids(vectors: Tensor, *, generator: torch.Generator, most: int = 256, rounds: int = 20) -> Tensor:
