@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
-from prunnet_export._imports import installed_version
+from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks._methods_data import kept
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
-from prunnet_export.evaluating import Embeddings, choose, embed_in_torch, inputs_of, retrieval_metrics
+from prunnet_export.evaluating import (
+    Embeddings,
+    choose,
+    embed_in_torch,
+    inputs_of,
+    retrieval_metrics,
+    statistics_inputs,
+)
 from prunnet_export.network import align_projector, reestimate_batchnorm
-from prunnet_export.training import statistics_inputs
 
 SETTINGS_FILE = "settings.json"
 T = TypeVar("T")
@@ -158,10 +164,7 @@ def _run(bench: Bench, method: str, seed: int) -> Run:
         cost=trained.cost,
         n_queries=len(judge.queries),
         n_gallery=len(judge.images),
-        versions={
-            "python": platform.python_version(),
-            **{tool: version for tool in TOOLS if (version := installed_version(tool))},
-        },
+        versions={"python": platform.python_version(), **installed_versions(*TOOLS)},
     )
 
 
@@ -178,7 +181,7 @@ class _Judge:
 
     def statistics(self) -> Iterator[Tensor]:
         """Training images that need no labels."""
-        return statistics_inputs(self._data, self._recipe)
+        return statistics_inputs(self._data.train, self._recipe.preprocessing, self._recipe.statistics_images)
 
     def settle(self, module: nn.Module) -> None:
         """Re-estimate its BatchNorm statistics."""

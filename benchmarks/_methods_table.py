@@ -25,17 +25,9 @@ ALL = "all"
 _FIGURES = ("self_r1", "cross_r1", "self_map", "cross_map")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MethodsOptions:
-    """What ``prunnet-bench methods`` is to do.
-
-    Attributes:
-        settings: What every method is given.
-        methods: Their names, or ``all``.
-        seeds: How many: 0, 1, ...
-        out: Where finished runs go.
-        output_format: Of the table.
-    """
+    """The options of ``methods``, as its help describes them."""
 
     settings: Settings
     methods: tuple[str, ...]

@@ -7,13 +7,13 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import click
 import msgspec
 import torch
 from msgspec.structs import replace
 
+from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Request, peak_memory
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
@@ -49,16 +49,9 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     percentile: int = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingCostOptions:
-    """What ``prunnet-bench training-cost`` is to do.
-
-    Attributes:
-        recipe: What is trained, on random images.
-        repeats: Steps of each pattern.
-        threads: Of torch; None leaves them to torch.
-        output_format: Of the tables.
-    """
+    """The options of ``training-cost``, as its help describes them."""
 
     recipe: Recipe
     repeats: int
@@ -140,7 +133,7 @@ def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Me
         "source": "measured",
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("prunnet-export", "torch", "timm", "numpy")},
+            **installed_versions("prunnet-export", "torch", "timm", "numpy"),
         },
         "device": msgspec.to_builtins(device),
     }

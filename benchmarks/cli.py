@@ -209,19 +209,18 @@ def methods(
 @click.option("--repeats", type=click.IntRange(1, 1000), default=10, show_default=True, help="Steps of each pattern.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of torch.  [default: torch's own]")
 @output_options
-def training_cost(
-    *, image_size: int, repeats: int, threads: int | None, output_format: str, **recipe: Any
-) -> int:
+def training_cost(*, image_size: int, repeats: int, threads: int | None, output_format: str, **fields: Any) -> int:
     """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""
     from prunnet_export.benchmarks._training_cost import TrainingCostOptions, training_cost_table
 
-    trained = Recipe(
+    recipe = Recipe(
         data=DataSource(source="random"),
         preprocessing=Preprocessing(crop=image_size, resize=image_size),
         learning_rate=1e-3,  # small, as random labels are not to be learned and no number is to overflow
-        **recipe,
+        **fields,
     )
-    return training_cost_table(TrainingCostOptions(trained, repeats, threads, output_format))
+    options = TrainingCostOptions(recipe=recipe, repeats=repeats, threads=threads, output_format=output_format)
+    return training_cost_table(options)
 
 
 def main() -> None:

@@ -11,11 +11,9 @@ from prunnet_export._imports import lazy_names
 
 if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
-    from prunnet_export.training._batches import Batch, TrainingBatches, evaluation_batches
-    from prunnet_export.training._draw import draw_subnetworks
-    from prunnet_export.training._gradients import IntegratedGradients
-    from prunnet_export.training._integration import ConflictAware, Grams, Integration, conflict_aware, orders
-    from prunnet_export.training._loop import statistics_inputs, train
+    from prunnet_export.training._batches import Batch, TrainingBatches
+    from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
+    from prunnet_export.training._loop import settle, train
     from prunnet_export.training._options import recipe_option, recipe_options
     from prunnet_export.training._recipe import CommonSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -25,11 +23,9 @@ else:
         __name__,
         {
             "_allocator": ("keep_freed_memory",),
-            "_batches": ("Batch", "TrainingBatches", "evaluation_batches"),
-            "_draw": ("draw_subnetworks",),
-            "_gradients": ("IntegratedGradients",),
-            "_integration": ("ConflictAware", "Grams", "Integration", "conflict_aware", "orders"),
-            "_loop": ("statistics_inputs", "train"),
+            "_batches": ("Batch", "TrainingBatches"),
+            "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
+            "_loop": ("settle", "train"),
             "_options": ("recipe_option", "recipe_options"),
             "_recipe": ("CommonSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
@@ -40,24 +36,20 @@ else:
 __all__ = [
     "Batch",
     "CommonSettings",
-    "ConflictAware",
     "Gradients",
     "Grams",
-    "IntegratedGradients",
     "Integration",
     "Recipe",
     "SubnetworkGradients",
     "TrainingBatches",
     "conflict_aware",
-    "draw_subnetworks",
-    "evaluation_batches",
     "keep_freed_memory",
     "new_optimizer",
     "new_trainee",
     "orders",
     "recipe_option",
     "recipe_options",
-    "statistics_inputs",
+    "settle",
     "take_step",
     "train",
 ]

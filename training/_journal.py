@@ -103,15 +103,11 @@ class Journal:
     def note(self, metrics: dict[str, float], *, step: int, last_of_epoch: bool) -> None:
         """Take down a finished step; ``seconds_per_step`` is that of the steps since the last line."""
         self._count += 1
-        metrics["seconds_per_step"] = round((time.monotonic() - self._counted) / self._count, 4)
         if step % STEPS_PER_METRIC == 0 or last_of_epoch:
-            _append(self._out / METRICS_FILE, metrics)
+            seconds = round((time.monotonic() - self._counted) / self._count, 4)
+            with storage_errors(self._out), (self._out / METRICS_FILE).open("a", encoding="utf-8") as opened:
+                opened.write(json.dumps({**metrics, "seconds_per_step": seconds}) + "\n")
             self._counted, self._count = time.monotonic(), 0
         if last_of_epoch or time.monotonic() - self._saved >= self._seconds_between_states:
             save_state(self._out, self._trainee, steps_done=step + 1, steps=self._steps)
             self._saved = time.monotonic()
-
-
-def _append(file: Path, metrics: dict[str, float]) -> None:
-    with storage_errors(file), file.open("a", encoding="utf-8") as opened:
-        opened.write(json.dumps(metrics) + "\n")

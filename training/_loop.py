@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint, statistics_batches
-from prunnet_export.training._batches import TrainingBatches, evaluation_batches
+from prunnet_export.evaluating import statistics_inputs
+from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
+from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, Journal, begin, forget_metrics_from
 from prunnet_export.training._recipe import Recipe
@@ -49,14 +49,14 @@ def train(
     processor ends at.
 
     Args:
-        recipe: The run.
+        recipe: The run; ``processes`` is set here.
         data: The images, as ``recipe.data`` says.
         out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end.
         resume: Go on with the run in ``out``; where none had begun, begin it.
         device: Where to compute; None is the processor.
         workers: Processes that decode images, of each rank; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
-        ranks: The ``recipe.processes`` that train together. The first one writes the folder, all read the state.
+        ranks: The processes that train together. The first one writes the folder, all read the state.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
@@ -69,6 +69,7 @@ def train(
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or is gone.
     """
+    recipe = msgspec.structs.replace(recipe, processes=ranks.world_size)
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.agreeing():
             batches = _batches(recipe, data, workers=workers, ranks=ranks)
@@ -91,8 +92,7 @@ def train(
             progress(step + 1, steps, metrics)
         with ranks.agreeing():
             if ranks.rank == 0:
-                statistics = (images.to(device) for images in statistics_inputs(data, recipe))
-                reestimate_batchnorm(trainee.network.embedder, statistics)
+                settle(trainee.network, data, recipe, device)
                 _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
 
@@ -132,19 +132,16 @@ def _memory_errors() -> Iterator[None]:
         ) from None
 
 
-def statistics_inputs(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
-    """Training images for BatchNorm statistics, as :func:`statistics_batches` chooses them."""
-    for batch in statistics_batches(len(data.train), recipe.statistics_images):
-        for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=len(batch), indices=batch):
-            yield images
+def settle(network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None) -> None:
+    """Re-estimate the dense network's BatchNorm statistics on training images; leaves it in evaluation mode."""
+    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+    # In the layout that the network was trained in.
+    moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
+    reestimate_batchnorm(network.embedder, moved)
 
 
 def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
     """Micro-batches; those of a step, of all ranks together, are its batch in order."""
-    if recipe.processes != ranks.world_size:
-        raise InvalidInput(
-            f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
-        )
     micro_batch = recipe.micro_batch
     if len(data.train) == 0:
         raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")

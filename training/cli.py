@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
-import msgspec
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
@@ -30,18 +29,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What ``prunnet-train`` is to do.
-
-    Attributes:
-        recipe: The run, on one process.
-        out: Its folder.
-        resume: Go on with the run that is there.
-        device: A torch device, or ``auto``.
-        workers: Processes that decode images, of each process.
-        half_precision_checkpoint: Store the checkpoint in float16.
-    """
+    """The options of ``prunnet-train``, as its help describes them."""
 
     recipe: Recipe
     out: Path
@@ -100,7 +90,7 @@ def command(
         preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
-    chosen = TrainOptions(recipe, out or Path("runs") / Path(data).resolve().name, **options)
+    chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
 
     from prunnet_export.training._distributed import joined
 
@@ -128,7 +118,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.training._journal import RECIPE_FILE
     from prunnet_export.training._loop import train
 
-    recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
+    recipe, out = options.recipe, options.out
     with ranks.agreeing():
         device = _device(options.device, ranks)
         for capacity in recipe.capacities:

@@ -9,11 +9,11 @@ from typing import cast
 from torch import nn
 
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
-from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.patterns.channel import Channel
-from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, statistics_inputs
+from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, settle
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _train(bench: Bench, seed: int, folder: Path) -> None:
     trainee = new_trainee(recipe, classes=bench.classes)
     gradients = SubnetworkGradients(recipe, trainee, steps=bench.settings.steps)
     seconds = bench.train(recipe, trainee.optimizer, gradients, what="dense")
-    reestimate_batchnorm(trainee.network.embedder, statistics_inputs(bench.data, recipe))
+    settle(trainee.network, bench.data, recipe)
     if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
         return
     save_checkpoint(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 from prunnet_export.benchmarks.methods._base import Bench
 from prunnet_export.benchmarks.methods.dense import DenseRun
 from prunnet_export.benchmarks.methods.one_to_one import Criterion
-from prunnet_export.training import Recipe, evaluation_batches
+from prunnet_export.evaluating import embed_in_torch, inputs_of
+from prunnet_export.training import Recipe
 
 BANK = 8192  # training images that the dense network embeds in advance
 
@@ -30,15 +32,16 @@ class Regression(Criterion):
         super().__init__()
         self._teacher = [teacher]  # in a list: its parameters are not to be trained
 
-    def target(self, images: Tensor) -> Tensor:
-        """The teacher's unit vectors [b, dim]."""
-        with torch.no_grad():
-            return F.normalize(self._teacher[0].eval()(images), dim=1)
-
     def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """See :class:`Criterion`."""
         del labels
-        return 1 - (F.normalize(embedding, dim=1) * self.target(images)).sum(1).mean()
+        with torch.no_grad():
+            target = F.normalize(self._teacher[0].eval()(images), dim=1)
+        return self.loss(F.normalize(embedding, dim=1), target)
+
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of the student's unit vectors [b, dim] and the teacher's."""
+        return 1 - (student * teacher).sum(1).mean()
 
 
 class Neighbours(Regression):
@@ -55,12 +58,11 @@ class Neighbours(Regression):
         super().__init__(teacher)
         self._bank, self._nearest, self._temperature = bank, min(nearest, len(bank)), temperature
 
-    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """See :class:`Criterion`."""
-        del labels
-        similar, which = (self.target(images) @ self._bank.T).topk(self._nearest)
-        student = torch.einsum("bd,bkd->bk", F.normalize(embedding, dim=1), self._bank[which])
-        return _divergence(student / self._temperature, similar / self._temperature)
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :class:`Regression`."""
+        similar, which = (teacher @ self._bank.T).topk(self._nearest)
+        products = torch.einsum("bd,bkd->bk", student, self._bank[which])
+        return _divergence(products / self._temperature, similar / self._temperature)
 
 
 class Anchors(Regression):
@@ -76,16 +78,14 @@ class Anchors(Regression):
         super().__init__(teacher)
         self._codebooks, self._temperature = codebooks, temperature
 
-    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """See :class:`Criterion`."""
-        del labels
-        student, teacher = (
-            torch.einsum(
-                "bsd,skd->bsk", vectors.reshape(len(vectors), len(self._codebooks), -1), self._codebooks
-            ).flatten(0, 1)
-            for vectors in (F.normalize(embedding, dim=1), self.target(images))
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :class:`Regression`."""
+        parts = len(self._codebooks)
+        of_student, of_teacher = (
+            torch.einsum("bsd,skd->bsk", vectors.reshape(len(vectors), parts, -1), self._codebooks).flatten(0, 1)
+            for vectors in (student, teacher)
         )
-        return len(self._codebooks) * _divergence(student / self._temperature, teacher / self._temperature)
+        return parts * _divergence(of_student / self._temperature, of_teacher / self._temperature)
 
 
 def regression(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
@@ -122,12 +122,10 @@ def anchors(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Crite
 
 def bank(dense: DenseRun, bench: Bench, recipe: Recipe) -> Tensor:
     """The dense network's unit vectors [n, dim] of training images, spread evenly over the split."""
-    count = min(BANK, len(bench.data.train))
-    indices = [index * len(bench.data.train) // count for index in range(count)]
-    batches = evaluation_batches(bench.data.train, recipe.preprocessing, 100, indices)
-    embedder = dense.network.embedder.eval()
-    with torch.no_grad():
-        return torch.cat([F.normalize(embedder(images), dim=1) for images, _ in batches])
+    train = bench.data.train
+    count = min(BANK, len(train))
+    images = inputs_of(train, np.arange(count) * len(train) // count, recipe.preprocessing)
+    return torch.from_numpy(embed_in_torch(dense.network.embedder, images))
 
 
 def centroids(vectors: Tensor, *, generator: torch.Generator, most: int = 256, rounds: int = 20) -> Tensor:

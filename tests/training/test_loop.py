@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput, StorageError, Unreachable
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
+from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, load_checkpoint
 from prunnet_export.patterns import cut
 from prunnet_export.patterns.channel import Channel
@@ -22,7 +23,7 @@ from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
 from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, RECIPE_FILE
-from prunnet_export.training._loop import statistics_inputs, train
+from prunnet_export.training._loop import settle, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
 from prunnet_export.training._trainee import new_trainee
@@ -92,7 +93,8 @@ class TestFinished:
     def test_statistics_are_those_of_the_training_images(self, finished: tuple[PrunableNetwork, Path]) -> None:
         norm = finished[0].embedder.norm
         with torch.no_grad():
-            seen = torch.cat([finished[0](batch) for batch in statistics_inputs(retrieval_data(), tiny_recipe())])
+            inputs = statistics_inputs(retrieval_data().train, tiny_recipe().preprocessing, 24)
+            seen = torch.cat([finished[0](batch) for batch in inputs])
             standardised = (seen - norm.bias) / norm.weight
         assert float(standardised.mean(0).abs().max()) < 0.2
 
@@ -347,9 +349,12 @@ class TestRecipe:
 
     @pytest.mark.parametrize("count", [1, 5, 24, 1000])
     def test_statistics_images_are_spread_over_the_split(self, count: int) -> None:
-        recipe = tiny_recipe(statistics_images=count, preprocessing=Preprocessing(crop=16, resize=16))
-        found = sum(len(batch) for batch in statistics_inputs(retrieval_data(24), recipe))
-        assert found == (0 if count == 1 else min(count, 24))
+        recipe, seen = tiny_recipe(statistics_images=count), list[int]()
+        network = new_trainee(recipe, classes=4).network
+        network.embedder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+        settle(network, retrieval_data(24), recipe)
+        assert sum(seen) == (0 if count == 1 else min(count, 24))
+        assert not network.embedder.training
 
 
 class TestTrouble:
