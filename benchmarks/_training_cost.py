@@ -82,27 +82,25 @@ def measure_time(recipe: Recipe, *, repeats: int) -> dict[str, Cost]:
     """The cost of a step of each pattern; steps and plain passes take turns."""
     passes = PlainPasses(recipe)
     steps = {pattern: RecipeStep(replace(recipe, patterns=(pattern,))) for pattern in PATTERNS}
-    plain: dict[str, list[float]] = {pattern: [] for pattern in PATTERNS}
-    ours: dict[str, list[float]] = {pattern: [] for pattern in PATTERNS}
+    samples: dict[str, list[tuple[float, float]]] = {pattern: [] for pattern in PATTERNS}
     for repeat in range(-1, repeats):  # the first is warming up
         _log.info("step %d of %d", repeat + 1, repeats)
         for pattern, step in steps.items():
             times = _milliseconds(passes), _milliseconds(step)
             if repeat >= 0:
-                plain[pattern].append(times[0])
-                ours[pattern].append(times[1])
+                samples[pattern].append(times)
     costs = {}
     for pattern in PATTERNS:
+        plain, ours = zip(*samples[pattern], strict=True)
         held_against = 1 + sum(recipe.capacities) if pattern == "channel" else float(passes.count)
-        plain_ms = percentile(plain[pattern], 50) * held_against / passes.count
-        ours_ms = percentile(ours[pattern], 50)
+        plain_ms, ours_ms = percentile(plain, 50) * held_against / passes.count, percentile(ours, 50)
         costs[pattern] = Cost(
             ratio=ours_ms / plain_ms,
             ours_ms=ours_ms,
-            ours_cv=coefficient_of_variation(ours[pattern]),
+            ours_cv=coefficient_of_variation(ours),
             plain_passes=held_against,
             plain_ms=plain_ms,
-            plain_cv=coefficient_of_variation(plain[pattern]),
+            plain_cv=coefficient_of_variation(plain),
             n=repeats,
         )
     return costs
@@ -147,17 +145,8 @@ def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Me
 def _time_table(costs: Mapping[str, Cost], title: str) -> Table:
     columns = ("pattern", "step ms", "cv", "plain passes", "plain ms", "plain cv", "n", "ratio")
     rows = tuple(
-        (
-            pattern,
-            cost.ours_ms,
-            f"{cost.ours_cv:.1%}",
-            cost.plain_passes,
-            cost.plain_ms,
-            f"{cost.plain_cv:.1%}",
-            cost.n,
-            _times(cost.ratio),
-        )
-        for pattern, cost in costs.items()
+        (name, c.ours_ms, f"{c.ours_cv:.1%}", c.plain_passes, c.plain_ms, f"{c.plain_cv:.1%}", c.n, _times(c.ratio))
+        for name, c in costs.items()
     )
     return Table(title, columns, rows)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import msgspec
 import torch
@@ -72,21 +71,12 @@ def measure(request: Request) -> Memory:
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     keep_freed_memory()
-    step = RecipeStep(request.recipe) if request.recipe.patterns else _plain_step(request.recipe)
+    recipe = request.recipe
+    step = RecipeStep(recipe) if recipe.patterns else PlainPasses(recipe, update=True)
     peak = PeakMemory()
     for _ in range(STEPS):
         step()
     return Memory(peak_mb=peak.process_mb(), idle_mb=peak.base_mb, source=peak.source)
-
-
-def _plain_step(recipe: Recipe) -> Callable[[], None]:
-    passes = PlainPasses(recipe)
-
-    def step() -> None:
-        passes()
-        passes.update()
-
-    return step
 
 
 if __name__ == "__main__":

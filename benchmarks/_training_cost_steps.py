@@ -55,18 +55,19 @@ class PlainPasses:
 
     Args:
         recipe: What is trained; the capacities say how many passes: one for each, and one for the dense network.
+        update: Whether the optimizer steps after them.
 
     Raises:
         UnknownName: no such backbone.
         InvalidInput: the backbone does not take the images or options.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, *, update: bool = False) -> None:
         torch.manual_seed(0)
         embedder = build_embedder(
             recipe.backbone, dim=2, preprocessing=recipe.preprocessing, options=recipe.backbone_options
         )
-        self.count = len(recipe.capacities) + 1
+        self.count, self._update = len(recipe.capacities) + 1, update
         self._images, self._labels = random_batch(recipe)
         self._backbone, self._classifier = embedder.backbone, nn.Linear(embedder.projector.in_features, CLASSES)
         self._optimizer = new_optimizer([*self._backbone.parameters(), *self._classifier.parameters()], recipe)
@@ -79,7 +80,5 @@ class PlainPasses:
             if features.ndim > 2:  # noqa: PLR2004  # [b, f, h, w]
                 features = features.mean((2, 3))
             torch.autograd.backward(F.cross_entropy(self._classifier(features), self._labels))
-
-    def update(self) -> None:
-        """The optimizer's step."""
-        self._optimizer.step()
+        if self._update:
+            self._optimizer.step()

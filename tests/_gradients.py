@@ -10,4 +10,5 @@ from prunnet_export.training._recipe import Rule
 
 def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
     """One gradient [filters, d] out of m, [m, filters, d]."""
-    return combine(gradients, conflict_aware(gram_matrices(gradients), order, rule=rule, gamma=gamma))
+    [coefficients] = conflict_aware([gram_matrices(gradients)], order, rule=rule, gamma=gamma)
+    return combine(gradients, coefficients)

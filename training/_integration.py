@@ -62,7 +62,7 @@ class ConflictAware(Integration):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See :class:`Integration`."""
         grams = [*weights.values(), *scores.values()]
-        found = _coefficients(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
+        found = conflict_aware(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
         of_weights, of_scores = found[: len(weights)], found[len(weights) :]
         return dict(zip(weights, of_weights, strict=True)), dict(zip(scores, of_scores, strict=True))
 
@@ -86,30 +86,23 @@ def combine(gradients: Tensor, coefficients: Tensor) -> Tensor:
 
 def orders(count: int, generator: torch.Generator) -> Tensor:
     """For each of ``count`` gradients a random order of the others: int64 [count, count - 1]."""
-    rows = []
-    for index in range(count):
-        others = torch.tensor([other for other in range(count) if other != index], dtype=torch.int64)
-        rows.append(others[torch.randperm(count - 1, generator=generator)])
-    return torch.stack(rows) if rows else torch.empty(0, 0, dtype=torch.int64)
+    rows = [torch.randperm(count - 1, generator=generator) for _ in range(count)]
+    # What is drawn leaves the gradient itself out.
+    return torch.stack([row + (row >= index) for index, row in enumerate(rows)]) if rows else torch.empty(0, 0).long()
 
 
-def conflict_aware(gram: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
-    """The coefficients of :class:`ConflictAware` for one tensor.
+def conflict_aware(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
+    """The coefficients of :class:`ConflictAware`.
 
     Args:
-        gram: float [filters, m, m].
+        grams: Of each tensor, float [filters, m, m].
         order: int64 [m, m - 1], from :func:`orders`.
         rule: How conflicts are resolved.
         gamma: Exponent of the weights.
 
     Returns:
-        float [filters, m].
+        Of each tensor, float [filters, m].
     """
-    [coefficients] = _coefficients([gram], order, rule=rule, gamma=gamma)
-    return coefficients
-
-
-def _coefficients(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
     if rule == "sum" or len(order) == 1:
         return [gram.new_ones(gram.shape[:2]) for gram in grams]
     gram, filters = torch.cat(list(grams)), [len(one) for one in grams]

@@ -71,30 +71,19 @@ def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
         )
 
 
-def forget_metrics_from(file: Path, *, step: int) -> None:
-    """Drop the lines of the steps that were lost; they are run again."""
-    kept = []
-    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
-        try:
-            if json.loads(line)["step"] >= step:
-                break
-        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
-            break
-        kept.append(line + "\n")
-    replace_file(file, "".join(kept).encode())
-
-
 class Journal:
     """What a run writes on its way: a line of metrics every few steps, and its state.
 
     Args:
         out: The folder.
         trainee: Whose state.
+        done: Steps that are done; metrics of later ones, which are run again, are dropped.
         steps: Of the run.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
     """
 
-    def __init__(self, out: Path, trainee: Trainee, *, steps: int, seconds_between_states: float) -> None:
+    def __init__(self, out: Path, trainee: Trainee, done: int, steps: int, seconds_between_states: float) -> None:
+        _forget_metrics(out / METRICS_FILE, first=done)
         self._out, self._trainee, self._steps = out, trainee, steps
         self._seconds_between_states = seconds_between_states
         self._saved = self._counted = time.monotonic()
@@ -111,3 +100,16 @@ class Journal:
         if last_of_epoch or time.monotonic() - self._saved >= self._seconds_between_states:
             save_state(self._out, self._trainee, steps_done=step + 1, steps=self._steps)
             self._saved = time.monotonic()
+
+
+def _forget_metrics(file: Path, *, first: int) -> None:
+    """Drop the lines from that step on."""
+    kept = []
+    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
+        try:
+            if json.loads(line)["step"] >= first:
+                break
+        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
+            break
+        kept.append(line + "\n")
+    replace_file(file, "".join(kept).encode())

@@ -17,7 +17,7 @@ from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
-from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, Journal, begin, forget_metrics_from
+from prunnet_export.training._journal import LOCK_FILE, Journal, begin
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import load_state
 from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -43,16 +43,13 @@ def train(
     seconds_between_states: float = 300.0,
     progress: Progress = lambda _step, _steps, _metrics: None,
 ) -> PrunableNetwork:
-    """Train a prunable network and leave its checkpoint in a folder.
-
-    A run may be killed at any moment; with ``resume`` it ends at the parameters that an uninterrupted run on the same
-    processor ends at.
+    """Train a prunable network and leave its checkpoint in a folder; a run may be killed at any moment and resumed.
 
     Args:
         recipe: The run; ``processes`` is set here.
         data: The images, as ``recipe.data`` says.
         out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end.
-        resume: Go on with the run in ``out``; where none had begun, begin it.
+        resume: Go on with the run in ``out``, to the bits that an uninterrupted one ends at, or begin it.
         device: Where to compute; None is the processor.
         workers: Processes that decode images, of each rank; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
@@ -64,8 +61,7 @@ def train(
         The network, in evaluation mode; its dense BatchNorm statistics are re-estimated on the first rank.
 
     Raises:
-        InvalidInput: another recipe, other images, too few of them, a batch that cannot be divided, or the loss is not
-            finite.
+        InvalidInput: another recipe or other images, a batch that cannot be divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or is gone.
     """
@@ -81,13 +77,11 @@ def train(
                 begin(recipe, out, trainee, steps=steps, resume=resume)
         with ranks.agreeing():
             done = load_state(out, trainee, steps=steps)
-            if ranks.rank == 0:
-                forget_metrics_from(out / METRICS_FILE, step=done)
-        journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
+            journal = Journal(out, trainee, done, steps, seconds_between_states) if ranks.rank == 0 else None
         taken = _take_steps(recipe, batches, trainee, gradients, first=done, steps=steps, device=device, ranks=ranks)
         for step, metrics in enumerate(taken, done):
             with ranks.agreeing():
-                if ranks.rank == 0:
+                if journal is not None:
                     journal.note(metrics, step=step, last_of_epoch=(step + 1) % (steps // recipe.epochs) == 0)
             progress(step + 1, steps, metrics)
         with ranks.agreeing():

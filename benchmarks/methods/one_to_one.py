@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Trained
-from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
+from prunnet_export.benchmarks.methods.slices import first_units
 from prunnet_export.network import Embedder
 from prunnet_export.patterns import materialise
 from prunnet_export.training import Batch, Recipe, new_optimizer, new_trainee

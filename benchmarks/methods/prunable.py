@@ -31,11 +31,11 @@ class Prunable(Method):
     name: str
     patterns: tuple[str, ...] = ("channel",)
     changed: Mapping[str, Any] = field(default_factory=dict)
-    integration: Callable[[Recipe], Integration] | None = None
+    integration: Callable[[Recipe], Integration | None] = lambda _recipe: None
 
     def check(self, settings: Settings) -> None:
         """See :class:`Method`."""
-        self._integration(self.recipe(settings, 0))
+        self.integration(self.recipe(settings, 0))
 
     def recipe(self, settings: Settings, seed: int) -> Recipe:
         """What is trained."""
@@ -45,8 +45,8 @@ class Prunable(Method):
         """See :class:`Method`."""
         recipe = self.recipe(bench.settings, seed)
         trainee = new_trainee(recipe, classes=bench.classes)
-        integration = self._integration(recipe)
-        gradients = SubnetworkGradients(recipe, trainee, steps=bench.settings.steps, integration=integration)
+        steps, integration = bench.settings.steps, self.integration(recipe)
+        gradients = SubnetworkGradients(recipe, trainee, steps=steps, integration=integration)
         costs: list[float] = []
 
         def counted(batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
@@ -63,9 +63,6 @@ class Prunable(Method):
             for pattern in self.patterns
         }
         return Trained(trainee.network.embedder, cuts, seconds, cost=sum(costs) / len(costs))
-
-    def _integration(self, recipe: Recipe) -> Integration | None:
-        return None if self.integration is None else self.integration(recipe)
 
 
 def _cost(subnetwork: Subnetwork) -> float:

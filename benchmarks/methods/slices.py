@@ -12,15 +12,26 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
-from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.aggregation import Uncertainty
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns.channel import Channel
+from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
 from prunnet_export.training import Batch, Gradients, Recipe, conflict_aware, new_optimizer, new_trainee, orders
 
 DENSE = -1  # the width of the whole network
 # Gram matrix [m, m], losses [m] and a generator give the weights of the losses and the coefficients of the gradients.
 Mixture = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
+def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: int) -> ChannelSubnetwork:
+    """The channel cut of the network that keeps the first units, whatever their scores.
+
+    Raises:
+        InvalidInput: the capacity is out of range, or below the narrowest cut.
+        UnsupportedPattern: no channel can be cut.
+    """
+    plan = Channel().plan(network)
+    widths = plan.widths_for(capacity, channel_multiple)
+    return ChannelSubnetwork(plan, capacity, [torch.arange(width) for width in widths])
 
 
 class Slices(nn.Module):
@@ -113,7 +124,7 @@ def self_compatible(recipe: Recipe) -> Mixture:
         weights = uncertainty.weights(losses)
         weighted = (weights.unsqueeze(1) * gram * weights).unsqueeze(0)
         order = orders(len(losses), generator)
-        [projected] = conflict_aware(weighted, order, rule="progressive", gamma=0)
+        [[projected]] = conflict_aware([weighted], order, rule="progressive", gamma=0)
         return weights, projected * weights
 
     return mix

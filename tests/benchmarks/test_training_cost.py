@@ -79,7 +79,10 @@ def test_plain_passes_fill_the_gradients_of_one_pass() -> None:
     parameters = [*passes._backbone.parameters(), *passes._classifier.parameters()]
     assert all(parameter.grad is not None for parameter in parameters)
     before = passes._classifier.weight.detach().clone()
-    passes.update()
+    passes()
+    assert passes._classifier.weight.equal(before)
+    passes = PlainPasses(recipe(), update=True)
+    passes()
     assert not passes._classifier.weight.equal(before)
 
 

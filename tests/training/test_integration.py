@@ -238,4 +238,4 @@ def test_each_tensor_has_the_coefficients_that_it_has_alone(rule: Rule) -> None:
     for mine, grams in zip(found, (weights, scores), strict=True):
         assert mine.keys() == grams.keys()
         for name, gram in grams.items():
-            torch.testing.assert_close(mine[name], conflict_aware(gram, order, rule=rule, gamma=0.5))
+            torch.testing.assert_close([mine[name]], conflict_aware([gram], order, rule=rule, gamma=0.5))

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods import METHODS, Bench
-from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.dense import DenseRun
 from prunnet_export.benchmarks.methods.one_to_one import Criterion, OwnClassifier, bct, independent
+from prunnet_export.benchmarks.methods.slices import first_units
 from prunnet_export.training import Recipe
 from tests._inputs import tiny_resnet
 from tests.benchmarks._bench import tiny_bench
