@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -13,15 +13,22 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
-from prunnet_export._imports import installed_version
+from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks._methods_data import kept
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
-from prunnet_export.evaluating import Embeddings, choose, embed_in_torch, inputs_of, retrieval_metrics
+from prunnet_export.evaluating import (
+    Embeddings,
+    choose,
+    embed_in_torch,
+    inputs_of,
+    retrieval_metrics,
+    statistics_inputs,
+)
 from prunnet_export.network import align_projector, reestimate_batchnorm
-from prunnet_export.training._loop import statistics_inputs
 
 SETTINGS_FILE = "settings.json"
+T = TypeVar("T")
 TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
 
 
@@ -90,7 +97,7 @@ def compare(
         UnsupportedPattern: the backbone cannot be cut as a method cuts it.
     """
     for method in methods:
-        METHODS[method].check()
+        METHODS[method].check(settings)
     _claim(folder, settings)
     bench = Bench(settings, kept(data, settings.preprocessing), folder, progress)
     runs = []
@@ -98,9 +105,8 @@ def compare(
         for seed in seeds:
             file = folder / f"{method}-{seed}.json"
             if not file.exists():
-                run = _run(bench, method, seed)
-                replace_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
-            runs.append(_read(file, Run))
+                _write(file, _run(bench, method, seed))
+            runs.append(_read(file, Run, hint="remove the file, and the run is repeated"))
     return runs
 
 
@@ -113,18 +119,21 @@ def _claim(folder: Path, settings: Settings) -> None:
             raise InvalidInput(
                 f"{strays[0]} is there without the {SETTINGS_FILE} that it was made with", hint="choose another --out"
             )
-        replace_file(file, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+        _write(file, settings)
     there = _read(file, Settings, hint="choose another --out; nobody knows what the runs in this one were made with")
-    for field in settings.__struct_fields__:
-        theirs, ours = getattr(there, field), getattr(settings, field)
-        if theirs != ours:
-            raise InvalidInput(
-                f"the runs in {folder} have {field} = {theirs}, not {ours}",
-                hint="repeat the options that they were started with, or choose another --out",
-            )
+    difference = settings.difference(there)
+    if difference is not None:
+        raise InvalidInput(
+            f"the runs in {folder} have {difference}",
+            hint="repeat the options that they were started with, or choose another --out",
+        )
 
 
-def _read(file: Path, kind: type[msgspec.Struct], *, hint: str = "remove the file, and the run is repeated") -> Any:
+def _write(file: Path, content: msgspec.Struct) -> None:
+    replace_file(file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+
+
+def _read(file: Path, kind: type[T], *, hint: str) -> T:
     try:
         return msgspec.json.decode(read_bytes(file), type=kind)
     except msgspec.DecodeError as error:
@@ -155,10 +164,7 @@ def _run(bench: Bench, method: str, seed: int) -> Run:
         cost=trained.cost,
         n_queries=len(judge.queries),
         n_gallery=len(judge.images),
-        versions={
-            "python": platform.python_version(),
-            **{tool: version for tool in TOOLS if (version := installed_version(tool))},
-        },
+        versions={"python": platform.python_version(), **installed_versions(*TOOLS)},
     )
 
 
@@ -175,7 +181,7 @@ class _Judge:
 
     def statistics(self) -> Iterator[Tensor]:
         """Training images that need no labels."""
-        return statistics_inputs(self._data, self._recipe)
+        return statistics_inputs(self._data.train, self._recipe.preprocessing, self._recipe.statistics_images)
 
     def settle(self, module: nn.Module) -> None:
         """Re-estimate its BatchNorm statistics."""

@@ -29,25 +29,21 @@ class KeptSplit(ImageSplit):
         self._kept: dict[int, Image.Image] = {}
 
     def image(self, index: int) -> Image.Image:
-        """Image ``index``, RGB, resized.
-
-        Raises:
-            InvalidInput: the file cannot be read or is no image; the message names it.
-        """
-        kept = self._kept.get(index)
-        if kept is None:
-            kept = self._preprocessing.resized(self._split.image(index))
-            self._room -= 3 * kept.size[0] * kept.size[1]
-            if self._room >= 0:
-                self._kept[index] = kept
-        return kept
+        """Image ``index``, RGB, resized; errors are those of the split."""
+        if index in self._kept:
+            return self._kept[index]
+        image = self._preprocessing.resized(self._split.image(index))
+        self._room -= 3 * image.width * image.height
+        if self._room >= 0:
+            self._kept[index] = image
+        return image
 
 
 def kept(data: RetrievalData, preprocessing: Preprocessing) -> RetrievalData:
     """The data set, with its images kept in memory as far as they fit."""
-    count = len(data.train) + len(data.query) + len(data.gallery)
-    train, query, gallery = (
-        KeptSplit(split, preprocessing, room=ROOM * len(split) // max(1, count))
-        for split in (data.train, data.query, data.gallery)
-    )
-    return replace(data, train=train, query=query, gallery=gallery)
+    images = len(data.train) + len(data.query) + len(data.gallery)
+
+    def keep(split: ImageSplit) -> KeptSplit:
+        return KeptSplit(split, preprocessing, room=ROOM * len(split) // max(1, images))
+
+    return replace(data, train=keep(data.train), query=keep(data.query), gallery=keep(data.gallery))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +17,57 @@ from prunnet_export._errors import Interrupted, InvalidInput, UnknownName
 from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks.methods import METHODS, Settings
 from prunnet_export.datasets import open_dataset
-from prunnet_export.network_config import DataSource
 from prunnet_export.patterns import check_capacity
-from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Report, Table, render
-from prunnet_export.training._allocator import keep_freed_memory
+from prunnet_export.training import keep_freed_memory
 
 ALL = "all"
-ByCapacity = Mapping[float, Sequence[Figures]]
 _FIGURES = ("self_r1", "cross_r1", "self_map", "cross_map")
 
 
-def methods_table(
-    *,
-    data: str,
-    layout: str | None,
-    methods: Sequence[str],
-    seeds: int,
-    out: Path | None,
-    crop_px: int,
-    resize_px: int | None,
-    output_format: str,
-    **options: Any,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class MethodsOptions:
+    """The options of ``methods``, as its help describes them."""
+
+    settings: Settings
+    methods: tuple[str, ...]
+    seeds: int
+    out: Path
+    output_format: str
+
+
+def methods_table(options: MethodsOptions) -> int:
     """Train what is missing and print the table."""
-    del options["debug"]
-    for name in methods:
+    settings = options.settings
+    for name in options.methods:
         if name not in {*METHODS, ALL}:
             raise UnknownName("method", name, METHODS)
-    for capacity in (*options["capacities"], *options["train_capacities"]):
+    for capacity in (*settings.capacities, *settings.train_capacities):
         check_capacity(capacity)
-    source = DataSource(source=data, layout=layout)
-    options["capacities"] = tuple(sorted({one for one in options["capacities"] if one < 1}, reverse=True))
-    settings = Settings(
-        data=source, preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)), **options
+    # The dense network is evaluated in any case.
+    settings = msgspec.structs.replace(
+        settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
     )
+    source = settings.data
     images = open_dataset(source.source, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it is for tests alone; give another --data")
     keep_freed_memory()
-    folder = out or Path("runs") / "methods" / Path(data).resolve().name
-    with progress_bar("training") as bar:
-        task = None if bar is None else bar.add_task("", total=None, text="")
-
-        def show(what: str, done: int, steps: int) -> None:
-            if bar is not None and task is not None:
-                bar.update(task, completed=done, total=steps, text=what)
-
+    with progress_bar("training") as show:
         try:
             runs = compare(
                 settings,
                 images,
-                folder,
-                methods=[name for name in METHODS if {name, ALL} & set(methods)],
-                seeds=range(seeds),
-                progress=show,
+                options.out,
+                methods=[name for name in METHODS if {name, ALL} & set(options.methods)],
+                seeds=range(options.seeds),
+                progress=lambda what, done, steps: show(done, steps, what),
             )
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted; every finished run is in {folder}", hint="repeat the same command"
+                f"interrupted; every finished run is in {options.out}", hint="repeat the same command"
             ) from None
-    click.echo(render(methods_report(settings, images.name, folder, runs), output_format), nl=False)
+    click.echo(render(methods_report(settings, images.name, options.out, runs), options.output_format), nl=False)
     return 0
 
 
@@ -99,9 +91,10 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
                 {c: [one for found in kind for one in found[name] if one.capacity == c] for c in capacities}
                 for kind in ([run.rows for run in of_method], [run.aligned for run in of_method])
             )
-            rows.append((name, len(of_method), cost, *_cells(plain)))
-            aligned.append((name, len(of_method), cost, *_cells(refitted)))
-            entries.append({"row": name, "figures": _summaries(plain), "aligned": _summaries(refitted)})
+            rows.append((name, len(of_method), cost, *starmap(_cell, plain.items())))
+            aligned.append((name, len(of_method), cost, *starmap(_cell, refitted.items())))
+            summaries = ({f"{c:g}": _summary(found) for c, found in kind.items()} for kind in (plain, refitted))
+            entries.append({"row": name, **dict(zip(("figures", "aligned"), summaries, strict=True))})
     first = runs[0]
     title = f"{data}: R@1 in %, cross-test (self-test), {first.n_queries} queries, {first.n_gallery} gallery images, "
     title += f"{settings.steps} steps"
@@ -127,35 +120,25 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
     )
 
 
-def _values(figures: Sequence[Figures], name: str) -> list[float]:
-    return [getattr(one, name) for one in figures]
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
-def _summaries(by_capacity: ByCapacity) -> dict[str, Any]:
-    return {f"{capacity:g}": _summary(found) if found else None for capacity, found in by_capacity.items()}
-
-
-def _summary(figures: Sequence[Figures]) -> dict[str, Any]:
-    of_each = {name: _values(figures, name) for name in _FIGURES}
+def _summary(figures: Sequence[Figures]) -> dict[str, Any] | None:
+    if not figures:
+        return None
+    of_each = {name: [getattr(one, name) for one in figures] for name in _FIGURES}
     return {
         name: {"mean": statistics.fmean(values), "spread": _spread(values), "values": values}
         for name, values in of_each.items()
     }
 
 
-def _cells(by_capacity: ByCapacity) -> list[str | None]:
+def _cell(capacity: float, figures: Sequence[Figures]) -> str | None:
     """Cross-test (self-test); the dense network, whose two are one, has it alone; None where there is nothing."""
-    cells: list[str | None] = []
-    for capacity, found in by_capacity.items():
-        if not found:
-            cells.append(None)
-            continue
-        own, cross = ([100 * value for value in _values(found, name)] for name in ("self_r1", "cross_r1"))
-        spread = _spread(cross)
-        cell = f"{statistics.fmean(cross):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
-        cells.append(cell if capacity == 1 else f"{cell} ({statistics.fmean(own):.1f})")
-    return cells
+    if not figures:
+        return None
+    cross = [100 * one.cross_r1 for one in figures]
+    spread = _spread(cross)
+    cell = f"{statistics.fmean(cross):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    return cell if capacity == 1 else f"{cell} ({statistics.fmean(100 * one.self_r1 for one in figures):.1f})"
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None

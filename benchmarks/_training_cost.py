@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
-from typing import Any
+from dataclasses import dataclass
 
 import click
 import msgspec
 import torch
+from msgspec.structs import replace
 
-from prunnet_export._console import note, warn
-from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, peak_memory
-from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
+from prunnet_export._imports import installed_versions
+from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Request, peak_memory
+from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
-from prunnet_export.network_config import BackboneOption
 from prunnet_export.reports import Report, Table, render
-from prunnet_export.training._allocator import keep_freed_memory
+from prunnet_export.training import Recipe, keep_freed_memory
 
+_log = logging.getLogger(__name__)
 PATTERNS = ("unstructured", "channel")
 
 
@@ -48,69 +49,58 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     percentile: int = 50
 
 
-def training_cost_table(
-    *,
-    backbone: str,
-    backbone_options: Mapping[str, BackboneOption],
-    image_size: int,
-    batch: int,
-    capacities: tuple[float, ...],
-    repeats: int,
-    threads: int | None,
-    output_format: str,
-    **_: Any,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class TrainingCostOptions:
+    """The options of ``training-cost``, as its help describes them."""
+
+    recipe: Recipe
+    repeats: int
+    threads: int | None
+    output_format: str
+
+
+def training_cost_table(options: TrainingCostOptions) -> int:
     """Measure and print the cost of a training step, in time and memory."""
-    settings = Settings(
-        backbone=backbone,
-        backbone_options=dict(backbone_options),
-        image_size=image_size,
-        batch=batch,
-        capacities=capacities,
-        threads=threads,
-    )
+    recipe, threads = options.recipe, options.threads
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()  # as prunnet-train does; the plain passes have it too
-    costs = measure_time(settings, repeats=repeats, say=note)
+    costs = measure_time(recipe, repeats=options.repeats)
     if max(max(cost.ours_cv, cost.plain_cv) for cost in costs.values()) > UNSTEADY:
-        warn("the coefficient of variation of some times is over 2.5 %: clocks or other work disturb the measurement")
-    note("memory of the plain passes")
-    plain = peak_memory(settings, None)
-    ours = {}
-    for pattern in PATTERNS:
-        note(f"memory of {pattern}")
-        ours[pattern] = peak_memory(settings, pattern)
-    click.echo(render(_report(settings, costs, plain, ours), output_format), nl=False)
+        _log.warning(
+            "the coefficient of variation of some times is over 2.5 %: clocks or other work disturb the measurement"
+        )
+    memories = {}
+    for name, patterns in (("plain", ()), *((pattern, (pattern,)) for pattern in PATTERNS)):
+        _log.info("memory of %s", name)
+        memories[name] = peak_memory(Request(recipe=replace(recipe, patterns=patterns), threads=threads))
+    click.echo(render(_report(recipe, costs, memories), options.output_format), nl=False)
     return 0
 
 
-def measure_time(
-    settings: Settings, *, repeats: int, say: Callable[[str], None] = lambda _line: None
-) -> dict[str, Cost]:
+def measure_time(recipe: Recipe, *, repeats: int) -> dict[str, Cost]:
     """The cost of a step of each pattern; steps and plain passes take turns."""
-    passes, steps = PlainPasses(settings), {pattern: RecipeStep(settings, pattern) for pattern in PATTERNS}
-    plain: dict[str, list[float]] = {pattern: [] for pattern in PATTERNS}
-    ours: dict[str, list[float]] = {pattern: [] for pattern in PATTERNS}
+    passes = PlainPasses(recipe)
+    steps = {pattern: RecipeStep(replace(recipe, patterns=(pattern,))) for pattern in PATTERNS}
+    samples: dict[str, list[tuple[float, float]]] = {pattern: [] for pattern in PATTERNS}
     for repeat in range(-1, repeats):  # the first is warming up
-        say(f"step {repeat + 1} of {repeats}")
+        _log.info("step %d of %d", repeat + 1, repeats)
         for pattern, step in steps.items():
             times = _milliseconds(passes), _milliseconds(step)
             if repeat >= 0:
-                plain[pattern].append(times[0])
-                ours[pattern].append(times[1])
+                samples[pattern].append(times)
     costs = {}
     for pattern in PATTERNS:
-        held_against = 1 + sum(settings.capacities) if pattern == "channel" else float(passes.count)
-        plain_ms = percentile(plain[pattern], 50) * held_against / passes.count
-        ours_ms = percentile(ours[pattern], 50)
+        plain, ours = zip(*samples[pattern], strict=True)
+        held_against = 1 + sum(recipe.capacities) if pattern == "channel" else float(passes.count)
+        plain_ms, ours_ms = percentile(plain, 50) * held_against / passes.count, percentile(ours, 50)
         costs[pattern] = Cost(
             ratio=ours_ms / plain_ms,
             ours_ms=ours_ms,
-            ours_cv=coefficient_of_variation(ours[pattern]),
+            ours_cv=coefficient_of_variation(ours),
             plain_passes=held_against,
             plain_ms=plain_ms,
-            plain_cv=coefficient_of_variation(plain[pattern]),
+            plain_cv=coefficient_of_variation(plain),
             n=repeats,
         )
     return costs
@@ -122,68 +112,72 @@ def _milliseconds(work: Callable[[], None]) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
-def _report(settings: Settings, costs: Mapping[str, Cost], plain: Memory, ours: Mapping[str, Memory]) -> Report:
-    threads, here = torch.get_num_threads(), fingerprint()
-    above_idle = {p: memory.growth_mb / plain.growth_mb if plain.growth_mb > 0 else None for p, memory in ours.items()}
-    times = tuple(
-        (
-            pattern,
-            cost.ours_ms,
-            f"{cost.ours_cv:.1%}",
-            cost.plain_passes,
-            cost.plain_ms,
-            f"{cost.plain_cv:.1%}",
-            cost.n,
-            _times(cost.ratio),
-        )
-        for pattern, cost in costs.items()
-    )
-    memories = (
-        ("plain", plain.peak_mb, None, plain.growth_mb, None),
-        *(
-            (pattern, m.peak_mb, _times(m.peak_mb / plain.peak_mb), m.growth_mb, _times(above_idle[pattern]))
-            for pattern, m in ours.items()
-        ),
-    )
-    known = [ratio for ratio in above_idle.values() if ratio is not None]
-    terms = f"{settings.backbone}, {settings.image_size} px, batch {settings.batch}, torch {torch.__version__}"
-    terms += f", {threads} thread{'s' if threads > 1 else ''}, measured on {here}"
+def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Memory]) -> Report:
+    """The report; ``memories`` has the plain network's under ``plain``."""
+    threads, device = torch.get_num_threads(), fingerprint()
+    terms = f"{recipe.backbone}, {recipe.preprocessing.crop} px, batch {recipe.batch_size}, torch {torch.__version__}"
+    terms += f", {threads} thread{'s' if threads > 1 else ''}, measured on {device}"
+    document = {
+        **{pattern: msgspec.to_builtins(cost) for pattern, cost in costs.items()},
+        "memory": _memory_document(memories),
+        "backbone": recipe.backbone,
+        "backbone_options": recipe.backbone_options,
+        "image_size": recipe.preprocessing.crop,
+        "batch": recipe.batch_size,
+        "capacities": recipe.capacities,
+        "channel_multiple": recipe.channel_multiple,
+        "integration": recipe.integration,
+        "threads": threads,
+        "source": "measured",
+        "versions": {
+            "python": platform.python_version(),
+            **installed_versions("prunnet-export", "torch", "timm", "numpy"),
+        },
+        "device": msgspec.to_builtins(device),
+    }
     return Report(
         title="training cost",
-        tables=(
-            Table(
-                f"time of a step, medians: {terms}",
-                ("pattern", "step ms", "cv", "plain passes", "plain ms", "plain cv", "n", "ratio"),
-                times,
-            ),
-            Table(
-                f"peak memory of {STEPS} steps in a fresh process, {plain.source}",
-                ("training", "process MiB", "ratio", "above idle MiB", "ratio above idle"),
-                memories,
-            ),
-        ),
-        document={
-            **{pattern: msgspec.to_builtins(cost) for pattern, cost in costs.items()},
-            "memory": {
-                "ratio": max(memory.peak_mb for memory in ours.values()) / plain.peak_mb,
-                "ratio_above_idle": max(known, default=None),
-                **{f"{name}_mb": memory.peak_mb for name, memory in (("plain", plain), *ours.items())},
-                **{f"{name}_idle_mb": memory.idle_mb for name, memory in (("plain", plain), *ours.items())},
-                "source": plain.source,
-                "steps": STEPS,
-            },
-            **{name: value for name, value in msgspec.to_builtins(settings).items() if name != "threads"},
-            "channel_multiple": settings.recipe(PATTERNS[0]).channel_multiple,
-            "integration": settings.recipe(PATTERNS[0]).integration,
-            "threads": threads,
-            "source": "measured",
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("prunnet-export", "torch", "timm", "numpy")},
-            },
-            "device": msgspec.to_builtins(here),
-        },
+        tables=(_time_table(costs, f"time of a step, medians: {terms}"), _memory_table(memories)),
+        document=document,
     )
+
+
+def _time_table(costs: Mapping[str, Cost], title: str) -> Table:
+    columns = ("pattern", "step ms", "cv", "plain passes", "plain ms", "plain cv", "n", "ratio")
+    rows = tuple(
+        (name, c.ours_ms, f"{c.ours_cv:.1%}", c.plain_passes, c.plain_ms, f"{c.plain_cv:.1%}", c.n, _times(c.ratio))
+        for name, c in costs.items()
+    )
+    return Table(title, columns, rows)
+
+
+def _memory_table(memories: Mapping[str, Memory]) -> Table:
+    plain = memories["plain"]
+    columns = ("training", "process MiB", "ratio", "above idle MiB", "ratio above idle")
+    rows = tuple(
+        (name, one.peak_mb, None, one.growth_mb, None)
+        if one is plain
+        else (name, one.peak_mb, _times(one.peak_mb / plain.peak_mb), one.growth_mb, _times(_above_idle(one, plain)))
+        for name, one in memories.items()
+    )
+    return Table(f"peak memory of {STEPS} steps in a fresh process, {plain.source}", columns, rows)
+
+
+def _memory_document(memories: Mapping[str, Memory]) -> dict[str, object]:
+    plain, ours = memories["plain"], [memories[pattern] for pattern in PATTERNS]
+    known = [ratio for one in ours if (ratio := _above_idle(one, plain)) is not None]
+    return {
+        "ratio": max(one.peak_mb for one in ours) / plain.peak_mb,
+        "ratio_above_idle": max(known, default=None),
+        **{f"{name}_mb": one.peak_mb for name, one in memories.items()},
+        **{f"{name}_idle_mb": one.idle_mb for name, one in memories.items()},
+        "source": plain.source,
+        "steps": STEPS,
+    }
+
+
+def _above_idle(ours: Memory, plain: Memory) -> float | None:
+    return ours.growth_mb / plain.growth_mb if plain.growth_mb > 0 else None
 
 
 def _times(ratio: float | None) -> str | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import msgspec
 import torch
 
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
-from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
+from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import PeakMemory
-from prunnet_export.training._allocator import keep_freed_memory
+from prunnet_export.training import Recipe, keep_freed_memory
 
 STEPS = 3  # momentum is there after the first
 
@@ -22,12 +21,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What the process trains.
 
     Attributes:
-        settings: The network and its images.
-        pattern: Of the subnetworks; None trains the plain network.
+        recipe: The network and its images; without patterns the plain network is trained.
+        threads: Of torch; None leaves them to torch.
     """
 
-    settings: Settings
-    pattern: str | None
+    recipe: Recipe
+    threads: int | None
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +48,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         return self.peak_mb - self.idle_mb
 
 
-def peak_memory(settings: Settings, pattern: str | None) -> Memory:
+def peak_memory(request: Request) -> Memory:
     """Train a few steps in a fresh process.
 
     Raises:
         Unreachable: the process died, of too little memory above all.
     """
-    asked = msgspec.json.encode(Request(settings=settings, pattern=pattern))
     command = [sys.executable, "-m", __name__]
+    asked = msgspec.json.encode(request)
     ran = subprocess.run(command, cwd=PACKAGE_HOME, input=asked, capture_output=True, check=False)
     if ran.returncode != 0:
         last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
@@ -69,24 +68,15 @@ def peak_memory(settings: Settings, pattern: str | None) -> Memory:
 
 def measure(request: Request) -> Memory:
     """Train a few steps here."""
-    if request.settings.threads is not None:
-        torch.set_num_threads(request.settings.threads)
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
     keep_freed_memory()
-    step = RecipeStep(request.settings, request.pattern) if request.pattern else _plain_step(request.settings)
+    recipe = request.recipe
+    step = RecipeStep(recipe) if recipe.patterns else PlainPasses(recipe, update=True)
     peak = PeakMemory()
     for _ in range(STEPS):
         step()
     return Memory(peak_mb=peak.process_mb(), idle_mb=peak.base_mb, source=peak.source)
-
-
-def _plain_step(settings: Settings) -> Callable[[], None]:
-    passes = PlainPasses(settings)
-
-    def step() -> None:
-        passes()
-        passes.update()
-
-    return step
 
 
 if __name__ == "__main__":

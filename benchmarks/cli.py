@@ -7,16 +7,18 @@ from typing import Any
 
 import click
 
-from prunnet_export.cli._options import (
-    backbone_option,
+from prunnet_export.cli import (
     backbone_options,
     data_options,
-    embedder_options,
     network_option,
+    number_list,
     numbers,
     output_options,
     run_options,
 )
+from prunnet_export.network_config import DataSource
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training import Recipe, recipe_option, recipe_options
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
@@ -126,7 +128,6 @@ def calibrate(**options: Any) -> int:
     from prunnet_export.benchmarks._calibrate_command import calibrate_command
     from prunnet_export.benchmarks._options import CalibrateOptions
 
-    del options["debug"]  # read before the options are parsed
     options["capacities"] = numbers(options["capacities"], "--capacities")
     return calibrate_command(CalibrateOptions(**options))
 
@@ -151,78 +152,76 @@ def gallery(**options: Any) -> int:
 )
 @click.option("--steps", type=click.IntRange(1), required=True, help="Of each network that a method trains.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many: 0, 1, ...")
-@click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture, or resnet18-no-maxpool.")
-@embedder_options
-@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
-@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
-@click.option("--schedule", type=click.Choice(["step", "cosine"]), default="cosine", show_default=True)
-@click.option("--weight-decay", type=click.FloatRange(0), default=5e-4, show_default=True)
-@click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
+@recipe_options(schedule="cosine")
+@recipe_option("capacities", "--train-capacities", callback=number_list, help="Where the method leaves the choice.")
 @click.option(
-    "--train-capacities", default="0.8,0.6,0.4,0.2", show_default=True, help="Where the method leaves the choice."
-)
-@click.option(
-    "--random-capacities",
-    type=click.IntRange(0, 16),
-    default=0,
+    "--capacities",
+    callback=number_list,
+    default="1,0.8,0.6,0.4,0.2,0.1",
     show_default=True,
-    help="Subnetworks more in every step, at random capacities, where the method has them.",
+    help="Evaluated; 1 always is.",
 )
-@click.option(
-    "--dense-first",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Share of the steps in which the dense network trains alone, where the method has them.",
-)
-@click.option(
-    "--distillation",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    show_default=True,
-    help="Weight of the distance to the dense embedding, where the method leaves the choice.",
-)
-@click.option("--capacities", default="1,0.8,0.6,0.4,0.2,0.1", show_default=True, help="Evaluated; 1 always is.")
 @click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Where finished runs go.  [default: runs/methods/DATA]")
 @output_options
-def methods(**options: Any) -> int:
+def methods(
+    *,
+    data: str,
+    layout: str | None,
+    crop_px: int,
+    resize_px: int | None,
+    methods: str,
+    seeds: int,
+    out: Path | None,
+    output_format: str,
+    **settings: Any,
+) -> int:
     """Train methods on equal terms and compare their self-test and cross-test.
 
     Every method gets the same backbone, batches, steps, optimizer and seeds. Each finished run is one file in --out;
     the same command again trains what is missing alone.
     """
-    from prunnet_export.benchmarks._methods_table import methods_table
+    from prunnet_export.benchmarks._methods_table import MethodsOptions, methods_table
+    from prunnet_export.benchmarks.methods import Settings
 
-    changed = {
-        "methods": [name.strip() for name in options["methods"].split(",")],
-        "backbone_options": dict(backbone_option(text) for text in options["backbone_options"]),
-        "train_capacities": numbers(options["train_capacities"], "--train-capacities"),
-        "capacities": numbers(options["capacities"], "--capacities"),
-    }
-    return methods_table(**{**options, **changed})
+    options = MethodsOptions(
+        settings=Settings(
+            data=DataSource(source=data, layout=layout),
+            preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+            **settings,
+        ),
+        methods=tuple(name.strip() for name in methods.split(",")),
+        seeds=seeds,
+        out=out or Path("runs") / "methods" / Path(data).resolve().name,
+        output_format=output_format,
+    )
+    return methods_table(options)
 
 
 @command.command("training-cost")
-@click.option("--backbone", default="resnet18", show_default=True, help="A timm architecture; random weights will do.")
+@recipe_option("backbone", help="A timm architecture; random weights will do.")
 @backbone_options
 @click.option("--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side, pixels.")
-@click.option("--batch", type=click.IntRange(2, 4096), default=16, show_default=True, help="Images in a step.")
-@click.option("--capacities", default="0.8,0.6,0.4,0.2", show_default=True, help="Of the subnetworks in a step.")
+@recipe_option(
+    "batch_size", "--batch", "batch_size", type=click.IntRange(2, 4096), default=16, help="Images in a step."
+)
+@recipe_option("capacities", callback=number_list, help="Of the subnetworks in a step.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=10, show_default=True, help="Steps of each pattern.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of torch.  [default: torch's own]")
 @output_options
-def training_cost(**options: Any) -> int:
+def training_cost(*, image_size: int, repeats: int, threads: int | None, output_format: str, **fields: Any) -> int:
     """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""
-    from prunnet_export.benchmarks._training_cost import training_cost_table
+    from prunnet_export.benchmarks._training_cost import TrainingCostOptions, training_cost_table
 
-    changed = {
-        "backbone_options": dict(backbone_option(text) for text in options["backbone_options"]),
-        "capacities": numbers(options["capacities"], "--capacities"),
-    }
-    return training_cost_table(**{**options, **changed})
+    recipe = Recipe(
+        data=DataSource(source="random"),
+        preprocessing=Preprocessing(crop=image_size, resize=image_size),
+        learning_rate=1e-3,  # small, as random labels are not to be learned and no number is to overflow
+        **fields,
+    )
+    options = TrainingCostOptions(recipe=recipe, repeats=repeats, threads=threads, output_format=output_format)
+    return training_cost_table(options)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -70,10 +70,10 @@ def log_to_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Progress | None]:
-    """A progress bar on stderr, or None where stderr is no terminal."""
+def progress_bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on stderr, where that is a terminal; call it with what is done, how much there is, and a text."""
     if not _animated():
-        yield None
+        yield lambda _done, _total, _text: None
         return
     columns = (
         TextColumn(description),
@@ -83,7 +83,8 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=stderr_console(), transient=True) as bar:
-        yield bar
+        task = bar.add_task("", total=None, text="")
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
 
 
 def run(command: click.Command, *, name: str, extra: str) -> NoReturn:

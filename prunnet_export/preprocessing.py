@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from prunnet_export._errors import InvalidInput
 
-ImageLike = str | Path | bytes | Image.Image | npt.NDArray[Any]
+if TYPE_CHECKING:  # options have these values too, and `--help` is to be instant
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+ImageLike: TypeAlias = "str | Path | bytes | Image.Image | npt.NDArray[Any]"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -45,6 +47,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def resized(self, image: Image.Image) -> Image.Image:
         """The image, RGB, its shorter side ``resize`` pixels long."""
+        from PIL import Image
+
         image = image.convert("RGB")
         width, height = image.size
         if min(width, height) == self.resize:
@@ -71,6 +75,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Raises:
             InvalidInput: an image cannot be read; the message names it.
         """
+        import numpy as np
+
         batch = np.empty((len(images), 3, self.crop, self.crop), np.float32)
         for index, image in enumerate(images):
             batch[index] = to_chw(self.cropped(decode(image, name=f"image {index}")))
@@ -79,6 +85,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def to_chw(image: Image.Image) -> npt.NDArray[np.float32]:
     """An RGB image as float32 [3, height, width] in 0..1."""
+    import numpy as np
+
     chw: npt.NDArray[np.float32] = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
     return chw
 
@@ -93,6 +101,9 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
     Raises:
         InvalidInput: it cannot be read.
     """
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
     if isinstance(image, Image.Image):
         return _rgb(image, name)
     if isinstance(image, np.ndarray):
@@ -117,6 +128,9 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
     """The image in RGB; 16 bits of grey become their upper 8, where Pillow would clip them to white."""
+    import numpy as np
+    from PIL import Image
+
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in {"I", "F"}:

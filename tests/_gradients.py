@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from prunnet_export.training._integration import Rule, combine, conflict_aware, gram_matrices
+from prunnet_export.training._integration import combine, conflict_aware, gram_matrices
+from prunnet_export.training._recipe import Rule
 
 
 def integrate(gradients: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
     """One gradient [filters, d] out of m, [m, filters, d]."""
-    return combine(gradients, conflict_aware(gram_matrices(gradients), order, rule=rule, gamma=gamma))
+    [coefficients] = conflict_aware([gram_matrices(gradients)], order, rule=rule, gamma=gamma)
+    return combine(gradients, coefficients)

@@ -16,7 +16,7 @@ from prunnet_export.network import PrunableNetwork, build_embedder, fan_in
 from prunnet_export.network_config import BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import Listed, Lists
-from prunnet_export.training._recipe import Recipe
+from prunnet_export.training import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
 
 TINY_RESNET: dict[str, BackboneOption] = {"channels": [8, 16, 24, 32]}

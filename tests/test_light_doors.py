@@ -56,6 +56,15 @@ def test_what_a_device_needs_imports_no_runtime_and_no_torch(statement: str) -> 
     assert not imported_by(statement) & set(HEAVY)
 
 
+def test_a_recipe_is_a_plain_value() -> None:
+    statement = (
+        "from prunnet_export.training import Recipe; from prunnet_export.network_config import DataSource;"
+        " from prunnet_export.preprocessing import Preprocessing;"
+        " Recipe(data=DataSource(source='any'), preprocessing=Preprocessing(crop=8, resize=8)).micro_batch"
+    )
+    assert not imported_by(statement) & {*HEAVY, "numpy", "PIL", "torch_pruning"}
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     assert sorted(prunnet_export.__all__) == prunnet_export.__all__
     for name in prunnet_export.__all__:

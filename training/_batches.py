@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 
@@ -18,7 +18,7 @@ from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import Preprocessing
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-_Key = tuple[int, int]  # epoch and image; without augmentation the epoch is not looked at
+_Key = tuple[int, int]  # epoch and image
 _Packed = tuple[npt.NDArray[np.uint8], Labels] | InvalidInput
 _ORDER, _AUGMENTATION = 0, 1  # parts of the seeds, so that no two draws share a generator
 
@@ -57,10 +57,10 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size < 1 or seed < 0 or not 0 <= rank < world_size:
+        if batch_size < 1 or min(seed, workers) < 0 or not 0 <= rank < world_size:
             raise InvalidInput(
-                f"batch size {batch_size}, seed {seed}, rank {rank} of {world_size}",
-                hint="batch size >= 1, seed >= 0, 0 <= rank < world size",
+                f"batch size {batch_size}, seed {seed}, {workers} workers, rank {rank} of {world_size}",
+                hint="batch size >= 1, seed >= 0, workers >= 0, 0 <= rank < world size",
             )
         if len(split) < batch_size * world_size:
             raise InvalidInput(
@@ -68,7 +68,16 @@ class TrainingBatches:
                 hint="lower the batch size",
             )
         self._order = _EpochOrder(len(split), batch_size, seed, rank, world_size)
-        self._loader = _loader(_Samples(split, preprocessing, seed=seed, flip=flip), self._order, workers)
+        self._loader: DataLoader[_Packed] = DataLoader(
+            _Samples(split, preprocessing, seed=seed, flip=flip),
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            persistent_workers=workers > 0,
+            # Forking a process in which torch's threads run can hang; workers start once, so spawning is cheap.
+            multiprocessing_context="spawn" if workers > 0 else None,
+            generator=torch.Generator(),  # its own, or every epoch would advance torch's global one
+        )
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -106,36 +115,6 @@ class TrainingBatches:
             ) from None
 
 
-def evaluation_batches(
-    split: ImageSplit,
-    preprocessing: Preprocessing,
-    batch_size: int,
-    indices: Sequence[int] | npt.NDArray[np.integer] | None = None,
-) -> Iterator[Batch]:
-    """Batches without augmentation, in order, the last one possibly smaller.
-
-    Args:
-        split: The images.
-        preprocessing: Applied as on the device: the centre crop.
-        batch_size: Images per batch, at least 1.
-        indices: Which images, in which order; all of them if None.
-
-    Returns:
-        Images float32 [b, 3, crop, crop] in 0..1 and labels int64 [b].
-
-    Raises:
-        InvalidInput: an argument is out of its range, or an image cannot be read; the message names it.
-    """
-    chosen = [int(index) for index in (range(len(split)) if indices is None else indices)]
-    wrong = next((index for index in chosen if not 0 <= index < len(split)), None)
-    if batch_size < 1 or wrong is not None:
-        what = f"batch size {batch_size}" if wrong is None else f"image {wrong} of a split of {len(split)}"
-        raise InvalidInput(f"evaluation asks for {what}", hint="batch size >= 1, indices from 0")
-    keys = [(0, index) for index in chosen]
-    batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    return map(_to_tensors, _loader(_Samples(split, preprocessing), batches, workers=0))
-
-
 class _EpochOrder(Sampler[list[_Key]]):
     """The images of each batch of this rank.
 
@@ -143,13 +122,8 @@ class _EpochOrder(Sampler[list[_Key]]):
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.images, self.batch_size, self.seed, self.rank, self.world_size = (
-            images,
-            batch_size,
-            seed,
-            rank,
-            world_size,
-        )
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.rank, self.world_size = rank, world_size
         self.per_epoch = images // (batch_size * world_size)
         self.epoch = self.start = 0
 
@@ -165,11 +139,9 @@ class _EpochOrder(Sampler[list[_Key]]):
 
 
 class _Samples(Dataset[_Packed]):
-    """Batches of a split, decoded where this object was sent to; ``seed`` None does not augment."""
+    """Augmented batches of a split, decoded where this object was sent to."""
 
-    def __init__(
-        self, split: ImageSplit, preprocessing: Preprocessing, *, seed: int | None = None, flip: bool = False
-    ) -> None:
+    def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, seed: int, flip: bool) -> None:
         self.split, self.preprocessing, self.seed, self.flip = split, preprocessing, seed, flip
 
     def __getitems__(self, keys: list[_Key]) -> _Packed:
@@ -183,16 +155,12 @@ class _Samples(Dataset[_Packed]):
         pixels = np.empty((len(keys), side, side, 3), np.uint8)
         try:
             for row, (epoch, index) in enumerate(keys):
-                pixels[row] = np.asarray(self._cropped(self.split.image(index), epoch, index))
+                rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, index))
+                image = _augmented(self.split.image(index), self.preprocessing, rng, flip=self.flip)
+                pixels[row] = np.asarray(image)
         except InvalidInput as error:
             return error
         return pixels, self.split.labels[[index for _, index in keys]]
-
-    def _cropped(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
-        if self.seed is None:
-            return self.preprocessing.cropped(image)
-        rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, index))
-        return _augmented(image, self.preprocessing, rng, flip=self.flip)
 
 
 def _augmented(
@@ -204,21 +172,6 @@ def _augmented(
     mirror = bool(rng.integers(2))  # drawn even where it is not used: crops do not depend on `flip`
     image = image.crop((left, top, left + crop, top + crop))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
-
-
-def _loader(samples: _Samples, batches: _EpochOrder | list[list[_Key]], workers: int) -> DataLoader[_Packed]:
-    if workers < 0:
-        raise InvalidInput(f"{workers} workers", hint="0 decodes in this process")
-    return DataLoader(
-        samples,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        persistent_workers=workers > 0,
-        # Forking a process in which torch's threads run can hang; workers start once, so spawning is cheap.
-        multiprocessing_context="spawn" if workers > 0 else None,
-        generator=torch.Generator(),  # its own, or every epoch would advance torch's global one
-    )
 
 
 @contextmanager

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Rule = Literal["sum", "last-conflict", "progressive"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+from prunnet_export.training._recipe import Rule
+
 Grams = Mapping[str, Tensor]  # by tensor, float [filters, m, m]
 
 # An inner product below this fraction of the norms is rounding, not a conflict.
@@ -63,7 +62,7 @@ class ConflictAware(Integration):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See :class:`Integration`."""
         grams = [*weights.values(), *scores.values()]
-        found = _coefficients(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
+        found = conflict_aware(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
         of_weights, of_scores = found[: len(weights)], found[len(weights) :]
         return dict(zip(weights, of_weights, strict=True)), dict(zip(scores, of_scores, strict=True))
 
@@ -87,36 +86,29 @@ def combine(gradients: Tensor, coefficients: Tensor) -> Tensor:
 
 def orders(count: int, generator: torch.Generator) -> Tensor:
     """For each of ``count`` gradients a random order of the others: int64 [count, count - 1]."""
-    rows = []
-    for index in range(count):
-        others = torch.tensor([other for other in range(count) if other != index], dtype=torch.int64)
-        rows.append(others[torch.randperm(count - 1, generator=generator)])
-    return torch.stack(rows) if rows else torch.empty(0, 0, dtype=torch.int64)
+    rows = [torch.randperm(count - 1, generator=generator) for _ in range(count)]
+    # What is drawn leaves the gradient itself out.
+    return torch.stack([row + (row >= index) for index, row in enumerate(rows)]) if rows else torch.empty(0, 0).long()
 
 
-def conflict_aware(gram: Tensor, order: Tensor, *, rule: Rule, gamma: float) -> Tensor:
-    """The coefficients of :class:`ConflictAware` for one tensor.
+def conflict_aware(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
+    """The coefficients of :class:`ConflictAware`.
 
     Args:
-        gram: float [filters, m, m].
+        grams: Of each tensor, float [filters, m, m].
         order: int64 [m, m - 1], from :func:`orders`.
         rule: How conflicts are resolved.
         gamma: Exponent of the weights.
 
     Returns:
-        float [filters, m].
+        Of each tensor, float [filters, m].
     """
-    [coefficients] = _coefficients([gram], order, rule=rule, gamma=gamma)
-    return coefficients
-
-
-def _coefficients(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
     if rule == "sum" or len(order) == 1:
         return [gram.new_ones(gram.shape[:2]) for gram in grams]
     gram, filters = torch.cat(list(grams)), [len(one) for one in grams]
-    conflict = _progressive if rule == "progressive" else _last_conflict
     # All tensors at once: one by one their many small operations cost more than the arithmetic.
-    weighted = _weighted(conflict(gram, order), gram, torch.tensor(filters, device=gram.device), gamma)
+    projected = _projected(gram, order, progressive=rule == "progressive")
+    weighted = _weighted(projected, gram, torch.tensor(filters, device=gram.device), gamma)
     return list(torch.split(weighted, filters))
 
 
@@ -145,35 +137,23 @@ def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float)
     return count * torch.einsum("fi,fij->fj", alpha.repeat_interleave(filters, dim=0), coefficients)
 
 
-def _threshold(gram: Tensor) -> Tensor:
+def _projected(gram: Tensor, order: Tensor, *, progressive: bool) -> Tensor:
+    """Coefficients [f, m, m] of the projected gradients, from inner products [f, m, m] of the gradients."""
+    filters, count, _ = gram.shape
+    squares = gram.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(gram.dtype).tiny)
     lengths = gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
-    return -_RELATIVE_EPSILON * lengths.unsqueeze(1) * lengths.unsqueeze(2)
-
-
-def _last_conflict(gram: Tensor, order: Tensor) -> Tensor:
-    filters, count, _ = gram.shape
-    coefficients = torch.eye(count, dtype=gram.dtype, device=gram.device).repeat(filters, 1, 1)
-    conflicts = gram < _threshold(gram)
-    for i in range(count):
-        pending = torch.ones(filters, dtype=torch.bool, device=gram.device)
-        for j in reversed(order[i].tolist()):
-            hit = pending & conflicts[:, i, j]
-            factor = torch.where(hit, gram[:, i, j] / gram[:, j, j].clamp(min=torch.finfo(gram.dtype).tiny), 0)
-            coefficients[:, i, j] = -factor
-            pending &= ~hit
-    return coefficients
-
-
-def _progressive(gram: Tensor, order: Tensor) -> Tensor:
-    filters, count, _ = gram.shape
-    threshold = _threshold(gram)
+    threshold = -_RELATIVE_EPSILON * lengths.unsqueeze(1) * lengths.unsqueeze(2)
     rows = []
     for i in range(count):
         row = torch.zeros(filters, count, dtype=gram.dtype, device=gram.device)
         row[:, i] = 1
-        for j in order[i].tolist():
-            inner = (row * gram[:, :, j]).sum(1)
-            hit = inner < threshold[:, i, j]
-            row[:, j] -= torch.where(hit, inner / gram[:, j, j].clamp(min=torch.finfo(gram.dtype).tiny), 0)
+        pending = torch.ones(filters, dtype=torch.bool, device=gram.device)
+        others: list[int] = order[i].tolist()
+        for j in others if progressive else reversed(others):
+            inner = (row * gram[:, :, j]).sum(1) if progressive else gram[:, i, j]
+            hit = pending & (inner < threshold[:, i, j])
+            row[:, j] -= torch.where(hit, inner / squares[:, j], 0)
+            if not progressive:
+                pending &= ~hit
         rows.append(row)
     return torch.stack(rows, dim=1)

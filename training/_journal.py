@@ -12,7 +12,8 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file, storage_errors
 from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._state import STATE_FILE, Trainee, save_state
+from prunnet_export.training._state import STATE_FILE, save_state
+from prunnet_export.training._trainee import Trainee
 
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.jsonl"
@@ -44,12 +45,7 @@ def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bo
     elif not resume:
         raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
     else:
-        try:
-            recipe.check_same(msgspec.json.decode(read_bytes(recipe_file), type=Recipe))
-        except msgspec.DecodeError as error:
-            raise InvalidInput(
-                f"{recipe_file}: {error}", hint="the file was changed or is of another version"
-            ) from None
+        _refuse_other_recipe(recipe, recipe_file)
     for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
         for leftover in out.glob(f".{name}.*"):  # of a kill while the file was being replaced
             with storage_errors(leftover):
@@ -63,17 +59,16 @@ def _refuse_network(out: Path) -> None:
             raise InvalidInput(f"{out / name} is there without its run", hint="choose another --out, or move it away")
 
 
-def forget_metrics_from(file: Path, *, step: int) -> None:
-    """Drop the lines of the steps that were lost; they are run again."""
-    kept = []
-    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
-        try:
-            if json.loads(line)["step"] >= step:
-                break
-        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
-            break
-        kept.append(line + "\n")
-    replace_file(file, "".join(kept).encode())
+def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
+    try:
+        difference = recipe.difference(msgspec.json.decode(read_bytes(file), type=Recipe))
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file}: {error}", hint="the file was changed or is of another version") from None
+    if difference is not None:
+        raise InvalidInput(
+            f"the run to resume was started with {difference}",
+            hint="repeat the first command exactly and add --resume, or choose another --out",
+        )
 
 
 class Journal:
@@ -82,11 +77,13 @@ class Journal:
     Args:
         out: The folder.
         trainee: Whose state.
+        done: Steps that are done; metrics of later ones, which are run again, are dropped.
         steps: Of the run.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
     """
 
-    def __init__(self, out: Path, trainee: Trainee, *, steps: int, seconds_between_states: float) -> None:
+    def __init__(self, out: Path, trainee: Trainee, done: int, steps: int, seconds_between_states: float) -> None:
+        _forget_metrics(out / METRICS_FILE, first=done)
         self._out, self._trainee, self._steps = out, trainee, steps
         self._seconds_between_states = seconds_between_states
         self._saved = self._counted = time.monotonic()
@@ -95,15 +92,24 @@ class Journal:
     def note(self, metrics: dict[str, float], *, step: int, last_of_epoch: bool) -> None:
         """Take down a finished step; ``seconds_per_step`` is that of the steps since the last line."""
         self._count += 1
-        metrics["seconds_per_step"] = round((time.monotonic() - self._counted) / self._count, 4)
         if step % STEPS_PER_METRIC == 0 or last_of_epoch:
-            _append(self._out / METRICS_FILE, metrics)
+            seconds = round((time.monotonic() - self._counted) / self._count, 4)
+            with storage_errors(self._out), (self._out / METRICS_FILE).open("a", encoding="utf-8") as opened:
+                opened.write(json.dumps({**metrics, "seconds_per_step": seconds}) + "\n")
             self._counted, self._count = time.monotonic(), 0
         if last_of_epoch or time.monotonic() - self._saved >= self._seconds_between_states:
             save_state(self._out, self._trainee, steps_done=step + 1, steps=self._steps)
             self._saved = time.monotonic()
 
 
-def _append(file: Path, metrics: dict[str, float]) -> None:
-    with storage_errors(file), file.open("a", encoding="utf-8") as opened:
-        opened.write(json.dumps(metrics) + "\n")
+def _forget_metrics(file: Path, *, first: int) -> None:
+    """Drop the lines from that step on."""
+    kept = []
+    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
+        try:
+            if json.loads(line)["step"] >= first:
+                break
+        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
+            break
+        kept.append(line + "\n")
+    replace_file(file, "".join(kept).encode())

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import torch
-from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import (
-    PrunableNetwork,
-    build_embedder,
-    reestimate_batchnorm,
-    save_checkpoint,
-    statistics_batches,
-)
-from prunnet_export.patterns import Subnetwork
-from prunnet_export.training._batches import TrainingBatches, evaluation_batches
+from prunnet_export.evaluating import statistics_inputs
+from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
+from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
-from prunnet_export.training._draw import draw_subnetworks
-from prunnet_export.training._integration import ConflictAware
-from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, Journal, begin, forget_metrics_from
+from prunnet_export.training._journal import LOCK_FILE, Journal, begin
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._state import Trainee, load_state
-from prunnet_export.training._step import GradientStep, StepResult
+from prunnet_export.training._state import load_state
+from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
+from prunnet_export.training._trainee import Trainee, new_trainee
 
 Progress = Callable[[int, int, dict[str, float]], None]
+_IN_CHECKPOINT = (
+    "patterns", "capacities", "random_capacities", "dense_first", "channel_multiple", "distillation", "integration",
+    "epochs", "batch_size", "accumulate", "processes", "bfloat16", "seed",
+)  # fmt: skip
 
 
 def train(
@@ -45,23 +41,19 @@ def train(
     half_precision_checkpoint: bool = False,
     ranks: Ranks = ALONE,
     seconds_between_states: float = 300.0,
-    progress: Progress | None = None,
+    progress: Progress = lambda _step, _steps, _metrics: None,
 ) -> PrunableNetwork:
-    """Train a prunable network and leave its checkpoint in a folder.
-
-    A run may be killed at any moment; with ``resume`` it ends at the very parameters that an uninterrupted run on
-    the same processor ends at, because everything random is a function of the seed, the step and the rank.
+    """Train a prunable network and leave its checkpoint in a folder; a run may be killed at any moment and resumed.
 
     Args:
-        recipe: The run.
+        recipe: The run; ``processes`` is set here.
         data: The images, as ``recipe.data`` says.
-        out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end. The
-            first rank writes it, all read the state.
-        resume: Go on with the run in ``out``; where none had begun, begin it.
+        out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end.
+        resume: Go on with the run in ``out``, to the bits that an uninterrupted one ends at, or begin it.
         device: Where to compute; None is the processor.
         workers: Processes that decode images, of each rank; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
-        ranks: The processes that train together, ``recipe.processes`` of them.
+        ranks: The processes that train together. The first one writes the folder, all read the state.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
@@ -69,65 +61,57 @@ def train(
         The network, in evaluation mode; its dense BatchNorm statistics are re-estimated on the first rank.
 
     Raises:
-        InvalidInput: another recipe, other images, too few of them, a batch that cannot be divided, or the loss is not
-            finite.
+        InvalidInput: another recipe or other images, a batch that cannot be divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or is gone.
     """
-    device = device or torch.device("cpu")
+    recipe = msgspec.structs.replace(recipe, processes=ranks.world_size)
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.agreeing():
             batches = _batches(recipe, data, workers=workers, ranks=ranks)
-            per_epoch = len(batches) // recipe.accumulate
-            steps = recipe.epochs * per_epoch
+            steps = recipe.epochs * (len(batches) // recipe.accumulate)
             trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
-            # What cannot be drawn is refused before anything is written.
-            draw_subnetworks(recipe, trainee.network, step=steps, steps=steps)
+            gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
             if ranks.rank == 0:
                 lock.acquire()
                 begin(recipe, out, trainee, steps=steps, resume=resume)
         with ranks.agreeing():
             done = load_state(out, trainee, steps=steps)
-            if ranks.rank == 0:
-                forget_metrics_from(out / METRICS_FILE, step=done)
-        journal = Journal(out, trainee, steps=steps, seconds_between_states=seconds_between_states)
-        integration = ConflictAware(recipe.integration, recipe.gamma)
-        gradients = GradientStep(
-            trainee.network,
-            trainee.classifier,
-            integration,
-            distillation=recipe.distillation,
-            ranks=ranks,
-            bfloat16=recipe.bfloat16,
-        )
-        trainee.network.train()
-        for epoch in range(done // per_epoch, recipe.epochs):
-            first, last = max(done, epoch * per_epoch), (epoch + 1) * per_epoch - 1
-            micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
-            for step in range(first, last + 1):
-                # Whatever is random follows from the step, so that a resumed run draws what an uninterrupted one draws.
-                seed = recipe.seed * 1_000_003 + step
-                torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
-                with ranks.agreeing():  # an image that cannot be read is the trouble of one rank
-                    batch = [(x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate)]
-                    subnetworks = draw_subnetworks(recipe, trainee.network, step=step, steps=steps)
-                with _memory_errors():
-                    result = gradients(subnetworks, batch, generator=torch.Generator().manual_seed(seed))
-                with ranks.agreeing():
-                    _check_finite(result, step=step)
-                    rate = recipe.rate(step, steps)
-                    _update(trainee.optimizer, rate)
-                    metrics = {"step": step, "epoch": epoch, "learning_rate": rate, **_losses(result, subnetworks)}
-                    if ranks.rank == 0:
-                        journal.note(metrics, step=step, last_of_epoch=step == last)
-                if progress is not None:
-                    progress(step + 1, steps, metrics)
+            journal = Journal(out, trainee, done, steps, seconds_between_states) if ranks.rank == 0 else None
+        taken = _take_steps(recipe, batches, trainee, gradients, first=done, steps=steps, device=device, ranks=ranks)
+        for step, metrics in enumerate(taken, done):
+            with ranks.agreeing():
+                if journal is not None:
+                    journal.note(metrics, step=step, last_of_epoch=(step + 1) % (steps // recipe.epochs) == 0)
+            progress(step + 1, steps, metrics)
         with ranks.agreeing():
             if ranks.rank == 0:
-                statistics = (images.to(device) for images in statistics_inputs(data, recipe))
-                reestimate_batchnorm(trainee.network.embedder, statistics)
+                settle(trainee.network, data, recipe, device)
                 _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
+
+
+def _take_steps(
+    recipe: Recipe,
+    batches: TrainingBatches,
+    trainee: Trainee,
+    gradients: Gradients,
+    *,
+    first: int,
+    steps: int,
+    device: torch.device | None,
+    ranks: Ranks,
+) -> Iterator[dict[str, float]]:
+    """Take the steps from ``first`` on; gives the metrics of each."""
+    per_epoch = steps // recipe.epochs
+    for epoch in range(first // per_epoch, recipe.epochs):
+        micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
+        for step in range(first, (epoch + 1) * per_epoch):
+            batch = ((x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate))
+            with _memory_errors():
+                taken = take_step(recipe, trainee.optimizer, gradients, batch, step=step, steps=steps, ranks=ranks)
+            yield {"step": step, "epoch": epoch, **taken}
+        first = (epoch + 1) * per_epoch
 
 
 @contextmanager
@@ -142,44 +126,16 @@ def _memory_errors() -> Iterator[None]:
         ) from None
 
 
-def new_trainee(recipe: Recipe, *, classes: int, device: torch.device) -> Trainee:
-    """A fresh network, classifier and optimizer; equal for equal recipes, whatever the device."""
-    torch.manual_seed(recipe.seed)
-    embedder = build_embedder(
-        recipe.backbone,
-        dim=recipe.embedding_dim,
-        preprocessing=recipe.preprocessing,
-        options=recipe.backbone_options,
-    )
-    network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
-    classifier = nn.Linear(recipe.embedding_dim, classes)
-    network.to(device)
-    classifier.to(device)
-    return Trainee(network, classifier, new_optimizer([*network.parameters(), *classifier.parameters()], recipe))
-
-
-def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the parameters."""
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, fused=True
-        )
-    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-
-
-def statistics_inputs(data: RetrievalData, recipe: Recipe) -> Iterator[Tensor]:
-    """Training images for BatchNorm statistics, as :func:`statistics_batches` chooses them."""
-    for batch in statistics_batches(len(data.train), recipe.statistics_images):
-        for images, _ in evaluation_batches(data.train, recipe.preprocessing, batch_size=len(batch), indices=batch):
-            yield images
+def settle(network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None) -> None:
+    """Re-estimate the dense network's BatchNorm statistics on training images; leaves it in evaluation mode."""
+    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+    # In the layout that the network was trained in.
+    moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
+    reestimate_batchnorm(network.embedder, moved)
 
 
 def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
     """Micro-batches; those of a step, of all ranks together, are its batch in order."""
-    if recipe.processes != ranks.world_size:
-        raise InvalidInput(
-            f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
-        )
     micro_batch = recipe.micro_batch
     if len(data.train) == 0:
         raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")
@@ -199,24 +155,8 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
     )
 
 
-def _check_finite(result: StepResult, *, step: int) -> None:
-    if not (math.isfinite(result.dense_loss) and math.isfinite(result.gradient_norm)):
-        raise InvalidInput(f"the loss is not finite at step {step}", hint="lower --learning-rate")
-
-
-def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-
-
-def _losses(result: StepResult, subnetworks: Sequence[Subnetwork]) -> dict[str, float]:
-    names = [f"loss_{subnetwork.pattern}_{subnetwork.asked:g}" for subnetwork in subnetworks]
-    losses = dict(zip(names, result.subnetwork_losses, strict=True))
-    return {"loss_dense": result.dense_loss, **losses, "gradient_norm": result.gradient_norm}
-
-
 def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_precision: bool) -> None:
+    told = msgspec.to_builtins(recipe)
     save_checkpoint(
         out,
         trainee.network,
@@ -224,25 +164,6 @@ def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_preci
         backbone_options=recipe.backbone_options,
         preprocessing=recipe.preprocessing,
         data=recipe.data,
-        training=_summary(recipe, steps),
+        training={**{name: told[name] for name in _IN_CHECKPOINT}, "steps": steps},
         dtype=torch.float16 if half_precision else torch.float32,
     )
-
-
-def _summary(recipe: Recipe, steps: int) -> dict[str, bool | int | float | str | list[float | str]]:
-    return {
-        "patterns": list(recipe.patterns),
-        "capacities": list(recipe.capacities),
-        "random_capacities": recipe.random_capacities,
-        "dense_first": recipe.dense_first,
-        "channel_multiple": recipe.channel_multiple,
-        "distillation": recipe.distillation,
-        "integration": recipe.integration,
-        "epochs": recipe.epochs,
-        "steps": steps,
-        "batch_size": recipe.batch_size,
-        "accumulate": recipe.accumulate,
-        "processes": recipe.processes,
-        "bfloat16": recipe.bfloat16,
-        "seed": recipe.seed,
-    }

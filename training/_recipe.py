@@ -10,42 +10,34 @@ import msgspec
 from prunnet_export._errors import InvalidInput
 from prunnet_export.network_config import STATISTICS_IMAGES, BackboneOption, DataSource
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._integration import Rule
 
-Schedule = Literal["step", "cosine"]
 Optimizer = Literal["sgd", "adamw"]
+Rule = Literal["progressive", "last-conflict", "sum"]
+Schedule = Literal["step", "cosine"]
 _FEWEST = 2  # BatchNorm cannot normalise a single embedding
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A training run.
+class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a training run and a comparison of training methods both say.
 
     Attributes:
         data: The images.
+        preprocessing: How an image becomes an input.
         backbone: A timm architecture, or ``resnet18-no-maxpool``.
         backbone_options: Its keyword arguments.
         embedding_dim: Length of the embedding.
-        preprocessing: How an image becomes an input.
-        patterns: Patterns of the subnetworks in a step.
-        capacities: Capacities of the subnetworks in every step, for each pattern.
-        random_capacities: Subnetworks more in every step, for each pattern, at random capacities between.
-        dense_first: Share of the steps, the first ones, in which the dense network trains alone.
-        channel_multiple: Kept widths are multiples of this.
-        distillation: Weight of the distance to the dense embedding in a subnetwork's loss.
-        integration: How conflicts between gradients are resolved.
-        gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
-        epochs: Passes over the training images.
         batch_size: Images in a step, of all processes together.
-        accumulate: Micro-batches that each process divides its part into; BatchNorm sees one at a time.
-        processes: How many train together.
-        bfloat16: Forward passes are computed in bfloat16; parameters, gradients and their integration stay float32.
         optimizer: ``sgd`` has momentum 0.9.
         learning_rate: At its highest.
         schedule: ``step`` divides by 10 at 25, 50 and 75 % of the steps.
-        warmup: Share of the steps with a linearly rising learning rate.
         weight_decay: On weights and scores.
-        seed: Of everything random.
-        statistics_images: Training images that BatchNorm statistics are re-estimated on.
+        channel_multiple: Kept widths are multiples of this.
+        random_capacities: Subnetworks more in every step, for each pattern, at random capacities between.
+        dense_first: Share of the steps, the first ones, in which the dense network trains alone.
+        distillation: Weight of the distance to the dense embedding in a subnetwork's loss.
+
+    Raises:
+        InvalidInput: a number is NaN or infinite, which a command line can say and JSON cannot.
     """
 
     data: DataSource
@@ -53,29 +45,60 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backbone: str = "resnet18"
     backbone_options: dict[str, BackboneOption] = {}
     embedding_dim: int = 256
-    patterns: tuple[str, ...] = ("channel",)
-    capacities: tuple[float, ...] = (0.8, 0.6, 0.4, 0.2)
-    random_capacities: int = 0
-    dense_first: float = 0.0
-    channel_multiple: int = 8
-    distillation: float = 0.0
-    integration: Rule = "progressive"
-    gamma: float = 0.5
-    epochs: int = 30
     batch_size: int = 128
-    accumulate: int = 1
-    processes: int = 1
-    bfloat16: bool = False
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.1
     schedule: Schedule = "step"
-    warmup: float = 0.02
     weight_decay: float = 5e-4
-    seed: int = 0
-    statistics_images: int = STATISTICS_IMAGES
+    channel_multiple: int = 8
+    random_capacities: int = 0
+    dense_first: float = 0.0
+    distillation: float = 0.0
 
     def __post_init__(self) -> None:
-        check_finite(self)
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            values = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(one, float) and not math.isfinite(one) for one in values):
+                raise InvalidInput(f"{field.replace('_', ' ')} {value}", hint="give a finite number")
+
+    def difference(self, other: CommonSettings) -> str | None:
+        """The first field that differs, as ``field = theirs, not ours``; None where all are equal."""
+        for field in self.__struct_fields__:
+            ours, theirs = getattr(self, field), getattr(other, field)
+            if ours != theirs:
+                return f"{field} = {theirs}, not {ours}"
+        return None
+
+
+class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A training run; see also :class:`CommonSettings`.
+
+    Attributes:
+        patterns: Patterns of the subnetworks in a step.
+        capacities: Capacities of the subnetworks in every step, for each pattern.
+        integration: How conflicts between gradients are resolved.
+        gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
+        epochs: Passes over the training images.
+        accumulate: Micro-batches that each process divides its part into; BatchNorm sees one at a time.
+        processes: How many train together.
+        bfloat16: Forward passes are computed in bfloat16; parameters, gradients and their integration stay float32.
+        warmup: Share of the steps with a linearly rising learning rate.
+        seed: Of everything random.
+        statistics_images: Training images that BatchNorm statistics are re-estimated on.
+    """
+
+    patterns: tuple[str, ...] = ("channel",)
+    capacities: tuple[float, ...] = (0.8, 0.6, 0.4, 0.2)
+    integration: Rule = "progressive"
+    gamma: float = 0.5
+    epochs: int = 30
+    accumulate: int = 1
+    processes: int = 1
+    bfloat16: bool = False
+    warmup: float = 0.02
+    seed: int = 0
+    statistics_images: int = STATISTICS_IMAGES
 
     @property
     def micro_batch(self) -> int:
@@ -103,30 +126,3 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.schedule == "cosine":
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         return self.learning_rate * 0.1 ** math.floor(min(done, 0.9999) * 4)
-
-    def check_same(self, other: Recipe) -> None:
-        """Refuse to go on with another recipe.
-
-        Raises:
-            InvalidInput: the first field that differs.
-        """
-        for field in self.__struct_fields__:
-            here, there = getattr(self, field), getattr(other, field)
-            if here != there:
-                raise InvalidInput(
-                    f"the run to resume was started with {field} = {there}, not {here}",
-                    hint="repeat the first command exactly and add --resume, or choose another --out",
-                )
-
-
-def check_finite(options: msgspec.Struct) -> None:
-    """Refuse NaN and infinity, which a command line can say and JSON cannot.
-
-    Raises:
-        InvalidInput: the first field that holds one.
-    """
-    for field in options.__struct_fields__:
-        value = getattr(options, field)
-        values = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(one, float) and not math.isfinite(one) for one in values):
-            raise InvalidInput(f"{field.replace('_', ' ')} {value}", hint="give a finite number")

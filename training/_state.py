@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
-from prunnet_export.network import PrunableNetwork
+from prunnet_export.training._trainee import Trainee
 
 STATE_FILE = "training-state.safetensors"
-
-
-@dataclass
-class Trainee:
-    """What training changes.
-
-    Attributes:
-        network: The prunable network.
-        classifier: On the un-normalised embedding, used in training only.
-        optimizer: Over the parameters of both.
-    """
-
-    network: PrunableNetwork
-    classifier: nn.Linear
-    optimizer: torch.optim.Optimizer
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Every trained parameter, in a fixed order."""
-        return [*self.network.parameters(), *self.classifier.parameters()]
 
 
 def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -> None:

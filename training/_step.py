@@ -1,222 +1,122 @@
-"""One training step: every subnetwork and the dense network, at the same parameters, without copying the model."""
+"""One training step, of any network: seeds, gradients, clipping, learning rate and optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional as F
+from torch import nn
 
-from prunnet_export.network import PrunableNetwork
+from prunnet_export._errors import InvalidInput
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.training._batches import Batch
 from prunnet_export.training._distributed import ALONE, Ranks
-from prunnet_export.training._integration import Integration, as_filters, combine, gram_matrices
+from prunnet_export.training._draw import draw_subnetworks
+from prunnet_export.training._gradients import MAX_NORM, IntegratedGradients
+from prunnet_export.training._integration import ConflictAware, Integration
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._trainee import Trainee
 
-MAX_NORM = 100.0
-_CONVOLUTION_RANK = 4
-_PART = 2**20  # numbers; what is made of as many stays in a processor's cache
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one step did.
-
-    Attributes:
-        dense_loss: Cross-entropy of the dense network.
-        subnetwork_losses: Cross-entropy of each subnetwork, in the order given.
-        gradient_norm: Norm of the integrated gradient before it was clipped.
-    """
-
-    dense_loss: float
-    subnetwork_losses: tuple[float, ...]
-    gradient_norm: float
+# Given batches, the number of the step, and a generator that is the same on every rank, writes the gradients of all
+# trained parameters to ``.grad`` and gives the losses by name.
+Gradients = Callable[[Sequence[Batch], int, torch.Generator], dict[str, float]]
 
 
-class GradientStep:
-    """Writes the integrated gradient of a batch into ``.grad`` of every parameter.
+def take_step(
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    gradients: Gradients,
+    batches: Iterable[Batch],
+    *,
+    step: int,
+    steps: int,
+    ranks: Ranks = ALONE,
+) -> dict[str, float]:
+    """Take one step out of ``steps``.
 
-    Classifier, projector and norms learn from the dense loss alone; compatibility comes from sharing them.
-    With G = dL/d(M * W) a weight's gradient is M * G and a score's is M * sign(S) * W * G (PrunNet, section 3).
-    The gradients of all subnetworks lie in one buffer per weight, which is kept from step to step. Its dense row is the
-    weight's ``.grad``: the next call overwrites it.
+    Whatever is random follows from the seed and the step, so that a resumed run draws what an uninterrupted one draws.
 
     Args:
-        network: In training mode. Its running statistics follow the dense pass alone.
-        classifier: On the un-normalised embedding.
-        integration: How the gradients become one.
-        distillation: Weight of 1 - cos(subnetwork's embedding, dense embedding) in a subnetwork's loss. Above 0 a step
-            has one more forward pass of the dense network.
-        ranks: The processes that train together; their gradients are averaged before they are integrated.
-        bfloat16: Compute forward passes in bfloat16 where torch's autocast does; parameters stay float32.
+        recipe: Seed and learning rates.
+        optimizer: Of all that is trained.
+        gradients: Computes them.
+        batches: Of one size; read here, so that no rank goes on where another one cannot read an image.
+        step: Its number, from 0.
+        steps: Of the run.
+        ranks: The processes that train together.
+
+    Returns:
+        ``learning_rate``, the losses, and ``gradient_norm``, that of the whole gradient before it was clipped.
+
+    Raises:
+        InvalidInput: a loss is not finite, or an image cannot be read.
+        Unreachable: another process failed or is gone.
+    """
+    seed = recipe.seed * 1_000_003 + step
+    torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
+    with ranks.agreeing():
+        read = list(batches)
+    losses = gradients(read, step, torch.Generator().manual_seed(seed))
+    with ranks.agreeing():
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        if not all(map(math.isfinite, (*losses.values(), float(norm)))):
+            raise InvalidInput(f"the loss is not finite at step {step}", hint="lower --learning-rate")
+        if norm > MAX_NORM:  # clip_grad_norm_ would read and write all gradients to scale them by 1
+            nn.utils.clip_grads_with_norm_(parameters, MAX_NORM, norm)
+        rate = recipe.rate(step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    return {"learning_rate": rate, **losses, "gradient_norm": float(norm)}
+
+
+class SubnetworkGradients:
+    """The :data:`Gradients` of a recipe: those of the dense network and of a step's subnetworks, integrated.
+
+    Args:
+        recipe: What is drawn, and how gradients are integrated.
+        trainee: Put in training mode.
+        steps: Of the run.
+        integration: In the place of the recipe's.
+        ranks: The processes that train together.
+
+    Attributes:
+        subnetworks: Those of the last step.
+
+    Raises:
+        InvalidInput: a capacity is below what a pattern can reach, or all of them are above.
+        UnknownName: there is no such pattern.
+        UnsupportedPattern: the network cannot be cut like this.
     """
 
     def __init__(
         self,
-        network: PrunableNetwork,
-        classifier: nn.Linear,
-        integration: Integration,
+        recipe: Recipe,
+        trainee: Trainee,
         *,
-        distillation: float = 0.0,
+        steps: int,
+        integration: Integration | None = None,
         ranks: Ranks = ALONE,
-        bfloat16: bool = False,
     ) -> None:
-        self._network, self._classifier, self._integration = network, classifier, integration
-        self._distillation = distillation
-        self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, classifier.weight.dtype
-        self._weights, self._scores = network.prunable_weights(), network.scores()
-        scored = {id(weight) for weight in self._weights.values()}
-        embedder_and_classifier = [*network.embedder.parameters(), *classifier.parameters()]
-        self._shared = [parameter for parameter in embedder_and_classifier if id(parameter) not in scored]
-        self._gradients: dict[str, Tensor] = {}
-
-    def __call__(
-        self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch], *, generator: torch.Generator
-    ) -> StepResult:
-        """Gradients of the mean loss over the batches.
-
-        Args:
-            subnetworks: Made from the current scores.
-            batches: One, or several of one size whose gradients are accumulated: images float32 [b, 3, h, w] in
-                0..1, labels int64 [b].
-            generator: For the integration; the same on every rank.
-        """
-        losses = self._accumulate(subnetworks, batches)
-        self._ranks.average([losses, *self._gradients.values(), *(p.grad for p in self._shared if p.grad is not None)])
-        self._integrate(losses, generator)
-        parameters = [*self._network.parameters(), *self._classifier.parameters()]
-        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
-        if norm > MAX_NORM:  # clip_grad_norm_ would read and write all gradients to scale them by 1
-            nn.utils.clip_grads_with_norm_(parameters, MAX_NORM, norm)
-        *of_subnetworks, of_dense = losses.tolist()
-        return StepResult(of_dense, tuple(of_subnetworks), float(norm))
-
-    def _accumulate(self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch]) -> Tensor:
-        """Fill the buffers, the dense network last, and ``.grad`` of what is shared; the mean losses [m]."""
-        count = len(subnetworks) + 1
-        for name, weight in self._weights.items():
-            if name not in self._gradients or len(self._gradients[name]) != count:
-                self._gradients[name] = weight.new_empty(count, *weight.shape)
-        tensors = self._network.tensors()
-        targets = self._targets(batches) if self._distillation and subnetworks else None
-        losses = [self._subnetwork(one, tensors, batches, targets, row) for row, one in enumerate(subnetworks)]
-        return torch.stack([*losses, self._dense(batches)])
-
-    def _targets(self, batches: Sequence[Batch]) -> list[Tensor]:
-        """The dense embeddings of each batch, under its own statistics, which the running ones do not follow here."""
-        embedder = self._network.embedder
-        copies = {name: buffer.clone() for name, buffer in embedder.named_buffers()}
-        with torch.no_grad():
-            return [self._run(lambda x: functional_call(embedder, copies, (x,)), images) for images, _ in batches]
-
-    def _subnetwork(
-        self,
-        subnetwork: Subnetwork,
-        tensors: Mapping[str, Tensor],
-        batches: Sequence[Batch],
-        targets: Sequence[Tensor] | None,
-        row: int,
-    ) -> Tensor:
-        # The dense network comes last, so that its row of the buffers is free until then.
-        gathered = subnetwork.gather(tensors, {name: buffer[-1] for name, buffer in self._gradients.items()})
-        leaves = {name: _leaf(gathered[name], weight) for name, weight in self._weights.items()}
-        gathered.update(leaves)
-        classifier = {name: parameter.detach() for name, parameter in self._classifier.named_parameters()}
-        structure = subnetwork.structure.train()
-        loss = self._backward(
-            # The gathered buffers are copies: batch statistics are used and the dense running ones stay untouched.
-            lambda images: cast("Tensor", functional_call(structure, gathered, (images,))),
-            lambda embedding: cast("Tensor", functional_call(self._classifier, classifier, (embedding,))),
-            batches,
-            targets,
+        self._recipe, self._network, self._steps = recipe, trainee.network.train(), steps
+        self._integrated = IntegratedGradients(
+            trainee.network,
+            trainee.classifier,
+            integration or ConflictAware(recipe.integration, recipe.gamma),
+            distillation=recipe.distillation,
+            ranks=ranks,
+            bfloat16=recipe.bfloat16,
         )
-        computed = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
-        subnetwork.scatter(computed, {name: buffer[row] for name, buffer in self._gradients.items()})
-        return loss
+        self.subnetworks = self._draw(steps)  # what cannot be drawn is refused before anything is trained
 
-    def _dense(self, batches: Sequence[Batch]) -> Tensor:
-        for parameter in [*self._weights.values(), *self._shared]:
-            parameter.grad = None
-        loss = self._backward(self._network, self._classifier, batches, None)
-        for name, weight in self._weights.items():
-            row = self._gradients[name][-1]
-            # Copied rather than accumulated there, which would read and write the row twice.
-            weight.grad = row.zero_() if weight.grad is None else row.copy_(weight.grad)
-        return loss
+    def __call__(self, batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
+        """See :data:`Gradients`; the losses are ``loss_dense`` and ``loss_PATTERN_CAPACITY``."""
+        self.subnetworks = self._draw(step)
+        *losses, dense = self._integrated(self.subnetworks, batches, generator=generator)
+        names = [f"loss_{subnetwork.pattern}_{subnetwork.asked:g}" for subnetwork in self.subnetworks]
+        return {"loss_dense": dense, **dict(zip(names, losses, strict=True))}
 
-    def _backward(
-        self,
-        embed: Callable[[Tensor], Tensor],
-        classify: Callable[[Tensor], Tensor],
-        batches: Sequence[Batch],
-        targets: Sequence[Tensor] | None,
-    ) -> Tensor:
-        """Add the gradients of the mean loss over the batches to ``.grad``; the mean cross-entropy."""
-        total = torch.zeros((), dtype=self._dtype, device=batches[0][0].device)
-        for index, (images, labels) in enumerate(batches):
-            embedding = self._run(embed, images)
-            loss = F.cross_entropy(self._run(classify, embedding), labels) / len(batches)
-            total += loss.detach()
-            if targets is not None:
-                distance = 1 - F.cosine_similarity(embedding, targets[index])
-                loss = loss + self._distillation * distance.mean() / len(batches)
-            torch.autograd.backward(loss)
-        return total
-
-    def _run(self, module: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._bfloat16):
-            outputs = module(inputs)
-        return outputs.to(self._dtype)
-
-    def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
-        of_weights, of_scores, slopes = {}, {}, {}
-        for name, weight in self._weights.items():
-            score = self._scores[name]
-            if score.grad is None:
-                score.grad = torch.empty_like(score)
-            # The slope sign(S) * W of the score lies where its gradient will lie.
-            slopes[name] = torch.mul(score.detach().sign(), weight.detach(), out=score.grad)
-            parts = self._parts(name, slopes[name])
-            grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in parts]
-            of_weights[name], of_scores[name] = map(torch.cat, zip(*grams, strict=True))
-        scale = _clipping(of_weights)
-        scaled = scale.unsqueeze(0) * scale.unsqueeze(1)
-        mix_weights, mix_scores = self._integration.coefficients(
-            {name: gram * scaled for name, gram in of_weights.items()},
-            {name: gram * scaled for name, gram in of_scores.items()},
-            losses,
-            generator,
-        )
-        for name in self._weights:
-            of_weight, of_score = mix_weights[name] * scale, mix_scores[name] * scale
-            for filters, part, slope in self._parts(name, slopes[name]):
-                slope.mul_(combine(part, of_score[filters]))  # the score's .grad
-                part[-1] = combine(part, of_weight[filters])  # the dense row, which is the weight's .grad
-
-    def _parts(self, name: str, slopes: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Of one weight: filters, their gradients [m, k, d] and slopes [k, d], both views."""
-        gradients = as_filters(self._gradients[name])
-        slopes = slopes.view(gradients.shape[1:])
-        count = max(1, _PART // gradients[:, 0].numel())
-        for first in range(0, len(slopes), count):
-            filters = slice(first, first + count)
-            yield filters, gradients[:, filters], slopes[filters]
-
-
-def _leaf(gathered: Tensor, dense: Tensor) -> Tensor:
-    if gathered.ndim == _CONVOLUTION_RANK and gathered.shape != dense.shape:
-        # oneDNN takes uneven widths a fifth faster in this layout, and the dense ones no faster.
-        gathered = gathered.contiguous(memory_format=torch.channels_last)
-    return gathered.detach().requires_grad_()
-
-
-def _clipping(grams: Mapping[str, Tensor]) -> Tensor:
-    """Factors [m] that bring the norm of each subnetwork's gradient to ``MAX_NORM`` at most; 1 for the dense one."""
-    squared = torch.stack([gram.diagonal(dim1=1, dim2=2).sum(0) for gram in grams.values()]).sum(0)
-    scale = (MAX_NORM / (squared.clamp(min=0).sqrt() + 1e-6)).clamp(max=1)
-    scale[-1] = 1
-    return scale
+    def _draw(self, step: int) -> list[Subnetwork]:
+        return draw_subnetworks(self._recipe, self._network, step=step, steps=self._steps)

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from prunnet_export._console import note, progress_bar, run
+from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
-from prunnet_export.cli._options import backbone_option, embedder_options, numbers
+from prunnet_export.cli import number_list
+from prunnet_export.network_config import DataSource
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._options import recipe_option, recipe_options
+from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
     import torch
 
-    from prunnet_export.datasets import RetrievalData
     from prunnet_export.training._distributed import Ranks
-    from prunnet_export.training._recipe import Recipe
 
-RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imports torch
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of ``prunnet-train``, as its help describes them."""
+
+    recipe: Recipe
+    out: Path
+    resume: bool
+    device: str
+    workers: int
+    half_precision_checkpoint: bool
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -34,57 +50,33 @@ RULES = ("progressive", "last-conflict", "sum")  # as in _integration, which imp
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, with the same options; begin it where there is none."
 )
-@click.option("--backbone", default="resnet18", help="A timm architecture, or resnet18-no-maxpool.")
-@embedder_options
-@click.option(
+@recipe_options(schedule="step")
+@recipe_option(
+    "patterns",
     "--pattern",
     "patterns",
     multiple=True,
-    default=["channel"],
     help="Of the subnetworks: channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable.",
 )
-@click.option("--capacities", default="0.8,0.6,0.4,0.2", help="Capacities trained in every step, for each pattern.")
-@click.option(
-    "--random-capacities",
-    type=click.IntRange(0, 16),
-    default=0,
-    help="Subnetworks more in every step, at random capacities above the smallest.",
-)
-@click.option(
-    "--dense-first",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    help="Share of the steps, the first ones, in which the dense network trains alone.",
-)
-@click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, help="Kept widths are multiples of this.")
-@click.option(
-    "--distillation",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    help="Weight of the distance to the dense embedding in a subnetwork's loss.",
-)
-@click.option("--integration", type=click.Choice(RULES), default="progressive", help="How conflicts are resolved.")
-@click.option("--gamma", type=click.FloatRange(0, 8), default=0.5, help="0.5 for CNNs, 1.0 for transformers.")
-@click.option("--epochs", type=click.IntRange(1), default=30)
-@click.option("--batch-size", type=click.IntRange(2), default=128, help="Images in a step, of all processes together.")
-@click.option(
-    "--accumulate",
+@recipe_option("capacities", callback=number_list, help="Capacities trained in every step, for each pattern.")
+@recipe_option("integration", type=click.Choice(get_args(Rule)), help="How conflicts are resolved.")
+@recipe_option("gamma", type=click.FloatRange(0, 8), help="0.5 for CNNs, 1.0 for transformers.")
+@recipe_option("epochs", type=click.IntRange(1))
+@recipe_option(
+    "accumulate",
     type=click.IntRange(1),
-    default=1,
     help="Micro-batches that a process divides its part of a step into, to save memory. BatchNorm sees one at a time.",
 )
-@click.option("--bfloat16", is_flag=True, help="Compute forward passes in bfloat16; parameters stay float32.")
-@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
-@click.option("--schedule", type=click.Choice(["step", "cosine"]), default="step")
-@click.option("--weight-decay", type=click.FloatRange(0), default=5e-4)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0)
+@recipe_option("bfloat16", is_flag=True, help="Compute forward passes in bfloat16; parameters stay float32.")
+@recipe_option("seed", type=click.IntRange(0, 2**32 - 1))
 @click.option("--device", default="auto", help="Where to train: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option("--workers", type=click.IntRange(0, 64), default=0, help="Processes that decode images, of each process.")
 @click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="prunnet-export")
-def command(**options: Any) -> None:
+def command(
+    *, data: str, layout: str | None, out: Path | None, crop_px: int, resize_px: int | None, **options: Any
+) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
 
     DATA is a folder in a known layout, or `glyphs`, which is built in. The run's folder then holds the
@@ -93,11 +85,18 @@ def command(**options: Any) -> None:
     Several processes train together where torchrun starts them:
     torchrun --no-python --nproc-per-node 2 prunnet-train DATA
     """
+    recipe = Recipe(
+        data=DataSource(source=data, layout=layout, seed=options["seed"]),
+        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+        **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
+    )
+    chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
+
     from prunnet_export.training._distributed import joined
 
     try:
         with joined() as ranks:
-            _train(options, ranks)
+            _train(chosen, ranks)
     except BaseException as error:
         if _together():
             _end_together(error)
@@ -112,37 +111,38 @@ def main() -> None:
     run(command, name="prunnet-train", extra="train")
 
 
-def _train(options: dict[str, Any], ranks: Ranks) -> None:
+def _train(options: TrainOptions, ranks: Ranks) -> None:
+    from prunnet_export.datasets import open_dataset
+    from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._journal import RECIPE_FILE
     from prunnet_export.training._loop import train
 
+    recipe, out = options.recipe, options.out
     with ranks.agreeing():
-        device = _device(options["device"], ranks)
-        recipe, data = _recipe(options, ranks)
+        device = _device(options.device, ranks)
+        for capacity in recipe.capacities:
+            check_capacity(capacity)
+        for pattern in recipe.patterns:
+            find_pattern(pattern)
+        data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
     keep_freed_memory()
-    out = options["out"] or Path("runs") / Path(options["data"]).resolve().name
-    if options["resume"] and not (out / RECIPE_FILE).exists():
-        note(f"{out} holds no run to resume; it begins")
-    with progress_bar("training") as bar:
-        task = None if bar is None else bar.add_task("", total=None, text="")
-
-        def show(step: int, steps: int, metrics: dict[str, float]) -> None:
-            if bar is not None and task is not None:
-                text = f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
-                bar.update(task, completed=step, total=steps, text=text)
-
+    if options.resume and not (out / RECIPE_FILE).exists():
+        _log.info("%s holds no run to resume; it begins", out)
+    with progress_bar("training") as show:
         try:
             train(
                 recipe,
                 data,
                 out,
-                resume=options["resume"],
+                resume=options.resume,
                 device=device,
-                workers=options["workers"],
-                half_precision_checkpoint=options["half_precision_checkpoint"],
+                workers=options.workers,
+                half_precision_checkpoint=options.half_precision_checkpoint,
                 ranks=ranks,
-                progress=show,
+                progress=lambda step, steps, metrics: show(
+                    step, steps, f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
+                ),
             )
         except KeyboardInterrupt:
             begun = (out / RECIPE_FILE).exists()
@@ -151,40 +151,6 @@ def _train(options: dict[str, Any], ranks: Ranks) -> None:
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
     click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
-
-
-def _recipe(options: dict[str, Any], ranks: Ranks) -> tuple[Recipe, RetrievalData]:
-    from prunnet_export.datasets import open_dataset
-    from prunnet_export.network_config import DataSource
-    from prunnet_export.patterns import check_capacity, find_pattern
-    from prunnet_export.preprocessing import Preprocessing
-    from prunnet_export.training._recipe import Recipe
-
-    source, crop = options["data"], options["crop_px"]
-    capacities = numbers(options["capacities"], "--capacities")
-    for capacity in capacities:
-        check_capacity(capacity)
-    for pattern in options["patterns"]:
-        find_pattern(pattern)
-    data = open_dataset(source, layout=options["layout"], seed=options["seed"])
-    recipe = Recipe(
-        data=DataSource(source=source, layout=options["layout"], seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop, resize=options["resize_px"] or round(crop * 8 / 7)),
-        backbone_options=dict(backbone_option(text) for text in options["backbone_options"]),
-        patterns=tuple(options["patterns"]),
-        capacities=capacities,
-        processes=ranks.world_size,
-        **{
-            name: options[name]
-            for name in (
-                "backbone", "embedding_dim", "channel_multiple", "random_capacities", "dense_first", "distillation",
-                "integration",
-                "gamma", "epochs", "batch_size", "accumulate", "bfloat16", "optimizer", "learning_rate", "schedule",
-                "weight_decay", "seed",
-            )
-        },
-    )  # fmt: skip
-    return recipe, data
 
 
 def _device(name: str, ranks: Ranks) -> torch.device:

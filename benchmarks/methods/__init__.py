@@ -3,53 +3,56 @@
 from __future__ import annotations
 
 from prunnet_export.benchmarks.methods._base import Bench, Method, Settings, Trained
-from prunnet_export.benchmarks.methods.aggregation import (
-    MGDA,
-    CAGrad,
-    GradNormWeighting,
-    GradVac,
-    PCGrad,
-    UncertaintyWeighting,
-)
+from prunnet_export.benchmarks.methods.aggregation import FromTorchJD, GradNorm, Uncertainty
 from prunnet_export.benchmarks.methods.dense import Dense
-from prunnet_export.benchmarks.methods.distillation import Aml, Csd, Ssp
-from prunnet_export.benchmarks.methods.one_to_one import Bct, Independent
-from prunnet_export.benchmarks.methods.prunnet import (
-    Block,
-    Channel,
-    Joint,
-    JointUnstructured,
-    Patterns,
-    Released,
-    Unstructured,
-)
-from prunnet_export.benchmarks.methods.slices import Sfsc, Switchable
+from prunnet_export.benchmarks.methods.distillation import anchors, neighbours, regression
+from prunnet_export.benchmarks.methods.one_to_one import OneToOne, bct, independent
+from prunnet_export.benchmarks.methods.prunable import Prunable
+from prunnet_export.benchmarks.methods.slices import Slimmable, self_compatible
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Dense(),
-        Channel(),
-        Unstructured(),
-        Block(),
-        Patterns(),
-        Released(),
-        Joint(),
-        JointUnstructured(),
-        Independent(),
-        Bct(),
-        Switchable(),
-        Sfsc(),
-        Aml(),
-        Csd(),
-        Ssp(),
-        PCGrad(),
-        CAGrad(),
-        GradVac(),
-        MGDA(),
-        UncertaintyWeighting(),
-        GradNormWeighting(),
-    )
+# PrunNet's release, whatever the settings say.
+_RELEASED = {
+    "capacities": (0.8, 0.6, 0.4, 0.2),
+    "random_capacities": 0,
+    "dense_first": 0.0,
+    "distillation": 0.0,
+    "integration": "last-conflict",
+    "gamma": 0.5,
 }
+# Neither integration, nor a start with the dense network alone, nor distillation.
+_PLAIN_SUM = {"integration": "sum", "dense_first": 0.0, "distillation": 0.0}
+
+_ALL: tuple[Method, ...] = (
+    Dense(),
+    # Ours: conflicts resolved progressively (PrunNet, CVPR 2025, section 3.3; PCGrad's projection).
+    Prunable("channel"),
+    Prunable("unstructured", patterns=("unstructured",)),
+    Prunable("block", patterns=("block",)),
+    # Four patterns in one network, the subnetworks of all of them in every step.
+    Prunable("patterns", patterns=("channel", "2:4", "block", "unstructured")),
+    # As released: masks at 80, 60, 40 and 20 %, the last conflict alone is projected out.
+    Prunable("prunnet", patterns=("unstructured",), changed=_RELEASED),
+    Prunable("joint", changed=_PLAIN_SUM),
+    Prunable("joint-unstructured", patterns=("unstructured",), changed=_PLAIN_SUM),
+    OneToOne("independent", independent),
+    OneToOne("bct", bct),
+    Slimmable("switchable"),
+    Slimmable("sfsc", self_compatible),
+    OneToOne("aml", regression, teacher=True),
+    OneToOne("csd", neighbours, teacher=True),
+    OneToOne("ssp", anchors, teacher=True),
+    # Gradient surgery: each g_i is projected off every g_j that it conflicts with (Yu et al., NeurIPS 2020).
+    Prunable("pcgrad", integration=lambda _: FromTorchJD("PCGradWeighting")),
+    # Conflict-averse descent: the best worst loss within 0.4 |g_0| of the mean g_0 (Liu et al., NeurIPS 2021).
+    Prunable("cagrad", integration=lambda _: FromTorchJD("CAGradWeighting", c=0.4, share=True)),
+    # Gradient vaccine: pairs are turned until they are as similar as they used to be (Wang et al., ICLR 2021). As
+    # TorchJD has it: the whole of the weights is one vector, and the average of the similarities moves by half.
+    Prunable("gradvac", integration=lambda _: FromTorchJD("GradVacWeighting")),
+    # The shortest convex combination of the gradients (Desideri 2012; Sener and Koltun, NeurIPS 2018), times m.
+    Prunable("mgda", integration=lambda _: FromTorchJD("MGDAWeighting", share=True)),
+    Prunable("uncertainty", integration=lambda recipe: Uncertainty(recipe.learning_rate)),
+    Prunable("gradnorm", integration=lambda _: GradNorm()),
+)
+METHODS = {method.name: method for method in _ALL}
 
 __all__ = ["METHODS", "Bench", "Method", "Settings", "Trained"]

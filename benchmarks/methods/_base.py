@@ -2,92 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
+import torch
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import Embedder
-from prunnet_export.network_config import BackboneOption, DataSource
-from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._recipe import Optimizer, Recipe, Schedule, check_finite
+from prunnet_export.training import CommonSettings, Gradients, Recipe, TrainingBatches, take_step
 
 FORWARD = 1 / 3  # the cost of a forward pass, in forward and backward passes
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every method of a comparison is given alike.
+class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every method of a comparison is given alike; see also :class:`CommonSettings`.
 
     Attributes:
-        data: The images.
-        preprocessing: How an image becomes an input.
-        backbone: A timm architecture.
-        backbone_options: Its keyword arguments.
-        embedding_dim: Length of the embedding.
         steps: Of the optimizer; a method that trains several networks takes as many for each.
-        batch_size: Images in a step.
-        optimizer: ``sgd`` has momentum 0.9.
-        learning_rate: At its highest.
-        schedule: How it falls.
-        weight_decay: On every parameter.
-        channel_multiple: Kept widths are multiples of this.
         train_capacities: Capacities that are trained, where the method leaves the choice.
-        random_capacities: Subnetworks more in every step, at random capacities, where the method has them.
-        dense_first: Share of the steps in which the dense network trains alone, where the method has them.
-        distillation: Weight of the distance to the dense embedding, where the method leaves the choice.
         capacities: Capacities that are evaluated beside the dense network.
         max_queries: Query images.
         max_gallery: Gallery images.
     """
 
-    data: DataSource
-    preprocessing: Preprocessing
-    backbone: str
-    backbone_options: dict[str, BackboneOption]
-    embedding_dim: int
     steps: int
-    batch_size: int
-    optimizer: Optimizer
-    learning_rate: float
-    schedule: Schedule
-    weight_decay: float
-    channel_multiple: int
     train_capacities: tuple[float, ...]
-    random_capacities: int
-    dense_first: float
-    distillation: float
     capacities: tuple[float, ...]
     max_queries: int
     max_gallery: int
 
-    def __post_init__(self) -> None:
-        check_finite(self)
-
     def recipe(self, seed: int, **changed: Any) -> Recipe:
         """The recipe of a run; the number of epochs in it has no meaning."""
-        fields: dict[str, Any] = {
-            "data": self.data,
-            "preprocessing": self.preprocessing,
-            "backbone": self.backbone,
-            "backbone_options": self.backbone_options,
-            "embedding_dim": self.embedding_dim,
-            "capacities": self.train_capacities,
-            "random_capacities": self.random_capacities,
-            "dense_first": self.dense_first,
-            "distillation": self.distillation,
-            "channel_multiple": self.channel_multiple,
-            "batch_size": self.batch_size,
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "schedule": self.schedule,
-            "weight_decay": self.weight_decay,
-            "seed": seed,
-        }
-        return Recipe(**{**fields, **changed})
+        shared = {name: getattr(self, name) for name in CommonSettings.__struct_fields__}
+        return Recipe(**{**shared, "capacities": self.train_capacities, "seed": seed, **changed})
 
 
 @dataclass(frozen=True)
@@ -110,6 +63,40 @@ class Bench:
     def classes(self) -> int:
         """Of the training images."""
         return int(self.data.train.labels.max()) + 1
+
+    def train(self, recipe: Recipe, optimizer: torch.optim.Optimizer, gradients: Gradients, *, what: str) -> float:
+        """Take every step of a run: the same batches, steps and learning rates in all methods, for the same seed.
+
+        Args:
+            recipe: Seed, batches and learning rates.
+            optimizer: Of what is trained.
+            gradients: Computes them.
+            what: What is trained, for people.
+
+        Returns:
+            Seconds spent on steps; decoding images is not counted.
+
+        Raises:
+            InvalidInput: too few images for a batch, or a loss is not finite.
+        """
+        steps, what = self.settings.steps, f"{what}, seed {recipe.seed}"
+        batches = TrainingBatches(
+            self.data.train,
+            recipe.preprocessing,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            flip=self.data.flip,
+        )
+        seconds = 0.0
+        for step, batch in enumerate(islice(chain.from_iterable(map(batches.epoch, count())), steps)):
+            started = time.monotonic()
+            try:
+                take_step(recipe, optimizer, gradients, [batch], step=step, steps=steps)
+            except InvalidInput as error:
+                raise InvalidInput(f"{what}: {error.message}", hint=error.hint) from None
+            seconds += time.monotonic() - started
+            self.progress(what, step + 1, steps)
+        return seconds
 
 
 @dataclass(frozen=True)
@@ -138,9 +125,9 @@ class Method(ABC):
         name: What ``--methods`` takes.
     """
 
-    name: ClassVar[str]
+    name: str
 
-    def check(self) -> None:  # noqa: B027  # most methods need nothing
+    def check(self, settings: Settings) -> None:  # noqa: B027  # most methods need nothing
         """Refuse before anything is trained.
 
         Raises:

@@ -9,15 +9,13 @@ changes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from prunnet_export._imports import require
-from prunnet_export.benchmarks.methods.prunnet import Prunable
-from prunnet_export.training._integration import Grams, Integration
-from prunnet_export.training._recipe import Recipe
+from prunnet_export.training import Grams, Integration
 
 
 class WholeVector(Integration):
@@ -125,73 +123,3 @@ class GradNorm(WholeVector):
         self._weights.clamp_(min=1e-3)
         self._weights.mul_(len(losses) / self._weights.sum())
         return used
-
-
-class _Aggregated(Prunable):
-    """A prunable network with another integration, whole channels, the same capacities as ``channel``."""
-
-    weighting: ClassVar[str]
-    options: ClassVar[dict[str, Any]] = {}
-
-    def check(self) -> None:
-        """See :class:`Method`."""
-        FromTorchJD(self.weighting, **self.options)
-
-    def integration(self, recipe: Recipe) -> Integration:
-        """See :class:`Prunable`."""
-        del recipe
-        return FromTorchJD(self.weighting, **self.options)
-
-
-class PCGrad(_Aggregated):
-    """Gradient surgery: each g_i is projected off every g_j that it conflicts with (Yu et al., NeurIPS 2020)."""
-
-    name = "pcgrad"
-    weighting = "PCGradWeighting"
-
-
-class CAGrad(_Aggregated):
-    """Conflict-averse descent: the best worst loss within 0.4 |g_0| of the mean g_0 (Liu et al., NeurIPS 2021)."""
-
-    name = "cagrad"
-    weighting = "CAGradWeighting"
-    options: ClassVar[dict[str, Any]] = {"c": 0.4, "share": True}
-
-
-class GradVac(_Aggregated):
-    """Gradient vaccine: pairs are turned until they are as similar as they used to be (Wang et al., ICLR 2021).
-
-    As TorchJD has it: the whole of the weights is one vector, and the average of the similarities moves by half.
-    """
-
-    name = "gradvac"
-    weighting = "GradVacWeighting"
-
-
-class MGDA(_Aggregated):
-    """The shortest convex combination of the gradients (Desideri 2012; Sener and Koltun, NeurIPS 2018), times m."""
-
-    name = "mgda"
-    weighting = "MGDAWeighting"
-    options: ClassVar[dict[str, Any]] = {"share": True}
-
-
-class UncertaintyWeighting(Prunable):
-    """Losses weighted by learned variances (Kendall et al., CVPR 2018); see :class:`Uncertainty`."""
-
-    name = "uncertainty"
-
-    def integration(self, recipe: Recipe) -> Integration:
-        """See :class:`Prunable`."""
-        return Uncertainty(recipe.learning_rate)
-
-
-class GradNormWeighting(Prunable):
-    """Losses weighted until their gradients balance (Chen et al., ICML 2018); see :class:`GradNorm`."""
-
-    name = "gradnorm"
-
-    def integration(self, recipe: Recipe) -> Integration:
-        """See :class:`Prunable`."""
-        del recipe
-        return GradNorm()

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import nn
 
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
-from prunnet_export.benchmarks.methods._loop import train_steps
-from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.patterns.channel import Channel
-from prunnet_export.training._integration import ConflictAware
-from prunnet_export.training._loop import new_trainee, statistics_inputs
-from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._step import GradientStep
+from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, settle
 
 
 @dataclass(frozen=True)
@@ -36,16 +31,17 @@ class DenseRun:
     seconds: float
 
 
+@dataclass(frozen=True)
 class Dense(Method):
     """The dense network trained alone, and cut into channels afterwards by the scores that it has learned by itself."""
 
-    name = "dense"
+    name: str = "dense"
 
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
         # First: what cannot be cut is refused before anything is trained.
-        Channel().plan(new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network)
+        Channel().plan(new_trainee(recipe, classes=bench.classes).network)
         run = dense_run(bench, seed)
         cuts = materialised(run.network, recipe, "channel", bench.settings.capacities)
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
@@ -62,8 +58,7 @@ def dense_run(bench: Bench, seed: int) -> DenseRun:
     if not (folder / CONFIG_FILE).is_file():
         _train(bench, seed, folder)
     checkpoint = load_checkpoint(folder)
-    dim = checkpoint.config.embedding_dim
-    classifier = nn.Linear(dim, bench.classes)
+    classifier = nn.Linear(checkpoint.config.embedding_dim, bench.classes)
     classifier.load_state_dict({name.removeprefix("classifier."): one for name, one in checkpoint.extra.items()})
     classifier.requires_grad_(requires_grad=False)
     return DenseRun(checkpoint.network, classifier, cast("float", checkpoint.config.training["seconds"]))
@@ -80,18 +75,11 @@ def materialised(
 
 
 def _train(bench: Bench, seed: int, folder: Path) -> None:
-    recipe = bench.settings.recipe(seed)
-    trainee = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu"))
-    trainee.network.train()
-    gradients = GradientStep(trainee.network, trainee.classifier, ConflictAware("sum", recipe.gamma))
-    seconds = train_steps(
-        bench,
-        recipe,
-        trainee.optimizer,
-        lambda batch, _index, generator: gradients([], [batch], generator=generator).dense_loss,
-        what="dense",
-    )
-    reestimate_batchnorm(trainee.network.embedder, statistics_inputs(bench.data, recipe))
+    recipe = bench.settings.recipe(seed, patterns=())
+    trainee = new_trainee(recipe, classes=bench.classes)
+    gradients = SubnetworkGradients(recipe, trainee, steps=bench.settings.steps)
+    seconds = bench.train(recipe, trainee.optimizer, gradients, what="dense")
+    settle(trainee.network, bench.data, recipe)
     if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
         return
     save_checkpoint(

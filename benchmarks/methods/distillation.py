@@ -5,17 +5,18 @@ All embeddings are compared as unit vectors, and the teacher sees the student's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import Bench
 from prunnet_export.benchmarks.methods.dense import DenseRun
-from prunnet_export.benchmarks.methods.one_to_one import Criterion, OneToOne
-from prunnet_export.training._batches import evaluation_batches
-from prunnet_export.training._recipe import Recipe
+from prunnet_export.benchmarks.methods.one_to_one import Criterion
+from prunnet_export.evaluating import embed_in_torch, inputs_of
+from prunnet_export.training import Recipe
 
 BANK = 8192  # training images that the dense network embeds in advance
 
@@ -31,15 +32,16 @@ class Regression(Criterion):
         super().__init__()
         self._teacher = [teacher]  # in a list: its parameters are not to be trained
 
-    def target(self, images: Tensor) -> Tensor:
-        """The teacher's unit vectors [b, dim]."""
-        with torch.no_grad():
-            return F.normalize(self._teacher[0].eval()(images), dim=1)
-
     def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """See :class:`Criterion`."""
         del labels
-        return 1 - (F.normalize(embedding, dim=1) * self.target(images)).sum(1).mean()
+        with torch.no_grad():
+            target = F.normalize(self._teacher[0].eval()(images), dim=1)
+        return self.loss(F.normalize(embedding, dim=1), target)
+
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of the student's unit vectors [b, dim] and the teacher's."""
+        return 1 - (student * teacher).sum(1).mean()
 
 
 class Neighbours(Regression):
@@ -56,12 +58,11 @@ class Neighbours(Regression):
         super().__init__(teacher)
         self._bank, self._nearest, self._temperature = bank, min(nearest, len(bank)), temperature
 
-    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """See :class:`Criterion`."""
-        del labels
-        similar, which = (self.target(images) @ self._bank.T).topk(self._nearest)
-        student = torch.einsum("bd,bkd->bk", F.normalize(embedding, dim=1), self._bank[which])
-        return _divergence(student / self._temperature, similar / self._temperature)
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :class:`Regression`."""
+        similar, which = (teacher @ self._bank.T).topk(self._nearest)
+        products = torch.einsum("bd,bkd->bk", student, self._bank[which])
+        return _divergence(products / self._temperature, similar / self._temperature)
 
 
 class Anchors(Regression):
@@ -77,81 +78,54 @@ class Anchors(Regression):
         super().__init__(teacher)
         self._codebooks, self._temperature = codebooks, temperature
 
-    def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """See :class:`Criterion`."""
-        del labels
-        student, teacher = (
-            torch.einsum(
-                "bsd,skd->bsk", vectors.reshape(len(vectors), len(self._codebooks), -1), self._codebooks
-            ).flatten(0, 1)
-            for vectors in (F.normalize(embedding, dim=1), self.target(images))
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :class:`Regression`."""
+        parts = len(self._codebooks)
+        of_student, of_teacher = (
+            torch.einsum("bsd,skd->bsk", vectors.reshape(len(vectors), parts, -1), self._codebooks).flatten(0, 1)
+            for vectors in (student, teacher)
         )
-        return len(self._codebooks) * _divergence(student / self._temperature, teacher / self._temperature)
+        return parts * _divergence(of_student / self._temperature, of_teacher / self._temperature)
 
 
-class Aml(OneToOne):
-    """Regression to the dense embedding, the baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021).
+def regression(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
+    """The baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021), see :class:`Regression`.
 
-    See :class:`Regression`. Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses
-    between the student's anchors and the teacher's positives and negatives, and their mining.
+    Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses between the student's anchors
+    and the teacher's positives and negatives, and their mining.
     """
-
-    name = "aml"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        del bench, recipe
-        return lambda: Regression(dense.network.embedder)
+    del bench, recipe
+    return lambda: Regression(dense.network.embedder)
 
 
-class Csd(OneToOne):
+def neighbours(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Contextual similarity distillation (Wu et al., CVPR 2022), see :class:`Neighbours`.
 
     Left out: neighbours from another, larger set of images, and different temperatures of student and teacher.
     """
-
-    name = "csd"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        vectors = bank(dense, bench, recipe)
-        return lambda: Neighbours(dense.network.embedder, vectors)
+    vectors = bank(dense, bench, recipe)
+    return lambda: Neighbours(dense.network.embedder, vectors)
 
 
-class Ssp(OneToOne):
+def anchors(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Structure similarity preservation (Wu et al., arXiv 2403.00648), see :class:`Anchors`.
 
     Left out: codebooks of the paper's size, which millions of images fill.
     """
-
-    name = "ssp"
-    teacher = True
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        vectors = bank(dense, bench, recipe)
-        subspaces = next(count for count in (8, 4, 2, 1) if recipe.embedding_dim % count == 0)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        parts = vectors.reshape(len(vectors), subspaces, -1).transpose(0, 1)
-        codebooks = torch.stack([centroids(part, generator=generator) for part in parts])
-        return lambda: Anchors(dense.network.embedder, codebooks)
+    vectors = bank(dense, bench, recipe)
+    subspaces = next(count for count in (8, 4, 2, 1) if recipe.embedding_dim % count == 0)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    parts = vectors.reshape(len(vectors), subspaces, -1).transpose(0, 1)
+    codebooks = torch.stack([centroids(part, generator=generator) for part in parts])
+    return lambda: Anchors(dense.network.embedder, codebooks)
 
 
 def bank(dense: DenseRun, bench: Bench, recipe: Recipe) -> Tensor:
     """The dense network's unit vectors [n, dim] of training images, spread evenly over the split."""
-    count = min(BANK, len(bench.data.train))
-    indices = [index * len(bench.data.train) // count for index in range(count)]
-    batches = evaluation_batches(bench.data.train, recipe.preprocessing, 100, indices)
-    embedder = dense.network.embedder.eval()
-
-    def embedded() -> Iterator[Tensor]:
-        for images, _ in batches:
-            yield F.normalize(embedder(images), dim=1)
-
-    with torch.no_grad():
-        return torch.cat(list(embedded()))
+    train = bench.data.train
+    count = min(BANK, len(train))
+    images = inputs_of(train, np.arange(count) * len(train) // count, recipe.preprocessing)
+    return torch.from_numpy(embed_in_torch(dense.network.embedder, images))
 
 
 def centroids(vectors: Tensor, *, generator: torch.Generator, most: int = 256, rounds: int = 20) -> Tensor:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Trained
-from prunnet_export.benchmarks.methods._loop import train_steps
-from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
+from prunnet_export.benchmarks.methods.slices import first_units
 from prunnet_export.network import Embedder
 from prunnet_export.patterns import materialise
-from prunnet_export.training._batches import Batch
-from prunnet_export.training._loop import new_optimizer, new_trainee
-from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._step import MAX_NORM
+from prunnet_export.training import Batch, Recipe, new_optimizer, new_trainee
 
 
 class Criterion(nn.Module, ABC):
@@ -30,6 +26,7 @@ class Criterion(nn.Module, ABC):
         """The loss of un-normalised embeddings [b, dim] of images [b, 3, h, w] with labels int64 [b]."""
 
 
+@dataclass(frozen=True)
 class OneToOne(Method):
     """For each trained capacity a uniformly narrower network, the dense network of the same seed being the gallery's.
 
@@ -37,19 +34,19 @@ class OneToOne(Method):
     trained and evaluated have one.
 
     Attributes:
+        name: What ``--methods`` takes.
+        criteria: What makes the criterion of each student of a seed.
         teacher: The dense network sees every batch too.
     """
 
-    teacher: ClassVar[bool] = False
-
-    @abstractmethod
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """What makes the criterion of each student of a seed."""
+    name: str
+    criteria: Callable[[DenseRun, Bench, Recipe], Callable[[], Criterion]]
+    teacher: bool = False
 
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
-        fresh = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu")).network
+        fresh = new_trainee(recipe, classes=bench.classes).network
         # First: what cannot be cut is refused before anything is trained.
         cuts = {
             capacity: first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
@@ -62,29 +59,25 @@ class OneToOne(Method):
         seconds, cost = 0.0, 1.0
         for capacity, cut in cuts.items():
             student = materialise(fresh, cut).requires_grad_().train()
-            seconds += train_student(bench, recipe, student, criteria(), what=f"{self.name} {capacity:.0%}")
+            seconds += _train(bench, recipe, student, criteria(), what=f"{self.name} {capacity:.0%}")
             cost += cut.capacity + (FORWARD if self.teacher else 0)
             queries[capacity] = student.eval()
         return Trained(dense.network.embedder, {self.name: queries}, seconds, cost)
 
 
-def train_student(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterion, *, what: str) -> float:
-    """Train a student by a criterion; gives the seconds that it took.
-
-    Raises:
-        InvalidInput: the loss is not finite.
-    """
+def _train(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterion, *, what: str) -> float:
+    """Train a student by a criterion; gives the seconds that it took."""
     trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
     optimizer = new_optimizer(trained, recipe)
 
-    def step(batch: Batch, _index: int, _generator: torch.Generator) -> float:
-        images, labels = batch
+    def gradients(batches: Sequence[Batch], _step: int, _generator: torch.Generator) -> dict[str, float]:
+        [(images, labels)] = batches
         optimizer.zero_grad()
         loss: Tensor = criterion(student(images), images, labels)
         torch.autograd.backward(loss)
-        return float(loss.detach() + nn.utils.clip_grad_norm_(trained, MAX_NORM))
+        return {"loss": loss.item()}
 
-    return train_steps(bench, recipe, optimizer, step, what=what)
+    return bench.train(recipe, optimizer, gradients, what=what)
 
 
 class OwnClassifier(Criterion):
@@ -107,29 +100,19 @@ class OwnClassifier(Criterion):
         return torch.stack(losses).sum()
 
 
-class Independent(OneToOne):
+def independent(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Networks that know nothing of each other: what a capacity is worth by itself.
 
     As trained the cross-test is near chance; a refitted projector has seen the dense network's outputs.
     """
-
-    name = "independent"
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        del dense
-        return lambda: OwnClassifier(recipe.embedding_dim, bench.classes)
+    del dense
+    return lambda: OwnClassifier(recipe.embedding_dim, bench.classes)
 
 
-class Bct(OneToOne):
+def bct(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Backward-compatible training (Shen et al., CVPR 2020): the frozen classifier of the dense network helps judge.
 
     L = CE(own classifier) + lambda CE(dense classifier), lambda = 1. The paper makes a new large network compatible
     with an old one; here the new network is the small one, and its embeddings are the queries.
     """
-
-    name = "bct"
-
-    def criteria(self, dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-        """See :class:`OneToOne`."""
-        return lambda: OwnClassifier(recipe.embedding_dim, bench.classes, dense.classifier)
+    return lambda: OwnClassifier(recipe.embedding_dim, bench.classes, dense.classifier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +12,26 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
-from prunnet_export.benchmarks.methods._loop import train_steps
-from prunnet_export.benchmarks.methods._narrow import first_units
 from prunnet_export.benchmarks.methods.aggregation import Uncertainty
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns.channel import Channel
-from prunnet_export.training._batches import Batch
-from prunnet_export.training._integration import conflict_aware, orders
-from prunnet_export.training._loop import new_optimizer, new_trainee
-from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._step import MAX_NORM
+from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
+from prunnet_export.training import Batch, Gradients, Recipe, conflict_aware, new_optimizer, new_trainee, orders
 
 DENSE = -1  # the width of the whole network
 # Gram matrix [m, m], losses [m] and a generator give the weights of the losses and the coefficients of the gradients.
 Mixture = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
+def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: int) -> ChannelSubnetwork:
+    """The channel cut of the network that keeps the first units, whatever their scores.
+
+    Raises:
+        InvalidInput: the capacity is out of range, or below the narrowest cut.
+        UnsupportedPattern: no channel can be cut.
+    """
+    plan = Channel().plan(network)
+    widths = plan.widths_for(capacity, channel_multiple)
+    return ChannelSubnetwork(plan, capacity, [torch.arange(width) for width in widths])
 
 
 class Slices(nn.Module):
@@ -98,80 +105,81 @@ class Slices(nn.Module):
         return {**named, **dict(zip(self._norms, self.own(width), strict=True))}
 
 
-class Switchable(Method):
-    """Slimmable networks (Yu et al., ICLR 2019): the sum of the losses of all widths, BatchNorms of their own.
+def plain_sum(recipe: Recipe) -> Mixture:
+    """The sum of the losses of all widths."""
+    del recipe
+    return lambda _gram, losses, _generator: (torch.ones_like(losses), torch.ones_like(losses))
+
+
+def self_compatible(recipe: Recipe) -> Mixture:
+    """Switchable representation learning with self-compatibility (SFSC; Wu et al., CVPR 2023).
+
+    To the plain sum it adds two things: the loss of a width is weighted by its uncertainty, and the gradients of the
+    shared parameters, one vector a width, are projected off those that they conflict with. The uncertainty here is a
+    learned variance of each loss (Kendall et al., CVPR 2018); the paper estimates it from the predictions.
+    """
+    uncertainty = Uncertainty(recipe.learning_rate)
+
+    def mix(gram: Tensor, losses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        weights = uncertainty.weights(losses)
+        weighted = (weights.unsqueeze(1) * gram * weights).unsqueeze(0)
+        order = orders(len(losses), generator)
+        [[projected]] = conflict_aware([weighted], order, rule="progressive", gamma=0)
+        return weights, projected * weights
+
+    return mix
+
+
+@dataclass(frozen=True)
+class Slimmable(Method):
+    """Slimmable networks (Yu et al., ICLR 2019): all widths in every step, BatchNorms of their own.
 
     The classifier is shared, so that the embeddings of all widths are compatible. At the capacities that were not
     trained, a width borrows the BatchNorms of the nearest wider one. Widths are fixed: ``random_capacities`` has no
     effect.
+
+    Attributes:
+        name: What ``--methods`` takes.
+        mixture: How the gradients of the widths become one.
     """
 
-    name = "switchable"
-
-    def mixture(self, recipe: Recipe) -> Mixture:
-        """How the gradients of the widths become one."""
-        del recipe
-        return _sum
+    name: str
+    mixture: Callable[[Recipe], Mixture] = plain_sum
 
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
-        trainee = new_trainee(recipe, classes=bench.classes, device=torch.device("cpu"))
+        trainee = new_trainee(recipe, classes=bench.classes)
         slices = Slices(trainee.network, recipe.capacities, channel_multiple=recipe.channel_multiple).train()
-        shared = [*slices.shared(), *trainee.classifier.parameters()]
-        trained = [*slices.parameters(), *trainee.classifier.parameters()]
-        widths = (*range(len(recipe.capacities)), DENSE)
-        mixture = self.mixture(recipe)
-
-        def step(batch: Batch, _index: int, generator: torch.Generator) -> float:
-            images, labels = batch
-            losses, vectors, own = [], [], []
-            for width in widths:
-                loss = F.cross_entropy(trainee.classifier(slices(images, width)), labels)
-                computed = torch.autograd.grad(loss, [*shared, *slices.own(width)], materialize_grads=True)
-                losses.append(loss.detach())
-                vectors.append(torch.cat([one.flatten() for one in computed[: len(shared)]]))
-                own.append(computed[len(shared) :])
-            stacked = torch.stack(vectors)
-            weights, coefficients = mixture(stacked @ stacked.T, torch.stack(losses), generator)
-            mixed = torch.split(coefficients @ stacked, [parameter.numel() for parameter in shared])
-            for parameter, gradient in zip(shared, mixed, strict=True):
-                parameter.grad = gradient.view_as(parameter)
-            for width, weight, of_width in zip(widths, weights, own, strict=True):
-                for parameter, gradient in zip(slices.own(width), of_width, strict=True):
-                    parameter.grad = weight * gradient
-            return float(losses[-1] + nn.utils.clip_grad_norm_(trained, MAX_NORM))
-
-        seconds = train_steps(bench, recipe, new_optimizer(trained, recipe), step, what=self.name)
+        gradients = _gradients(slices, trainee.classifier, self.mixture(recipe))
+        optimizer = new_optimizer([*slices.parameters(), *trainee.classifier.parameters()], recipe)
+        seconds = bench.train(recipe, optimizer, gradients, what=self.name)
         reached = Channel(recipe.channel_multiple).reachable(trainee.network, bench.settings.capacities)
         queries = {capacity: slices.at(capacity) for capacity in reached}
         return Trained(trainee.network.embedder, {self.name: queries}, seconds, slices.passes())
 
 
-class Sfsc(Switchable):
-    """Switchable representation learning with self-compatibility (SFSC; Wu et al., CVPR 2023).
+def _gradients(slices: Slices, classifier: nn.Linear, mixture: Mixture) -> Gradients:
+    shared = [*slices.shared(), *classifier.parameters()]
+    widths = (*range(len(slices.capacities)), DENSE)
 
-    To :class:`Switchable` it adds two things: the loss of a width is weighted by its uncertainty, and the gradients
-    of the shared parameters, one vector a width, are projected off those that they conflict with. The uncertainty
-    here is a learned variance of each loss (Kendall et al., CVPR 2018); the paper estimates it from the predictions.
-    """
+    def gradients(batches: Sequence[Batch], _step: int, generator: torch.Generator) -> dict[str, float]:
+        [(images, labels)] = batches
+        losses, vectors, own = [], [], []
+        for width in widths:
+            loss = F.cross_entropy(classifier(slices(images, width)), labels)
+            computed = torch.autograd.grad(loss, [*shared, *slices.own(width)], materialize_grads=True)
+            losses.append(loss.detach())
+            vectors.append(torch.cat([one.flatten() for one in computed[: len(shared)]]))
+            own.append(computed[len(shared) :])
+        stacked = torch.stack(vectors)
+        weights, coefficients = mixture(stacked @ stacked.T, torch.stack(losses), generator)
+        mixed = torch.split(coefficients @ stacked, [parameter.numel() for parameter in shared])
+        for parameter, gradient in zip(shared, mixed, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        for width, weight, of_width in zip(widths, weights, own, strict=True):
+            for parameter, gradient in zip(slices.own(width), of_width, strict=True):
+                parameter.grad = weight * gradient
+        return {"loss": losses[-1].item()}
 
-    name = "sfsc"
-
-    def mixture(self, recipe: Recipe) -> Mixture:
-        """See :class:`Switchable`."""
-        uncertainty = Uncertainty(recipe.learning_rate)
-
-        def mix(gram: Tensor, losses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            weights = uncertainty.weights(losses)
-            weighted = (weights.unsqueeze(1) * gram * weights).unsqueeze(0)
-            order = orders(len(losses), generator)
-            [projected] = conflict_aware(weighted, order, rule="progressive", gamma=0)
-            return weights, projected * weights
-
-        return mix
-
-
-def _sum(gram: Tensor, losses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    del gram, generator
-    return torch.ones_like(losses), torch.ones_like(losses)
+    return gradients

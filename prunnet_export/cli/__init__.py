@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from prunnet_export.cli._context import NetworkChoice, choose_network, open_data
+from prunnet_export.cli._options import (
+    backbone_options,
+    data_options,
+    network_option,
+    number_list,
+    numbers,
+    output_options,
+    run_options,
+)
 
-__all__ = ["NetworkChoice", "choose_network", "main", "open_data"]
+__all__ = [
+    "NetworkChoice",
+    "backbone_options",
+    "choose_network",
+    "data_options",
+    "main",
+    "network_option",
+    "number_list",
+    "numbers",
+    "open_data",
+    "output_options",
+    "run_options",
+]
 
 
 def main() -> None:

@@ -29,31 +29,15 @@ def output_options(command: F) -> F:
 
 
 def backbone_options(command: F) -> F:
-    """Keyword arguments of a backbone, each as :func:`backbone_option` reads it."""
+    """Keyword arguments of a backbone, by name."""
     return click.option(
         "--backbone-option",
         "backbone_options",
         multiple=True,
         metavar="NAME=VALUE",
+        callback=lambda _context, _option, texts: dict(map(_backbone_option, texts)),
         help="A keyword argument of the architecture, e.g. channels=16,32,64,128. Repeatable.",
     )(command)
-
-
-def embedder_options(command: F) -> F:
-    """What goes into a network that is to be trained, and what comes out."""
-    for option in (
-        click.option(
-            "--resize-px",
-            type=click.IntRange(8, 2048),
-            help="Shorter side before the crop.  [default: 8/7 of --crop-px]",
-        ),
-        click.option(
-            "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
-        ),
-        click.option("--embedding-dim", type=click.IntRange(2, 8192), default=256, show_default=True),
-    ):
-        command = option(command)
-    return backbone_options(command)
 
 
 def data_options(command: F) -> F:
@@ -119,7 +103,12 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     return found
 
 
-def backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
+def number_list(_context: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
+    """The callback of an option that :func:`numbers` reads."""
+    return numbers(text, option.opts[0])
+
+
+def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
     """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
     import msgspec
 

@@ -15,9 +15,9 @@ from prunnet_export.benchmarks._methods import Figures, Run
 from prunnet_export.benchmarks._methods_table import methods_report
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.benchmarks.methods.dense import Dense
-from prunnet_export.benchmarks.methods.prunnet import Channel
+from prunnet_export.benchmarks.methods.prunable import Prunable
 from prunnet_export.reports import render
-from prunnet_export.training._batches import TrainingBatches
+from prunnet_export.training import TrainingBatches
 from tests._cli import Ran, assert_error, call, tree
 from tests._inputs import write_folder
 from tests.benchmarks._bench import tiny_settings
@@ -81,13 +81,13 @@ def test_methods_and_seeds_in_one_table(compare: Compare, tmp_path: Path) -> Non
 def test_after_an_interruption_only_the_rest_is_trained(compare: Compare, tmp_path: Path) -> None:
     words = ("--methods=dense,channel,switchable", "--output-format=json")
     whole = figures(compare(*words, out="whole"))
-    with patch.object(Channel, "train", side_effect=KeyboardInterrupt):
+    with patch.object(Prunable, "train", side_effect=KeyboardInterrupt):
         assert_error(compare(*words), 130)
     assert [name for name in tree(tmp_path / "runs") if name.endswith("-0.json")] == ["dense-0.json"]
     stamp = (tmp_path / "runs" / "dense-0.json").stat()
     assert figures(compare(*words)) == whole
     assert (tmp_path / "runs" / "dense-0.json").stat() == stamp
-    with patch.object(Channel, "train", side_effect=AssertionError):  # nothing is left to train
+    with patch.object(Prunable, "train", side_effect=AssertionError):  # nothing is left to train
         assert figures(compare(*words)) == whole
 
 
@@ -256,7 +256,7 @@ def test_images_that_nothing_is_judged_by_are_found_before_training(
     shutil.copytree(tiny_data, data)
     for folder in sorted((data / "query").iterdir())[1:]:
         shutil.rmtree(folder)
-    with patch.object(Channel, "train", side_effect=AssertionError("trained")):
+    with patch.object(Prunable, "train", side_effect=AssertionError("trained")):
         words = ("methods", "--data", data, "--out", tmp_path / "runs", *SMALL, "--methods=channel")
         ran = call(capfd, bench, environment, *words)
     assert_error(ran, 2)

@@ -8,7 +8,7 @@ from PIL import Image
 from prunnet_export.benchmarks import _methods_data
 from prunnet_export.benchmarks._methods_data import KeptSplit, kept
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._batches import TrainingBatches
+from prunnet_export.training import TrainingBatches
 from prunnet_export.training.data._arrays import ArraySplit
 from tests._inputs import array_split, retrieval_data
 

@@ -8,20 +8,19 @@ import pytest
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.benchmarks._training_cost_memory import Memory, Request, measure, peak_memory
-from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep, Settings
+from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training import Recipe
 from tests._cli import Ran, assert_error, call, shell
+from tests._inputs import tiny_recipe
 
 Environment = dict[str, str]
 SMALL = ("--backbone=resnet18", "--backbone-option=channels=8,16,24,32", "--image-size=32", "--batch=4", "--threads=1")
-SETTINGS = Settings(
-    backbone="resnet18",
-    backbone_options={"channels": [8, 16, 24, 32]},
-    image_size=32,
-    batch=4,
-    capacities=(0.6, 0.3),
-    threads=None,
-)
+
+
+def recipe(*patterns: str) -> Recipe:
+    return tiny_recipe(patterns=patterns, batch_size=4, preprocessing=Preprocessing(crop=32, resize=32))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_the_terms_stand_beside_the_figures(document: dict[str, Any]) -> None:
 
 
 def test_a_recipe_step_trains() -> None:
-    step = RecipeStep(SETTINGS, "channel")
+    step = RecipeStep(recipe("channel"))
     embedder = step._trainee.network.embedder
     parameters = [embedder.projector.weight, embedder.backbone.get_parameter("conv1.weight")]
     before = [parameter.detach().clone() for parameter in parameters]
@@ -74,19 +73,22 @@ def test_a_recipe_step_trains() -> None:
 
 
 def test_plain_passes_fill_the_gradients_of_one_pass() -> None:
-    passes = PlainPasses(SETTINGS)
+    passes = PlainPasses(recipe())
     assert passes.count == 3
     passes()
     parameters = [*passes._backbone.parameters(), *passes._classifier.parameters()]
     assert all(parameter.grad is not None for parameter in parameters)
     before = passes._classifier.weight.detach().clone()
-    passes.update()
+    passes()
+    assert passes._classifier.weight.equal(before)
+    passes = PlainPasses(recipe(), update=True)
+    passes()
     assert not passes._classifier.weight.equal(before)
 
 
-@pytest.mark.parametrize("pattern", [None, "unstructured"])
-def test_memory_here(pattern: str | None) -> None:
-    found = measure(Request(settings=SETTINGS, pattern=pattern))
+@pytest.mark.parametrize("patterns", [(), ("unstructured",)])
+def test_memory_here(patterns: tuple[str, ...]) -> None:
+    found = measure(Request(recipe=recipe(*patterns), threads=None))
     assert found.peak_mb >= found.idle_mb > 0
     assert found.growth_mb == pytest.approx(found.peak_mb - found.idle_mb)
 
@@ -94,13 +96,13 @@ def test_memory_here(pattern: str | None) -> None:
 def test_files_of_the_users_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "msgspec.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
-    assert peak_memory(SETTINGS, None).peak_mb > 0
+    assert peak_memory(Request(recipe=recipe(), threads=None)).peak_mb > 0
 
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(Unreachable, match="ended with code 1: no word"):
-        peak_memory(SETTINGS, None)
+        peak_memory(Request(recipe=recipe(), threads=None))
 
 
 def test_growth() -> None:

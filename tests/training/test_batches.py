@@ -14,7 +14,7 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._batches import Batch, TrainingBatches, evaluation_batches
+from prunnet_export.training._batches import Batch, TrainingBatches
 from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.training.data._files import FileSplit
 
@@ -126,7 +126,6 @@ class TestTrainingBatches:
     def test_torch_global_generator_is_left_alone(self) -> None:
         before = torch.get_rng_state()
         list(_batches().epoch(0))
-        list(evaluation_batches(_split(), PREPROCESSING, 5))
         assert torch.equal(torch.get_rng_state(), before)
 
     @pytest.mark.parametrize(
@@ -153,29 +152,6 @@ class TestTrainingBatches:
     def test_no_such_batch_is_refused_before_the_first_one_is_asked_for(self, epoch: int, start: int) -> None:
         with pytest.raises(InvalidInput, match="there is no batch"):
             _batches().epoch(epoch, start_batch=start)
-
-
-class TestEvaluationBatches:
-    def test_order_last_batch_and_preprocessing(self) -> None:
-        split = _split()
-        batches = list(evaluation_batches(split, PREPROCESSING, 5))
-        assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 2]
-        assert _labels(batches) == list(range(N))
-        expected = PREPROCESSING([split.image(index) for index in range(N)])
-        assert torch.equal(torch.cat([images for images, _ in batches]), torch.from_numpy(expected))
-
-    def test_chosen_images(self) -> None:
-        chosen = np.array([9, 2, 2, 21])
-        assert _labels(list(evaluation_batches(_split(), PREPROCESSING, 3, chosen))) == chosen.tolist()
-        assert list(evaluation_batches(_split(), PREPROCESSING, 3, [])) == []
-
-    @pytest.mark.parametrize(
-        ("size", "indices", "match"),
-        [(0, None, "batch size 0"), (1, [0, N], "image 22"), (1, [-1], "image -1")],
-    )
-    def test_refused_at_once(self, size: int, indices: list[int] | None, match: str) -> None:
-        with pytest.raises(InvalidInput, match=match):
-            evaluation_batches(_split(), PREPROCESSING, size, indices)
 
 
 class TestWorkers:

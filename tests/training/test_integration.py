@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prunnet_export.training._integration import RULES, ConflictAware, Rule, as_filters, conflict_aware, orders
+from prunnet_export.training._integration import ConflictAware, as_filters, conflict_aware, orders
+from prunnet_export.training._recipe import Rule
 from tests._asserts import assert_non_conflicting
 from tests._gradients import integrate
 
+RULES = get_args(Rule)
 rules = st.sampled_from(RULES)
 gammas = st.sampled_from([0.0, 0.5, 1.0, 2.0])
 
@@ -234,4 +238,4 @@ def test_each_tensor_has_the_coefficients_that_it_has_alone(rule: Rule) -> None:
     for mine, grams in zip(found, (weights, scores), strict=True):
         assert mine.keys() == grams.keys()
         for name, gram in grams.items():
-            torch.testing.assert_close(mine[name], conflict_aware(gram, order, rule=rule, gamma=0.5))
+            torch.testing.assert_close([mine[name]], conflict_aware([gram], order, rule=rule, gamma=0.5))

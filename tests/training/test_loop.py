@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput, StorageError, Unreachable
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
+from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, load_checkpoint
-from prunnet_export.patterns import Subnetwork, cut
+from prunnet_export.patterns import cut
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
+from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, RECIPE_FILE
-from prunnet_export.training._loop import new_trainee, statistics_inputs, train
+from prunnet_export.training._loop import settle, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
-from prunnet_export.training._step import GradientStep, StepResult
+from prunnet_export.training._trainee import new_trainee
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import array_split, images, retrieval_data, tiny_recipe
 
@@ -91,7 +93,8 @@ class TestFinished:
     def test_statistics_are_those_of_the_training_images(self, finished: tuple[PrunableNetwork, Path]) -> None:
         norm = finished[0].embedder.norm
         with torch.no_grad():
-            seen = torch.cat([finished[0](batch) for batch in statistics_inputs(retrieval_data(), tiny_recipe())])
+            inputs = statistics_inputs(retrieval_data().train, tiny_recipe().preprocessing, 24)
+            seen = torch.cat([finished[0](batch) for batch in inputs])
             standardised = (seen - norm.bias) / norm.weight
         assert float(standardised.mean(0).abs().max()) < 0.2
 
@@ -256,15 +259,13 @@ class TestResume:
 class TestAccumulate:
     def test_a_step_sees_the_same_images(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[list[Batch]] = []
-        step = GradientStep.__call__
+        call = IntegratedGradients.__call__
 
-        def watched(
-            self: GradientStep, subnetworks: list[Subnetwork], batches: list[Batch], *, generator: torch.Generator
-        ) -> StepResult:
-            seen.append(batches)
-            return step(self, subnetworks, batches, generator=generator)
+        def watched(self: IntegratedGradients, *chosen: Any, generator: torch.Generator) -> list[float]:
+            seen.append(chosen[1])
+            return call(self, *chosen, generator=generator)
 
-        monkeypatch.setattr(GradientStep, "__call__", watched)
+        monkeypatch.setattr(IntegratedGradients, "__call__", watched)
         for accumulate in (1, 3):
             train(tiny_recipe(epochs=1, accumulate=accumulate), retrieval_data(27), tmp_path / str(accumulate))
         whole, parts = seen[:2], seen[2:]
@@ -348,9 +349,12 @@ class TestRecipe:
 
     @pytest.mark.parametrize("count", [1, 5, 24, 1000])
     def test_statistics_images_are_spread_over_the_split(self, count: int) -> None:
-        recipe = tiny_recipe(statistics_images=count, preprocessing=Preprocessing(crop=16, resize=16))
-        found = sum(len(batch) for batch in statistics_inputs(retrieval_data(24), recipe))
-        assert found == (0 if count == 1 else min(count, 24))
+        recipe, seen = tiny_recipe(statistics_images=count), list[int]()
+        network = new_trainee(recipe, classes=4).network
+        network.embedder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+        settle(network, retrieval_data(24), recipe)
+        assert sum(seen) == (0 if count == 1 else min(count, 24))
+        assert not network.embedder.training
 
 
 class TestTrouble:
@@ -369,10 +373,10 @@ class TestTrouble:
         [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
     )
     def test_a_step_without_memory(self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_: object, **__: object) -> StepResult:
+        def fail(*_: object, **__: object) -> list[float]:
             raise error
 
-        monkeypatch.setattr(GradientStep, "__call__", fail)
+        monkeypatch.setattr(IntegratedGradients, "__call__", fail)
         with pytest.raises(Unreachable, match="does not fit into memory") as caught:
             train(tiny_recipe(), retrieval_data(), tmp_path / "run")
         assert "--accumulate" in caught.value.hint

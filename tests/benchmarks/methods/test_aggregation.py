@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from prunnet_export._errors import MissingExtra
-from prunnet_export.benchmarks.methods.aggregation import (
-    CAGrad,
-    FromTorchJD,
-    GradNorm,
-    PCGrad,
-    Uncertainty,
-    UncertaintyWeighting,
-    WholeVector,
-)
+from prunnet_export.benchmarks.methods import METHODS
+from prunnet_export.benchmarks.methods.aggregation import FromTorchJD, GradNorm, Uncertainty, WholeVector
 from tests._asserts import assert_one_line
 from tests.benchmarks._bench import tiny_settings
 
@@ -186,12 +179,12 @@ def test_orders_come_from_the_generator_and_leave_the_global_one_alone() -> None
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(("method", "missing"), [(PCGrad, "torchjd"), (CAGrad, "cvxpy")])
-def test_a_missing_package_is_told_before_anything_is_trained(method: type[PCGrad | CAGrad], missing: str) -> None:
+@pytest.mark.parametrize(("method", "missing"), [("pcgrad", "torchjd"), ("cagrad", "cvxpy")])
+def test_a_missing_package_is_told_before_anything_is_trained(method: str, missing: str) -> None:
+    settings = tiny_settings()
     with patch.dict("sys.modules", {missing: None, f"{missing}.aggregation": None}):
         with pytest.raises(MissingExtra, match=f"^{missing}") as raised:
-            method().check()
-        UncertaintyWeighting().check()
-        UncertaintyWeighting().integration(tiny_settings().recipe(0))
+            METHODS[method].check(settings)
+        METHODS["uncertainty"].check(settings)
     assert_one_line(raised.value)
     assert "prunnet-export[bench]" in raised.value.hint

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
+from prunnet_export.benchmarks.methods import METHODS
 from prunnet_export.benchmarks.methods.dense import Dense, dense_run
-from prunnet_export.benchmarks.methods.one_to_one import Bct
 from prunnet_export.network import load_checkpoint
-from prunnet_export.training._loop import new_trainee
+from prunnet_export.training import new_trainee
 from tests._asserts import assert_same_tensors
 from tests.benchmarks._bench import tiny_bench
 
@@ -23,7 +23,7 @@ def test_the_network_is_trained_once_and_read_afterwards(tmp_path: Path) -> None
     assert first.seconds == second.seconds > 0
     assert_same_tensors(first.network.state_dict(), second.network.state_dict())
     assert_same_tensors(first.classifier.state_dict(), second.classifier.state_dict())
-    initial = new_trainee(bench.settings.recipe(0), classes=4, device=torch.device("cpu"))
+    initial = new_trainee(bench.settings.recipe(0), classes=4)
     assert not torch.equal(first.classifier.weight, initial.classifier.weight)
     for name, weight in first.network.prunable_weights().items():
         assert not torch.equal(weight, initial.network.prunable_weights()[name]), name
@@ -39,7 +39,7 @@ def test_it_is_a_network_that_other_commands_can_read(tmp_path: Path) -> None:
 def test_a_student_leaves_it_as_it_is(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path)
     before = dense_run(bench, 0)
-    dense = Bct().train(bench, 0).dense
+    dense = METHODS["bct"].train(bench, 0).dense
     after = dense_run(bench, 0)
     assert_same_tensors(dense.state_dict(), before.network.embedder.state_dict())
     assert_same_tensors(after.classifier.state_dict(), before.classifier.state_dict())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,22 +11,25 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunnet_export.benchmarks.methods import Bench
 from prunnet_export.benchmarks.methods.dense import DenseRun
 from prunnet_export.benchmarks.methods.distillation import (
-    Aml,
     Anchors,
-    Csd,
     Neighbours,
     Regression,
-    Ssp,
+    anchors,
     bank,
     centroids,
+    neighbours,
+    regression,
 )
-from prunnet_export.benchmarks.methods.one_to_one import Criterion, OneToOne
+from prunnet_export.benchmarks.methods.one_to_one import Criterion
+from prunnet_export.training import Recipe
 from tests._asserts import assert_same_tensors
 from tests._inputs import images, tiny_resnet
 from tests.benchmarks._bench import tiny_bench
 
+Criteria = Callable[[DenseRun, Bench, Recipe], Callable[[], Criterion]]
 IMAGES, LABELS = images(6, 32), torch.arange(6) % 4
 
 
@@ -41,15 +45,15 @@ class Fixed(nn.Module):
         return self.vectors
 
 
-def made(method: OneToOne, folder: Path) -> tuple[Criterion, nn.Module]:
+def made(criteria: Criteria, folder: Path) -> tuple[Criterion, nn.Module]:
     bench, network = tiny_bench(folder), tiny_resnet()
     run = DenseRun(network, nn.Linear(8, 4), 0)
-    return method.criteria(run, bench, bench.settings.recipe(0))(), network.embedder
+    return criteria(run, bench, bench.settings.recipe(0))(), network.embedder
 
 
-@pytest.mark.parametrize("method", [Aml(), Csd(), Ssp()], ids=lambda one: one.name)
-def test_the_teacher_is_the_minimum_and_does_not_change(method: OneToOne, tmp_path: Path) -> None:
-    criterion, teacher = made(method, tmp_path)
+@pytest.mark.parametrize("criteria", [regression, neighbours, anchors])
+def test_the_teacher_is_the_minimum_and_does_not_change(criteria: Criteria, tmp_path: Path) -> None:
+    criterion, teacher = made(criteria, tmp_path)
     before = deepcopy(teacher.state_dict())
     with torch.no_grad():
         target = teacher(IMAGES)
@@ -65,7 +69,7 @@ def test_the_teacher_is_the_minimum_and_does_not_change(method: OneToOne, tmp_pa
 
 
 def test_labels_are_not_looked_at(tmp_path: Path) -> None:
-    criterion, _ = made(Csd(), tmp_path)
+    criterion, _ = made(neighbours, tmp_path)
     embedding = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(criterion(embedding, IMAGES, LABELS), criterion(embedding, IMAGES, LABELS.flip(0)))
 

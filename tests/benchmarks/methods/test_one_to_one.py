@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,19 +9,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunnet_export.benchmarks.methods._narrow import first_units
+from prunnet_export.benchmarks.methods import METHODS, Bench
 from prunnet_export.benchmarks.methods.dense import DenseRun
-from prunnet_export.benchmarks.methods.one_to_one import Bct, Independent, OneToOne, OwnClassifier
+from prunnet_export.benchmarks.methods.one_to_one import Criterion, OwnClassifier, bct, independent
+from prunnet_export.benchmarks.methods.slices import first_units
+from prunnet_export.training import Recipe
 from tests._inputs import tiny_resnet
 from tests.benchmarks._bench import tiny_bench
 
+Criteria = Callable[[DenseRun, Bench, Recipe], Callable[[], Criterion]]
 EMBEDDING = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 IMAGES, LABELS = torch.zeros(6, 3, 32, 32), torch.arange(6) % 4
 
 
-def criterion(method: OneToOne, folder: Path, classifier: nn.Linear) -> nn.Module:
+def criterion(criteria: Criteria, folder: Path, classifier: nn.Linear) -> nn.Module:
     bench = tiny_bench(folder)
-    return method.criteria(DenseRun(tiny_resnet(), classifier, 0), bench, bench.settings.recipe(0))()
+    return criteria(DenseRun(tiny_resnet(), classifier, 0), bench, bench.settings.recipe(0))()
 
 
 def frozen() -> nn.Linear:
@@ -29,7 +33,7 @@ def frozen() -> nn.Linear:
 
 
 def test_independent_is_the_cross_entropy_of_its_own_classifier(tmp_path: Path) -> None:
-    own = criterion(Independent(), tmp_path, frozen())
+    own = criterion(independent, tmp_path, frozen())
     assert isinstance(own, OwnClassifier)
     torch.testing.assert_close(own(EMBEDDING, IMAGES, LABELS), F.cross_entropy(own.own(EMBEDDING), LABELS))
     assert len(list(own.parameters())) == 2
@@ -37,7 +41,7 @@ def test_independent_is_the_cross_entropy_of_its_own_classifier(tmp_path: Path) 
 
 def test_bct_adds_that_of_the_frozen_classifier(tmp_path: Path) -> None:
     dense = frozen()
-    both = criterion(Bct(), tmp_path, dense)
+    both = criterion(bct, tmp_path, dense)
     assert isinstance(both, OwnClassifier)
     embedding = EMBEDDING.clone().requires_grad_()
     loss = both(embedding, IMAGES, LABELS)
@@ -51,7 +55,7 @@ def test_bct_adds_that_of_the_frozen_classifier(tmp_path: Path) -> None:
 
 def test_students_do_not_share_a_classifier(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path)
-    make = Independent().criteria(DenseRun(tiny_resnet(), frozen(), 0), bench, bench.settings.recipe(0))
+    make = independent(DenseRun(tiny_resnet(), frozen(), 0), bench, bench.settings.recipe(0))
     first, second = make(), make()
     assert first is not second
     assert not {id(one) for one in first.parameters()} & {id(one) for one in second.parameters()}
@@ -70,7 +74,7 @@ def test_a_student_is_the_first_units(capacity: float) -> None:
 def test_students_are_trained_and_of_their_own_size(tmp_path: Path) -> None:
     told: list[str] = []
     bench = replace(tiny_bench(tmp_path), progress=lambda what, _done, _steps: told.append(what))
-    trained = Independent().train(bench, 0)
+    trained = METHODS["independent"].train(bench, 0)
     [queries] = trained.queries.values()
     assert told == [f"{what}, seed 0" for what in ("dense", "independent 60%", "independent 30%") for _ in range(2)]
     networks = (trained.dense, queries[0.6], queries[0.3])
@@ -80,6 +84,8 @@ def test_students_are_trained_and_of_their_own_size(tmp_path: Path) -> None:
 
 
 def test_what_is_not_evaluated_is_not_trained(tmp_path: Path) -> None:
-    trained = Independent().train(tiny_bench(tmp_path, train_capacities=(1.0, 0.6, 0.3), capacities=(0.3, 0.2)), 0)
+    trained = METHODS["independent"].train(
+        tiny_bench(tmp_path, train_capacities=(1.0, 0.6, 0.3), capacities=(0.3, 0.2)), 0
+    )
     assert list(trained.queries["independent"]) == [0.3]
     assert trained.cost < 1.3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.benchmarks.methods.slices import DENSE, Sfsc, Slices, Switchable
+from prunnet_export.benchmarks.methods.slices import DENSE, Slices, plain_sum, self_compatible
 from prunnet_export.network import reestimate_batchnorm
 from tests._asserts import assert_healthy, assert_nested, assert_same_embedding
 from tests._inputs import images, randomise, tiny_resnet
@@ -129,14 +129,14 @@ def test_below_the_narrowest(slices: Slices) -> None:
 
 
 def test_switchable_is_the_plain_sum() -> None:
-    mixture = Switchable().mixture(tiny_settings().recipe(0))
+    mixture = plain_sum(tiny_settings().recipe(0))
     gram = torch.tensor([[1.0, -0.9], [-0.9, 1.0]])
     weights, coefficients = mixture(gram, torch.tensor([5.0, 0.1]), torch.Generator())
     assert weights.tolist() == coefficients.tolist() == [1, 1]
 
 
 def test_sfsc_projects_conflicts_and_prefers_the_certain() -> None:
-    mixture = Sfsc().mixture(tiny_settings(learning_rate=0.1).recipe(0))
+    mixture = self_compatible(tiny_settings(learning_rate=0.1).recipe(0))
     vectors = torch.tensor([[1.0, 0.0], [-0.5, 0.5]])
     losses = torch.tensor([4.0, 0.1])
     weights, coefficients = mixture(vectors @ vectors.T, losses, torch.Generator())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.benchmarks.methods._loop import train_steps
-from prunnet_export.training._batches import Batch
-from prunnet_export.training._loop import new_optimizer
+from prunnet_export.training import Batch, new_optimizer
 from tests._asserts import assert_one_line
 from tests.benchmarks._bench import tiny_bench
+
+
+def no_gradients(*_: object) -> dict[str, float]:
+    return {"loss": 0.0}
 
 
 def seen(folder: Path, *, seed: int = 0, steps: int = 5) -> tuple[list[Tensor], list[float], list[int]]:
@@ -24,14 +27,15 @@ def seen(folder: Path, *, seed: int = 0, steps: int = 5) -> tuple[list[Tensor], 
     rates: list[float] = []
     draws: list[int] = []
 
-    def step(batch: Batch, index: int, generator: torch.Generator) -> float:
+    def gradients(batches: Sequence[Batch], index: int, generator: torch.Generator) -> dict[str, float]:
         assert index == len(images)
-        images.append(batch[0])
+        [(of_step, _)] = batches
+        images.append(of_step)
         rates.append(optimizer.param_groups[0]["lr"])
         draws.append(int(torch.randint(1000, (), generator=generator)))
-        return 0.0
+        return no_gradients()
 
-    assert train_steps(bench, recipe, optimizer, step, what="it") > 0
+    assert bench.train(recipe, optimizer, gradients, what="it") > 0
     return images, rates, draws
 
 
@@ -57,7 +61,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     bench = replace(tiny_bench(tmp_path), progress=lambda *facts: told.append(facts))
     recipe = bench.settings.recipe(0)
-    train_steps(bench, recipe, new_optimizer([nn.Parameter(torch.zeros(1))], recipe), lambda *_: 0.0, what="it")
+    bench.train(recipe, new_optimizer([nn.Parameter(torch.zeros(1))], recipe), no_gradients, what="it")
     assert told == [("it, seed 0", 1, 2), ("it, seed 0", 2, 2)]
 
 
@@ -65,6 +69,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number(tmp_path: Path, loss: float) -> None:
     bench = tiny_bench(tmp_path)
     recipe = bench.settings.recipe(7)
+    optimizer = new_optimizer([nn.Parameter(torch.zeros(1))], recipe)
     with pytest.raises(InvalidInput, match="it, seed 7: the loss is not finite at step 0") as raised:
-        train_steps(bench, recipe, new_optimizer([nn.Parameter(torch.zeros(1))], recipe), lambda *_: loss, what="it")
+        bench.train(recipe, optimizer, lambda *_: {"loss": loss}, what="it")
     assert_one_line(raised.value)

@@ -1,0 +1,62 @@
+"""Options of commands that train. Their defaults are those of the :class:`Recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+import msgspec
+
+from prunnet_export.cli import backbone_options
+from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
+
+F = TypeVar("F", bound=Callable[..., Any])
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
+_DEFAULTS["capacities"] = ",".join(map(str, _DEFAULTS["capacities"]))  # as on the command line
+
+
+def recipe_option(field: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    """The option that sets a field of the recipe; what follows is for :func:`click.option`."""
+    settings = {"default": _DEFAULTS[field], "show_default": True, **settings}
+    return click.option(*(names or (f"--{field.replace('_', '-')}",)), **settings)
+
+
+def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
+    """What every command that trains asks for: fields of the recipe, and ``crop_px`` and ``resize_px``."""
+    edge = click.IntRange(8, 2048)
+    options = (
+        recipe_option("backbone", help="A timm architecture, or resnet18-no-maxpool."),
+        backbone_options,
+        recipe_option("embedding_dim", type=click.IntRange(2, 8192)),
+        click.option("--crop-px", type=edge, default=224, show_default=True, help="Side of the input image."),
+        click.option("--resize-px", type=edge, help="Shorter side before the crop.  [default: 8/7 of --crop-px]"),
+        recipe_option("channel_multiple", type=click.IntRange(1, 256), help="Kept widths are multiples of this."),
+        recipe_option(
+            "random_capacities",
+            type=click.IntRange(0, 16),
+            help="Subnetworks more in every step, at random capacities above the smallest.",
+        ),
+        recipe_option(
+            "dense_first",
+            type=click.FloatRange(0, 1, max_open=True),
+            help="Share of the steps, the first ones, in which the dense network trains alone.",
+        ),
+        recipe_option(
+            "distillation",
+            type=click.FloatRange(0, 100),
+            help="Weight of the distance to the dense embedding in a subnetwork's loss.",
+        ),
+        recipe_option("batch_size", type=click.IntRange(2), help="Images in a step, of all processes together."),
+        recipe_option("optimizer", type=click.Choice(get_args(Optimizer))),
+        recipe_option("learning_rate", type=click.FloatRange(0, min_open=True)),
+        recipe_option("schedule", type=click.Choice(get_args(Schedule)), default=schedule),
+        recipe_option("weight_decay", type=click.FloatRange(0)),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
