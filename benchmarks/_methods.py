@@ -117,10 +117,10 @@ def _claim(folder: Path, settings: Settings) -> None:
         strays = sorted(folder.glob("*-[0-9]*"))
         if strays:
             raise InvalidInput(
-                f"{strays[0]} is there without the {SETTINGS_FILE} that it was made with", hint="choose another --out"
+                f"{strays[0]} exists, but its settings file {SETTINGS_FILE} does not", hint="choose another --out"
             )
         _write(file, settings)
-    there = _read(file, Settings, hint="choose another --out; nobody knows what the runs in this one were made with")
+    there = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
     difference = settings.difference(there)
     if difference is not None:
         raise InvalidInput(

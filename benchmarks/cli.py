@@ -44,7 +44,7 @@ class _ArtifactsByDefault(click.Group):
 )
 @click.version_option(package_name="prunnet-export")
 def command() -> None:
-    """Prove an artifact again, and measure what capacities and patterns are worth.
+    """Measure and verify artifacts again, and compare capacities, patterns and methods.
 
     \b
     prunnet-bench ARTIFACT...   is short for   prunnet-bench check ARTIFACT...
@@ -85,7 +85,7 @@ def latency(**options: Any) -> int:
 @click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
-@click.option("--matrix", is_flag=True, help="Every query capacity against every gallery capacity, of one pattern.")
+@click.option("--matrix", is_flag=True, help="Test every query capacity with every gallery capacity, for one pattern.")
 @output_options
 def compat(**options: Any) -> int:
     """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
@@ -101,7 +101,7 @@ def compat(**options: Any) -> int:
     "targets",
     multiple=True,
     required=True,
-    help="Hardware profile; prunnet-export --list-targets shows them. Repeatable: the models of all take turns.",
+    help="Hardware profile; prunnet-export --list-targets shows them. Repeatable: all models are timed in turn.",
 )
 @click.option(
     "--backbone",
@@ -115,9 +115,13 @@ def compat(**options: Any) -> int:
 @click.option("--pattern", "patterns", multiple=True, help=f"{PATTERNS}  [default: the target's, and unstructured]")
 @click.option("--capacities", default="0.8,0.6,0.4,0.2,0.1", show_default=True)
 @click.option(
-    "--samples", type=click.IntRange(10), default=60, show_default=True, help="Per model and run; there are 3 runs."
+    "--samples",
+    type=click.IntRange(10),
+    default=60,
+    show_default=True,
+    help="Inferences for each model and run; there are 3 runs.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Where the table goes.  [default: the user's cache]")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write the table to.  [default: the user's cache]")
 @run_options
 @output_options
 def calibrate(**options: Any) -> int:
@@ -148,22 +152,28 @@ def gallery(**options: Any) -> int:
 @click.option("--data", required=True, help="Images: a folder, or `glyphs`, which is built in.")
 @click.option("--layout", help="Layout of --data, where it should not be recognised.")
 @click.option(
-    "--methods", default="all", show_default=True, help="Names with commas between them; a wrong one lists all."
+    "--methods", default="all", show_default=True, help="Names with commas between them; a wrong name lists all."
 )
-@click.option("--steps", type=click.IntRange(1), required=True, help="Of each network that a method trains.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many: 0, 1, ...")
+@click.option(
+    "--steps", type=click.IntRange(1), required=True, help="Training steps of each network that a method trains."
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds: 0, 1, ...")
 @recipe_options(schedule="cosine")
-@recipe_option("capacities", "--train-capacities", callback=number_list, help="Where the method leaves the choice.")
+@recipe_option(
+    "capacities", "--train-capacities", callback=number_list, help="Capacities to train, if the method lets you choose."
+)
 @click.option(
     "--capacities",
     callback=number_list,
     default="1,0.8,0.6,0.4,0.2,0.1",
     show_default=True,
-    help="Evaluated; 1 always is.",
+    help="Capacities to evaluate; 1 is always evaluated.",
 )
 @click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Where finished runs go.  [default: runs/methods/DATA]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the finished runs.  [default: runs/methods/DATA]"
+)
 @output_options
 def methods(
     *,
@@ -180,7 +190,7 @@ def methods(
     """Train methods on equal terms and compare their self-test and cross-test.
 
     Every method gets the same backbone, batches, steps, optimizer and seeds. Each finished run is one file in --out;
-    the same command again trains what is missing alone.
+    the same command again trains only the missing runs.
     """
     from prunnet_export.benchmarks._methods_table import MethodsOptions, methods_table
     from prunnet_export.benchmarks.methods import Settings
@@ -202,13 +212,17 @@ def methods(
 @command.command("training-cost")
 @recipe_option("backbone", help="A timm architecture; random weights will do.")
 @backbone_options
-@click.option("--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side, pixels.")
+@click.option(
+    "--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side of the image, in pixels."
+)
 @recipe_option(
     "batch_size", "--batch", "batch_size", type=click.IntRange(2, 4096), default=16, help="Images in a step."
 )
-@recipe_option("capacities", callback=number_list, help="Of the subnetworks in a step.")
-@click.option("--repeats", type=click.IntRange(1, 1000), default=10, show_default=True, help="Steps of each pattern.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Of torch.  [default: torch's own]")
+@recipe_option("capacities", callback=number_list, help="Capacities of the subnetworks in a step.")
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=10, show_default=True, help="Steps to time for each pattern."
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's own]")
 @output_options
 def training_cost(*, image_size: int, repeats: int, threads: int | None, output_format: str, **fields: Any) -> int:
     """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""

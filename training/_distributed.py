@@ -74,7 +74,7 @@ class Ranks:
         if failure is not None and lowest == self.rank:
             raise failure
         if lowest < self.world_size:
-            raise PeerFailed(f"process {int(lowest)} of {self.world_size} failed", hint="it says why")
+            raise PeerFailed(f"process {int(lowest)} of {self.world_size} failed", hint="see its own error line")
 
     def _reduce(self, tensor: Tensor, operation: distributed.ReduceOp.RedOpType) -> None:
         try:

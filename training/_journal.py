@@ -56,7 +56,7 @@ def _refuse_network(out: Path) -> None:
     """A network without a recipe came from elsewhere, and the end of a run would replace it."""
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if (out / name).exists():
-            raise InvalidInput(f"{out / name} is there without its run", hint="choose another --out, or move it away")
+            raise InvalidInput(f"{out / name} exists without its run", hint="choose another --out, or move it away")
 
 
 def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:

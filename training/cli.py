@@ -43,12 +43,12 @@ class TrainOptions:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("data")
-@click.option("--layout", help="Layout of DATA, where it should not be recognised: folder, in-shop, fashion-mnist, ...")
+@click.option("--layout", help="Layout of DATA, if the tool should not guess it: folder, in-shop, fashion-mnist, ...")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Where the run goes.  [default: runs/DATA]"
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.  [default: runs/DATA]"
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, with the same options; begin it where there is none."
+    "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
 )
 @recipe_options(schedule="step")
 @recipe_option(
@@ -56,21 +56,25 @@ class TrainOptions:
     "--pattern",
     "patterns",
     multiple=True,
-    help="Of the subnetworks: channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable.",
+    help="Pattern of the subnetworks: channel, unstructured, block, channel+2:4, or n:m such as 2:4. Repeatable.",
 )
 @recipe_option("capacities", callback=number_list, help="Capacities trained in every step, for each pattern.")
-@recipe_option("integration", type=click.Choice(get_args(Rule)), help="How conflicts are resolved.")
-@recipe_option("gamma", type=click.FloatRange(0, 8), help="0.5 for CNNs, 1.0 for transformers.")
+@recipe_option("integration", type=click.Choice(get_args(Rule)), help="How conflicts between gradients are resolved.")
+@recipe_option(
+    "gamma", type=click.FloatRange(0, 8), help="Exponent of the gradient weights: 0.5 for CNNs, 1.0 for transformers."
+)
 @recipe_option("epochs", type=click.IntRange(1))
 @recipe_option(
     "accumulate",
     type=click.IntRange(1),
-    help="Micro-batches that a process divides its part of a step into, to save memory. BatchNorm sees one at a time.",
+    help="Micro-batches in a step of each process, to save memory. BatchNorm sees one at a time.",
 )
 @recipe_option("bfloat16", is_flag=True, help="Compute forward passes in bfloat16; parameters stay float32.")
 @recipe_option("seed", type=click.IntRange(0, 2**32 - 1))
 @click.option("--device", default="auto", help="Where to train: auto, cpu, cuda, cuda:1, mps, ...")
-@click.option("--workers", type=click.IntRange(0, 64), default=0, help="Processes that decode images, of each process.")
+@click.option(
+    "--workers", type=click.IntRange(0, 64), default=0, help="Processes that decode images, for each training process."
+)
 @click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="prunnet-export")

@@ -18,10 +18,10 @@ DEFAULTS = Thresholds()
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option("--target", help="Hardware profile; --list-targets shows them.")
-@click.option("--budget-ms", type=float, help="Latency of one image, at the percentile of --at.")
-@click.option("--budget-mb", type=float, help="Size of the model files, in MB of 10^6 bytes.")
-@click.option("--budget-ram-mb", type=float, help="Peak memory above the runtime alone, in MiB.")
-@click.option("--at", default="p90", show_default=True, help="Percentile that --budget-ms is asked at.")
+@click.option("--budget-ms", type=float, help="Limit of the latency of one image, at the percentile --at.")
+@click.option("--budget-mb", type=float, help="Limit of the size of the model files, in MB of 10^6 bytes.")
+@click.option("--budget-ram-mb", type=float, help="Limit of the peak memory beyond the runtime alone, in MiB.")
+@click.option("--at", default="p90", show_default=True, help="Percentile of the latency that --budget-ms limits.")
 @network_option
 @click.option(
     "--pattern",
@@ -40,7 +40,7 @@ DEFAULTS = Thresholds()
     type=click.Choice(["capacity", "accuracy"]),
     default="capacity",
     show_default=True,
-    help="Take the largest capacity that fits, or the best verified of those that fit.",
+    help="Of the candidates that fit, take the largest capacity or the highest accuracy.",
 )
 @click.option(
     "--device",
@@ -49,36 +49,54 @@ DEFAULTS = Thresholds()
     help="Where to measure and verify: local, ssh://user@host[:port][?python=PATH], or predicted; auto is local where"
     " that works.",
 )
-@click.option("--require-measured", is_flag=True, help="Exit with 3 where the latency could only be predicted.")
+@click.option("--require-measured", is_flag=True, help="Exit with code 3 if the latency can only be predicted.")
 @click.option(
     "--calibration",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Table of prunnet-bench calibrate to predict from. Repeatable.  [default: the user's cache]",
+    help="Table from prunnet-bench calibrate, for predictions. Repeatable.  [default: the user's cache]",
 )
 @threads_option
 @data_options
 @click.option("--gallery", type=click.Path(path_type=Path), help="Dense gallery to verify against (.npz or .npy).")
 @click.option(
-    "--max-queries", type=click.IntRange(2), default=500, show_default=True, help="Query images to verify with."
+    "--max-queries",
+    type=click.IntRange(2),
+    default=500,
+    show_default=True,
+    help="Verify with at most this many query images.",
 )
-@click.option("--max-gallery", type=click.IntRange(2), default=1000, show_default=True, help="Gallery images, as many.")
+@click.option(
+    "--max-gallery",
+    type=click.IntRange(2),
+    default=1000,
+    show_default=True,
+    help="Verify with at most this many gallery images.",
+)
 @click.option(
     "--min-recall",
     type=click.FloatRange(0, 2),
     default=DEFAULTS.recall,
     show_default=True,
-    help="Cross-test R@1, share of dense.",
+    help="Least cross-test R@1, as a share of the dense R@1.",
 )
-@click.option("--min-parity", type=click.FloatRange(-1, 1), help="Worst cosine to torch.  [default: 0.999 for fp32]")
+@click.option(
+    "--min-parity",
+    type=click.FloatRange(-1, 1),
+    help="Least cosine to torch, on the worst image.  [default: 0.999 for fp32]",
+)
 @click.option(
     "--min-overlap",
     type=click.FloatRange(0, 1),
     default=DEFAULTS.overlap,
     show_default=True,
-    help="Neighbours kept, without labels.",
+    help="Least share of neighbours kept, if there are no labels.",
 )
-@click.option("--channel-multiple", type=click.IntRange(1, 256), help="Of kept widths.  [default: the target's]")
+@click.option(
+    "--channel-multiple",
+    type=click.IntRange(1, 256),
+    help="Kept widths are multiples of this.  [default: the target's]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The artifact's folder.  [default: dist/TARGET]")
 @click.option("--dry-run", is_flag=True, help="Show what would be searched; measure and write nothing.")
 @click.option("--list-targets", is_flag=True, help="Show the hardware profiles and what can run here.")
@@ -113,7 +131,7 @@ def command(ctx: click.Context, /, *, list_targets: bool, doctor: bool, output_f
 
 @command.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where it goes.  [default: in the artifact's place]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: replace the artifact]")
 @threads_option
 @output_options
 def finish(artifact: Path, out: Path | None, threads: int | None, output_format: str) -> int:

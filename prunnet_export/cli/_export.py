@@ -174,7 +174,7 @@ def _given_gallery(file: Path, checkpoint: Checkpoint) -> Gallery:
     config = checkpoint.config
     gallery = load_gallery(file, network=config.weights_sha256, dim=config.embedding_dim)
     if gallery.network is None:
-        _LOG.warning("nothing says which network made %s: a gallery of another network cannot be told apart", file)
+        _LOG.warning("%s does not name its network; the tool cannot notice a wrong gallery", file)
     return gallery
 
 

@@ -24,7 +24,7 @@ def output_options(command: F) -> F:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="Of the result on stdout.",
+        help="Format of the result on stdout.",
     )(command)
 
 
@@ -42,7 +42,7 @@ def backbone_options(command: F) -> F:
 
 def data_options(command: F) -> F:
     """Which images to verify with."""
-    command = click.option("--layout", help="Layout of --data, where it should not be recognised.")(command)
+    command = click.option("--layout", help="Layout of --data, if the tool should not guess it.")(command)
     return click.option(
         "--data",
         help="Images for statistics and verification: a folder or a built-in set.  [default: the network's own]",
@@ -72,7 +72,7 @@ def run_options(command: F) -> F:
 def threads_option(command: F) -> F:
     """How many threads a runtime gets."""
     return click.option(
-        "--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: the runtime's own]"
+        "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: the runtime's own]"
     )(command)
 
 

@@ -56,7 +56,7 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
         there = find_device(name)
         # Now, so that a board that does not answer is found before minutes of work.
         if why := target.unlike(there.fingerprint().arch):
-            _LOG.warning("%s is not what the target is: %s", name, why)
+            _LOG.warning("%s differs from the target's device: %s", name, why)
         return Place(there, None, by_twin=False)
     here, unable = find_device(LOCAL), runtime.obstacle()
     obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or unable

@@ -82,5 +82,5 @@ def _weights(model: Model) -> Mapping[str, npt.NDArray[np.generic]] | None:
     try:
         return find_runtime(model.runtime).read_weights(model)
     except MissingExtra as error:
-        _LOG.warning("%s: for zeros and weights the file's hash vouches alone", error.message)
+        _LOG.warning("%s: zeros and weights are not read again, only the file's hash is checked", error.message)
         return None

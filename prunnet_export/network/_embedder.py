@@ -110,7 +110,7 @@ def build_embedder(
     if refused:
         raise InvalidInput(
             f"backbone option {refused[0]!r} is not allowed",
-            hint="weights come from the checkpoint alone, and what comes out is pooled here",
+            hint="leave it out: weights come only from the checkpoint, and this tool pools the features",
         )
     architecture, change = _VARIANTS.get(backbone, (backbone, None))
     if not timm.is_model(architecture):

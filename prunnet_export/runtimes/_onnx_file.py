@@ -33,5 +33,7 @@ def single_input(onnx_file: Path) -> tuple[int, int, int, int]:
             f"{onnx_file.name}: not an ONNX model of an embedding network", hint="export it again"
         ) from None
     if 0 in {channels, height, width}:
-        raise InvalidInput(f"{onnx_file.name}: its sides are open", hint="export it with fixed sides")
+        raise InvalidInput(
+            f"{onnx_file.name}: its input size is not fixed", hint="export it with a fixed height and width"
+        )
     return 1, channels, height, width

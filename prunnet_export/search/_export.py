@@ -106,7 +106,7 @@ class Export(BudgetSearch):
             if refused is None or refused.verification is None:
                 refused = attempt
             if choices.best() is not None:
-                _LOG.info("%s did not confirm: %s", candidate, attempt.reasons[0])
+                _LOG.info("%s is not taken: %s", candidate, attempt.reasons[0])
         if refused is None:
             assert unverified is not None  # noqa: S101  # something fitted
             raise unverified
@@ -134,7 +134,7 @@ class Export(BudgetSearch):
         scores: dict[Candidate, float] = {}
         unverified: UnsupportedPrecision | None = None
         for candidate in fitting:
-            _LOG.info("looking at what %s finds", candidate)
+            _LOG.info("measuring the accuracy of %s", candidate)
             try:
                 scores[candidate] = self._accuracy(candidate)
             except UnsupportedPrecision as error:  # it was predicted for elsewhere
@@ -225,7 +225,7 @@ class Export(BudgetSearch):
         candidate = chosen.build.candidate
         found = []
         for index, other in enumerate(beside(candidate, self.candidates()[candidate.pattern, candidate.precision])):
-            _LOG.info("building %s, which travels beside it", other)
+            _LOG.info("building %s as an alternative for the device", other)
             build = self.builder.build(other, re_estimated=True)
             [latency] = self._measure([build], runs=0, samples=0, seconds=0)
             attempt = self._verified(Attempt(build, latency, latency, None, []))

@@ -159,7 +159,7 @@ def test_runs_that_nobody_knows_the_settings_of(compare: Compare, tmp_path: Path
     settings.unlink()
     ran = compare("--methods=dense", "--steps=3")
     assert_error(ran, 2)
-    assert "dense-0 is there without the settings.json" in ran.err
+    assert "dense-0 exists, but its settings file settings.json does not" in ran.err
     assert not settings.exists()
 
 

@@ -182,7 +182,7 @@ def test_a_confirmation_that_disagrees_steps_down(
     assert outcome.manifest.status == "verified"
     assert chosen(outcome) == rungs(export)[2].capacity
     assert outcome.manifest.latency.upper_ms <= limit
-    assert any("did not confirm: latency" in line for line in caplog.messages)
+    assert any("is not taken: latency" in line for line in caplog.messages)
 
 
 def test_a_device_that_never_confirms_is_rejected(workshop: Workshop, tmp_path: Path) -> None:

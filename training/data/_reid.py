@@ -62,7 +62,7 @@ class CameraFolders(DatasetFormat):
         train, query, gallery = (sightings(path / split) for split in self.marks)
         for one in (*train, *query):
             if one.identity in self._nobody:
-                raise InvalidInput(f"{one.file}: id {one.identity} is nobody", hint="it belongs into the gallery")
+                raise InvalidInput(f"{one.file}: id {one.identity} names no person", hint="put it into the gallery")
         return RetrievalData(
             name=f"{self.name} {path}",
             train=train_split(train),

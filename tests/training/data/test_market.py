@@ -58,4 +58,4 @@ def test_a_missing_folder(root: Path, split: str) -> None:
 @pytest.mark.parametrize("name", ["query/-1_c1s1_000401_00.jpg", "bounding_box_train/0000_c1s1_000151_00.jpg"])
 def test_nobody_is_no_query_and_nothing_to_learn(root: Path, name: str) -> None:
     write_images(root, [name])
-    assert_refused(FORMAT, root, f"{name}: id -?[01] is nobody")
+    assert_refused(FORMAT, root, f"{name}: id -?[01] names no person")
