@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import numpy as np
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
@@ -16,15 +16,8 @@ from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks._methods_data import kept
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
-from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
-from prunnet_export.evaluating import (
-    Embeddings,
-    choose,
-    embed_in_torch,
-    inputs_of,
-    retrieval_metrics,
-    statistics_inputs,
-)
+from prunnet_export.datasets import RetrievalData
+from prunnet_export.evaluating import ChosenImages, Embeddings, embed_in_torch, statistics_inputs
 from prunnet_export.network import align_projector, reestimate_batchnorm
 
 SETTINGS_FILE = "settings.json"
@@ -141,20 +134,26 @@ def _read(file: Path, kind: type[T], *, hint: str) -> T:
 
 
 def _run(bench: Bench, method: str, seed: int) -> Run:
-    judge = _Judge(bench, seed)  # first: it refuses images that nothing can be judged by
+    settings, recipe = bench.settings, bench.settings.recipe(seed)
+    images = ChosenImages(bench.data, recipe.preprocessing, settings.max_queries, settings.max_gallery)
+    n_queries, n_gallery = map(len, images.indices)  # first: it refuses images that nothing can be judged by
     trained = METHODS[method].train(bench, seed)
-    judge.settle(trained.dense)
-    gallery = judge.gallery(trained.dense)
-    dense = judge.figures(1, trained.dense, gallery)
+
+    def statistics() -> Iterator[Tensor]:
+        return statistics_inputs(bench.data.train, recipe.preprocessing, recipe.statistics_images)
+
+    reestimate_batchnorm(trained.dense, statistics())
+    gallery = images.embed_gallery(partial(embed_in_torch, trained.dense))
+    dense = _figures(images, 1, trained.dense, gallery)
     rows: dict[str, list[Figures]] = {}
     aligned: dict[str, list[Figures]] = {}
     for row, queries in trained.queries.items():
         rows[row], aligned[row] = [dense], [dense]
         for capacity, module in sorted(queries.items(), reverse=True):
-            judge.settle(module)
-            rows[row].append(judge.figures(capacity, module, gallery))
-            align_projector(module, trained.dense, judge.statistics())
-            aligned[row].append(judge.figures(capacity, module, gallery))
+            reestimate_batchnorm(module, statistics())
+            rows[row].append(_figures(images, capacity, module, gallery))
+            align_projector(module, trained.dense, statistics())
+            aligned[row].append(_figures(images, capacity, module, gallery))
     return Run(
         method=method,
         seed=seed,
@@ -162,50 +161,21 @@ def _run(bench: Bench, method: str, seed: int) -> Run:
         aligned=aligned,
         seconds=trained.seconds,
         cost=trained.cost,
-        n_queries=len(judge.queries),
-        n_gallery=len(judge.images),
+        n_queries=n_queries,
+        n_gallery=n_gallery,
         versions={"python": platform.python_version(), **installed_versions(*TOOLS)},
     )
 
 
-class _Judge:
-    """Evaluates embedders as ``prunnet-bench compat`` does."""
-
-    def __init__(self, bench: Bench, seed: int) -> None:
-        self._recipe, self._data = bench.settings.recipe(seed), bench.data
-        settings = bench.settings
-        self.queries, self.images = choose(
-            bench.data, max_queries=settings.max_queries, max_gallery=settings.max_gallery
-        )
-        self._relevance = bench.data.relevance.restricted(self.queries, self.images)
-
-    def statistics(self) -> Iterator[Tensor]:
-        """Training images that need no labels."""
-        return statistics_inputs(self._data.train, self._recipe.preprocessing, self._recipe.statistics_images)
-
-    def settle(self, module: nn.Module) -> None:
-        """Re-estimate its BatchNorm statistics."""
-        reestimate_batchnorm(module, self.statistics())
-
-    def gallery(self, module: nn.Module) -> Embeddings:
-        """Its embeddings of the gallery images."""
-        return self._embed(module, self._data.gallery, self.images)
-
-    def figures(self, capacity: float, module: nn.Module, dense_gallery: Embeddings) -> Figures:
-        """Self-test and cross-test."""
-        queries = self._embed(module, self._data.query, self.queries)
-        same_images = self._data.exclude_self and np.array_equal(self.queries, self.images)
-        own, cross = (
-            retrieval_metrics(queries, gallery, self._relevance, self._data.protocol)
-            for gallery in (queries if same_images else self.gallery(module), dense_gallery)
-        )
-        return Figures(
-            capacity=capacity,
-            self_r1=own.recall_at[1],
-            cross_r1=cross.recall_at[1],
-            self_map=own.mean_average_precision,
-            cross_map=cross.mean_average_precision,
-        )
-
-    def _embed(self, module: nn.Module, split: ImageSplit, indices: Labels) -> Embeddings:
-        return embed_in_torch(module, inputs_of(split, indices, self._recipe.preprocessing))
+def _figures(images: ChosenImages, capacity: float, module: nn.Module, dense_gallery: Embeddings) -> Figures:
+    """Self-test and cross-test of an embedder."""
+    embed = partial(embed_in_torch, module)
+    queries = images.embed_queries(embed)
+    own, cross = images.self_and_cross_test(queries, images.embed_gallery(embed, queries), dense_gallery)
+    return Figures(
+        capacity=capacity,
+        self_r1=own.recall_at[1],
+        cross_r1=cross.recall_at[1],
+        self_map=own.mean_average_precision,
+        cross_map=cross.mean_average_precision,
+    )
