@@ -14,7 +14,6 @@ from hypothesis import settings
 from prunnet_export.artifact import (
     ArtifactWriter,
     ExpectedWeights,
-    FileEntry,
     FrontierEntry,
     Gate,
     Manifest,
@@ -24,6 +23,7 @@ from prunnet_export.artifact import (
     SubnetworkEntry,
     VerificationEntry,
 )
+from prunnet_export.artifact._manifest import FileEntry
 from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import summarise

@@ -1,19 +1,10 @@
 """Artifacts: the folder that is deployed, with the manifest that says what was measured and verified."""
 
-from prunnet_export.artifact._card import render_card
-from prunnet_export.artifact._files import (
-    ALTERNATIVES,
-    REFERENCE_FILE,
-    chosen_model_files,
-    hash_files,
-    read_manifest,
-    verify_files,
-)
+from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_model_files, read_manifest, verify_files
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
     ExpectedWeights,
-    FileEntry,
     FrontierEntry,
     Gate,
     Manifest,
@@ -23,7 +14,7 @@ from prunnet_export.artifact._manifest import (
     SubnetworkEntry,
     VerificationEntry,
 )
-from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, utc_now
+from prunnet_export.artifact._manifest_file import utc_now
 from prunnet_export.artifact._report import (
     budget_checks,
     frontier_table,
@@ -39,7 +30,6 @@ __all__ = [
     "AlternativeEntry",
     "ArtifactWriter",
     "ExpectedWeights",
-    "FileEntry",
     "FrontierEntry",
     "Gate",
     "LoadedArtifact",
@@ -51,17 +41,12 @@ __all__ = [
     "VerificationEntry",
     "budget_checks",
     "chosen_model_files",
-    "decode_manifest",
-    "encode_manifest",
     "frontier_table",
     "gate_check",
-    "hash_files",
     "load",
     "manifest_checks",
     "manifest_document",
-    "manifest_schema",
     "read_manifest",
-    "render_card",
     "utc_now",
     "verify_files",
 ]

@@ -5,14 +5,13 @@ from prunnet_export.devices._find import find_device
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._local import LocalDevice
 from prunnet_export.devices._memory import PeakMemory
-from prunnet_export.devices._protocol import Fingerprint, MemoryReply
+from prunnet_export.devices._protocol import Fingerprint
 from prunnet_export.devices._requests import embed, layer_times, measure_latency, peak_memory_mb, placement
 
 __all__ = [
     "Device",
     "Fingerprint",
     "LocalDevice",
-    "MemoryReply",
     "PeakMemory",
     "embed",
     "find_device",

@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING
 from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._gallery import Gallery, load_gallery, save_gallery
-from prunnet_export.evaluating._gates import Expected, Observed, verify
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
-from prunnet_export.evaluating._metrics import (
-    RetrievalMetrics,
-    retrieval_metrics,
-    spread,
-    topk_overlap,
-    worst_cosine,
-)
+from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
-from prunnet_export.evaluating._sampling import choose
 
 if TYPE_CHECKING:
     from prunnet_export.evaluating._evidence import Evidence
@@ -32,15 +24,12 @@ __all__ = [
     "ChosenImages",
     "Embeddings",
     "Evidence",
-    "Expected",
     "Gallery",
     "ModelOnDevice",
-    "Observed",
     "Reference",
     "RetrievalMetrics",
     "Verifier",
     "artifact_reference",
-    "choose",
     "embed_in_torch",
     "inputs_of",
     "load_gallery",
@@ -48,12 +37,8 @@ __all__ = [
     "retrieval_metrics",
     "save_gallery",
     "save_reference",
-    "spread",
     "statistics_inputs",
-    "topk_overlap",
-    "verify",
     "verify_again",
-    "worst_cosine",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees this would believe in every name

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunnet_export.artifact import Manifest, render_card
+from prunnet_export.artifact import Manifest
+from prunnet_export.artifact._card import render_card
 
 replace = msgspec.structs.replace
 

@@ -11,16 +11,9 @@ import pytest
 
 import prunnet_export.artifact as room
 from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import (
-    Manifest,
-    decode_manifest,
-    encode_manifest,
-    hash_files,
-    manifest_schema,
-    read_manifest,
-    verify_files,
-)
-from prunnet_export.artifact._manifest_file import schema_document
+from prunnet_export.artifact import Manifest, read_manifest, verify_files
+from prunnet_export.artifact._files import hash_files
+from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, schema_document
 from prunnet_export.budget import Budget
 
 replace = msgspec.structs.replace

@@ -14,7 +14,7 @@ from prunnet_export.building import Builder, Candidate, _builder
 from prunnet_export.datasets import open_dataset
 from prunnet_export.patterns import find_pattern
 from prunnet_export.prediction import read_workload
-from prunnet_export.search import ladder
+from prunnet_export.search._ladder import ladder
 from tests._asserts import assert_same_tensors
 from tests._inputs import write_folder
 from tests.search._exports import MULTIPLE, Workshop

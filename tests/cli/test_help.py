@@ -11,7 +11,7 @@ import pytest
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
 from prunnet_export.cli._options import FORMATS
-from prunnet_export.reports import OUTPUT_FORMATS
+from prunnet_export.reports._render import OUTPUT_FORMATS
 from tests._cli import assert_error, call, shell
 
 Environment = dict[str, str]

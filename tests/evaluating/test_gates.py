@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
-from prunnet_export.evaluating import Expected, Observed, Reference, verify
-from prunnet_export.evaluating._gates import at_least
+from prunnet_export.evaluating import Reference
+from prunnet_export.evaluating._gates import Expected, Observed, at_least, verify
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.protocol import Protocol

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import choose
+from prunnet_export.evaluating._sampling import choose
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training.data._arrays import ArraySplit
 from tests._asserts import assert_one_line

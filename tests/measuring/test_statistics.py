@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.measuring import (
-    CONFIDENCES,
-    LatencyReport,
-    coefficient_of_variation,
-    percentile,
-    percentile_upper_bound,
-    prediction_bound,
-    samples_needed,
-    summarise,
-)
-from prunnet_export.measuring._statistics import _STUDENT_T
+from prunnet_export.measuring import LatencyReport, coefficient_of_variation, percentile, samples_needed, summarise
+from prunnet_export.measuring._statistics import _STUDENT_T, CONFIDENCES, percentile_upper_bound, prediction_bound
 
 times = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=80)
 percents = st.integers(1, 999).map(lambda tenth: tenth / 10)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from prunnet_export.devices import Fingerprint
-from prunnet_export.prediction import Calibration, CalibrationRow, Layer, Workload
+from prunnet_export.prediction import Calibration, CalibrationRow, Workload
+from prunnet_export.prediction._workload import Layer
 
 GIGA = 10**9
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.prediction import Workload, fit, held_out
+from prunnet_export.prediction import Workload
+from prunnet_export.prediction._fit import fit, held_out
 from tests.prediction._rows import GIGA, row, rows, workload
 
 

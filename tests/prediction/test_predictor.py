@@ -9,7 +9,8 @@ import pytest
 from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.precision import FP32
-from prunnet_export.prediction import ROOM, Predictor, roofline_ms
+from prunnet_export.prediction import Predictor
+from prunnet_export.prediction._roofline import ROOM, roofline_ms
 from prunnet_export.target import Limits, find_target
 from tests.prediction._rows import GIGA, rows, table, workload
 

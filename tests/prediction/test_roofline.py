@@ -6,7 +6,9 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.precision import FP16, FP32, INT8
-from prunnet_export.prediction import Layer, Workload, roofline_ms
+from prunnet_export.prediction import Workload
+from prunnet_export.prediction._roofline import roofline_ms
+from prunnet_export.prediction._workload import Layer
 from prunnet_export.target import Limits
 
 LIMITS = Limits(

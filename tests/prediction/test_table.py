@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.prediction import find_calibrations, one_device, read_calibration
+from prunnet_export.prediction import find_calibrations, read_calibration
+from prunnet_export.prediction._table import one_device
 from tests.prediction._rows import rows, table
 
 TABLE = table(rows(lambda _: 1.0))

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import UnknownName
-from prunnet_export.reports import OUTPUT_FORMATS, Cell, Check, Report, Table, cell_text, render
+from prunnet_export.reports import Cell, Check, Report, Table, render
+from prunnet_export.reports._cells import cell_text
+from prunnet_export.reports._render import OUTPUT_FORMATS
 from prunnet_export.reports._terminal import render_table
 
 REPORT = Report(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from prunnet_export.artifact import ExpectedWeights, Gate
-from prunnet_export.evaluating import Expected, Observed, Reference, verify
+from prunnet_export.evaluating import Reference
+from prunnet_export.evaluating._gates import Expected, Observed, verify
 from prunnet_export.evaluating._verifier import _masks
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.thresholds import Thresholds

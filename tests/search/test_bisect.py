@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunnet_export.search import largest_inside
+from prunnet_export.search._bisect import largest_inside
 
 
 @given(st.integers(0, 300), st.data())

@@ -4,8 +4,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.patterns import find_pattern
-from prunnet_export.search import ladder
-from prunnet_export.search._ladder import CAPACITIES
+from prunnet_export.search._ladder import CAPACITIES, ladder
 from tests._inputs import prunable
 from tests.search._exports import Workshop
 
