@@ -46,14 +46,14 @@ def train(
     """Train a prunable network and leave its checkpoint in a folder; a run may be killed at any moment and resumed.
 
     Args:
-        recipe: The run; ``processes`` is set here.
+        recipe: The run.
         data: The images, as ``recipe.data`` says.
         out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end.
         resume: Go on with the run in ``out``, to the bits that an uninterrupted one ends at, or begin it.
         device: Where to compute; None is the processor.
         workers: Processes that decode images, of each rank; 0 decodes in this one.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
-        ranks: The processes that train together. The first one writes the folder, all read the state.
+        ranks: The ``recipe.processes`` that train together. The first one writes the folder, all read the state.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
@@ -65,7 +65,6 @@ def train(
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or is gone.
     """
-    recipe = msgspec.structs.replace(recipe, processes=ranks.world_size)
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.agreeing():
             batches = _batches(recipe, data, workers=workers, ranks=ranks)
@@ -136,6 +135,10 @@ def settle(network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device
 
 def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
     """Micro-batches; those of a step, of all ranks together, are its batch in order."""
+    if recipe.processes != ranks.world_size:
+        raise InvalidInput(
+            f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
+        )
     micro_batch = recipe.micro_batch
     if len(data.train) == 0:
         raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")

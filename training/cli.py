@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+import msgspec
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
@@ -122,7 +123,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.training._journal import RECIPE_FILE
     from prunnet_export.training._loop import train
 
-    recipe, out = options.recipe, options.out
+    recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.agreeing():
         device = _device(options.device, ranks)
         for capacity in recipe.capacities:
