@@ -105,7 +105,6 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
             Table(f"{title}, every projector as it was cut or trained", columns, tuple(rows)),
             Table("the same, every projector refitted to the dense network without labels", columns, tuple(aligned)),
         ),
-        checks=(),
         document={
             "settings": msgspec.to_builtins(settings),
             "data": data,

@@ -40,11 +40,11 @@ def _next(outcome: Outcome) -> str:
 
 
 def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
-    subnetwork, latency, verification = manifest.subnetwork, manifest.latency, manifest.verification
+    latency, verification = manifest.latency, manifest.verification
     rows: list[tuple[str, str]] = [
         ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
         ("device", "not here" if manifest.device is None else str(manifest.device)),
-        ("chosen", f"{subnetwork.pattern} {subnetwork.capacity:.1%} {subnetwork.precision}"),
+        ("chosen", str(manifest.subnetwork)),
         ("latency", str(latency)),
     ]
     if manifest.dense_latency is not None:
@@ -74,10 +74,10 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
 
 def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:
     """What an export would search."""
+    candidates = [candidate for rungs in job.candidates().values() for candidate in rungs]
     rows = [
         (c.pattern, f"{c.subnetwork.asked:.1%}", f"{c.capacity:.1%}", c.precision, c.subnetwork.kept / 1e6)
-        for rungs in job.candidates().values()
-        for c in rungs
+        for c in candidates
     ]
     columns = ("pattern", "asked", "capacity", "precision", "million weights")
     return Report(
@@ -95,7 +95,6 @@ def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:
             ),
             Table("candidates; bisection measures a few of them", columns, tuple(rows)),
         ),
-        checks=(),
         document={
             "dry_run": True,
             "network": {"path": str(chosen.folder), "because": chosen.because},
@@ -111,8 +110,7 @@ def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:
                     "weights_kept": c.subnetwork.kept,
                     "widths": c.subnetwork.widths(),
                 }
-                for rungs in job.candidates().values()
-                for c in rungs
+                for c in candidates
             ],
         },
         footer=("nothing was measured or written",),

@@ -40,7 +40,6 @@ def list_targets(output_format: str) -> int:
     report = Report(
         title="targets",
         tables=(Table("targets", columns, tuple(rows)),),
-        checks=(),
         document={"targets": documents},
         footer=("next: prunnet-export --target NAME --budget-ms MS",),
     )
@@ -67,7 +66,6 @@ def doctor(output_format: str) -> int:
     report = Report(
         title="doctor",
         tables=(Table("here", ("", ""), about), Table("packages", ("package", "version", "to install"), rows)),
-        checks=(),
         document={**dict(about), "packages": {name: version for name, _, version in found}},
         footer=(),
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.artifact import REFERENCE_FILE, Manifest, VerificationEntry
 from prunnet_export.evaluating._arrays import read_arrays
-from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, verify
+from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
 from prunnet_export.evaluating._images import inputs_of_files
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference
@@ -64,7 +64,7 @@ def verify_again(
     """
     queries = tested.embed(inputs_of_files(reference.images, manifest.preprocessing))
     weights = _weights(tested.model)
-    observed = tested.observed(queries=queries, from_bytes=queries[:BYTES_IMAGES], gallery=None, weights=weights)
+    observed = Observed(queries, queries[:BYTES_IMAGES], None, weights, tested.placement())
     expected = Expected(weights=before.expected, device=find_runtime(tested.model.runtime).places_on)
     entry = verify(observed, reference, expected, before.thresholds)
     if weights is not None:

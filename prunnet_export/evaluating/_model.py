@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from prunnet_export.devices import Device, embed, placement
-from prunnet_export.evaluating._gates import Observed
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.runtimes import Model
 
@@ -38,14 +36,6 @@ class ModelOnDevice:
         joined: Embeddings = np.concatenate(parts)
         return joined
 
-    def observed(
-        self,
-        *,
-        queries: Embeddings,
-        from_bytes: Embeddings,
-        gallery: Embeddings | None,
-        weights: Mapping[str, npt.NDArray[np.generic]] | None,
-    ) -> Observed:
-        """What the model did, with the places of its nodes. Arguments as in :class:`Observed`."""
-        nodes = placement(self.device, self.model)
-        return Observed(queries=queries, from_bytes=from_bytes, gallery=gallery, weights=weights, placement=nodes)
+    def placement(self) -> dict[str, int]:
+        """How many nodes are on each device of the engine."""
+        return placement(self.device, self.model)

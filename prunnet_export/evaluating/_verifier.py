@@ -13,7 +13,7 @@ from prunnet_export.artifact import ExpectedWeights, VerificationEntry
 from prunnet_export.building import Build
 from prunnet_export.devices import Device
 from prunnet_export.evaluating._evidence import DenseSide, Evidence
-from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, verify
+from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
 from prunnet_export.evaluating._images import inputs_of
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference
@@ -70,11 +70,12 @@ class Verifier:
         dense, evidence = self.dense, self.evidence
         reference = evidence.reference(dense, module)
         queries = tested.embed(inputs_of(evidence.data.query, dense.queries, evidence.preprocessing))
-        observed = tested.observed(
+        observed = Observed(
             queries=queries,
             from_bytes=tested.embed([evidence.preprocessing(reference.images[:BYTES_IMAGES])]),
             gallery=None if evidence.gallery else evidence.images.embed_gallery(tested.embed, queries),
             weights=self.runtime.read_weights(build.model),
+            placement=tested.placement(),
         )
         weights = [tensor for tensor in module.state_dict().values() if tensor.ndim > 1]
         expected = Expected(

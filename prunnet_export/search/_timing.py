@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,37 +13,8 @@ from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime
 
 
-class Timing(ABC):
-    """Tells latency and memory of builds."""
-
-    @abstractmethod
-    def latencies(
-        self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
-    ) -> list[LatencyReport]:
-        """One report per build, in order, side by side.
-
-        Args:
-            builds: Compiled candidates.
-            percentile: The one that is asked for, in per cent.
-            runs: Fresh processes.
-            samples: Of each build and run.
-            seconds: Time for them.
-
-        Raises:
-            PrunnetError: there is no telling now.
-        """
-
-    @abstractmethod
-    def memory(self, build: Build) -> MemoryEntry | None:
-        """Peak memory; None where it is not known."""
-
-    @abstractmethod
-    def fingerprint(self) -> Fingerprint | None:
-        """Of the device that was measured; None where none was."""
-
-
 @dataclass(frozen=True)
-class MeasuredTiming(Timing):
+class MeasuredTiming:
     """What a device measures.
 
     Attributes:
@@ -60,7 +30,18 @@ class MeasuredTiming(Timing):
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
     ) -> list[LatencyReport]:
-        """See :class:`Timing`."""
+        """One report per build, in order, side by side.
+
+        Args:
+            builds: Compiled candidates.
+            percentile: The one that is asked for, in per cent.
+            runs: Fresh processes.
+            samples: Of each build and run.
+            seconds: Time for them.
+
+        Raises:
+            PrunnetError: the device does not answer.
+        """
         return measure_latency(
             self.device,
             [build.model for build in builds],
@@ -72,19 +53,19 @@ class MeasuredTiming(Timing):
         )
 
     def memory(self, build: Build) -> MemoryEntry | None:
-        """See :class:`Timing`; what it takes to build an engine is not what it takes to run it."""
+        """Peak memory; None where the engine is not built yet, as building takes other memory than running."""
         if not self.runtime.built(build.model):
             return None
         reply = peak_memory_mb(self.device, build.model, threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
 
     def fingerprint(self) -> Fingerprint:
-        """See :class:`Timing`."""
+        """Of the device."""
         return self.device.fingerprint()
 
 
 @dataclass(frozen=True)
-class PredictedTiming(Timing):
+class PredictedTiming:
     """What is expected of a device that is not here.
 
     Attributes:
@@ -98,7 +79,7 @@ class PredictedTiming(Timing):
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
     ) -> list[LatencyReport]:
-        """See :class:`Timing`; nothing is run."""
+        """One prediction per build, in order; nothing is run."""
         del runs, samples, seconds
         return [
             self.predictor.report(
@@ -112,8 +93,11 @@ class PredictedTiming(Timing):
         ]
 
     def memory(self, build: Build) -> None:
-        """See :class:`Timing`."""
+        """Memory is not predicted."""
         del build
 
     def fingerprint(self) -> None:
-        """See :class:`Timing`."""
+        """There is no device."""
+
+
+Timing = MeasuredTiming | PredictedTiming
