@@ -2,15 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# A process for each room of the tests: torch, ONNX Runtime and OpenVINO, hundreds of models loaded and hostile files
-# parsed in one process for minutes, ended in a crash of the interpreter far from any of them.
-# Those that load few of them share one. Two run at a time, the longest first.
-LONGEST := tests/training/ tests/search/ tests/cli/ tests/runtimes/ tests/benchmarks/
-LIGHT := tests/artifact/ tests/measuring/ tests/prediction/ tests/reports/ tests/verification/
-OTHERS := $(filter-out tests/__pycache__/ $(LONGEST) $(LIGHT),$(sort $(wildcard tests/*/)))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: help install demo test $(LONGEST) $(OTHERS) light-rooms no-room test-slow lint types schema demo-network clean
+.PHONY: help install demo test test-slow lint types schema demo-network clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,19 +26,10 @@ runs/demo/config.json: | $(STAMP)
 	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 3 --schedule cosine \
 	  --out runs/demo --resume
 
-test: $(STAMP) ## Run the linter, the type checker and the default tests
+test: $(STAMP) types ## Run the linter, the type checker and the default tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types $(LONGEST) no-room $(OTHERS) light-rooms
-
-$(LONGEST) $(OTHERS): $(STAMP)
-	$(PYTEST) $@
-
-light-rooms: $(STAMP)
-	$(PYTEST) $(LIGHT)
-
-no-room: $(STAMP)
-	$(PYTEST) tests/test_*.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
