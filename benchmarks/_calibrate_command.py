@@ -15,7 +15,7 @@ from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
 from prunnet_export.prediction import DENSE, Calibration
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.target import find_target
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def calibrate_command(options: CalibrateOptions) -> int:
         document=documents[0] if len(documents) == 1 else {"tables": documents},
         footer=tuple(f"written: {file}" for file in files),
     )
-    click.echo(render(report, options.output_format), nl=False)
+    print_report(report, options.output_format)
     return 0
 
 

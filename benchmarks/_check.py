@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import click
 import msgspec
 
 from prunnet_export._console import fail_line
@@ -25,7 +24,7 @@ from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, measure_latency, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, artifact_reference, verify_again
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.reports import Check, Report, Table, render
+from prunnet_export.reports import Check, Report, Table, print_report
 from prunnet_export.runtimes import Model, find_runtime
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
         results.append(remeasure(folder, machine, threads=options.threads, verify_too=verify_too))
     checks = tuple(check for result in results for check in result.checks())
     failed = [check for check in checks if not check.passed]
-    click.echo(render(_report(results, checks), options.output_format), nl=False)
+    print_report(_report(results, checks), options.output_format)
     if failed:
         fail_line(
             f"{failed[0].name}: {failed[0].message}",

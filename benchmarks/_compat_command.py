@@ -14,7 +14,7 @@ from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence
 from prunnet_export.network import load_checkpoint
 from prunnet_export.protocol import Protocol
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def compat(options: CompatOptions) -> int:
         },
         footer=(f"network: {chosen.folder} ({chosen.because})",),
     )
-    click.echo(render(report, options.output_format), nl=False)
+    print_report(report, options.output_format)
     return 0
 
 

@@ -6,13 +6,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from prunnet_export._errors import InvalidInput
 from prunnet_export.cli import choose_network, open_data
 from prunnet_export.evaluating import Gallery, embed_in_torch, inputs_of, save_gallery
 from prunnet_export.network import load_checkpoint
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,5 +45,5 @@ def write_gallery(options: GalleryOptions) -> int:
         document={**dict(facts), "file": str(out)},
         footer=(f"written: {out}", f"next: prunnet-export --gallery {out} --target x86-onnxruntime --budget-ms 5"),
     )
-    click.echo(render(report, options.output_format), nl=False)
+    print_report(report, options.output_format)
     return 0

@@ -9,7 +9,6 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
 from prunnet_export._console import progress_bar
@@ -18,7 +17,7 @@ from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks.methods import METHODS, Settings
 from prunnet_export.datasets import open_dataset
 from prunnet_export.patterns import check_capacity
-from prunnet_export.reports import Cell, Report, Table, render
+from prunnet_export.reports import Cell, Report, Table, print_report
 from prunnet_export.training import keep_freed_memory
 
 ALL = "all"
@@ -67,7 +66,7 @@ def methods_table(options: MethodsOptions) -> int:
             raise Interrupted(
                 f"interrupted; every finished run is in {options.out}", hint="repeat the same command"
             ) from None
-    click.echo(render(methods_report(settings, images.name, options.out, runs), options.output_format), nl=False)
+    print_report(methods_report(settings, images.name, options.out, runs), options.output_format)
     return 0
 
 

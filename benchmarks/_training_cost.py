@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import click
 import msgspec
 import torch
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Reque
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.training import Recipe, keep_freed_memory
 
 _log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def training_cost_table(options: TrainingCostOptions) -> int:
     for name, patterns in (("plain", ()), *((pattern, (pattern,)) for pattern in PATTERNS)):
         _log.info("memory of %s", name)
         memories[name] = peak_memory(Request(recipe=replace(recipe, patterns=patterns), threads=threads))
-    click.echo(render(_report(recipe, costs, memories), options.output_format), nl=False)
+    print_report(_report(recipe, costs, memories), options.output_format)
     return 0
 
 

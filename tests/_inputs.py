@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.network import PrunableNetwork, build_embedder, fan_in
+from prunnet_export.network import Embedder, PrunableNetwork, build_embedder, fan_in
 from prunnet_export.network_config import BackboneOption, DataSource
+from prunnet_export.patterns import Pattern, materialise
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training import Recipe
@@ -122,3 +123,9 @@ def write_folder(root: Path, *, per_class: int = 6, side: int = 24) -> Path:
             image: Image.Image = pixels.image(index)
             image.save(file)
     return root
+
+
+def cut(network: PrunableNetwork, capacity: float, pattern: Pattern) -> Embedder:
+    """The subnetwork at one (capacity, pattern) as a plain module, with the dense network's BatchNorm statistics."""
+    [subnetwork] = pattern.subnetworks(network, [capacity])
+    return materialise(network, subnetwork)

@@ -100,31 +100,25 @@ def _latency(manifest: Manifest) -> str:
     return "\n\n".join(lines)
 
 
-def _latency_row(name: str, report: LatencyReport) -> tuple[str, ...]:
+def _latency_row(name: str, report: LatencyReport) -> tuple[Cell, ...]:
     return (
         name,
-        significant(report.p50_ms),
-        significant(report.p90_ms) if report.n else "-",
-        significant(report.p99_ms) if report.n else "-",
+        report.p50_ms,
+        report.p90_ms if report.n else None,
+        report.p99_ms if report.n else None,
         f"p{report.percentile:g} {significant(report.percentile_ms)} ms",
         report.bound(),
-        f"{report.cv:.1%}" if report.n else "-",
+        f"{report.cv:.1%}" if report.n else None,
         report.terms(),
     )
 
 
 def _budget(manifest: Manifest) -> str:
     memory = manifest.memory
-    limits = manifest.budget.limits(manifest.figures)
     terms = {"latency": f"upper bound; {manifest.latency.terms()}", "memory": "measured above the engine"}
-    rows = [
-        (
-            limit.name,
-            f"{limit.allowed:g} {limit.unit}",
-            f"{significant(limit.figure)} {limit.unit}",
-            terms.get(limit.name),
-        )
-        for limit in limits
+    rows: list[tuple[Cell, ...]] = [
+        (one.name, f"{one.allowed:g} {one.unit}", f"{significant(one.figure)} {one.unit}", terms.get(one.name))
+        for one in manifest.budget.limits(manifest.figures)
     ]
     if memory is None and manifest.budget.ram_mb is not None:
         rows.append(("memory", f"{manifest.budget.ram_mb:g} MiB", "not measured", None))
@@ -165,14 +159,8 @@ def _engine(manifest: Manifest) -> str:
 
 def _gate(gate: Gate) -> tuple[str, ...]:
     wanted = "-" if gate.threshold is None else f"{gate.comparison or ''} {gate.threshold:g}".strip()
-    return (
-        gate.name,
-        f"{gate.value:.6g}",
-        wanted,
-        f"{gate.n:,}",
-        "passed" if gate.passed else "FAILED",
-        gate.note,
-    )
+    verdict = "passed" if gate.passed else "FAILED"
+    return gate.name, f"{gate.value:.6g}", wanted, f"{gate.n:,}", verdict, gate.note
 
 
 def _share(value: float | None) -> str:

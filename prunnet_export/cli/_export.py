@@ -18,7 +18,7 @@ from prunnet_export.cli._context import NetworkChoice, choose_network, choose_pa
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import Place, choose_place, predictor_for
 from prunnet_export.devices import layer_times
-from prunnet_export.reports import render
+from prunnet_export.reports import print_report
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.target import Target, find_target
 from prunnet_export.thresholds import Thresholds
@@ -98,7 +98,7 @@ def export(options: ExportOptions) -> int:
     from prunnet_export.cli._export_report import dry_run_report, export_report
 
     if options.dry_run:
-        click.echo(render(dry_run_report(job, chosen), options.output_format), nl=False)
+        print_report(dry_run_report(job, chosen), options.output_format)
         return 0
     outcome = job.run(options.out or Path("dist") / target.name)
     latency = outcome.manifest.latency
@@ -106,7 +106,7 @@ def export(options: ExportOptions) -> int:
         _LOG.warning(
             "the coefficient of variation is %.1f%%: clocks or other work disturb the measurement", 100 * latency.cv
         )
-    click.echo(render(export_report(outcome, chosen), options.output_format), nl=False)
+    print_report(export_report(outcome, chosen), options.output_format)
     return _exit_code(outcome)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-import click
-
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, UnknownName, Unreachable
 from prunnet_export.artifact import Manifest, frontier_table, manifest_checks, manifest_document, read_manifest
 from prunnet_export.devices import find_device
 from prunnet_export.finishing import Finish
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import find_target
 
@@ -52,7 +50,7 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
         document={**manifest_document(finished), "artifact": {"path": str(folder), "status": finished.status}},
         footer=(f"{finished.status}: {folder}", f"next: prunnet-bench {folder}"),
     )
-    click.echo(render(report, output_format), nl=False)
+    print_report(report, output_format)
     if finished.status == "rejected":
         fail_line("; ".join(finished.reasons), "export again with the latency that was measured here")
         return GateFailed.exit_code

@@ -7,13 +7,11 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-import click
-
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra, Unreachable, UsageError
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.devices import fingerprint
-from prunnet_export.reports import Report, Table, render
+from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target, find_target
 
@@ -43,7 +41,7 @@ def list_targets(output_format: str) -> int:
         document={"targets": documents},
         footer=("next: prunnet-export --target NAME --budget-ms MS",),
     )
-    click.echo(render(report, output_format), nl=False)
+    print_report(report, output_format)
     return 0
 
 
@@ -69,7 +67,7 @@ def doctor(output_format: str) -> int:
         document={**dict(about), "packages": {name: version for name, _, version in found}},
         footer=(),
     )
-    click.echo(render(report, output_format), nl=False)
+    print_report(report, output_format)
     return 0
 
 

@@ -88,14 +88,10 @@ class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
 
     Attributes:
         peak_mb: Peak resident set above the process with the engine imported and no model loaded.
-        engine_mb: What importing the engine added before that.
-        process_mb: Peak resident set of the whole process.
         source: Where the kernel's figures come from.
     """
 
     peak_mb: float
-    engine_mb: float
-    process_mb: float
     source: str
 
 

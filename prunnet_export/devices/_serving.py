@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import storage_errors
 from prunnet_export.devices._fingerprint import fingerprint
-from prunnet_export.devices._memory import PeakMemory, resident_mb
+from prunnet_export.devices._memory import PeakMemory
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -37,7 +37,6 @@ def serve(request: Request) -> Reply:
     """The answer to a request; PrunnetError where what was asked for cannot be done."""
     if isinstance(request, FingerprintRequest):
         return FingerprintReply(fingerprint=fingerprint())
-    before = resident_mb()
     runtime = find_runtime(request.runtime)
     model = Model(Path(request.model), request.runtime, request.precision)
     if isinstance(request, PlacementRequest):
@@ -55,12 +54,7 @@ def serve(request: Request) -> Reply:
     peak = PeakMemory()
     session = runtime.open(model, threads=request.threads)
     _time(session, _random_inputs(session, 1), request.inferences, start=0, deadline=None)
-    return MemoryReply(
-        peak_mb=peak.growth_mb(),
-        engine_mb=max(0.0, peak.base_mb - before),
-        process_mb=peak.process_mb(),
-        source=peak.source,
-    )
+    return MemoryReply(peak_mb=peak.growth_mb(), source=peak.source)
 
 
 def _samples(request: LatencyRequest, session: Session) -> list[float]:

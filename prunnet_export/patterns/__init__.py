@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prunnet_export._errors import UnknownName
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
-from prunnet_export.patterns._cut import cut, materialise
+from prunnet_export.patterns._cut import materialise
 from prunnet_export.patterns.block import Block
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.patterns.channel_n_m import ChannelNM
@@ -13,7 +13,7 @@ from prunnet_export.patterns.unstructured import Unstructured
 
 PATTERNS = ("block", "channel", "channel+2:4", "2:4", "unstructured")
 
-__all__ = ["PATTERNS", "Pattern", "Subnetwork", "check_capacity", "cut", "find_pattern", "materialise"]
+__all__ = ["PATTERNS", "Pattern", "Subnetwork", "check_capacity", "find_pattern", "materialise"]
 
 
 def find_pattern(name: str, channel_multiple: int = 8) -> Pattern:

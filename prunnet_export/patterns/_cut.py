@@ -7,21 +7,7 @@ from copy import deepcopy
 import torch
 
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns._base import Pattern, Subnetwork
-
-
-def cut(network: PrunableNetwork, capacity: float, pattern: Pattern) -> Embedder:
-    """The subnetwork at one (capacity, pattern) as a plain module in evaluation mode.
-
-    Its BatchNorm statistics are the dense network's: call :func:`prunnet_export.network.adapt` before trusting its
-    embeddings.
-
-    Raises:
-        InvalidInput: the capacity is out of range, or smaller than the pattern can reach.
-        UnsupportedPattern: the network cannot be cut like this.
-    """
-    [subnetwork] = pattern.subnetworks(network, [capacity])
-    return materialise(network, subnetwork)
+from prunnet_export.patterns._base import Subnetwork
 
 
 def materialise(network: PrunableNetwork, subnetwork: Subnetwork) -> Embedder:

@@ -1,7 +1,7 @@
 """Reports: one value that says what a command found out, rendered for people, programs and build servers."""
 
 from prunnet_export.reports._markdown import markdown_table, markdown_text
-from prunnet_export.reports._render import render
+from prunnet_export.reports._render import print_report, render
 from prunnet_export.reports._report import Cell, Check, Report, Table
 
-__all__ = ["Cell", "Check", "Report", "Table", "markdown_table", "markdown_text", "render"]
+__all__ = ["Cell", "Check", "Report", "Table", "markdown_table", "markdown_text", "print_report", "render"]

@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 
+import click
+
 from prunnet_export._errors import UnknownName
 from prunnet_export.reports._machine import render_github, render_json, render_junit
 from prunnet_export.reports._markdown import render_markdown
@@ -42,3 +44,8 @@ def render(report: Report, output_format: str = "table") -> str:
     if output_format == "markdown":
         return render_markdown(report)
     raise UnknownName("output format", output_format, OUTPUT_FORMATS)
+
+
+def print_report(report: Report, output_format: str) -> None:
+    """Print a report on stdout, as :func:`render` gives it."""
+    click.echo(render(report, output_format), nl=False)

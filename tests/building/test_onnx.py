@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised, PrunableNetwork
-from prunnet_export.patterns import cut, find_pattern
+from prunnet_export.patterns import find_pattern
 from tests._asserts import assert_healthy, assert_one_line
-from tests._inputs import images, prunable, tiny_resnet
+from tests._inputs import cut, images, prunable, tiny_resnet
 from tests.building._run import run_onnx
 
 CROP = 64

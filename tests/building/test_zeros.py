@@ -16,9 +16,9 @@ from prunnet_export.building import export_onnx
 from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.network import Normalised
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.patterns import Subnetwork, cut, find_pattern, materialise
+from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.runtimes import Model, find_runtime
-from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
+from tests._inputs import TINY_RESNET, cut, images, prunable, tiny_resnet
 from tests.building._run import run_onnx
 
 SMALL: dict[str, dict[str, BackboneOption]] = {

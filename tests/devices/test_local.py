@@ -99,7 +99,6 @@ def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:
 def test_memory_and_placement(tiny_model: TinyModel) -> None:
     memory = peak_memory_mb(LocalDevice(), Model(tiny_model(), "onnxruntime"), threads=1)
     assert 0 < memory.peak_mb < 100
-    assert memory.engine_mb > 1
     assert set(placement(LocalDevice(), Model(tiny_model(), "onnxruntime"))) == {"CPU"}
 
 

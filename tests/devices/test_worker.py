@@ -81,7 +81,6 @@ def test_memory_grows_with_the_model(runtime: str, tiny_model: TinyModel) -> Non
     assert isinstance(small, MemoryReply)
     assert isinstance(large, MemoryReply)
     assert large.peak_mb > small.peak_mb + 40
-    assert large.process_mb >= large.peak_mb
     assert large.source.startswith("VmHWM")
 
 

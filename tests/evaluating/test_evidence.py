@@ -15,11 +15,11 @@ from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.evaluating import Evidence, Gallery, embed_in_torch, inputs_of
 from prunnet_export.network import statistics_batches
 from prunnet_export.network_config import STATISTICS_IMAGES, DataSource
-from prunnet_export.patterns import cut, find_pattern
+from prunnet_export.patterns import find_pattern
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from tests._asserts import assert_same_relevance
-from tests._inputs import array_split, retrieval_data
+from tests._inputs import array_split, cut, retrieval_data
 from tests.search._exports import MAX_GALLERY, MAX_QUERIES, Workshop
 
 

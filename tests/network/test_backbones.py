@@ -17,12 +17,12 @@ from prunnet_export._errors import InvalidInput, UnsupportedPattern
 from prunnet_export.building import export_onnx
 from prunnet_export.network import Normalised, PrunableNetwork, build_embedder
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.patterns import PATTERNS, Subnetwork, cut, find_pattern, materialise
+from prunnet_export.patterns import PATTERNS, Subnetwork, find_pattern, materialise
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._integration import ConflictAware
 from tests._asserts import assert_healthy, assert_one_line, assert_same_embedding
-from tests._inputs import images, prunable
+from tests._inputs import cut, images, prunable
 from tests._reference import masked_embedder
 
 CROP = 32

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from prunnet_export.network import reestimate_batchnorm, statistics_batches
-from prunnet_export.patterns import cut
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_healthy, assert_same_tensors
-from tests._inputs import images, randomise, tiny_resnet
+from tests._inputs import cut, images, randomise, tiny_resnet
 
 
 class Recording(nn.Module):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from prunnet_export.network import PrunableNetwork
-from prunnet_export.patterns import PATTERNS, Subnetwork, cut, find_pattern, materialise
+from prunnet_export.patterns import PATTERNS, Subnetwork, find_pattern, materialise
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.patterns.unstructured import Unstructured
 from tests._asserts import assert_healthy, assert_kept_is_counted, assert_same_embedding, assert_same_tensors
-from tests._inputs import images, prunable, tiny_resnet
+from tests._inputs import cut, images, prunable, tiny_resnet
 from tests._reference import masked_embedder
 
 CROP = 64

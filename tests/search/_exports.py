@@ -56,7 +56,7 @@ class TableDevice(Device):
             return LatencyReply(samples=[time] * count, runtime_version="table")
         if isinstance(request, MemoryRequest) and self.peak_mb is not None:
             peak = self.peak_mb(Path(request.model).stat().st_size)
-            return MemoryReply(peak_mb=peak, engine_mb=1, process_mb=peak + 1, source="table")
+            return MemoryReply(peak_mb=peak, source="table")
         return self._local.run(request, timeout=timeout)
 
 

@@ -17,7 +17,6 @@ from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, load_checkpoint
-from prunnet_export.patterns import cut
 from prunnet_export.patterns.channel import Channel
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
@@ -28,7 +27,7 @@ from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
 from prunnet_export.training._trainee import new_trainee
 from tests._asserts import assert_one_line, assert_same_tensors
-from tests._inputs import array_split, images, retrieval_data, tiny_recipe
+from tests._inputs import array_split, cut, images, retrieval_data, tiny_recipe
 
 FILES = {"config.json", METRICS_FILE, "network.safetensors", RECIPE_FILE, STATE_FILE}
 
