@@ -12,14 +12,7 @@ import msgspec
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export.artifact import (
-    Manifest,
-    VerificationEntry,
-    budget_checks,
-    gate_check,
-    read_manifest,
-    verify_files,
-)
+from prunnet_export.artifact import Manifest, VerificationEntry, budget_checks, gate_check, read_manifest, verify_files
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, measure_latency, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, artifact_reference, verify_again
@@ -103,13 +96,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
         )
     threads = threads if threads is not None else manifest.latency.threads
     model = Model(entry, runtime.name, manifest.subnetwork.precision)
-    [latency] = measure_latency(
-        device,
-        [model],
-        threads=threads,
-        runs=3,
-        percentile=manifest.budget.percentile,
-    )
+    [latency] = measure_latency(device, [model], threads=threads, runs=3, percentile=manifest.budget.percentile)
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
     # What it takes to build an engine is not what it takes to run it.

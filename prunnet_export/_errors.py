@@ -94,10 +94,7 @@ class MissingExtra(UsageError):
     """
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(
-            f"{module} is not installed",
-            hint=f"pip install 'prunnet-export[{extra}]'",
-        )
+        super().__init__(f"{module} is not installed", hint=f"pip install 'prunnet-export[{extra}]'")
 
 
 class StorageError(UsageError):

@@ -35,10 +35,7 @@ def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = N
     """A fresh network, classifier and optimizer; equal for equal recipes, whatever the device (None: the processor)."""
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
-        recipe.backbone,
-        dim=recipe.embedding_dim,
-        preprocessing=recipe.preprocessing,
-        options=recipe.backbone_options,
+        recipe.backbone, dim=recipe.embedding_dim, preprocessing=recipe.preprocessing, options=recipe.backbone_options
     )
     network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
     classifier = nn.Linear(recipe.embedding_dim, classes)

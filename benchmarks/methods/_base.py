@@ -81,11 +81,7 @@ class Bench:
         """
         steps, what = self.settings.steps, f"{what}, seed {recipe.seed}"
         batches = TrainingBatches(
-            self.data.train,
-            recipe.preprocessing,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            flip=self.data.flip,
+            self.data.train, recipe.preprocessing, batch_size=recipe.batch_size, seed=recipe.seed, flip=self.data.flip
         )
         seconds = 0.0
         for step, batch in enumerate(islice(chain.from_iterable(map(batches.epoch, count())), steps)):

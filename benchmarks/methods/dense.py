@@ -11,8 +11,7 @@ from torch import nn
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
-from prunnet_export.patterns import find_pattern, materialise
-from prunnet_export.patterns.channel import Channel
+from prunnet_export.patterns import Channel, find_pattern, materialise
 from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, settle
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.benchmarks.methods.aggregation import Uncertainty
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
+from prunnet_export.patterns import Channel, ChannelSubnetwork
 from prunnet_export.training import Batch, Gradients, Recipe, conflict_aware, new_optimizer, new_trainee, orders
 
 DENSE = -1  # the width of the whole network

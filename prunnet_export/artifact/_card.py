@@ -12,13 +12,7 @@ from prunnet_export.runtimes import find_runtime
 
 def render_card(manifest: Manifest) -> str:
     """The model card, Markdown; every number with its percentile, n, engine and origin."""
-    sections = [
-        _what(manifest),
-        _use(manifest),
-        _latency(manifest),
-        _budget(manifest),
-        _verification(manifest),
-    ]
+    sections = [_what(manifest), _use(manifest), _latency(manifest), _budget(manifest), _verification(manifest)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -40,10 +34,7 @@ def _what(manifest: Manifest) -> str:
             (
                 ("status", manifest.status),
                 ("pattern", cut.pattern),
-                (
-                    "capacity",
-                    f"{cut.capacity:.1%} ({cut.weights_kept:,} of {cut.weights_total:,} prunable weights)",
-                ),
+                ("capacity", f"{cut.capacity:.1%} ({cut.weights_kept:,} of {cut.weights_total:,} prunable weights)"),
                 ("precision", cut.precision),
                 ("engine", f"{manifest.runtime.name} {manifest.runtime.version}"),
                 ("built", "yes" if manifest.built else "no: the engine is built on the device, by `finish`"),

@@ -14,8 +14,7 @@ DEFAULTS = Thresholds()
 
 
 @click.group(
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.option("--target", help="Hardware profile; --list-targets shows them.")
 @click.option("--budget-ms", type=float, help="Limit of the latency of one image, at the percentile --at.")

@@ -23,10 +23,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
         tables=(_result_table(manifest, chosen), frontier_table(manifest)),
         checks=manifest_checks(manifest),
         document=document,
-        footer=(
-            f"{verb}: {outcome.folder}",
-            _next(outcome),
-        ),
+        footer=(f"{verb}: {outcome.folder}", _next(outcome)),
     )
 
 

@@ -44,11 +44,7 @@ class LocalDevice(Device):
 def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
     """A worker that waits for its request, and writes its standard error to ``errors``."""
     return subprocess.Popen(
-        [sys.executable, "-m", _WORKER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        cwd=PACKAGE_HOME,
+        [sys.executable, "-m", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=PACKAGE_HOME
     )
 
 

@@ -103,12 +103,7 @@ def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None) 
 
 
 def embed(
-    device: Device,
-    model: Model,
-    inputs: npt.NDArray[np.float32],
-    *,
-    threads: int | None = None,
-    batch_size: int = 32,
+    device: Device, model: Model, inputs: npt.NDArray[np.float32], *, threads: int | None = None, batch_size: int = 32
 ) -> npt.NDArray[np.float32]:
     """Embeddings float32 [n, dim] by a model as its own engine computes them on the device.
 

@@ -70,10 +70,7 @@ def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[
         return f"prunnet-export on {address} is older than {version}", f"there: {install}"
     if missing:
         return f"prunnet-export on {address} lacks {missing[1]}", f"there: {install}"
-    return (
-        f"{python} on {address} ended with code {code} and no greeting{last}",
-        f"there: {install}",
-    )
+    return (f"{python} on {address} ended with code {code} and no greeting{last}", f"there: {install}")
 
 
 def _known_as(address: Address) -> str:

@@ -44,9 +44,5 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker that sees this would believe in every name
     __getattr__ = lazy_names(
         __name__,
-        {
-            "_evidence": ("Evidence",),
-            "_torch": ("embed_in_torch", "statistics_inputs"),
-            "_verifier": ("Verifier",),
-        },
+        {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "statistics_inputs"), "_verifier": ("Verifier",)},
     )

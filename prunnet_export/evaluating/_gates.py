@@ -218,10 +218,7 @@ def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expe
 
 
 def _figures(observed: Observed, reference: Reference, relevance: Relevance) -> dict[str, float]:
-    pairs = {
-        "cross": (observed.queries, reference.gallery),
-        "dense_self": (reference.dense_queries, reference.gallery),
-    }
+    pairs = {"cross": (observed.queries, reference.gallery), "dense_self": (reference.dense_queries, reference.gallery)}
     if observed.gallery is not None:
         pairs["self"] = (observed.queries, observed.gallery)
     figures: dict[str, float] = {}

@@ -56,11 +56,7 @@ class ChosenImages:
         return self.data.relevance.restricted(*self.indices)
 
     def self_and_cross_test(
-        self,
-        queries: Embeddings,
-        gallery: Embeddings,
-        dense_gallery: Embeddings,
-        relevance: Relevance | None = None,
+        self, queries: Embeddings, gallery: Embeddings, dense_gallery: Embeddings, relevance: Relevance | None = None
     ) -> tuple[RetrievalMetrics, RetrievalMetrics]:
         """How well the queries search their own embedder's gallery, and the dense network's.
 

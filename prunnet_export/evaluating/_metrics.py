@@ -235,8 +235,7 @@ def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
     array = np.asarray(embeddings)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":  # noqa: PLR2004 - a matrix
         raise InvalidInput(
-            f"{name} is a {array.dtype} array of shape {array.shape}",
-            hint="give numbers [n, d], neither of them 0",
+            f"{name} is a {array.dtype} array of shape {array.shape}", hint="give numbers [n, d], neither of them 0"
         )
     rows = array.astype(np.float64)
     largest = np.abs(rows).max(axis=1)

@@ -22,13 +22,7 @@ from prunnet_export.artifact import (
 )
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, measure_latency, peak_memory_mb
-from prunnet_export.evaluating import (
-    ModelOnDevice,
-    Reference,
-    artifact_reference,
-    save_reference,
-    verify_again,
-)
+from prunnet_export.evaluating import ModelOnDevice, Reference, artifact_reference, save_reference, verify_again
 from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, travelling_candidates
 from prunnet_export.runtimes import Model, Runtime
 

@@ -123,10 +123,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the whole folder again") from None
     _check_finite(stored, file)
     embedder = build_embedder(
-        config.backbone,
-        dim=config.embedding_dim,
-        preprocessing=config.preprocessing,
-        options=config.backbone_options,
+        config.backbone, dim=config.embedding_dim, preprocessing=config.preprocessing, options=config.backbone_options
     )
     network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
     _load(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)

@@ -82,11 +82,7 @@ class Normalised(nn.Module):
 
 
 def build_embedder(
-    backbone: str,
-    *,
-    dim: int,
-    preprocessing: Preprocessing,
-    options: Mapping[str, BackboneOption] | None = None,
+    backbone: str, *, dim: int, preprocessing: Preprocessing, options: Mapping[str, BackboneOption] | None = None
 ) -> Embedder:
     """An embedder on a backbone from timm, with random weights, in training mode.
 

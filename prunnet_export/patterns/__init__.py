@@ -6,14 +6,23 @@ from prunnet_export._errors import UnknownName
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._cut import materialise
 from prunnet_export.patterns.block import Block
-from prunnet_export.patterns.channel import Channel
+from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
 from prunnet_export.patterns.channel_n_m import ChannelNM
 from prunnet_export.patterns.n_m import NM
 from prunnet_export.patterns.unstructured import Unstructured
 
 PATTERNS = ("block", "channel", "channel+2:4", "2:4", "unstructured")
 
-__all__ = ["PATTERNS", "Pattern", "Subnetwork", "check_capacity", "find_pattern", "materialise"]
+__all__ = [
+    "PATTERNS",
+    "Channel",
+    "ChannelSubnetwork",
+    "Pattern",
+    "Subnetwork",
+    "check_capacity",
+    "find_pattern",
+    "materialise",
+]
 
 
 def find_pattern(name: str, channel_multiple: int = 8) -> Pattern:

@@ -38,11 +38,7 @@ class Shape:
 
 
 def embedding_shape(
-    model_file: Path,
-    inputs: Sequence[Iterable[Any]],
-    outputs: Sequence[Iterable[Any]],
-    *,
-    float32: bool,
+    model_file: Path, inputs: Sequence[Iterable[Any]], outputs: Sequence[Iterable[Any]], *, float32: bool
 ) -> Shape:
     """The shape of a model, where it is an embedding network.
 

@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from prunnet_export._errors import UnsupportedPrecision
-from prunnet_export.artifact import (
-    REFERENCE_FILE,
-    AlternativeEntry,
-    ArtifactWriter,
-    RuntimeEntry,
-    VerificationEntry,
-)
+from prunnet_export.artifact import REFERENCE_FILE, AlternativeEntry, ArtifactWriter, RuntimeEntry, VerificationEntry
 from prunnet_export.building import Build, Candidate
 from prunnet_export.evaluating import Evidence, Reference, Verifier, save_reference
 from prunnet_export.measuring import LatencyReport

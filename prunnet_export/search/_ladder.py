@@ -13,11 +13,7 @@ CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
 
 
 def ladder(
-    network: PrunableNetwork,
-    pattern: Pattern,
-    precision: str,
-    *,
-    capacities: Sequence[float] = CAPACITIES,
+    network: PrunableNetwork, pattern: Pattern, precision: str, *, capacities: Sequence[float] = CAPACITIES
 ) -> list[Candidate]:
     """The candidates of one (pattern, precision), smallest first, each different from the one before.
 

@@ -35,8 +35,7 @@ class FileSplit(ImageSplit):
     ) -> None:
         if len(paths) != len(labels):
             raise InvalidInput(
-                f"a split has {len(paths)} files and {len(labels)} labels",
-                hint="give one label for each file",
+                f"a split has {len(paths)} files and {len(labels)} labels", hint="give one label for each file"
             )
         # Strings, because tens of thousands of Path objects are slow to send to worker processes.
         self.names = [str(path) for path in paths]
@@ -61,6 +60,5 @@ class FileSplit(ImageSplit):
             return Path(self.names[index]).read_bytes()
         except OSError as error:
             raise InvalidInput(
-                f"{self.names[index]}: cannot be read ({error.strerror})",
-                hint="check the path and its permissions",
+                f"{self.names[index]}: cannot be read ({error.strerror})", hint="check the path and its permissions"
             ) from None

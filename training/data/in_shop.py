@@ -81,8 +81,7 @@ def _parse(listing: Path) -> list[_Row]:
     # Compared as text of a bounded length: int() refuses, slowly, a number of many thousand digits.
     if count.lstrip("0") != str(len(rows)).lstrip("0"):
         raise InvalidInput(
-            f"{listing}:1: announces {count[:20]} rows and {len(rows)} follow",
-            hint="the file may be cut short",
+            f"{listing}:1: announces {count[:20]} rows and {len(rows)} follow", hint="the file may be cut short"
         )
     return rows
 

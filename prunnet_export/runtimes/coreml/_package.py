@@ -65,9 +65,7 @@ def read_program(manifest: Path) -> Any:
         try:
             model = _parse(package / _PROGRAM)
             program = load(
-                model,
-                specification_version=model.specificationVersion,
-                file_weights_dir=str(package / _WEIGHTS),
+                model, specification_version=model.specificationVersion, file_weights_dir=str(package / _WEIGHTS)
             )
             return program.functions["main"]
         except Exception as error:  # noqa: BLE001  coremltools and protobuf raise what they like on foreign files
