@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import Tensor
@@ -48,12 +47,13 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
     file = folder / STATE_FILE
     if not file.is_file():
         raise InvalidInput(f"{file} is missing", hint="choose another --out, or delete the folder")
-    raw = read_bytes(file)
+    content = read_bytes(file)
     try:
-        tensors: dict[str, Tensor] = safetensors.load(raw)
-        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        tensors: dict[str, Tensor] = safetensors.load(content)
+        with require("safetensors", extra="train").safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
         # One entry, because safetensors writes several in any order.
-        done, of = map(int, header.get("__metadata__", {}).get("steps", "-1/-1").split("/"))
+        done, of = map(int, metadata.get("steps", "-1/-1").split("/"))
         if 0 <= done <= of == steps:
             _restore(trainee, tensors)
     except Exception as error:  # noqa: BLE001  # the parser and torch raise untyped errors on foreign bytes
