@@ -10,6 +10,7 @@ from prunnet_export._imports import require
 from prunnet_export.runtimes._checks import one_line
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.openvino._signal_stack import same_signal_stack
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
 _EXTRA = "openvino-int8"
@@ -29,7 +30,8 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
     """
-    with silenced():
+    # nncf makes engines of its own, and where it fails they go together with its traceback, in any order.
+    with silenced(), same_signal_stack():
         with no_telemetry():
             nncf = require("nncf", extra=_EXTRA)
             ranges = require("nncf.quantization.range_estimator", extra=_EXTRA).RangeEstimatorParametersSet

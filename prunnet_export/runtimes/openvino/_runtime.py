@@ -138,7 +138,10 @@ def engine() -> Any:
 
 @cache
 def core() -> Any:
-    """The one engine of this process: making another for each model costs time."""
+    """The one engine of this process, which is never let go.
+
+    Another for each model would cost time, and the process at its next signal: see ``same_signal_stack``.
+    """
     return engine().Core()
 
 
