@@ -22,6 +22,7 @@ _REFUSED_OPTIONS = frozenset(
     }
 )  # fmt: skip
 _IMAGE_RANK = 4
+_BLOCK = 16  # channels that oneDNN's widest kernels take together
 # What architectures raise at options or sides that they were not made for; few of them check.
 _MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -55,6 +56,9 @@ class Embedder(nn.Module):
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
+        for module in backbone.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
+                module.register_forward_pre_hook(_channels_first)
         self.projector = nn.Linear(features, dim)
         self.norm = nn.BatchNorm1d(dim)
 
@@ -67,6 +71,19 @@ class Embedder(nn.Module):
         """What the projector reads, float32 [b, f], of images float32 [b, 3, h, w] in 0..1."""
         features: Tensor = self.backbone((images - self.mean) / self.std)
         return features.mean((2, 3)) if features.ndim == _IMAGE_RANK else features
+
+
+def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+    """Lay a narrow input out as torch does by default.
+
+    With channels last, oneDNN 3.12 overruns its workspace in the gradient of a 1 x 1 kernel that strides over fewer
+    channels than a block has, 16 with AVX-512 and 8 with AVX2: wrong gradients, or a corrupt heap. ResNets have such
+    kernels in their shortcuts. https://github.com/uxlfoundation/oneDNN/issues/6035
+    """
+    (images,) = inputs
+    if not torch.is_grad_enabled() or images.device.type != "cpu" or images.shape[1] >= _BLOCK:
+        return None
+    return (images.contiguous(),)
 
 
 class Normalised(nn.Module):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -180,3 +183,26 @@ def test_variants_are_offered() -> None:
     with pytest.raises(UnknownName) as raised:
         embedder("resnet18-no-maxpol")
     assert "did you mean 'resnet18-no-maxpool'" in raised.value.hint
+
+
+# In a process of its own, which an overrun of the workspace would end.
+NARROW = """
+import torch
+from torch import nn
+from prunnet_export.network import Embedder
+from prunnet_export.preprocessing import Preprocessing
+
+torch.manual_seed(0)
+shortcut = nn.Conv2d(3, 16, 1, stride=2, bias=False)
+embedder = Embedder(shortcut, features=16, dim=2, preprocessing=Preprocessing(crop=56, resize=56))
+found = []
+for layout in (torch.contiguous_format, torch.channels_last):
+    batch = torch.rand(16, 3, 56, 56, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
+    loss = embedder.features(batch).square().sum()
+    found += torch.autograd.grad(loss, [shortcut.weight])
+torch.testing.assert_close(*found)
+"""
+
+
+def test_a_narrow_shortcut_learns_from_images_that_lie_channels_last() -> None:
+    subprocess.run([sys.executable, "-c", NARROW], check=True)
