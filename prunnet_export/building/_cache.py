@@ -65,7 +65,7 @@ class BuildCache:
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         place = self.folder / key[:32]
         self._in_use.add(place)
-        names = _intact(place)
+        names = _read_names(place)
         if names is not None:
             with suppress(OSError):
                 os.utime(place)
@@ -102,16 +102,16 @@ class BuildCache:
 
 def _move(partial: Path, place: Path) -> None:
     """Put an entry in its place, unless another process made the same one meanwhile and may be running from it."""
-    if _intact(place) is None:
+    if _read_names(place) is None:
         shutil.rmtree(place, ignore_errors=True)
         try:
             partial.rename(place)
         except OSError:
-            if _intact(place) is None:
+            if _read_names(place) is None:
                 raise
 
 
-def _intact(place: Path) -> tuple[str, ...] | None:
+def _read_names(place: Path) -> tuple[str, ...] | None:
     """The names of an entry's files, or None where it is missing or damaged."""
     try:
         index = json.loads((place / _INDEX).read_text("utf-8"))

@@ -42,7 +42,7 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh://{user}{host}{f':{self.port}' if self.port else ''}"
 
-    def words(self) -> list[str]:
+    def ssh_arguments(self) -> list[str]:
         """What ssh is told about where to go; nothing that follows is taken for an option."""
         user = ["-l", self.user] if self.user else []
         port = ["-p", str(self.port)] if self.port else []

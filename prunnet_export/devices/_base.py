@@ -18,7 +18,7 @@ from prunnet_export.devices._protocol import (
 
 R = TypeVar("R", bound=Reply)
 
-PATIENCE_S = 3600.0
+TIMEOUT_S = 3600.0
 """Seconds that a worker may take to load a model, whose engine may be built meanwhile, and for all that is short."""
 
 
@@ -28,7 +28,7 @@ class Device(ABC):
     _fingerprint: Fingerprint | None = None
 
     @abstractmethod
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
         """The reply to a request, from a fresh process on the device.
 
         Args:
@@ -40,7 +40,7 @@ class Device(ABC):
             PrunnetError: what the worker raised.
         """
 
-    def ask(self, request: Request, reply: type[R], *, timeout: float = PATIENCE_S) -> R:
+    def ask(self, request: Request, reply: type[R], *, timeout: float = TIMEOUT_S) -> R:
         """The reply to a request, of the type that belongs to it; Unreachable where the device gives another."""
         answer = self.run(request, timeout=timeout)
         if not isinstance(answer, reply):
@@ -59,14 +59,14 @@ class Device(ABC):
 
 def raise_again(reply: ErrorReply) -> NoReturn:
     """Raise what the worker raised; a class that this side does not know becomes a PrunnetError."""
-    kinds = {kind.__name__: kind for kind in _tree(PrunnetError)}
+    kinds = {kind.__name__: kind for kind in _subclasses(PrunnetError)}
     kind = kinds.get(reply.kind, PrunnetError)
     error = kind.__new__(kind)  # the constructors of subclasses compose the message that is already there
     PrunnetError.__init__(error, reply.message, hint=reply.hint)
     raise error
 
 
-def _tree(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
+def _subclasses(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
     yield kind
     for child in kind.__subclasses__():
-        yield from _tree(child)
+        yield from _subclasses(child)

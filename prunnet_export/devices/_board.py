@@ -31,10 +31,10 @@ from prunnet_export.devices._local import start_worker
 PREFIX = "ssh-"
 _CHUNK = 2**20
 _EXIT_S = 10.0
-_ERRORS = 2**12  # bytes of a worker's standard error that are worth sending
+_ERROR_BYTES = 2**12  # bytes of a worker's standard error that are worth sending
 
 
-class _HungUpError(Exception):
+class _HostGoneError(Exception):
     """The host is gone."""
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     version = installed_version("prunnet-export")
-    with suppress(BrokenPipeError, _HungUpError), ExitStack() as held:
+    with suppress(BrokenPipeError, _HostGoneError), ExitStack() as held:
         out = held.enter_context(os.fdopen(os.dup(1), "wb"))
         os.dup2(2, 1)  # as in the worker: only messages go to the host
         try:
@@ -60,9 +60,9 @@ def serve(folder: Path, host: IO[bytes], out: IO[bytes]) -> None:
     while line := host.readline():
         message = msgspec.json.decode(line, type=Put | Ask)
         if isinstance(message, Put):
-            _send(out, _put(message, folder, host))
+            _send(out, _store_file(message, folder, host))
         else:
-            _send(out, *_ask(message, folder, host))
+            _send(out, *_run_worker(message, folder, host))
 
 
 @contextmanager
@@ -100,9 +100,9 @@ def _locked(folder: Path, operation: int) -> Iterator[bool]:
         os.close(handle)
 
 
-def _put(message: Put, folder: Path, host: IO[bytes]) -> Stored:
+def _store_file(message: Put, folder: Path, host: IO[bytes]) -> Stored:
     """Keep a file; what cannot be written is read all the same, for the next message stands behind it."""
-    place, parts, error = folder / message.name, _parts(host, message.size), ""
+    place, parts, error = folder / message.name, _read_chunks(host, message.size), ""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("wb") as file:
@@ -116,16 +116,16 @@ def _put(message: Put, folder: Path, host: IO[bytes]) -> Stored:
     return Stored(error=error)
 
 
-def _parts(host: IO[bytes], left: int) -> Iterator[bytes]:
+def _read_chunks(host: IO[bytes], left: int) -> Iterator[bytes]:
     while left:
         part = host.read(min(left, _CHUNK))
         if not part:
-            raise _HungUpError
+            raise _HostGoneError
         left -= len(part)
         yield part
 
 
-def _ask(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
+def _run_worker(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
     """What a worker made of a request."""
     scratch = folder / SCRATCH
     try:
@@ -134,7 +134,7 @@ def _ask(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, by
             wanted.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as errors, start_worker(errors=errors) as worker:
             try:
-                reply = _output(worker, bytes(message.request), host, message.timeout)
+                reply = _read_reply(worker, bytes(message.request), host, message.timeout)
             except TimeoutExpired:
                 worker.kill()
                 return Answer(), b"", b"", b""
@@ -142,17 +142,17 @@ def _ask(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, by
                 worker.kill()
                 raise
             code = _exit_code(worker)
-            errors.seek(-min(_ERRORS, errors.seek(0, os.SEEK_END)), os.SEEK_END)
-            told = errors.read()
+            errors.seek(-min(_ERROR_BYTES, errors.seek(0, os.SEEK_END)), os.SEEK_END)
+            stderr_end = errors.read()
         output = wanted.read_bytes() if wanted and wanted.is_file() else b""
     except OSError as error:
         return Answer(error=_reason(error)), b"", b"", b""
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Answer(code=code, reply=len(reply), errors=len(told), output=len(output)), reply, told, output
+    return Answer(code=code, reply=len(reply), errors=len(stderr_end), output=len(output)), reply, stderr_end, output
 
 
-def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float) -> bytes:
+def _read_reply(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float) -> bytes:
     """All that a worker writes to standard output, unless the host hangs up or the time is up before its end.
 
     Waiting is for events alone. Looking twice a second whether the host is still there would be seen in the tail of
@@ -166,7 +166,7 @@ def _output(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: floa
     while True:
         ready, _, _ = select.select([host, from_worker], [], [], max(0.0, deadline - time.monotonic()))
         if host in ready:  # a host that waits for an answer sends nothing
-            raise _HungUpError
+            raise _HostGoneError
         if not ready:
             raise TimeoutExpired(worker.args, timeout)
         part = os.read(from_worker.fileno(), _CHUNK)
@@ -194,7 +194,7 @@ def _reason(error: OSError) -> str:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _HungUpError
+    raise _HostGoneError
 
 
 if __name__ == "__main__":

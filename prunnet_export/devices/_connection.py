@@ -17,7 +17,7 @@ import msgspec
 from prunnet_export._errors import Unreachable, UsageError
 from prunnet_export._imports import installed_version
 from prunnet_export.devices._address import Address
-from prunnet_export.devices._base import PATIENCE_S
+from prunnet_export.devices._base import TIMEOUT_S
 from prunnet_export.devices._frames import GREETING, Answer, Ask, Hello, Put, Stored
 from prunnet_export.devices._ssh_errors import explain
 
@@ -41,7 +41,7 @@ _GRACE_S = 30.0  # beyond the worker's own timeout, before the whole board is gi
 _HANG_UP_S = 10.0
 
 
-class LostError(Unreachable):
+class ConnectionLostError(Unreachable):
     """The connection broke after it was made."""
 
 
@@ -64,12 +64,12 @@ class Connection:
         options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
         self._address = address
         self._greeted = False
-        self._late: float | None = None
+        self._expired_after: float | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads could fill up
         weakref.finalize(self, self._errors.close)
         # In a session of its own, so that Ctrl-C reaches us alone and we hang up in order.
         self._ssh = Popen(
-            [ssh, "-T", "-x", "-a", *options, *address.words(), address.command(_BOARD)],
+            [ssh, "-T", "-x", "-a", *options, *address.ssh_arguments(), address.command(_BOARD)],
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._errors,
@@ -80,15 +80,15 @@ class Connection:
         self._out: IO[bytes] = BufferedReader(cast("RawIOBase", self._ssh.stdout))
         self.close = weakref.finalize(self, _hang_up, self._ssh, self._in, self._out)
         """Hang up, and wait until the board has tidied up; at exit at the latest."""
-        with self._talking(_GREETING_S):
-            hello = self._hello()
+        with self._time_limit(_GREETING_S):
+            hello = self._read_greeting()
         self._greeted = True
         self.folder = hello.folder
         self.stored: set[str] = set()
 
     def put(self, name: str, content: bytes) -> Stored:
         """Write a file into the private folder."""
-        return self._exchange(Stored, Put(name=name, size=len(content)), content, within=PATIENCE_S)[0]
+        return self._exchange(Stored, Put(name=name, size=len(content)), content, within=TIMEOUT_S)[0]
 
     def ask(self, request: bytes, *, timeout: float, output: str | None) -> tuple[Answer, bytes, bytes, bytes]:
         """What a worker there makes of a request: the answer, the reply, its standard error, the file wanted back."""
@@ -98,7 +98,7 @@ class Connection:
     def _exchange(
         self, kind: type[M], message: Put | Ask, content: bytes = b"", *, within: float
     ) -> tuple[M, bytes, bytes, bytes]:
-        with self._talking(within):
+        with self._time_limit(within):
             self._write(msgspec.json.encode(message) + b"\n")
             self._write(content)
             answer = msgspec.json.decode(self._out.readline(_LINE), type=kind)
@@ -107,7 +107,7 @@ class Connection:
         return answer, reply, errors, output
 
     @contextmanager
-    def _talking(self, within: float) -> Iterator[None]:
+    def _time_limit(self, within: float) -> Iterator[None]:
         """Give the board up after ``within`` seconds.
 
         What interrupts a message ends the connection, for nobody knows where the next one begins.
@@ -125,7 +125,7 @@ class Connection:
         finally:
             timer.cancel()
 
-    def _hello(self) -> Hello:
+    def _read_greeting(self) -> Hello:
         for _ in range(_GREETING_LINES):
             line = self._out.readline(_LINE)
             if not line:
@@ -149,7 +149,7 @@ class Connection:
         return hello
 
     def _give_up(self, seconds: float) -> None:
-        self._late = seconds
+        self._expired_after = seconds
         self._ssh.kill()
 
     def _write(self, content: bytes) -> None:
@@ -168,12 +168,13 @@ class Connection:
         self.close()
         self._errors.seek(0)
         errors = self._errors.read().decode(errors="replace")
-        if self._late is not None:
+        if self._expired_after is not None:
             return Unreachable(
-                f"{self._address} did not answer within {self._late:g} s", hint="the board may be busy; try again"
+                f"{self._address} did not answer within {self._expired_after:g} s",
+                hint="the board may be busy; try again",
             )
         message, hint = explain(self._address, self._ssh.returncode, errors, greeted=self._greeted)
-        return (LostError if self._greeted else Unreachable)(message, hint=hint)
+        return (ConnectionLostError if self._greeted else Unreachable)(message, hint=hint)
 
 
 def _hang_up(ssh: Popen[bytes], *pipes: IO[bytes]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
-from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
+from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request
 
 _WORKER = "prunnet_export.devices._worker"
@@ -27,18 +27,18 @@ class LocalDevice(Device):
     def __repr__(self) -> str:
         return "LocalDevice()"
 
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
         """The reply to a request; paths in it have to be absolute."""
         with start_worker(errors=subprocess.PIPE) as worker:
             try:
                 out, err = worker.communicate(msgspec.json.encode(request), timeout)
             except subprocess.TimeoutExpired:
                 worker.kill()
-                raise too_slow(timeout) from None
+                raise timeout_error(timeout) from None
             except BaseException:  # Ctrl-C above all: nothing of ours keeps running
                 worker.kill()
                 raise
-        return reply_of(worker.returncode, out, err)
+        return parse_reply(worker.returncode, out, err)
 
 
 def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -48,7 +48,7 @@ def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def reply_of(code: int, out: bytes, err: bytes) -> Reply:
+def parse_reply(code: int, out: bytes, err: bytes) -> Reply:
     """The reply of a worker that has ended; ``code`` is as in :class:`subprocess.Popen`.
 
     Raises:
@@ -58,18 +58,18 @@ def reply_of(code: int, out: bytes, err: bytes) -> Reply:
     try:
         reply: Reply = msgspec.json.decode(out, type=Reply)
     except msgspec.MsgspecError:
-        raise _died(code, err.decode(errors="replace")) from None
+        raise _exit_error(code, err.decode(errors="replace")) from None
     if isinstance(reply, ErrorReply):
         raise_again(reply)
     return reply
 
 
-def too_slow(timeout: float) -> Unreachable:
+def timeout_error(timeout: float) -> Unreachable:
     """The error of a worker that was killed because its time was up."""
     return Unreachable(f"the worker did not answer within {timeout:g} s", hint="the machine may be busy; try again")
 
 
-def _died(code: int, stderr: str) -> Unreachable:
+def _exit_error(code: int, stderr: str) -> Unreachable:
     if code < 0:
         try:
             name = signal.Signals(-code).name

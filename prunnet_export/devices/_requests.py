@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import storage_errors
-from prunnet_export.devices._base import PATIENCE_S, Device
+from prunnet_export.devices._base import TIMEOUT_S, Device
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -81,7 +81,7 @@ def measure_latency(
         LatencyRequest(**_fields(model, threads), warmup=warmup, samples=samples, at_least=at_least, seconds=seconds)
         for model in models
     ]
-    timeout = _patience(warmup + at_least) + seconds
+    timeout = _timeout(warmup + at_least) + seconds
     replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [
         summarise(
@@ -127,7 +127,7 @@ def embed(
         request = EmbedRequest(
             **_fields(model, threads), inputs=str(source), outputs=str(result), batch_size=batch_size
         )
-        device.ask(request, EmbedReply, timeout=_patience(len(inputs)))
+        device.ask(request, EmbedReply, timeout=_timeout(len(inputs)))
         outputs: npt.NDArray[np.float32] = np.load(result, allow_pickle=False)
     return outputs
 
@@ -152,6 +152,6 @@ def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:
     }
 
 
-def _patience(inferences: int) -> float:
+def _timeout(inferences: int) -> float:
     """Seconds until a worker that has to make so many inferences is given up."""
-    return PATIENCE_S + inferences * _INFERENCE_S
+    return TIMEOUT_S + inferences * _INFERENCE_S

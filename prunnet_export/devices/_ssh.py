@@ -11,10 +11,10 @@ import msgspec
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
 from prunnet_export.devices._address import parse_address
-from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
-from prunnet_export.devices._connection import Connection, LostError
+from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
+from prunnet_export.devices._connection import Connection, ConnectionLostError
 from prunnet_export.devices._frames import SCRATCH
-from prunnet_export.devices._local import reply_of, too_slow
+from prunnet_export.devices._local import parse_reply, timeout_error
 from prunnet_export.devices._protocol import EmbedRequest, ErrorReply, Reply, Request
 
 _SMALL = 2**16  # bytes of a file that may describe the model beside it
@@ -51,7 +51,7 @@ class SshDevice(Device):
         if self._connection is not None:
             self._connection.close()
 
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
         """The reply to a request; paths in it are absolute, and of files on this machine.
 
         Args:
@@ -64,7 +64,7 @@ class SshDevice(Device):
             Unreachable: the board does not answer or has no room, or its runtime is not installed.
             PrunnetError: what the worker raised.
         """
-        connection, there = self._copied(request)
+        connection, there = self._connect_and_copy(request)
         remote = msgspec.structs.replace(request, **{field: f"{connection.folder}/{there[field]}" for field in there})
         document, output = msgspec.json.encode(remote), there.get("outputs")
         answer, reply, errors, content = connection.ask(document, timeout=timeout, output=output)
@@ -72,25 +72,25 @@ class SshDevice(Device):
             if answer.error:
                 raise StorageError(f"no worker could be run: {answer.error}", hint="free some space")
             if answer.code is None:
-                raise too_slow(timeout)
-            result = reply_of(answer.code, reply, errors)
+                raise timeout_error(timeout)
+            result = parse_reply(answer.code, reply, errors)
         except PrunnetError as error:
             here = {getattr(remote, field): getattr(request, field) for field in there}
-            raise_again(self._seen_from_here(error, here))
+            raise_again(self._with_local_paths(error, here))
         if isinstance(request, EmbedRequest):
             file = Path(request.outputs)
             with storage_errors(file):
                 file.write_bytes(content)
         return result
 
-    def _copied(self, request: Request) -> tuple[Connection, dict[str, str]]:
+    def _connect_and_copy(self, request: Request) -> tuple[Connection, dict[str, str]]:
         """A connection, and what the files that the request names are called in its folder."""
         for again in reversed(range(_TRIES)):
             if self._connection is None or not self._connection.close.alive:
                 self._connection = Connection(self.address)
             try:
                 return self._connection, self._copy(self._connection, request)
-            except LostError:
+            except ConnectionLostError:
                 if not again:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
@@ -109,7 +109,7 @@ class SshDevice(Device):
 
     def _copy_model(self, connection: Connection, model: Path) -> str:
         """Where a model is there, under a name made of its contents."""
-        top = _top(model)
+        top = _model_root(model)
         contents = {file.relative_to(top.parent).as_posix(): read_bytes(file) for file in _files_of(top)}
         digest = hashlib.sha256()
         for name, content in contents.items():
@@ -130,7 +130,7 @@ class SshDevice(Device):
                 hint="free some space there and run the same command again",
             )
 
-    def _seen_from_here(self, error: PrunnetError, here: Mapping[str, str]) -> ErrorReply:
+    def _with_local_paths(self, error: PrunnetError, here: Mapping[str, str]) -> ErrorReply:
         """An error of the board, under the names that files have here; nothing missing there is a usage error."""
         message, hint, kind = error.message, error.hint, type(error).__name__
         for theirs, ours in here.items():
@@ -140,7 +140,7 @@ class SshDevice(Device):
         return ErrorReply(kind=kind, message=f"{message} (on {self.address})", hint=hint)
 
 
-def _top(model: Path) -> Path:
+def _model_root(model: Path) -> Path:
     """What stands for a model: the file that is opened, or the package that it lies in."""
     return next((parent for parent in model.parents if parent.suffix == _PACKAGE), model)
 

@@ -12,7 +12,7 @@ from prunnet_export.devices._address import Address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _MISSING = re.compile(r"No module named '?([\w.]+)")
-_PLAIN = 160
+_MAX_LINE = 160
 
 # The first that occurs names the cause; ssh's own words, from its sources, are the same in every language.
 _SSH = (
@@ -40,8 +40,8 @@ def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple
     words = {
         "at": str(address),
         "host": address.host,
-        "by_hand": shlex.join(["ssh", *address.words()]),
-        "forget": f"ssh-keygen -R {shlex.quote(_known_as(address))}",
+        "by_hand": shlex.join(["ssh", *address.ssh_arguments()]),
+        "forget": f"ssh-keygen -R {shlex.quote(_known_hosts_name(address))}",
     }
     last = _last_line(errors)
     if greeted:
@@ -51,10 +51,10 @@ def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple
             if mark in errors:
                 return message.format_map(words), hint.format_map(words)
         return f"ssh cannot connect to {address}{last}", f"does it work by hand? {words['by_hand']}"
-    return _of_the_shell(address, code, errors, last)
+    return _explain_command(address, code, errors, last)
 
 
-def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
+def _explain_command(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
     """Of a connection that stood, when the command there ended without a greeting."""
     python, version = address.python, installed_version("prunnet-export")
     install = f"{shlex.quote(python)} -m pip install 'prunnet-export[RUNTIME]=={version}'"
@@ -73,7 +73,7 @@ def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[
     return (f"{python} on {address} ended with code {code} and no greeting{last}", f"there: {install}")
 
 
-def _known_as(address: Address) -> str:
+def _known_hosts_name(address: Address) -> str:
     """The name that ssh keeps the host's key under."""
     return f"[{address.host}]:{address.port}" if address.port not in {None, 22} else address.host
 
@@ -81,4 +81,4 @@ def _known_as(address: Address) -> str:
 def _last_line(errors: str) -> str:
     lines = [printable(line).strip() for line in errors.splitlines()]
     lines = [line for line in lines if line]
-    return f": {lines[-1][:_PLAIN]}" if lines else ""
+    return f": {lines[-1][:_MAX_LINE]}" if lines else ""

@@ -13,8 +13,8 @@ from prunnet_export._imports import require
 from prunnet_export.prediction._table import DENSE, CalibrationRow
 from prunnet_export.prediction._workload import Workload
 
-FEWEST_ROWS = 3
-FEWEST_TO_JUDGE = 8  # half of fewer rows says nothing about the other half
+MIN_ROWS = 3
+MIN_ROWS_FOR_ERROR = 8  # half of fewer rows says nothing about the other half
 
 Vector = npt.NDArray[np.float64]
 
@@ -45,13 +45,13 @@ class Fit:
 
 def fit(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> Fit:
     """A model of what was measured in one precision, of the dense network and one pattern; InvalidInput of few rows."""
-    chosen = of_kind(rows, pattern=pattern, precision=precision)
-    if len(chosen) < FEWEST_ROWS:
+    chosen = select_rows(rows, pattern=pattern, precision=precision)
+    if len(chosen) < MIN_ROWS:
         raise InvalidInput(
             f"{len(chosen)} calibration rows of {pattern} {precision}",
             hint=f"prunnet-bench calibrate --pattern {pattern} measures them on the device",
         )
-    errors = held_out(chosen) if len(chosen) >= FEWEST_TO_JUDGE else np.array([])
+    errors = held_out_errors(chosen) if len(chosen) >= MIN_ROWS_FOR_ERROR else np.array([])
     return Fit(
         coefficients=_coefficients(chosen),
         rows=len(chosen),
@@ -60,13 +60,13 @@ def fit(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> Fit:
     )
 
 
-def of_kind(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> list[CalibrationRow]:
+def select_rows(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> list[CalibrationRow]:
     """The rows of one precision, of the dense network and one pattern, from little work to much."""
     chosen = [row for row in rows if row.precision == precision and row.pattern in {DENSE, pattern}]
     return sorted(chosen, key=lambda row: (row.macs, row.kept_macs, row.activations))
 
 
-def held_out(rows: Sequence[CalibrationRow]) -> Vector:
+def held_out_errors(rows: Sequence[CalibrationRow]) -> Vector:
     """Relative errors of every row under the fit of those that stand at the other parity.
 
     Relative to the smaller of prediction and measurement, so that 1 + the error times a prediction bounds both sides.

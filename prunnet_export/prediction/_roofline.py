@@ -7,7 +7,7 @@ from prunnet_export.precision import Precision
 from prunnet_export.prediction._workload import Workload
 from prunnet_export.target import Limits
 
-ROOM = 1.5
+SAFETY_FACTOR = 1.5
 """What a roofline is multiplied with for an upper bound: an assumption, not a statistic."""
 
 

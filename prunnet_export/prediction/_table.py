@@ -102,7 +102,7 @@ def find_calibrations(folder: Path, target: str) -> list[Calibration]:
     return found
 
 
-def one_device(tables: Sequence[Calibration]) -> list[Calibration]:
+def tables_of_one_device(tables: Sequence[Calibration]) -> list[Calibration]:
     """The tables of the device and threads with the most rows: those of two devices do not mix."""
     by_device: dict[tuple[str, int | None], list[Calibration]] = {}
     for table in tables:

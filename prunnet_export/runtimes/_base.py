@@ -17,7 +17,7 @@ from prunnet_export.precision import FP32, Precision
 from prunnet_export.runtimes._session import Batch, Session
 
 
-def _missing() -> Any:
+def _raise_missing() -> Any:
     raise InvalidInput("this precision or runtime needs real images", hint="compile it through prunnet-export")
 
 
@@ -34,8 +34,8 @@ class CompileInputs:
         options: The target's own, e.g. which accelerator to compile for.
     """
 
-    images: Callable[[], Iterable[Batch]] = _missing
-    module: Callable[[], Any] = _missing
+    images: Callable[[], Iterable[Batch]] = _raise_missing
+    module: Callable[[], Any] = _raise_missing
     layer_times: Callable[[Path], Mapping[str, float]] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,8 +8,8 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes._session import Batch
 
-AT_MOST = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
-AT_LEAST = 8
+MAX_IMAGES = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
+MIN_IMAGES = 8
 _RANK = 4
 
 
@@ -22,12 +22,12 @@ def calibration_images(inputs: CompileInputs | None) -> list[Batch]:
     images: list[Batch] = []
     for batch in (inputs or CompileInputs()).images():
         _check(batch)
-        images += [image[None] for image in batch[: AT_MOST - len(images)]]
-        if len(images) == AT_MOST:
+        images += [image[None] for image in batch[: MAX_IMAGES - len(images)]]
+        if len(images) == MAX_IMAGES:
             break
-    if len(images) < AT_LEAST:
+    if len(images) < MIN_IMAGES:
         raise InvalidInput(
-            f"{len(images)} calibration images; INT8 needs {AT_LEAST} or more",
+            f"{len(images)} calibration images; INT8 needs {MIN_IMAGES} or more",
             hint="add images to the train split; 300 are enough",
         )
     return images

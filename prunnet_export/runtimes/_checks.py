@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 
-FOREIGN = "it may be truncated, or written for another runtime; export it again"
+LOAD_HINT = "it may be truncated, or written for another runtime; export it again"
 """The hint for a file that an engine cannot load."""
 
-MATRIX = 2
+MATRIX_RANK = 2
 """Dimensions from which on a constant counts as weights."""
 
 _LINE = 160  # characters of an engine's message that are shown
@@ -28,7 +28,7 @@ def check_threads(threads: int | None) -> int | None:
     return threads
 
 
-def no_threads(threads: int | None, engine: str) -> None:
+def refuse_threads(threads: int | None, engine: str) -> None:
     """Refuse a number of threads for an engine that has none to set, as InvalidInput."""
     if check_threads(threads) is not None:
         raise InvalidInput(f"{engine} has no number of threads to set", hint="leave out --threads")

@@ -7,7 +7,7 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, check_file, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, one_line
 
 
 def read_onnx(file: Path) -> Any:
@@ -17,9 +17,9 @@ def read_onnx(file: Path) -> Any:
     try:
         model = onnx.load(file)
     except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=FOREIGN) from None
+        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=LOAD_HINT) from None
     if not model.graph.node:
-        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=FOREIGN)
+        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=LOAD_HINT)
     return model
 
 

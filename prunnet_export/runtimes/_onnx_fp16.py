@@ -11,8 +11,8 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._checks import one_line
 
-_WORK = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_EXACT = frozenset({"LayerNormalization"})  # it squares, and fp16 ends at the square of 256
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_FLOAT32_ONLY = frozenset({"LayerNormalization"})  # it squares, and fp16 ends at the square of 256
 _LARGEST = float(np.finfo(np.float16).max)
 _HALF, _FULL = "/fp16", "/fp32"
 
@@ -60,10 +60,10 @@ def _rewrite(onnx: Any, model: Any) -> None:
     versions = {one.domain: one.version for one in model.opset_import}
     chosen = {
         index
-        for index in _amid_work(graph.node)
+        for index in _between_weighted(graph.node)
         if results.isdisjoint(graph.node[index].output)
-        and graph.node[index].op_type not in _EXACT
-        and _follows_its_inputs(onnx, graph.node[index], versions, floats)
+        and graph.node[index].op_type not in _FLOAT32_ONLY
+        and _takes_fp16(onnx, graph.node[index], versions, floats)
     }
     _convert_weights(onnx, graph, chosen)
     made = {name for index in chosen for name in graph.node[index].output}
@@ -75,26 +75,26 @@ def _rewrite(onnx: Any, model: Any) -> None:
     graph.node.extend(kept)
 
 
-def _amid_work(nodes: Any) -> set[int]:
+def _between_weighted(nodes: Any) -> set[int]:
     """The indices of the nodes between the first and the last layers with weights, these included."""
     after: set[str] = set()
     following = set()
     for index, node in enumerate(nodes):
-        if node.op_type in _WORK or not after.isdisjoint(node.input):
+        if node.op_type in _WEIGHTED or not after.isdisjoint(node.input):
             following.add(index)
             after.update(node.output)
     before: set[str] = set()
     chosen = set()
     for index in reversed(range(len(nodes))):
         node = nodes[index]
-        if node.op_type in _WORK or not before.isdisjoint(node.output):
+        if node.op_type in _WEIGHTED or not before.isdisjoint(node.output):
             before.update(node.input)
             if index in following:
                 chosen.add(index)
     return chosen
 
 
-def _follows_its_inputs(onnx: Any, node: Any, versions: dict[str, int], floats: set[str]) -> bool:
+def _takes_fp16(onnx: Any, node: Any, versions: dict[str, int], floats: set[str]) -> bool:
     """Whether a node accepts fp16 for each float32 that it reads and then gives fp16 for each that it writes."""
     try:
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)

@@ -18,7 +18,7 @@ _EXTRA = "host"
 _LAYERS = ("Conv", "Gemm", "MatMul")
 # Between two layers everything stays in 8 bits: residual sums, what clips, what pools. Nothing else is touched, so
 # the standardisation of the image and the L2 norm of the embedding stay in float32.
-_BETWEEN = ("Add", "Relu", "Clip", "MaxPool")
+_PASSED_IN_INT8 = ("Add", "Relu", "Clip", "MaxPool")
 
 
 def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> Any:
@@ -51,7 +51,7 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
                 result,
                 SimpleNamespace(get_next=lambda: next(inputs, None)),
                 quant_format=tools.QuantFormat.QDQ,
-                op_types_to_quantize=[*_LAYERS, "Add"] if symmetric else [*_LAYERS, *_BETWEEN],
+                op_types_to_quantize=[*_LAYERS, "Add"] if symmetric else [*_LAYERS, *_PASSED_IN_INT8],
                 per_channel=True,
                 activation_type=tools.QuantType.QInt8 if symmetric else tools.QuantType.QUInt8,
                 weight_type=tools.QuantType.QInt8,

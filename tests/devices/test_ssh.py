@@ -158,10 +158,10 @@ def test_a_package_travels_whole_whichever_of_its_files_is_opened(tmp_path: Path
     names = ["Manifest.json", "Data/weight.bin"]
     for name in names:
         (package / name).write_bytes(b"x")
-    top = _ssh._top(package / "Manifest.json")
+    top = _ssh._model_root(package / "Manifest.json")
     assert top == package
     assert sorted(file.relative_to(package).as_posix() for file in _ssh._files_of(top)) == sorted(names)
-    assert _ssh._top(tmp_path / "model.xml") == tmp_path / "model.xml"
+    assert _ssh._model_root(tmp_path / "model.xml") == tmp_path / "model.xml"
 
 
 def test_files_of_the_model_travel_and_others_do_not(

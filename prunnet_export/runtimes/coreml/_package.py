@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, one_line
 from prunnet_export.runtimes._silence import silenced
 
 EXTRA = "coreml"
@@ -70,11 +70,11 @@ def read_program(manifest: Path) -> Any:
             return program.functions["main"]
         except Exception as error:  # noqa: BLE001  coremltools and protobuf raise what they like on foreign files
             raise InvalidInput(
-                f"{package.name}: no Core ML package with an ML program ({one_line(error)})", hint=FOREIGN
+                f"{package.name}: no Core ML package with an ML program ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
 
-def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
+def program_weights(program: Any) -> dict[str, npt.NDArray[np.generic]]:
     """The floating-point constants of two or more dimensions by name, sparse ones made dense."""
     found: dict[str, npt.NDArray[np.generic]] = {}
     for operation in program.operations:
@@ -84,12 +84,12 @@ def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
             values = operation.materialized_val_inference()
         else:
             continue
-        if isinstance(values, np.ndarray) and values.ndim >= MATRIX and np.issubdtype(values.dtype, np.floating):
+        if isinstance(values, np.ndarray) and values.ndim >= MATRIX_RANK and np.issubdtype(values.dtype, np.floating):
             found[str(operation.outputs[0].name)] = values
     return found
 
 
-def work_of(program: Any) -> int:
+def count_operations(program: Any) -> int:
     """How many operations of a program are no constants."""
     return sum(not operation.op_type.startswith("const") for operation in program.operations)
 

@@ -16,12 +16,12 @@ from prunnet_export._files import replace_file
 from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import FOREIGN, no_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, one_line, refuse_threads
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
-from prunnet_export.runtimes.coreml._package import read_program, weights_of, work_of, write_package
+from prunnet_export.runtimes.coreml._package import count_operations, program_weights, read_program, write_package
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 TWIN = "model.onnx"
@@ -108,14 +108,14 @@ class CoreMl(Runtime):
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights in the package's own files, sparse ones made dense, by name."""
-        return weights_of(read_program(model.file))
+        return program_weights(read_program(model.file))
 
     # -- drive, on the device ------------------------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
         """The package, compiled by Core ML for this device; Unreachable where this is no Mac."""
         self.precision(model.precision)
-        no_threads(threads, self.name)
+        refuse_threads(threads, self.name)
         obstacle = self.obstacle()
         if obstacle is not None:
             raise Unreachable(obstacle, hint="copy the artifact to a Mac, or the package into an app")
@@ -124,13 +124,13 @@ class CoreMl(Runtime):
             return CoreMlSession(model.file, engine.models.MLModel(str(model.file.parent)))
         except (OSError, RuntimeError, ValueError) as error:
             raise InvalidInput(
-                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=FOREIGN
+                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
     def placement(self, model: Model) -> dict[str, int]:
         """How many operations the program has. Core ML spreads them over its devices at run time, and tells nobody."""
         self.precision(model.precision)
-        return {self.places_on: work_of(read_program(model.file))}
+        return {self.places_on: count_operations(read_program(model.file))}
 
     def _engine(self) -> Any:
         with silenced():  # it complains of every version of every library that it was not tested with

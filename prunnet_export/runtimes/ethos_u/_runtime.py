@@ -27,9 +27,9 @@ REPORT = "vela.txt"
 
 _DRIVER = "ethos-u"  # the custom operator that hands commands to the NPU
 _DEFAULT = "ethos-u55-256"
-_MEMORY = ("system-config", "memory-mode")
-_OPTIONS = ("accelerator", *_MEMORY)
-_FOREIGN = "it is no folder of this runtime; export it again"
+_MEMORY_OPTIONS = ("system-config", "memory-mode")
+_OPTIONS = ("accelerator", *_MEMORY_OPTIONS)
+_EXPORT_HINT = "it is no folder of this runtime; export it again"
 _COUNTS = re.compile(r"^(CPU|NPU) operators = (\d+) ", re.MULTILINE)
 _VERSION = re.compile(r"^Vela (\S+)$", re.MULTILINE)
 
@@ -81,7 +81,7 @@ class EthosU(Runtime):
         version = self.version()
         [name] = LiteRt().compile(onnx_file, folder, precision=precision, inputs=inputs)
         with TemporaryDirectory(prefix="prunnet-vela-") as made:
-            report = _vela(folder / name, Path(made), arguments)
+            report = _run_vela(folder / name, Path(made), arguments)
             [summary] = Path(made).glob("*_summary_*.csv")
             replace_file(folder / COMPILED, (Path(made) / COMPILED).read_bytes())
             replace_file(folder / SUMMARY, summary.read_bytes())
@@ -94,16 +94,16 @@ class EthosU(Runtime):
 
     def estimate_ms(self, model: Model) -> tuple[float, str] | None:
         """What Vela expects of the NPU; the processor's operators are not counted."""
-        report = _text(model.file.with_name(REPORT))
+        report = _read_text(model.file.with_name(REPORT))
         try:
-            [row] = csv.DictReader(_text(model.file.with_name(SUMMARY)).splitlines())
+            [row] = csv.DictReader(_read_text(model.file.with_name(SUMMARY)).splitlines())
             milliseconds = float(row["inference_time"]) * 1e3
             place = f"{row['system_config']}, {row['memory_mode']}, {float(row['core_clock']) / 1e6:.0f} MHz"
             accelerator = row["accelerator_configuration"]
             [version] = _VERSION.findall(report)
         except (KeyError, TypeError, ValueError):
-            raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_FOREIGN) from None
-        left = _counts(report)["CPU"]
+            raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_EXPORT_HINT) from None
+        left = _operator_counts(report)["CPU"]
         rest = f"; {left} operators on the processor are not counted" if left else ""
         return milliseconds, f"Vela {version} for {accelerator} ({place}){rest}"
 
@@ -118,12 +118,12 @@ class EthosU(Runtime):
     def placement(self, model: Model) -> dict[str, int]:
         """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph."""
         self.precision(model.precision)
-        counts = _counts(_text(model.file.with_name(REPORT)))
+        counts = _operator_counts(_read_text(model.file.with_name(REPORT)))
         left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
         if left != counts["CPU"]:
             raise InvalidInput(
                 f"{model.file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
-                hint=_FOREIGN,
+                hint=_EXPORT_HINT,
             )
         return counts
 
@@ -133,10 +133,10 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     if unknown:
         raise InvalidInput(f"ethos-u has no option {unknown[0]!r}", hint=f"known: {', '.join(_OPTIONS)}")
     arguments = ["--accelerator-config", options.get("accelerator", _DEFAULT)]
-    given = [name for name in _MEMORY if name in options]
+    given = [name for name in _MEMORY_OPTIONS if name in options]
     if len(given) == 1:
         raise InvalidInput(
-            f"ethos-u has the option {given[0]!r} alone", hint=f"give {' and '.join(_MEMORY)}, or neither"
+            f"ethos-u has the option {given[0]!r} alone", hint=f"give {' and '.join(_MEMORY_OPTIONS)}, or neither"
         )
     if given:
         arguments += ["--config", "Arm/vela.ini"]
@@ -145,7 +145,7 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     return arguments
 
 
-def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
+def _run_vela(file: Path, folder: Path, arguments: list[str]) -> str:
     """Compile a file into a folder; what Vela said, without what it says of this machine."""
     # A process of its own: Vela prints where it likes, and leaves with sys.exit.
     module, paths = ("-m", "ethosu.vela"), (str(file.absolute()), "--output-dir", str(folder.absolute()))
@@ -163,15 +163,15 @@ def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
     return "\n".join(kept).strip() + "\n"
 
 
-def _counts(report: str) -> dict[str, int]:
+def _operator_counts(report: str) -> dict[str, int]:
     counts = {name: int(count) for name, count in _COUNTS.findall(report)}
     if not counts:
-        raise InvalidInput(f"{REPORT}: not a report of Vela", hint=_FOREIGN)
+        raise InvalidInput(f"{REPORT}: not a report of Vela", hint=_EXPORT_HINT)
     return {"NPU": counts.get("NPU", 0), "CPU": counts.get("CPU", 0)}
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_FOREIGN) from None
+        raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_EXPORT_HINT) from None

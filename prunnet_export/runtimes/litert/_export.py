@@ -16,7 +16,7 @@ from prunnet_export.runtimes.litert._file import TfliteGraph
 EXTRA = "litert-export"
 
 _BITS = 8
-_ROOT = 0.5
+_SQRT_EXPONENT = 0.5
 _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
@@ -35,10 +35,10 @@ def convert(module: Any, shape: tuple[int, ...]) -> bytes:
             raise InvalidInput(
                 f"the network cannot be converted to LiteRT ({one_line(error)})", hint="choose another backbone"
             ) from None
-    return _with_roots(content)
+    return _replace_pow_by_sqrt(content)
 
 
-def _with_roots(content: bytes) -> bytes:
+def _replace_pow_by_sqrt(content: bytes) -> bytes:
     """x^0.5 becomes sqrt(x): TensorFlow Lite for Microcontrollers has that operator and not the other."""
     schema = require("ai_edge_litert.schema_py_generated", extra=EXTRA)
     file = TfliteGraph(content, name="the converted network")
@@ -47,7 +47,7 @@ def _with_roots(content: bytes) -> bytes:
     root.version = 1
     for operator, name in zip(file.graph.operators, file.operators, strict=True):
         exponent = file.constant(operator.inputs[1]) if name == "POW" else None
-        if exponent is not None and bool((exponent == _ROOT).all()):
+        if exponent is not None and bool((exponent == _SQRT_EXPONENT).all()):
             operator.opcodeIndex = len(file.model.operatorCodes)
             operator.inputs = operator.inputs[:1]
             operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
@@ -78,7 +78,7 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
         calibrator = require("ai_edge_quantizer.calibrator", extra=EXTRA)
         # The default's moving average forgets the brightest images: a worst cosine of 0.95 in place of 0.998.
         extremes = require("ai_edge_quantizer.utils.qsv_utils", extra=EXTRA).min_max_update
-        recipe = _recipe(_behind_the_layers(file))
+        recipe = _recipe(_tensors_after_last_layer(file))
         try:
             ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=extremes)
             ranges.calibrate({key: [{source: image} for image in images]}, recipe)
@@ -103,7 +103,7 @@ def _recipe(exact: list[str]) -> Any:
     return manager
 
 
-def _behind_the_layers(file: TfliteGraph) -> list[str]:
+def _tensors_after_last_layer(file: TfliteGraph) -> list[str]:
     """The tensors that are written after the last layer with weights has run."""
     last = max((place for place, name in enumerate(file.operators) if name in _LAYERS), default=-1)
     return [file.tensor_name(index) for operator in file.graph.operators[last + 1 :] for index in operator.outputs]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, one_line
 
 EXTRA = "litert"
 
@@ -41,7 +41,7 @@ class TfliteGraph:
         self._content = content
         self._file = name
         if content[4:8] != _IDENTIFIER:
-            raise InvalidInput(f"{name}: not a TFLite model (it does not begin like one)", hint=FOREIGN)
+            raise InvalidInput(f"{name}: not a TFLite model (it does not begin like one)", hint=LOAD_HINT)
         try:
             self.model = utils.convert_bytearray_to_object(bytearray(content))
             [self.graph] = self.model.subgraphs
@@ -49,10 +49,10 @@ class TfliteGraph:
         except Exception as error:  # noqa: BLE001  what flatbuffers raise on foreign bytes shares no narrower base
             raise self._no_model(error) from None
         if not self.operators:
-            raise InvalidInput(f"{name}: not a TFLite model (it has no operators)", hint=FOREIGN)
+            raise InvalidInput(f"{name}: not a TFLite model (it has no operators)", hint=LOAD_HINT)
 
     def _no_model(self, error: Exception) -> InvalidInput:
-        return InvalidInput(f"{self._file}: not a TFLite model ({one_line(error)})", hint=FOREIGN)
+        return InvalidInput(f"{self._file}: not a TFLite model ({one_line(error)})", hint=LOAD_HINT)
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -98,7 +98,7 @@ class TfliteGraph:
         for operator, name in zip(self.graph.operators, self.operators, strict=True):
             for place, index in enumerate(operator.inputs):
                 values = None if index < 0 else self.constant(index)
-                if values is not None and values.ndim >= MATRIX:
+                if values is not None and values.ndim >= MATRIX_RANK:
                     order = _TO_OIHW.get(name) if place == 1 else None
                     found[self.tensor_name(index)] = values if order is None else values.transpose(order)
         return found

@@ -15,7 +15,7 @@ from prunnet_export._imports import installed_version, require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
@@ -73,7 +73,7 @@ class LiteRt(Runtime):
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise InvalidInput(
-                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=FOREIGN
+                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=LOAD_HINT
                 ) from None
         return LiteRtSession(model.file, interpreter)
 

@@ -17,7 +17,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._onnx_file import read_onnx
-from prunnet_export.runtimes.mnn._file import TINY, Layer, Weights, layers, settled
+from prunnet_export.runtimes.mnn._file import TINY, Layer, Weights, layers, restore_zeros
 
 # Not the wheel's `mnnconvert`: that one installs a logging service with pip, and reports to it what it converted.
 _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
@@ -45,13 +45,13 @@ class Converter:
         """The model with every layer dense."""
         return self._convert(self._model)
 
-    def sparse(self, spared: Sequence[Layer] = ()) -> bytes:
-        """The model with those layers sparse in which MNN finds enough zeros, but for those that are ``spared``.
+    def sparse(self, kept_dense: Sequence[Layer] = ()) -> bytes:
+        """The model with those layers sparse in which MNN finds enough zeros, but for those that are ``kept_dense``.
 
         It takes zeros in blocks of four outputs from 30 % on, single ones from 60 % on. Blocks are asked for where
         they are fast enough to make up for the weights that they multiply for nothing. Grouped layers stay dense.
         """
-        model = self._without_zeros(spared)
+        model = self._without_zeros(kept_dense)
         blocks = self._convert(model, _DETECT, blocks=True)
         found = [layer for layer in layers(blocks) if layer.multiplied is not None]
         kept = sum(np.count_nonzero(layer.weights) for layer in found)
@@ -59,14 +59,14 @@ class Converter:
             return blocks
         return self._convert(model, _DETECT)
 
-    def _without_zeros(self, spared: Sequence[Layer]) -> Any:
+    def _without_zeros(self, kept_dense: Sequence[Layer]) -> Any:
         """The network with a tiny number in place of each zero of layers that stay dense: MNN finds none there."""
         onnx = require("onnx", extra="host")
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         # MNN 3.6 takes grouped layers too, and then computes something else.
         names = {node.input[1] for node in model.graph.node if _is_grouped(node)}
-        known = [layer.weights.ravel() for layer in spared]
+        known = [layer.weights.ravel() for layer in kept_dense]
         for tensor in model.graph.initializer:
             # Names change on the way, weights do not.
             if tensor.name in names or _is_any_of(known, tensor):
@@ -97,9 +97,9 @@ class Converter:
             )
             result = folder / "model.mnn"
             if done.returncode == 0 and result.is_file():
-                return settled(result.read_bytes())
+                return restore_zeros(result.read_bytes())
         raise InvalidInput(
-            f"{self._file.name}: mnn cannot convert it ({_complaint(done)})",
+            f"{self._file.name}: mnn cannot convert it ({_last_message(done)})",
             hint="its converter does not have every operator of ONNX",
         )
 
@@ -131,7 +131,7 @@ def _is_any_of(known: Sequence[Weights], tensor: Any) -> bool:
     return any(np.array_equal(order, weights) for order in orders for weights in candidates)
 
 
-def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:
+def _last_message(done: subprocess.CompletedProcess[bytes]) -> str:
     """What the converter said last that is no statement of success or failure."""
     if done.returncode < 0:
         return f"its converter died of signal {-done.returncode}"

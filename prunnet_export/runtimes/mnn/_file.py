@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import MATRIX
+from prunnet_export.runtimes._checks import MATRIX_RANK
 
 Weights = npt.NDArray[np.float32]
 
 # What stands for a zero that MNN must not see: it is no denormal, which the converter would round away, and no
 # trained weight is as small.
 TINY = 1e-30
-_AT_MOST = 1e-25
+_LARGEST_TINY = 1e-25
 
 _OPERATORS, _UUID = 3, 11  # of the network
 _KIND, _PARAMETER, _NAME = 1, 2, 3  # of an operator
@@ -70,18 +70,18 @@ def constants(content: bytes) -> Iterator[tuple[str, Weights]]:
             blob = operator.table(_PARAMETER)
             sizes = blob.vector(_SIZES, "Int32Flags")
             values = blob.vector(_FLOATS, "Float32Flags")
-            if len(sizes) >= MATRIX and len(values) == math.prod(sizes.tolist()):
+            if len(sizes) >= MATRIX_RANK and len(values) == math.prod(sizes.tolist()):
                 yield operator.text(_NAME), values.reshape(sizes)
 
 
-def settled(content: bytes) -> bytes:
+def restore_zeros(content: bytes) -> bytes:
     """The same model with zeros where :data:`TINY` stood for them, and an identity that depends on it alone."""
     changed = bytearray(content)
     root = _root(changed)
     for operator in root.tables(_OPERATORS):
         if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
             weights = operator.table(_PARAMETER).vector(_WEIGHTS, "Float32Flags")
-            weights[np.abs(weights) <= _AT_MOST] = 0
+            weights[np.abs(weights) <= _LARGEST_TINY] = 0
     identity = root.vector(_UUID, "Uint8Flags")
     identity[:] = ord("0")
     name = str(uuid.UUID(bytes=hashlib.sha256(changed).digest()[:16])).encode()

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.mnn._choice import choose_fastest
 from prunnet_export.runtimes.mnn._convert import Converter
 from prunnet_export.runtimes.mnn._file import constants, layers
-from prunnet_export.runtimes.mnn._gate import fastest
 
 # What MNN calls its accuracy, by precision: anything else lets it take less where the processor has it.
 _EXECUTES = {"fp32": "high"}
@@ -55,7 +55,7 @@ class Mnn(Runtime):
         """Write ``model.mnn`` into ``folder``."""
         self.precision(precision)
         self._engine()
-        content = fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
+        content = choose_fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
         (folder / "model.mnn").write_bytes(content)
         return ("model.mnn",)
 
@@ -71,11 +71,11 @@ class Mnn(Runtime):
         return MnnSession(self._engine(), model, threads=check_threads(threads))
 
     def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
-        """Milliseconds of each operator, the fastest of 40 inferences of one image, by its name."""
+        """Milliseconds of each operator, the choose_fastest of 40 inferences of one image, by its name."""
         session = self.open(model, threads=threads)
         best: dict[str, float] = {}
         for index in range(_WARM_UP + _TIMED):
-            passed = session.watch()
+            passed = session.time_operators()
             if index >= _WARM_UP:
                 best = {name: min(ms, best.get(name, ms)) for name, ms in passed.items()}
         return best
@@ -83,7 +83,7 @@ class Mnn(Runtime):
     def placement(self, model: Model) -> dict[str, int]:
         """How many operators ran on each device, from one inference."""
         session = self.open(model, threads=1)
-        return {session.device: len(session.watch())}
+        return {session.device: len(session.time_operators())}
 
     def _engine(self) -> Any:
         with silenced():  # it greets
@@ -106,14 +106,14 @@ class MnnSession(Session):
         result = self._network.getSessionOutputAll(self._session)
         float32 = all(one.getDataType() == engine.Halide_Type_Float for one in (*source.values(), *result.values()))
         super().__init__(embedding_shape(model.file, _sizes(source), _sizes(result), float32=float32))
-        if not self._ready():
-            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=FOREIGN)
+        if not self._is_ready():
+            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=LOAD_HINT)
         backend = self._network.getSessionInfo(self._session, _BACKEND)
         self.device = "CPU" if backend in _CPU else f"backend {backend}"
         [self._input], [self._output] = source.values(), result.values()
         self._count = self._input.getShape()[0]
 
-    def watch(self) -> dict[str, float]:
+    def time_operators(self) -> dict[str, float]:
         """Milliseconds of each operator in one inference of noise, by its name."""
         shape = self.shape
         self._fill(np.random.default_rng(0).random((shape.batch or 1, 3, shape.height, shape.width), np.float32))
@@ -137,7 +137,7 @@ class MnnSession(Session):
     def _infer(self, images: Batch) -> Batch:
         self._fill(images)
         self._check(self._network.runSession(self._session))
-        embeddings = self._host(np.empty((len(images), self.shape.dim), np.float32))
+        embeddings = self._host_tensor(np.empty((len(images), self.shape.dim), np.float32))
         self._output.copyToHostTensor(embeddings)
         return np.array(embeddings.getNumpyData())
 
@@ -147,17 +147,17 @@ class MnnSession(Session):
                 self._network.resizeTensor(self._input, images.shape)
                 self._network.resizeSession(self._session)
             self._count = len(images)
-            if not self._ready() or self._output.getShape() != (len(images), self.shape.dim):
+            if not self._is_ready() or self._output.getShape() != (len(images), self.shape.dim):
                 raise InvalidInput(
                     f"mnn cannot run {len(images)} images at a time", hint="export it with an open batch axis"
                 )
-        self._input.copyFrom(self._host(images))
+        self._input.copyFrom(self._host_tensor(images))
 
-    def _host(self, values: Batch) -> Any:
+    def _host_tensor(self, values: Batch) -> Any:
         engine = self._engine
         return engine.Tensor(values.shape, engine.Halide_Type_Float, values, engine.Tensor_DimensionType_Caffe)
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         return not self._network.getSessionInfo(self._session, _RESIZED)
 
     @staticmethod
@@ -175,7 +175,7 @@ def _interpreter(engine: Any, model_file: Path) -> Any:
         except Exception:  # noqa: BLE001  what it raises is a bare Exception
             lines = printed().splitlines()
     reason = lines[-1].replace(str(model_file), "it") if lines else "it does not say why"
-    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=FOREIGN)
+    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=LOAD_HINT)
 
 
 def _sizes(tensors: Mapping[str, Any]) -> list[list[int | None]]:

@@ -17,7 +17,7 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
@@ -119,14 +119,16 @@ def _load(engine: Any, model_file: Path, options: Any) -> Any:
         return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS), enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
-        raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=FOREIGN) from None
+        raise InvalidInput(
+            f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=LOAD_HINT
+        ) from None
 
 
 def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:
     """The initializers of two or more dimensions, those that are dequantised less their zero points."""
     to_array = require("onnx.numpy_helper", extra="host").to_array
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= MATRIX}
+    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= MATRIX_RANK}
     for node in model.graph.node:
         # Of a scale and a zero point for each channel, the zero points are 0: ONNX Runtime's kernels take no others.
         if node.op_type == "DequantizeLinear" and node.input[0] in weights and len(node.input) == _WITH_ZERO_POINT:

@@ -40,7 +40,7 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
                 nncf.Dataset(images),
                 preset=nncf.QuantizationPreset.PERFORMANCE,
                 subset_size=len(images),
-                ignored_scope=nncf.IgnoredScope(names=_behind_the_layers(model), validate=False),
+                ignored_scope=nncf.IgnoredScope(names=_nodes_after_last_layers(model), validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     # The default averages the extremes of single images, and clips: a worst cosine of 0.87 to 0.95 on
                     # cuts of the demo network, in place of 0.995 to 0.999.
@@ -63,7 +63,7 @@ def _fold_constants(model: Any) -> None:
     manager.run_passes(model)
 
 
-def _behind_the_layers(model: Any) -> list[str]:
+def _nodes_after_last_layers(model: Any) -> list[str]:
     """The nodes between the last layers with weights and the result: the L2 norm, which 8 bits would bend."""
     waiting = [result.input_value(0).get_node() for result in model.get_results()]
     found: set[str] = set()

@@ -17,7 +17,7 @@ from prunnet_export._imports import require
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, no_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, one_line, refuse_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
@@ -69,12 +69,12 @@ class OpenVino(Runtime):
         weights: dict[str, npt.NDArray[np.generic]] = {}
         for node in _read(model.file).get_ops():
             sizes = node.get_output_shape(0) if node.get_type_name() == "Constant" else ()
-            if len(sizes) < MATRIX:
+            if len(sizes) < MATRIX_RANK:
                 continue
             kind = node.get_element_type()
             vector = max(sizes) == math.prod(sizes)
             # Wider integers are shapes and indices.
-            if kind.get_size() == 1 or (kind.is_real() and not vector and not _scales(node)):
+            if kind.get_size() == 1 or (kind.is_real() and not vector and not _is_scale(node)):
                 weights[node.get_friendly_name()] = np.array(node.data)
         return weights
 
@@ -99,7 +99,7 @@ class OpenVino(Runtime):
         }
         graph = _read(model.file)
         if self.places_on != "CPU":
-            no_threads(threads, self.name)
+            refuse_threads(threads, self.name)
         elif check_threads(threads) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         if model.precision == "bf16" and "BF16" not in core().get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
@@ -108,7 +108,7 @@ class OpenVino(Runtime):
             return core().compile_model(graph, self.places_on, options)
         except RuntimeError as error:
             raise InvalidInput(
-                f"{model.file.name}: openvino cannot compile it ({one_line(error)})", hint=FOREIGN
+                f"{model.file.name}: openvino cannot compile it ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
 
@@ -157,13 +157,17 @@ def _read(file: Path) -> Any:
         frontend = frontends.load_by_framework(kind)
         model = frontend.convert(frontend.load(str(file)))
     except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=FOREIGN) from None
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load ({one_line(error)})", hint=LOAD_HINT
+        ) from None
     if not model.inputs or not model.outputs:
-        raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=FOREIGN)
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=LOAD_HINT
+        )
     return model
 
 
-def _scales(constant: Any) -> bool:
+def _is_scale(constant: Any) -> bool:
     """Whether a constant is multiplied by 8-bit weights."""
     users = [port.get_node() for port in constant.output(0).get_target_inputs()]
     factors = [

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # What openvino_telemetry and nncf look at while they are imported.
-_NOBODY = {"CI": "true", "NNCF_CI": "1"}
+_NO_REPORTS = {"CI": "true", "NNCF_CI": "1"}
 
 
 @contextmanager
 def no_telemetry() -> Iterator[None]:
     """What is imported meanwhile sends nothing, then or later, and writes no identifier into the home folder."""
-    before = {name: os.environ.get(name) for name in _NOBODY}
-    os.environ.update(_NOBODY)
+    before = {name: os.environ.get(name) for name in _NO_REPORTS}
+    os.environ.update(_NO_REPORTS)
     try:
         yield
     finally:

@@ -10,10 +10,10 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import read_bytes, replace_file
-from prunnet_export.runtimes.tensorrt._log import SparseLayers, logger_of, plain, sparse_layers
+from prunnet_export.runtimes.tensorrt._log import SparseLayers, find_logger, shorten, sparse_layers
 
 MOST_IMAGES = 32  # of one inference, where the batch is open
-_ELSEWHERE = "use --precision fp32, or another target"
+_HINT = "use --precision fp32, or another target"
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def build_engine(
     Raises:
         InvalidInput: the file is no model, or the engine cannot build it; the message has its own line.
     """
-    logger = logger_of(engine)
-    logger.heard.clear()
+    logger = find_logger(engine)
+    logger.log_record.clear()
     builder = engine.Builder(logger)
     network = builder.create_network(_flags(engine))
     parser = engine.OnnxParser(network, logger)
     if not parser.parse(read_bytes(onnx_file)) or not network.num_inputs:
-        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot take {_refused(parser)}", hint=_ELSEWHERE)
+        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot take {_parser_error(parser)}", hint=_HINT)
     config = builder.create_builder_config()
     config.set_flag(engine.BuilderFlag.SPARSE_WEIGHTS)
     config.clear_flag(engine.BuilderFlag.TF32)  # else it takes fp32 for 10 bits of mantissa
@@ -58,12 +58,12 @@ def build_engine(
     timings = None if timing_cache is None else _load_timings(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        reason = logger.heard.complaint()
-        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot build it ({reason})", hint=_ELSEWHERE)
+        reason = logger.log_record.first_error()
+        raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot build it ({reason})", hint=_HINT)
     if timings is not None and timing_cache is not None:
         with suppress(StorageError):
             replace_file(timing_cache, bytes(timings.serialize()))
-    return Built(bytes(plan), sparse_layers(logger.heard.lines))
+    return Built(bytes(plan), sparse_layers(logger.log_record.lines))
 
 
 def _flags(engine: Any) -> int:
@@ -94,12 +94,12 @@ def _load_timings(config: Any, file: Path) -> Any:
     return None
 
 
-def _refused(parser: Any) -> str:
+def _parser_error(parser: Any) -> str:
     if not parser.num_errors:
         return "it: it has no inputs"
     error = parser.get_error(0)
     # The first of several lines says once more which node it is.
     lines = error.desc().splitlines()
-    reason = plain(lines[1]) if len(lines) > 1 else f"{error.func()}: {plain(error.desc())}"
+    reason = shorten(lines[1]) if len(lines) > 1 else f"{error.func()}: {shorten(error.desc())}"
     node = f"{error.node_operator()} node {error.node_name()!r}" if error.node_operator() else "it"
     return f"{node} ({reason})"

@@ -16,10 +16,10 @@ from prunnet_export._errors import Unreachable
 from prunnet_export._imports import require
 
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-_FIRST = 0
+_FIRST_GPU = 0
 
 
-def gpu_answers() -> bool:
+def has_gpu() -> bool:
     """Whether the driver is here and counts at least one GPU.
 
     The driver is asked, because device files go by other names on desktops, on Jetson boards and in containers.
@@ -48,7 +48,7 @@ class Cuda:
 
     def gpu(self) -> Gpu:
         """What the first GPU is."""
-        properties = self.call("cudaGetDeviceProperties", _FIRST)
+        properties = self.call("cudaGetDeviceProperties", _FIRST_GPU)
         name = properties.name
         text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         return Gpu(text.rstrip("\0"), f"{properties.major}{properties.minor}")

@@ -16,13 +16,13 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import no_threads
+from prunnet_export.runtimes._checks import refuse_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from prunnet_export.runtimes.tensorrt._build import Built
-from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, gpu_answers
+from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, has_gpu
 from prunnet_export.runtimes.tensorrt._record import EngineRecord, read_record, write_record
 from prunnet_export.runtimes.tensorrt._session import EngineSession, load_engine
 
@@ -30,7 +30,7 @@ ENGINE, TYPED = "model.engine", "model.onnx"
 _NO_GPU = "no NVIDIA GPU here"
 
 
-def ignored_by(name: str) -> dict[str, str]:
+def ignored_patterns(name: str) -> dict[str, str]:
     """The patterns whose zeros an engine of this family does not turn into speed, each with its sentence."""
     return {
         "unstructured": f"{name} ignores unstructured zeros; use --pattern channel or 2:4",
@@ -39,7 +39,7 @@ def ignored_by(name: str) -> dict[str, str]:
     }
 
 
-def installed_by(extra: str) -> dict[str, str]:
+def used_distributions(extra: str) -> dict[str, str]:
     """What an engine of this family uses; ONNX Runtime quantises."""
     ours = f"prunnet-export[{extra}]"
     return {extra: ours, "cuda-bindings": ours, "onnxruntime": "prunnet-export[onnxruntime]"}
@@ -61,7 +61,7 @@ class TensorRtFamily(Runtime):
 
     def obstacle(self) -> str | None:
         """Why no engine can run here: no GPU answers, or a package is missing."""
-        if not gpu_answers():
+        if not has_gpu():
             return _NO_GPU
         try:
             self._engine()
@@ -127,7 +127,7 @@ class TensorRtFamily(Runtime):
             Unreachable: no GPU answers.
         """
         self.precision(model.precision)
-        no_threads(threads, self.name)
+        refuse_threads(threads, self.name)
         content = read_bytes(model.file)
         engine, cuda = self._machine()
         if model.file.suffix == ".onnx":
@@ -171,7 +171,7 @@ class TensorRtFamily(Runtime):
 
     def _machine(self) -> tuple[Any, Cuda]:
         """The engine and CUDA; Unreachable where there is no GPU, MissingExtra where a package is missing."""
-        if not gpu_answers():
+        if not has_gpu():
             raise Unreachable(f"{self.name} cannot run here: {_NO_GPU}", hint="run it on the device itself")
         return self._engine(), self._cuda()
 

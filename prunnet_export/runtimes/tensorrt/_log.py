@@ -31,12 +31,12 @@ class Log:
         self.lines.clear()
         self.errors.clear()
 
-    def complaint(self) -> str:
+    def first_error(self) -> str:
         """The first error, in one short line."""
-        return plain(self.errors[0]) if self.errors else "it does not say why"
+        return shorten(self.errors[0]) if self.errors else "it does not say why"
 
 
-def plain(message: str) -> str:
+def shorten(message: str) -> str:
     """An engine's message in one short line, without the codes and function names before it."""
     line = " ".join(message.split())
     while (shorter := _DECORATION.sub("", line)) not in {line, ""}:
@@ -45,8 +45,8 @@ def plain(message: str) -> str:
 
 
 @cache
-def logger_of(engine: Any) -> Any:
-    """The one logger of an engine's module, with what it hears as ``.heard``.
+def find_logger(engine: Any) -> Any:
+    """The one logger of an engine's module, with what it hears as ``.log_record``.
 
     An engine keeps the first logger that it is given for as long as anything of it lives, so a second is of no use.
     """
@@ -54,14 +54,14 @@ def logger_of(engine: Any) -> Any:
     class Collector(engine.ILogger):  # type: ignore[misc]  # the engines are untyped
         def __init__(self) -> None:
             engine.ILogger.__init__(self)  # pybind11 asks for this spelling
-            self.heard = Log()
+            self.log_record = Log()
 
         def log(self, severity: Any, message: str) -> None:
             levels = engine.ILogger
             if severity in {levels.INTERNAL_ERROR, levels.ERROR}:
-                self.heard.errors.append(message)
+                self.log_record.errors.append(message)
             if severity != levels.VERBOSE or _SPARSITY in message:
-                self.heard.lines.append(message)
+                self.log_record.lines.append(message)
 
     return Collector()
 

@@ -14,7 +14,7 @@ from prunnet_export._files import replace_file
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
-from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_patterns, used_distributions
 from prunnet_export.runtimes.tensorrt._record import RECORD
 
 _OLDEST = 80  # the first with 2:4, and with fp32 matrix products in this engine
@@ -31,9 +31,9 @@ class TensorRtRtx(TensorRtFamily):
 
     name: ClassVar[str] = "tensorrt-rtx"
     extra: ClassVar[str] = "tensorrt-rtx"
-    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt-rtx")
+    distributions: ClassVar[Mapping[str, str]] = used_distributions("tensorrt-rtx")
     module: ClassVar[str] = "tensorrt_rtx"
-    ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt-rtx")
+    ignores: ClassVar[Mapping[str, str]] = ignored_patterns("tensorrt-rtx")
 
     def version(self) -> str:
         """The engine's version; the engine is loaded afterwards."""
@@ -69,7 +69,7 @@ class TensorRtRtx(TensorRtFamily):
         with suppress(OSError):
             kernels.deserialize(file.read_bytes())  # it checks GPU, driver and version, and says no with False
         config.set_runtime_cache(kernels)
-        return plan.create_execution_context(config), lambda: _keep(file, bytes(kernels.serialize()))
+        return plan.create_execution_context(config), lambda: _save_kernels(file, bytes(kernels.serialize()))
 
 
 def _capabilities(engine: Any, options: Mapping[str, str]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _capabilities(engine: Any, options: Mapping[str, str]) -> dict[str, Any]:
     return {number: known[number] for number in sorted(chosen, key=int)}
 
 
-def _keep(file: Path, content: bytes) -> None:
+def _save_kernels(file: Path, content: bytes) -> None:
     """Write a cache of kernels, and drop the oldest ones beside it."""
     with suppress(StorageError, OSError):
         replace_file(file, content)

@@ -10,8 +10,8 @@ from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra
 from prunnet_export.runtimes._base import CompileInputs, Model
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
-from prunnet_export.runtimes.tensorrt._cuda import Gpu, gpu_answers
-from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
+from prunnet_export.runtimes.tensorrt._cuda import Gpu, has_gpu
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_patterns, used_distributions
 from prunnet_export.runtimes.tensorrt._record import RECORD
 
 UNBUILT = "unbuilt"
@@ -26,16 +26,16 @@ class TensorRt(TensorRtFamily):
 
     name: ClassVar[str] = "tensorrt"
     extra: ClassVar[str] = "tensorrt"
-    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt")
+    distributions: ClassVar[Mapping[str, str]] = used_distributions("tensorrt")
     module: ClassVar[str] = "tensorrt"
-    ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt")
+    ignores: ClassVar[Mapping[str, str]] = ignored_patterns("tensorrt")
 
     def version(self) -> str:
         """The engine's version; ``unbuilt`` on a host that has neither it nor a GPU, and can compile all the same."""
         try:
             return str(self._engine().__version__)
         except MissingExtra:
-            if gpu_answers():
+            if has_gpu():
                 raise
             return UNBUILT
 

@@ -11,7 +11,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.tensorrt._cuda import Buffer, Cuda
-from prunnet_export.runtimes.tensorrt._log import logger_of
+from prunnet_export.runtimes.tensorrt._log import find_logger
 
 _FLOAT_BYTES = 4
 _PROFILE = 0
@@ -23,12 +23,12 @@ def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
     Raises:
         InvalidInput: it is no plan, or one of another version or GPU; the message has the engine's own line.
     """
-    logger = logger_of(engine)
-    logger.heard.clear()
+    logger = find_logger(engine)
+    logger.log_record.clear()
     loaded = engine.Runtime(logger).deserialize_cuda_engine(content)
     if loaded is None:
         raise InvalidInput(
-            f"{name}: no engine that {engine.__name__} can load here ({logger.heard.complaint()})",
+            f"{name}: no engine that {engine.__name__} can load here ({logger.log_record.first_error()})",
             hint="build it again on this device: engines move neither between versions nor between most GPUs",
         )
     return loaded
@@ -58,7 +58,7 @@ class EngineSession(Session):
         float32 = all(plan.get_tensor_dtype(name) == engine.float32 for name in names)
         shapes = ([plan.get_tensor_shape(name) for name in names] for names in (inputs, outputs))
         super().__init__(embedding_shape(model_file, *shapes, float32=float32))
-        self._log = logger_of(engine).heard
+        self._log = find_logger(engine).log_record
         self._plan, self._context, self._cuda, self._compiled = plan, context, cuda, compiled
         [self._input], [self._output] = inputs, outputs
         shape = self.shape
@@ -90,4 +90,4 @@ class EngineSession(Session):
         return embeddings
 
     def _failed(self) -> InvalidInput:
-        return InvalidInput(f"the engine failed on the batch: {self._log.complaint()}")
+        return InvalidInput(f"the engine failed on the batch: {self._log.first_error()}")

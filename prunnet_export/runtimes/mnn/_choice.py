@@ -11,7 +11,7 @@ from prunnet_export.runtimes.mnn._file import Layer, layers
 
 Times = Mapping[str, float]
 
-CLEARLY = 0.95  # of the dense time; nearer than that, two measurements of the same thing can differ
+CLEAR_GAIN = 0.95  # of the dense time; nearer than that, two measurements of the same thing can differ
 
 
 class Variants(Protocol):
@@ -20,20 +20,20 @@ class Variants(Protocol):
     def dense(self) -> bytes:
         """Every layer dense."""
 
-    def sparse(self, spared: Sequence[Layer] = ()) -> bytes:
-        """Every layer sparse that has the zeros for it, but for those that are spared."""
+    def sparse(self, kept_dense: Sequence[Layer] = ()) -> bytes:
+        """Every layer sparse that has the zeros for it, but for those that are kept_dense."""
 
 
-def faster_sparse(candidates: Collection[str], dense: Times, sparse: Times) -> set[str]:
+def layers_faster_sparse(candidates: Collection[str], dense: Times, sparse: Times) -> set[str]:
     """The candidates that take at most 95 % of their dense time when they run sparse.
 
     Times are milliseconds by layer; what was not timed in both is not faster.
     """
     timed = {name for name in candidates if name in dense and name in sparse}
-    return {name for name in timed if sparse[name] <= CLEARLY * dense[name]}
+    return {name for name in timed if sparse[name] <= CLEAR_GAIN * dense[name]}
 
 
-def fastest(variants: Variants, layer_times: Callable[[Path], Times] | None) -> bytes:
+def choose_fastest(variants: Variants, layer_times: Callable[[Path], Times] | None) -> bytes:
     """The model with each layer sparse or dense, whichever is faster, and with none sparse where that is no gain.
 
     A sparse kernel takes the place of Winograd's or Strassen's, and can lose by it. So each layer is timed both
@@ -54,12 +54,12 @@ def fastest(variants: Variants, layer_times: Callable[[Path], Times] | None) -> 
 
         dense_times = timed("dense", dense)
         sparse_times = timed("sparse", sparse)
-        faster = faster_sparse([layer.name for layer in candidates], dense_times, sparse_times)
+        faster = layers_faster_sparse([layer.name for layer in candidates], dense_times, sparse_times)
         if not faster:
             return dense
         tried = [(sparse, sparse_times)]
-        if spared := [layer for layer in candidates if layer.name not in faster]:
-            mixed = variants.sparse(spared)
+        if kept_dense := [layer for layer in candidates if layer.name not in faster]:
+            mixed = variants.sparse(kept_dense)
             tried.append((mixed, timed("mixed", mixed)))
     best, times = min(tried, key=lambda one: sum(one[1].values()))
-    return best if sum(times.values()) <= CLEARLY * sum(dense_times.values()) else dense
+    return best if sum(times.values()) <= CLEAR_GAIN * sum(dense_times.values()) else dense
