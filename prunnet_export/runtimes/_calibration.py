@@ -1,4 +1,4 @@
-"""Calibration images: real ones, checked before a quantiser takes the ranges of activations from them."""
+"""Calibration images: real images that give a quantiser the ranges of activations."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes._session import Batch
 
-MAX_IMAGES = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
+MAX_IMAGES = 300  # on the demo network, 100 images lowered the worst cosine by up to 0.01
 MIN_IMAGES = 8
 _RANK = 4
 
 
 def calibration_images(inputs: CompileInputs | None) -> list[Batch]:
-    """The first 300 images of what there is to calibrate on, each float32 [1, 3, height, width] in 0..1.
+    """The first 300 calibration images, each float32 [1, 3, height, width] in 0..1.
 
     Raises:
-        InvalidInput: there are fewer than 8, or one is not such an image.
+        InvalidInput: there are fewer than 8 images, or one has another type, shape or range.
     """
     images: list[Batch] = []
     for batch in (inputs or CompileInputs()).images():

@@ -1,4 +1,4 @@
-"""Reading exported subnetworks."""
+"""Reading the ONNX file of an exported subnetwork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prunnet_export.runtimes._checks import LOAD_HINT, check_file, one_line
 
 
 def read_onnx(file: Path) -> Any:
-    """The ONNX model of a file, external weights included; InvalidInput where it is missing, or none."""
+    """The ONNX model in a file, with external weights; raises InvalidInput if the file is missing or not ONNX."""
     onnx = require("onnx", extra="host")
     check_file(file)
     try:
@@ -24,7 +24,7 @@ def read_onnx(file: Path) -> Any:
 
 
 def single_input(onnx_file: Path) -> tuple[int, int, int, int]:
-    """The shape of one image as the network takes it, (1, 3, height, width); InvalidInput where its sides are open."""
+    """The input shape for one image, (1, 3, height, width); raises InvalidInput if height or width is not fixed."""
     try:
         [source] = read_onnx(onnx_file).graph.input
         _, channels, height, width = (size.dim_value for size in source.type.tensor_type.shape.dim)

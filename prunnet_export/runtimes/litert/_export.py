@@ -1,4 +1,4 @@
-"""TFLite files, written: from torch by litert-torch, and to INT8 by the AI Edge Quantizer."""
+"""Writing TFLite files: litert-torch converts from torch, and the AI Edge Quantizer quantises to INT8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
 def convert(module: Any, shape: tuple[int, ...]) -> bytes:
-    """A torch module in evaluation mode as a TFLite file in float32, of a fixed input shape, e.g. (1, 3, 224, 224).
+    """A torch module in evaluation mode as a float32 TFLite file with a fixed input shape, e.g. (1, 3, 224, 224).
 
     Raises:
         InvalidInput: the module cannot be converted.
@@ -31,7 +31,7 @@ def convert(module: Any, shape: tuple[int, ...]) -> bytes:
         converter = require("litert_torch", extra=EXTRA)
         try:
             content = bytes(converter.convert(module, (torch.zeros(shape),)).model_content())
-        except Exception as error:  # noqa: BLE001  torch, MLIR and the converter each raise their own
+        except Exception as error:  # noqa: BLE001  the exceptions of torch, MLIR and the converter share no base
             raise InvalidInput(
                 f"the network cannot be converted to LiteRT ({one_line(error)})", hint="choose another backbone"
             ) from None
@@ -39,7 +39,7 @@ def convert(module: Any, shape: tuple[int, ...]) -> bytes:
 
 
 def _replace_pow_by_sqrt(content: bytes) -> bytes:
-    """x^0.5 becomes sqrt(x): TensorFlow Lite for Microcontrollers has that operator and not the other."""
+    """Replace x^0.5 by sqrt(x), because TensorFlow Lite for Microcontrollers has no operator POW."""
     schema = require("ai_edge_litert.schema_py_generated", extra=EXTRA)
     file = TfliteGraph(content, name="the converted network")
     root = schema.OperatorCodeT()
@@ -57,14 +57,14 @@ def _replace_pow_by_sqrt(content: bytes) -> bytes:
 
 
 def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
-    """The same network in INT8, float32 in and out.
+    """The same network in INT8. Its input and output stay float32.
 
-    Weights are symmetric, one scale an output channel; activations have a scale and a zero point a tensor, from the
-    smallest and the largest value that the images give. What follows the last layer with weights, the L2 norm, stays
-    in float32: eight bits of a unit vector's components would cost more than all layers before.
+    Weights are symmetric, with one scale per output channel. Activations have one scale and one zero point per tensor,
+    from the smallest and the largest value that the images give. The L2 norm after the last layer with weights stays
+    in float32: rounding a unit vector to eight bits would lose more accuracy than all layers before.
 
     Args:
-        content: What :func:`convert` gives.
+        content: The TFLite file that :func:`convert` returns.
         images: Calibration images, each float32 [1, 3, height, width] in 0..1.
 
     Raises:
@@ -76,7 +76,8 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
     with silenced():
         quantizer = require("ai_edge_quantizer.quantizer", extra=EXTRA)
         calibrator = require("ai_edge_quantizer.calibrator", extra=EXTRA)
-        # The default's moving average forgets the brightest images: a worst cosine of 0.95 in place of 0.998.
+        # The default is a moving average, which forgets the brightest images: it lowers the worst cosine from 0.998 to
+        # 0.95.
         extremes = require("ai_edge_quantizer.utils.qsv_utils", extra=EXTRA).min_max_update
         recipe = _recipe(_tensors_after_last_layer(file))
         try:
@@ -91,7 +92,7 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
 
 
 def _recipe(exact: list[str]) -> Any:
-    """Everything in INT8, but the boundary and the operators that write these tensors."""
+    """INT8 for all operators except the input, the output, and those that write the tensors in ``exact``."""
     manager = require("ai_edge_quantizer.recipe_manager", extra=EXTRA).RecipeManager()
     kinds = require("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
     untouched = require("ai_edge_quantizer.algorithm_manager", extra=EXTRA).AlgorithmName.NO_QUANTIZE
@@ -104,6 +105,6 @@ def _recipe(exact: list[str]) -> Any:
 
 
 def _tensors_after_last_layer(file: TfliteGraph) -> list[str]:
-    """The tensors that are written after the last layer with weights has run."""
+    """The names of the tensors that operators after the last layer with weights write."""
     last = max((place for place, name in enumerate(file.operators) if name in _LAYERS), default=-1)
     return [file.tensor_name(index) for operator in file.graph.operators[last + 1 :] for index in operator.outputs]

@@ -1,4 +1,4 @@
-"""TFLite files, read: their operators, and their weights as this package keeps them."""
+"""Reading TFLite files: their operators, and their weights in the layout of this package."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, 
 EXTRA = "litert"
 
 _IDENTIFIER = b"TFL3"  # bytes 4 to 7 of every TFLite file
-# Wider integers are shapes, paddings and biases.
+# Wider integers are left out: they are shapes, paddings and biases.
 _DTYPES = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT8": np.int8, "UINT8": np.uint8}
-# TFLite keeps [out, h, w, in], and depthwise weights as [1, h, w, out]; here they are [out, in, h, w].
+# TFLite stores weights as [out, h, w, in], and depthwise ones as [1, h, w, out]. This package has [out, in, h, w].
 _TO_OIHW = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}
 
 
 class TfliteGraph:
-    """The one graph of a TFLite file.
+    """The graph of a TFLite file that has exactly one.
 
     Attributes:
-        model: The file as flatbuffers' mutable objects.
-        graph: Its graph.
-        operators: Their names.
+        model: The file as mutable objects of flatbuffers.
+        graph: The graph in ``model``.
+        operators: Names of the graph's operators, in order.
 
     Raises:
-        InvalidInput: it is no TFLite file with one graph.
+        InvalidInput: the content is not a TFLite file with one graph.
     """
 
     def __init__(self, content: bytes, *, name: str) -> None:
@@ -46,7 +46,7 @@ class TfliteGraph:
             self.model = utils.convert_bytearray_to_object(bytearray(content))
             [self.graph] = self.model.subgraphs
             self.operators = tuple(self.name_of(operator) for operator in self.graph.operators)
-        except Exception as error:  # noqa: BLE001  what flatbuffers raise on foreign bytes shares no narrower base
+        except Exception as error:  # noqa: BLE001  the exceptions of flatbuffers share no narrower base
             raise self._no_model(error) from None
         if not self.operators:
             raise InvalidInput(f"{name}: not a TFLite model (it has no operators)", hint=LOAD_HINT)
@@ -63,17 +63,17 @@ class TfliteGraph:
         return {value: key for key, value in vars(self._schema.TensorType).items() if not key.startswith("_")}
 
     def name_of(self, operator: Any) -> str:
-        """An operator's name, e.g. ``CONV_2D``; that of a custom one is its own."""
+        """An operator's name, e.g. ``CONV_2D``, or the own name of a custom operator."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         name = self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
         return code.customCode.decode() if name == "CUSTOM" else name
 
     def constant(self, index: int) -> npt.NDArray[np.generic] | None:
-        """The values of a constant tensor of numbers, integers less their zero point; None where it is no such."""
+        """The values of a constant tensor, without its zero point; None if it is not constant or has another type."""
         tensor = self.graph.tensors[index]
         dtype = _DTYPES.get(self._types[tensor.type])
         buffer = self.model.buffers[tensor.buffer]
-        # Large buffers may stand behind the flatbuffer, in the same file.
+        # Large buffers may follow the flatbuffer in the same file.
         data = self._content[buffer.offset : buffer.offset + buffer.size] if buffer.offset else buffer.data
         if dtype is None or data is None or not len(data):
             return None
@@ -87,7 +87,7 @@ class TfliteGraph:
         return values.astype(np.int16) - np.asarray(zeros, np.int16).reshape(axes)
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The constants of two or more dimensions by name, those of convolutions as [out, in, h, w]."""
+        """The constants with two or more dimensions by name, those of convolutions as [out, in, h, w]."""
         try:
             return self._weights()
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -104,11 +104,11 @@ class TfliteGraph:
         return found
 
     def tensor_name(self, index: int) -> str:
-        """A tensor's name."""
+        """The name of the tensor at this index."""
         return str(self.graph.tensors[index].name.decode())
 
 
 def read_tflite(file: Path) -> TfliteGraph:
-    """The graph of a file; InvalidInput where it is missing, or no TFLite file with one graph."""
+    """The graph of a file; raises InvalidInput if it is missing or not a TFLite file with one graph."""
     check_file(file)
     return TfliteGraph(read_bytes(file), name=file.name)

@@ -1,4 +1,4 @@
-"""What TensorRT says: collected, never printed, and read for the layers that run sparse."""
+"""TensorRT's log: collected, not printed, and searched for the layers that run sparse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ _DECORATION = re.compile(r"^(\[[^\]]*\]|\w+::\w+:|Error Code \d+:|\([^()]*\):)\s
 
 @dataclass
 class Log:
-    """What an engine said since :meth:`clear`: lines down to information or of sparsity, and errors alone."""
+    """The log of an engine since :meth:`clear`.
+
+    Attributes:
+        lines: All messages except verbose ones, and verbose ones about sparsity.
+        errors: Only the errors.
+    """
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     errors: list[str] = field(default_factory=list)
@@ -37,7 +42,7 @@ class Log:
 
 
 def shorten(message: str) -> str:
-    """An engine's message in one short line, without the codes and function names before it."""
+    """A message of an engine in one short line, without the codes and function names at its start."""
     line = " ".join(message.split())
     while (shorter := _DECORATION.sub("", line)) not in {line, ""}:
         line = shorter
@@ -46,14 +51,14 @@ def shorten(message: str) -> str:
 
 @cache
 def find_logger(engine: Any) -> Any:
-    """The one logger of an engine's module, with what it hears as ``.log_record``.
+    """The one logger of an engine's module, which collects messages in ``.log_record``.
 
-    An engine keeps the first logger that it is given for as long as anything of it lives, so a second is of no use.
+    A second logger would get nothing, because an engine uses the first one as long as any of its objects exists.
     """
 
     class Collector(engine.ILogger):  # type: ignore[misc]  # the engines are untyped
         def __init__(self) -> None:
-            engine.ILogger.__init__(self)  # pybind11 asks for this spelling
+            engine.ILogger.__init__(self)  # pybind11 needs this form in place of super()
             self.log_record = Log()
 
         def log(self, severity: Any, message: str) -> None:
@@ -68,16 +73,16 @@ def find_logger(engine: Any) -> Any:
 
 @dataclass(frozen=True)
 class SparseLayers:
-    """How many layers have 2:4 weights, and how many run sparse kernels; None where the engine does not say."""
+    """How many layers have 2:4 weights, and how many run sparse kernels; None if the engine does not say."""
 
     eligible: int | None = None
     chosen: int | None = None
 
 
 def sparse_layers(lines: Iterable[str]) -> SparseLayers:
-    """What the lines of a build say of sparsity, either in the words of TensorRT 8 and 10 or in those of later ones.
+    """Read the sparse layers from the log of a build, in the format of TensorRT 8 and 10 or of later versions.
 
-    A build goes over its layers more than once; the last word counts.
+    A build may report them more than once. The last report counts.
     """
     eligible = chosen = None
     for line in lines:

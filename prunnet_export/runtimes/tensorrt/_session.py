@@ -18,10 +18,10 @@ _PROFILE = 0
 
 
 def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
-    """The engine of a plan, on the GPU.
+    """Load a serialized engine on the GPU.
 
     Raises:
-        InvalidInput: it is no plan, or one of another version or GPU; the message has the engine's own line.
+        InvalidInput: the content is not an engine, or of another version or GPU. The message quotes TensorRT.
     """
     logger = find_logger(engine)
     logger.log_record.clear()
@@ -35,11 +35,10 @@ def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
 
 
 class EngineSession(Session):
-    """An engine, and memory on the GPU for the most images that it takes at once.
+    """An engine, and memory on the GPU for the largest batch that it takes.
 
-    Larger batches go through it in parts. Images and embeddings are copied to and from the GPU within every call,
-    so that times are those from memory to memory. ``compiled`` is called after the first inference of each batch size,
-    when every kernel of it exists.
+    Larger batches are split. Every call copies images to the GPU and embeddings back, so measured times contain the
+    copies. ``compiled`` is called after the first inference of each batch size, when its kernels are compiled.
     """
 
     def __init__(
