@@ -1,4 +1,4 @@
-"""A connection to a board: one ssh, one process behind it, messages both ways."""
+"""A connection to a board: one ssh process here, one process on the board, and messages between them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ M = TypeVar("M", Stored, Answer)
 
 _BOARD = "prunnet_export.devices._board"
 _OPTIONS = {
-    "BatchMode": "yes",  # nobody is asked for a password
+    "BatchMode": "yes",  # ssh never asks for a password
     "ConnectTimeout": "10",
     "ServerAliveInterval": "10",
     "ServerAliveCountMax": "3",
     "ClearAllForwardings": "yes",
     "RemoteCommand": "none",
     "PermitLocalCommand": "no",
-    "ControlMaster": "no",  # a master that stays would keep our pipes open; one that is there is used
+    "ControlMaster": "no",  # a new master would keep our pipes open; an existing master is used
 }
-_GREETING_S = 60.0  # a small board imports for seconds
+_GREETING_S = 60.0  # a small board needs seconds to import the package
 _GREETING_LINES = 1000
 _LINE = 2**16
-_GRACE_S = 30.0  # beyond the worker's own timeout, before the whole board is given up
+_GRACE_S = 30.0  # time to answer after the worker's own timeout
 _HANG_UP_S = 10.0
 
 
@@ -46,15 +46,15 @@ class ConnectionLostError(Unreachable):
 
 
 class Connection:
-    """A board that has greeted, and keeps a private folder for us until we hang up.
+    """An open connection to a board, which keeps a private folder until the connection ends.
 
     Attributes:
-        folder: The private folder, an absolute path there.
-        stored: Names of the files that were put there to stay.
+        folder: Absolute path of the private folder on the board.
+        stored: Names of the models in the private folder.
 
     Raises:
-        Unreachable: the board cannot be reached, or has another version of this package, or none.
-        UsageError: there is no ssh on this machine.
+        Unreachable: the board cannot be reached, or it has no or another version of this package.
+        UsageError: ssh is not installed on this machine.
     """
 
     def __init__(self, address: Address) -> None:
@@ -65,9 +65,9 @@ class Connection:
         self._address = address
         self._greeted = False
         self._expired_after: float | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads could fill up
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe could fill up and block ssh
         weakref.finalize(self, self._errors.close)
-        # In a session of its own, so that Ctrl-C reaches us alone and we hang up in order.
+        # ssh gets a session of its own, so that Ctrl-C does not stop it before the connection is closed.
         self._ssh = Popen(
             [ssh, "-T", "-x", "-a", *options, *address.ssh_arguments(), address.command(_BOARD)],
             stdin=PIPE,
@@ -79,7 +79,7 @@ class Connection:
         self._in = cast("IO[bytes]", self._ssh.stdin)
         self._out: IO[bytes] = BufferedReader(cast("RawIOBase", self._ssh.stdout))
         self.close = weakref.finalize(self, _hang_up, self._ssh, self._in, self._out)
-        """Hang up, and wait until the board has tidied up; at exit at the latest."""
+        """End the connection and wait until the board has removed the folder. It is called at exit too."""
         with self._time_limit(_GREETING_S):
             hello = self._read_greeting()
         self._greeted = True
@@ -91,7 +91,7 @@ class Connection:
         return self._exchange(Stored, Put(name=name, size=len(content)), content, within=TIMEOUT_S)[0]
 
     def ask(self, request: bytes, *, timeout: float, output: str | None) -> tuple[Answer, bytes, bytes, bytes]:
-        """What a worker there makes of a request: the answer, the reply, its standard error, the file wanted back."""
+        """Run a worker on a request: the answer, the worker's reply, its standard error, and its output file."""
         message = Ask(request=msgspec.Raw(request), timeout=timeout, output=output)
         return self._exchange(Answer, message, within=timeout + _GRACE_S)
 
@@ -108,9 +108,9 @@ class Connection:
 
     @contextmanager
     def _time_limit(self, within: float) -> Iterator[None]:
-        """Give the board up after ``within`` seconds.
+        """Kill ssh after ``within`` seconds.
 
-        What interrupts a message ends the connection, for nobody knows where the next one begins.
+        An error in the middle of a message closes the connection, because the start of the next message is unknown.
         """
         timer = Timer(within, self._give_up, [within])
         timer.daemon = True
@@ -164,7 +164,7 @@ class Connection:
         return content
 
     def _failure(self) -> Unreachable:
-        """Why the board fell silent."""
+        """Why the board stopped answering."""
         self.close()
         self._errors.seek(0)
         errors = self._errors.read().decode(errors="replace")
@@ -178,7 +178,7 @@ class Connection:
 
 
 def _hang_up(ssh: Popen[bytes], *pipes: IO[bytes]) -> None:
-    """End the connection; the board removes its folder when it hears that, and ssh ends after it."""
+    """End the connection. Then the board removes its folder, and ssh ends after it."""
     for pipe in pipes:
         with suppress(OSError):
             pipe.close()

@@ -1,4 +1,4 @@
-"""What a worker does for each request, in the process it runs in."""
+"""The work of a worker for each request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MS = 1e-6
 
 
 def serve(request: Request) -> Reply:
-    """The answer to a request; PrunnetError where what was asked for cannot be done."""
+    """The reply to a request; raises PrunnetError if the request cannot be fulfilled."""
     if isinstance(request, FingerprintRequest):
         return FingerprintReply(fingerprint=fingerprint())
     runtime = find_runtime(request.runtime)
@@ -45,7 +45,7 @@ def serve(request: Request) -> Reply:
         return LayerTimesReply(milliseconds=runtime.layer_times(model, threads=request.threads))
     if isinstance(request, EmbedRequest):
         return _embed(request, runtime, model)
-    version = runtime.version()  # loads the engine
+    version = runtime.version()  # this loads the engine, so that its memory is not counted below
     if isinstance(request, LatencyRequest):
         return LatencyReply(
             samples=_samples(request, runtime.open(model, threads=request.threads)), runtime_version=version
@@ -74,7 +74,7 @@ def _samples(request: LatencyRequest, session: Session) -> list[float]:
 def _time_inferences(
     session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None
 ) -> list[float]:
-    """Milliseconds of up to ``count`` inferences, none begun after the deadline."""
+    """Milliseconds of up to ``count`` inferences. None is started after the deadline."""
     times: list[float] = []
     for index in range(start, start + max(0, count)):
         if deadline is not None and time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What ssh and the shell behind it say when they fail, in words of this package."""
+"""Translates the errors of ssh and of the board's shell into errors of this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_FOUND = 127
 _MISSING = re.compile(r"No module named '?([\w.]+)")
 _MAX_LINE = 160
 
-# The first that occurs names the cause; ssh's own words, from its sources, are the same in every language.
+# Parts of ssh's messages, each with our message and hint. The first that occurs wins. ssh does not translate them.
 _SSH = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host key of {at} has changed", "if that is right: {forget}"),
     ("Host key verification failed", "the host key of {at} is not known", "connect once by hand: {by_hand}"),
@@ -29,13 +29,13 @@ _SSH = (
 
 
 def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple[str, str]:
-    """The message and the hint for a connection that ended by itself.
+    """The message and the hint for a connection that ended unexpectedly.
 
     Args:
-        address: Where to.
-        code: Exit code of ssh: 255 where ssh failed, else that of the command there.
-        errors: What stood on standard error.
-        greeted: Whether this package had answered there before.
+        address: Address of the board.
+        code: Exit code of ssh: 255 if ssh failed, else the exit code of the command on the board.
+        errors: Text on ssh's standard error.
+        greeted: Whether this package on the board had sent its greeting.
     """
     words = {
         "at": str(address),
@@ -55,7 +55,7 @@ def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple
 
 
 def _explain_command(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
-    """Of a connection that stood, when the command there ended without a greeting."""
+    """The message and the hint if ssh connected, but the command on the board ended without a greeting."""
     python, version = address.python, installed_version("prunnet-export")
     install = f"{shlex.quote(python)} -m pip install 'prunnet-export[RUNTIME]=={version}'"
     if code == _NOT_FOUND:
@@ -74,7 +74,7 @@ def _explain_command(address: Address, code: int, errors: str, last: str) -> tup
 
 
 def _known_hosts_name(address: Address) -> str:
-    """The name that ssh keeps the host's key under."""
+    """The name of the host in ssh's list of known keys."""
     return f"[{address.host}]:{address.port}" if address.port not in {None, 22} else address.host
 
 

@@ -58,8 +58,6 @@ class CoreMl(Runtime):
         file = model.file.parent.with_name(TWIN)
         return Model(file, OnnxRuntime.name) if file.is_file() else None
 
-    # -- compile, on the host ------------------------------------------------------------------------------
-
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
@@ -110,8 +108,6 @@ class CoreMl(Runtime):
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights in the package's files, by name. Sparse ones are made dense."""
         return program_weights(read_program(model.file))
-
-    # -- drive, on the device ------------------------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
         """Load the package, which Core ML compiles for this device; raise Unreachable if this is not a Mac."""

@@ -66,8 +66,6 @@ class EthosU(Runtime):
         file = model.file.with_name(MODEL)
         return Model(file, LiteRt.name, model.precision) if file.is_file() else None
 
-    # -- compile, on the host ------------------------------------------------------------------------------
-
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
@@ -105,8 +103,6 @@ class EthosU(Runtime):
         left = _operator_counts(report)["CPU"]
         rest = f"; {left} operators on the processor are not counted" if left else ""
         return milliseconds, f"Vela {version} for {accelerator} ({place}){rest}"
-
-    # -- drive, on the device ------------------------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
         """Always raises InvalidInput, because this machine cannot run the model."""

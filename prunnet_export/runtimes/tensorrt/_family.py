@@ -77,8 +77,6 @@ class TensorRtFamily(Runtime):
         """
         return None if pattern in {"2:4", "channel+2:4"} else super().ignored(pattern)
 
-    # -- methods that are called on the host ---------------------------------------------------------------
-
     def twin(self, model: Model) -> Model:
         """The typed graph on ONNX Runtime's CPU. It is opened as fp32, because the graph states its types itself.
 
@@ -116,8 +114,6 @@ class TensorRtFamily(Runtime):
             sparse_chosen=built.sparse.chosen,
         )
         write_record(record, folder)
-
-    # -- methods that are called on the device -------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> EngineSession:
         """Load the engine on the first GPU. An engine for typed ONNX is built in memory first.
