@@ -13,12 +13,7 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class Candidate:
-    """A subnetwork in a precision.
-
-    Attributes:
-        subnetwork: The subnetwork to cut.
-        precision: Name of the precision that the runtime executes in.
-    """
+    """A subnetwork, and the name of the precision that the runtime executes it in."""
 
     subnetwork: Subnetwork
     precision: str

@@ -59,11 +59,7 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """The address in a URL.
-
-    Raises:
-        InvalidInput: it is not an address, it has a password, or a shell or ssh would misread it.
-    """
+    """The address in a URL; raises InvalidInput if it is malformed, has a password, or could be misread by a shell."""
     found = _URL.fullmatch(url)
     port = int(found["port"]) if found and found["port"] else None
     python = unquote(found["python"]) if found and found["python"] else "python3"

@@ -46,7 +46,7 @@ class Device(ABC):
         if not isinstance(answer, reply):
             raise Unreachable(
                 f"the device answered {type(answer).__name__} to {type(request).__name__}",
-                hint="both sides have to run the same version of this package",
+                hint="both sides need the same version of this package",
             )
         return answer
 

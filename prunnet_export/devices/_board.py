@@ -69,16 +69,16 @@ def serve(folder: Path, host: IO[bytes], out: IO[bytes]) -> None:
 def private_folder(parent: Path) -> Iterator[Path]:
     """A new folder for this user, removed at the end. First, folders are removed whose process has died.
 
-    A process locks its folder, so a folder without a lock is left over. The age does not decide, because many boards
+    A process locks its folder, so a folder without a lock was left behind. The age does not decide, because many boards
     have no clock that survives a power cut. If the file system has no locks, no folder is removed.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         with _locked(parent, fcntl.LOCK_EX):
-            for left in parent.glob(f"{PREFIX}*"):
-                with suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
+            for leftover in parent.glob(f"{PREFIX}*"):
+                with suppress(OSError), _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
                     if locked:
-                        shutil.rmtree(left, ignore_errors=True)
+                        shutil.rmtree(leftover, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             held.enter_context(_locked(folder, fcntl.LOCK_EX))
@@ -116,12 +116,12 @@ def _store_file(message: Put, folder: Path, host: IO[bytes]) -> Stored:
     return Stored(error=error)
 
 
-def _read_chunks(host: IO[bytes], left: int) -> Iterator[bytes]:
-    while left:
-        chunk = host.read(min(left, _CHUNK))
+def _read_chunks(host: IO[bytes], remaining: int) -> Iterator[bytes]:
+    while remaining:
+        chunk = host.read(min(remaining, _CHUNK))
         if not chunk:
             raise _HostGoneError
-        left -= len(chunk)
+        remaining -= len(chunk)
         yield chunk
 
 
@@ -129,9 +129,9 @@ def _run_worker(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, by
     """Run a worker on a request: the answer, the worker's reply, the end of its standard error, and its output file."""
     scratch = folder / SCRATCH
     try:
-        wanted = folder / message.output if message.output else None
-        if wanted:
-            wanted.parent.mkdir(parents=True, exist_ok=True)
+        output_file = folder / message.output if message.output else None
+        if output_file:
+            output_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as errors, start_worker(errors=errors) as worker:
             try:
                 reply = _read_reply(worker, bytes(message.request), host, message.timeout)
@@ -144,7 +144,7 @@ def _run_worker(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, by
             code = _exit_code(worker)
             errors.seek(-min(_ERROR_BYTES, errors.seek(0, os.SEEK_END)), os.SEEK_END)
             stderr_end = errors.read()
-        output = wanted.read_bytes() if wanted and wanted.is_file() else b""
+        output = output_file.read_bytes() if output_file and output_file.is_file() else b""
     except OSError as error:
         return Answer(error=_reason(error)), b"", b"", b""
     finally:

@@ -135,11 +135,11 @@ class Connection:
         else:
             raise EOFError
         hello = msgspec.json.decode(line.removeprefix(GREETING), type=Hello)
-        here = installed_version("prunnet-export")
-        if hello.version != here:
+        local_version = installed_version("prunnet-export")
+        if hello.version != local_version:
             raise Unreachable(
-                f"prunnet-export is {hello.version} on {self._address} and {here} here",
-                hint=f"install {here} there: both sides have to be of one version",
+                f"prunnet-export is {hello.version} on {self._address} and {local_version} here",
+                hint=f"install {local_version} there: both sides need the same version",
             )
         if hello.error:
             raise Unreachable(
@@ -153,9 +153,9 @@ class Connection:
         self._ssh.kill()
 
     def _write(self, content: bytes) -> None:
-        left = memoryview(content)
-        while left:
-            left = left[self._in.write(left) :]
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[self._in.write(remaining) :]
 
     def _read(self, size: int) -> bytes:
         content = self._out.read(size)

@@ -144,13 +144,7 @@ class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-rep
 
 
 class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
-    """An error of this package, to be raised again on the host.
-
-    Attributes:
-        kind: Name of the error's class.
-        message: One line.
-        hint: One line, or empty.
-    """
+    """An error of this package, to be raised again on the host. ``kind`` is the name of its class."""
 
     kind: str
     message: str

@@ -139,7 +139,7 @@ class SshDevice(Device):
         for remote, local in local_paths.items():
             message = message.replace(remote, local)
         if isinstance(error, MissingExtra | StorageError):
-            kind, hint = Unreachable.__name__, f"there: {hint or 'check the path and the disk'}"
+            kind, hint = Unreachable.__name__, f"on the board: {hint or 'check the path and the disk'}"
         return ErrorReply(kind=kind, message=f"{message} (on {self.address})", hint=hint)
 
 

@@ -18,7 +18,7 @@ _MAX_LINE = 160
 _SSH = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host key of {at} has changed", "if that is right: {forget}"),
     ("Host key verification failed", "the host key of {at} is not known", "connect once by hand: {by_hand}"),
-    ("Permission denied", "{at} does not let us in", "a key that needs no password has to open {by_hand}"),
+    ("Permission denied", "{at} does not let us in", "a key that needs no password must work for {by_hand}"),
     ("Too many authentication failures", "{at} does not let us in", "name one key: IdentityFile in ~/.ssh/config"),
     ("Could not resolve hostname", "no host is called {host!r}", "check the name, or give an IP address"),
     ("Connection refused", "{at} refuses the connection", "is sshd running there, on this port?"),
@@ -31,11 +31,8 @@ _SSH = (
 def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple[str, str]:
     """The message and the hint for a connection that ended unexpectedly.
 
-    Args:
-        address: Address of the board.
-        code: Exit code of ssh: 255 if ssh failed, else the exit code of the command on the board.
-        errors: Text on ssh's standard error.
-        greeted: Whether this package on the board had sent its greeting.
+    ``code`` is the exit code of ssh: 255 if ssh failed, else the exit code of the command on the board. ``errors`` is
+    the text on ssh's standard error. ``greeted`` says whether the board had sent its greeting.
     """
     words = {
         "at": str(address),
@@ -64,13 +61,13 @@ def _explain_command(address: Address, code: int, errors: str, last: str) -> tup
     if missing and missing[1] == "prunnet_export":
         return (
             f"prunnet-export is not installed for {python} on {address}",
-            f"there: {install}, or name another interpreter: ssh://...?python=/path/to/python",
+            f"on the board: {install}, or name another interpreter: ssh://...?python=/path/to/python",
         )
     if missing and missing[1].startswith("prunnet_export."):
-        return f"prunnet-export on {address} is older than {version}", f"there: {install}"
+        return f"prunnet-export on {address} is older than {version}", f"on the board: {install}"
     if missing:
-        return f"prunnet-export on {address} lacks {missing[1]}", f"there: {install}"
-    return (f"{python} on {address} ended with code {code} and no greeting{last}", f"there: {install}")
+        return f"prunnet-export on {address} lacks {missing[1]}", f"on the board: {install}"
+    return (f"{python} on {address} ended with code {code} and no greeting{last}", f"on the board: {install}")
 
 
 def _known_hosts_name(address: Address) -> str:

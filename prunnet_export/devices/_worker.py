@@ -18,25 +18,25 @@ from prunnet_export.devices._serving import serve
 
 def answer(document: bytes) -> Reply:
     """The reply to one request document. Every error becomes a reply."""
-    known: PrunnetError
+    reported: PrunnetError
     try:
         return serve(msgspec.json.decode(document, type=Request))
     except PrunnetError as error:
-        known = error
+        reported = error
     except msgspec.MsgspecError as error:
-        known = InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?")
+        reported = InvalidInput(f"not a request of this worker ({error})", hint="do both sides have the same version?")
     except OSError as error:
-        known = StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror or error}")
+        reported = StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror or error}")
     except ImportError as error:  # the engine is installed, but built for another processor or Python
         line = str(error).partition("\n")[0]
-        known = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
+        reported = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
     except MemoryError:
-        known = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
+        reported = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
     except Exception as error:  # noqa: BLE001  the host must get a reply after a bug too
         traceback.print_exc()
         line = str(error).partition("\n")[0]
         return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")
-    return ErrorReply(kind=type(known).__name__, message=known.message, hint=known.hint)
+    return ErrorReply(kind=type(reported).__name__, message=reported.message, hint=reported.hint)
 
 
 def main() -> None:

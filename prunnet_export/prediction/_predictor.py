@@ -86,17 +86,17 @@ class Predictor:
     ) -> tuple[float, float, str]:
         """The median, its upper bound, and their basis, from a fit of the rows."""
         table = tables_of_one_device(self.tables)[0]
-        known, factor = "too few to tell its error", _CALIBRATED_FACTOR
+        accuracy, factor = "too few to tell its error", _CALIBRATED_FACTOR
         if model.error is not None and model.worst is not None:
-            known, factor = f"half of them predict the other half within {model.error:.1%} (median)", 1 + model.worst
+            accuracy, factor = f"half of them predict the other half within {model.error:.1%} (median)", 1 + model.worst
         if percentile > 50:  # noqa: PLR2004  # the fit predicts medians, so the table's largest p90 / p50 is added
             factor *= max(row.p90_ms / row.p50_ms for row in rows)
         if not rows[0].macs <= workload.macs <= rows[-1].macs:
-            factor, known = max(factor, SAFETY_FACTOR), f"{known}; this network is outside what was measured"
+            factor, accuracy = max(factor, SAFETY_FACTOR), f"{accuracy}; this network is outside what was measured"
         threads = table.threads or "the engine's own"
-        where = f"{table.device.cpu} ({table.device.id}), {threads} threads"
+        machine = f"{table.device.cpu} ({table.device.id}), {threads} threads"
         p50 = model.p50_ms(workload)
-        return p50, p50 * factor, f"medians, fitted to {model.rows} rows measured on {where}; {known}"
+        return p50, p50 * factor, f"medians, fitted to {model.rows} rows measured on {machine}; {accuracy}"
 
     def _roofline(self, workload: Workload, precision: Precision) -> tuple[float, float, str]:
         """The median, its upper bound, and their basis, from a data sheet."""

@@ -15,10 +15,8 @@ def roofline_ms(workload: Workload, limits: Limits, *, precision: Precision) -> 
     """Milliseconds of one image: the sum over layers of max(arithmetic, memory traffic) plus a fixed cost.
 
     A layer takes ``macs / (efficiency * peak)`` or ``bytes / bandwidth``, whichever is longer (Williams et al.,
-    "Roofline", CACM 2009), plus ``layer_us`` for its start. Zeros do not make it faster.
-
-    Raises:
-        InvalidInput: the limits do not contain the precision.
+    "Roofline", CACM 2009), plus ``layer_us`` for its start. Zeros do not make it faster. Raises InvalidInput if
+    the limits do not contain the precision.
     """
     peak = limits.tera_macs.get(precision.name)
     if peak is None:

@@ -16,8 +16,7 @@ _RANK = 4
 def calibration_images(inputs: CompileInputs | None) -> list[Batch]:
     """The first 300 calibration images, each float32 [1, 3, height, width] in 0..1.
 
-    Raises:
-        InvalidInput: there are fewer than 8 images, or one has another type, shape or range.
+    It raises InvalidInput if there are fewer than 8 images, or if one has another type, shape or range.
     """
     images: list[Batch] = []
     for batch in (inputs or CompileInputs()).images():

@@ -65,9 +65,9 @@ def _rewrite(onnx: Any, model: Any) -> None:
         and _takes_fp16(onnx, graph.node[index], versions, floats)
     }
     _convert_weights(onnx, graph, chosen)
-    made = {name for index in chosen for name in graph.node[index].output}
-    made |= {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
-    nodes = list(_with_casts(onnx, graph.node, chosen, floats, made))
+    fp16_names = {name for index in chosen for name in graph.node[index].output}
+    fp16_names |= {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    nodes = list(_with_casts(onnx, graph.node, chosen, floats, fp16_names))
     # Copied, because deleting the graph's list of nodes frees its nodes.
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:], graph.value_info[:]
@@ -136,13 +136,13 @@ def _convert_weights(onnx: Any, graph: Any, chosen: set[int]) -> None:
             tensor.CopyFrom(half)
 
 
-def _with_casts(onnx: Any, nodes: Any, chosen: set[int], floats: set[str], made: set[str]) -> Iterator[Any]:
+def _with_casts(onnx: Any, nodes: Any, chosen: set[int], floats: set[str], fp16_names: set[str]) -> Iterator[Any]:
     """The nodes in their order, with each cast before the first node that reads its result."""
     cast: set[str] = set()
     for index, node in enumerate(nodes):
         half = index in chosen
         for place, name in enumerate(node.input):
-            if name in floats and (name in made) != half:
+            if name in floats and (name in fp16_names) != half:
                 node.input[place] = wanted = name + (_HALF if half else _FULL)
                 if wanted not in cast:
                     cast.add(wanted)

@@ -68,11 +68,7 @@ def _sizes(shapes: Sequence[Iterable[Any]]) -> list[list[int | None]]:
 
 
 class Session(ABC):
-    """A model that is loaded and ready to run on this device.
-
-    Attributes:
-        shape: Shapes of the model's input and output.
-    """
+    """A model that is loaded and ready to run on this device. ``shape`` has the sizes of its input and output."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape

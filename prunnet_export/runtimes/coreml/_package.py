@@ -53,11 +53,7 @@ def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
 
 
 def read_program(manifest: Path) -> Any:
-    """The ML program, as coremltools' operations, of the package that a ``Manifest.json`` belongs to.
-
-    Raises:
-        InvalidInput: the file is not the manifest of a package with an ML program.
-    """
+    """The operations of the ML program in the package of a ``Manifest.json``; raises InvalidInput if it has none."""
     package = manifest.parent
     with silenced():
         load = require("coremltools.converters.mil.frontend.milproto.load", extra=EXTRA).load

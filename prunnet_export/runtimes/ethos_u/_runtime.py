@@ -100,9 +100,9 @@ class EthosU(Runtime):
             [version] = _VERSION.findall(report)
         except (KeyError, TypeError, ValueError):
             raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_EXPORT_HINT) from None
-        left = _operator_counts(report)["CPU"]
-        rest = f"; {left} operators on the processor are not counted" if left else ""
-        return milliseconds, f"Vela {version} for {accelerator} ({place}){rest}"
+        on_processor = _operator_counts(report)["CPU"]
+        note = f"; {on_processor} operators on the processor are not counted" if on_processor else ""
+        return milliseconds, f"Vela {version} for {accelerator} ({place}){note}"
 
     def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
         """Always raises InvalidInput, because this machine cannot run the model."""
@@ -114,10 +114,10 @@ class EthosU(Runtime):
         """How many operators Vela placed on the NPU and on the processor, counted after it rewrote the graph."""
         self.precision(model.precision)
         counts = _operator_counts(_read_text(model.file.with_name(REPORT)))
-        left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
-        if left != counts["CPU"]:
+        on_processor = sum(name != _DRIVER for name in read_tflite(model.file).operators)
+        if on_processor != counts["CPU"]:
             raise InvalidInput(
-                f"{model.file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
+                f"{model.file.name} leaves {on_processor} operators to the processor, {REPORT} says {counts['CPU']}",
                 hint=_EXPORT_HINT,
             )
         return counts

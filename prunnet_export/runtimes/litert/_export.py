@@ -23,8 +23,7 @@ _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 def convert(module: Any, shape: tuple[int, ...]) -> bytes:
     """A torch module in evaluation mode as a float32 TFLite file with a fixed input shape, e.g. (1, 3, 224, 224).
 
-    Raises:
-        InvalidInput: the module cannot be converted.
+    It raises InvalidInput if the module cannot be converted.
     """
     torch = require("torch", extra="train")
     with silenced():

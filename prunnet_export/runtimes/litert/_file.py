@@ -63,7 +63,7 @@ class TfliteGraph:
         return {value: key for key, value in vars(self._schema.TensorType).items() if not key.startswith("_")}
 
     def name_of(self, operator: Any) -> str:
-        """An operator's name, e.g. ``CONV_2D``, or the own name of a custom operator."""
+        """An operator's name, e.g. ``CONV_2D``, or the name that a custom operator has."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         name = self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
         return code.customCode.decode() if name == "CUSTOM" else name

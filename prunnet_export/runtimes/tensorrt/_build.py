@@ -84,10 +84,10 @@ def _add_profile(builder: Any, network: Any, config: Any) -> None:
 def _load_timings(config: Any, file: Path) -> Any:
     """The cache of timings that the build extends; it starts empty if the file is of another GPU or version."""
     try:
-        known = file.read_bytes()
+        cached = file.read_bytes()
     except OSError:
-        known = b""
-    for content in (known, b""):
+        cached = b""
+    for content in (cached, b""):
         timings = config.create_timing_cache(content)
         if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
             return timings

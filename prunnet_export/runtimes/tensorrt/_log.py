@@ -21,12 +21,7 @@ _DECORATION = re.compile(r"^(\[[^\]]*\]|\w+::\w+:|Error Code \d+:|\([^()]*\):)\s
 
 @dataclass
 class Log:
-    """The log of an engine since :meth:`clear`.
-
-    Attributes:
-        lines: All messages except verbose ones, and verbose ones about sparsity.
-        errors: Only the errors.
-    """
+    """The messages of an engine since :meth:`clear`. Verbose ones are kept only if they are about sparsity."""
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     errors: list[str] = field(default_factory=list)

@@ -18,11 +18,7 @@ _PROFILE = 0
 
 
 def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
-    """Load a serialized engine on the GPU.
-
-    Raises:
-        InvalidInput: the content is not an engine, or of another version or GPU. The message quotes TensorRT.
-    """
+    """Load a serialized engine on the GPU; raise InvalidInput if it is none, or of another version or GPU."""
     logger = find_logger(engine)
     logger.log_record.clear()
     loaded = engine.Runtime(logger).deserialize_cuda_engine(content)
