@@ -1,1 +1,1 @@
-"""Hardware profiles: one module a target, found through the entry-point group ``prunnet_export.targets``."""
+"""Hardware profiles: one module per target, found through the entry-point group ``prunnet_export.targets``."""

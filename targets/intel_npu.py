@@ -2,8 +2,8 @@
 
 from prunnet_export.target import Limits, Target
 
-# Meteor Lake's NPU 3720: 11 TOPS of INT8 dense, fp16 half of it; it shares the processor's LPDDR5 memory. Lunar Lake's
-# NPU has 48 TOPS.
+# Meteor Lake's NPU 3720: 11 TOPS dense INT8, half as much in fp16. It shares the processor's LPDDR5 memory. Lunar
+# Lake's NPU has 48 TOPS.
 # Source: Intel, product briefs of Core Ultra series 1 and 2.
 TARGET = Target(
     name="intel-npu",
@@ -17,8 +17,8 @@ TARGET = Target(
     limits=Limits(
         tera_macs={"fp16": 2.75, "int8": 5.5},
         memory_gb_s=60,
-        efficiency=0.3,  # assumed: convolutions of one image fill a small part of such a machine
-        layer_us=20,  # assumed: a command list
+        efficiency=0.3,  # assumed: convolutions of one image use a small part of the NPU
+        layer_us=20,  # assumed: time to start a command list
         source="Intel's figures for the NPU of Core Ultra series 1",
     ),
 )

@@ -13,14 +13,14 @@ TARGET = Target(
     runtime="tensorrt",
     patterns=("channel", "2:4", "channel+2:4"),
     precisions=("fp16", "int8"),
-    channel_multiple=32,  # TensorRT pads INT8 channels to it, and fp16 ones to 8, or 16 with 2:4
+    channel_multiple=32,  # TensorRT pads INT8 channels to 32, and fp16 channels to 8, or 16 with 2:4
     machines=("aarch64",),
     source="NVIDIA, data sheet DS-10662; alignment: TensorRT documentation, 'Optimizing for Tensor Cores'",
     limits=Limits(
         tera_macs={"fp16": 21.5, "int8": 42.5},
         memory_gb_s=204.8,
-        efficiency=0.25,  # assumed: convolutions of one image fill a small part of such a machine
-        layer_us=12,  # assumed: a launch
+        efficiency=0.25,  # assumed: convolutions of one image use a small part of the GPU
+        layer_us=12,  # assumed: time of a kernel launch
         source="NVIDIA's data sheet DS-10662",
     ),
 )

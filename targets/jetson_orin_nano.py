@@ -15,14 +15,14 @@ TARGET = Target(
     runtime="tensorrt",
     patterns=("channel", "2:4", "channel+2:4"),
     precisions=("fp16", "int8"),
-    channel_multiple=32,  # TensorRT pads INT8 channels to it, and fp16 ones to 8, or 16 with 2:4
+    channel_multiple=32,  # TensorRT pads INT8 channels to 32, and fp16 channels to 8, or 16 with 2:4
     machines=("aarch64",),
     source="NVIDIA, data sheet DS-11105; alignment: TensorRT documentation, 'Optimizing for Tensor Cores'",
     limits=Limits(
         tera_macs={"fp16": 8.5, "int8": 16.5},
         memory_gb_s=102,
-        efficiency=0.3,  # assumed: convolutions of one image fill a small part of such a machine
-        layer_us=15,  # assumed: a launch
+        efficiency=0.3,  # assumed: convolutions of one image use a small part of the GPU
+        layer_us=15,  # assumed: time of a kernel launch
         source="NVIDIA's data sheet DS-11105 at MAXN SUPER",
     ),
 )

@@ -8,7 +8,7 @@ TARGET = Target(
     runtime="mnn",
     patterns=("block", "channel", "unstructured"),
     precisions=("fp32",),
-    channel_multiple=8,  # one AVX2 register of fp32, which is what MNN packs channels by
+    channel_multiple=8,  # one AVX2 register of fp32, in which MNN packs channels
     machines=("x86_64", "AMD64"),
     source="measured: `prunnet-bench calibrate --backbone resnet18 --target x86-mnn`",
 )

@@ -8,7 +8,7 @@ TARGET = Target(
     runtime="openvino",
     patterns=("channel",),
     precisions=("fp32", "bf16", "int8"),
-    channel_multiple=8,  # one AVX2 register of fp32; narrower remainders run at the same cost
+    channel_multiple=8,  # one AVX2 register of fp32; a partly filled register takes the same time
     machines=("x86_64", "AMD64"),
     source="measured: `prunnet-bench calibrate --backbone resnet18 --target x86-openvino`",
 )

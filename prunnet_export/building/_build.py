@@ -1,4 +1,4 @@
-"""Candidates: what could be deployed, before and after it is compiled."""
+"""Candidates for an artifact, before and after they are compiled."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class Candidate:
-    """A subnetwork in a precision.
-
-    Attributes:
-        subnetwork: What is cut.
-        precision: What the runtime executes in.
-    """
+    """A subnetwork, and the name of the precision that the runtime executes it in."""
 
     subnetwork: Subnetwork
     precision: str
@@ -42,11 +37,11 @@ class Build:
     """A compiled candidate.
 
     Attributes:
-        candidate: What it is.
+        candidate: The candidate.
         runtime: Name of the engine.
-        folder: Where its files are.
-        names: Names of those that are deployed; the runtime opens the first.
-        workload: What it asks of a machine.
+        folder: Folder of its files.
+        names: Names of the files that are deployed. The runtime opens the first.
+        workload: Multiply-adds, weights and activations of its layers.
     """
 
     candidate: Candidate
@@ -57,20 +52,16 @@ class Build:
 
     @property
     def model(self) -> Model:
-        """The model as its runtime runs it."""
+        """The model for its runtime."""
         return Model(self.folder / self.names[0], self.runtime, self.candidate.precision)
 
     @property
     def size_mb(self) -> float:
-        """All files that are deployed, in 10^6 bytes."""
+        """Size of all files that are deployed, in 10^6 bytes."""
         return sum((self.folder / name).stat().st_size for name in self.names) / 1e6
 
     def copy_to(self, folder: Path) -> None:
-        """Copy what is deployed.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """Copy the files that are deployed; raises OSError if the disk is full."""
         for name in self.names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copyfile(self.folder / name, folder / name)

@@ -1,4 +1,4 @@
-"""Building candidates: cut, settle, export and compile, each at most once."""
+"""Builds candidates: each is cut, gets its BatchNorm statistics, is exported and compiled at most once."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from prunnet_export.prediction import Workload, read_workload
 from prunnet_export.runtimes import CompileInputs, Model, Runtime
 
 _ONNX, _WORKLOAD = "subnetwork.onnx", "workload.json"
-_LAYOUT = 3  # of an entry in the cache
+_LAYOUT = 3  # version of the files in a cache entry
 _EXPORT_TOOLS = ("prunnet-export", "torch", "onnx", "onnxscript")
 
 
 class Builder:
     """Builds candidates of one network for one runtime.
 
-    A subnetwork is exported to ONNX once, whatever its precisions and runtimes, and compiled once for each.
+    A subnetwork is exported to ONNX once, and compiled once for each precision and runtime.
 
     Args:
         network: The dense network.
-        runtime: What to compile for.
-        cache: Where builds are kept.
-        device: Fingerprint of the device, since engines do not always move between devices.
-        settle: Gives a cut network BatchNorm statistics of its own, in place.
-        calibration: Gives the images that quantisation is calibrated on, batches of float32 [n, 3, crop, crop] in 0..1.
-        options: What the runtime compiles for, in its own words.
-        layer_times: Times each layer of a compiled model on the device; None where it is not at hand.
+        runtime: The runtime to compile for.
+        cache: The cache of exported and compiled files.
+        device: Fingerprint of the device. It is part of the cache's key, because some engines run only on one device.
+        settle: Replaces the BatchNorm statistics of a cut network by its own, in place.
+        calibration: Returns the images for calibration, batches of float32 [n, 3, crop, crop] in 0..1.
+        options: Options of the target for the runtime.
+        layer_times: Times each layer of a compiled model on the device; None if the device is not at hand.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Builder:
         """The candidate as a torch module.
 
         Args:
-            candidate: What to cut.
-            re_estimated: Settled. Without that its latency is right and its embeddings are not. The dense network
-                stays as it is: it made the gallery.
+            candidate: The candidate to cut.
+            re_estimated: Whether it gets BatchNorm statistics of its own. Without them its latency is right, but its
+                embeddings are wrong. The dense network always keeps its statistics, because it embedded the gallery.
         """
         module = materialise(self._network, candidate.subnetwork)
         if not re_estimated or candidate.capacity == 1:
             return module
-        key = _digest(module)  # the same for all precisions
+        key = _digest(module)  # it does not depend on the precision
         if key not in self._settled:
             self._settle(module)
             self._settled[key] = module
@@ -84,8 +84,8 @@ class Builder:
         """The candidate, compiled.
 
         Args:
-            candidate: What to build.
-            re_estimated: See :meth:`module`.
+            candidate: The candidate to build.
+            re_estimated: As for :meth:`module`.
 
         Raises:
             StorageError: the disk is full.
@@ -118,14 +118,14 @@ class Builder:
         return Build(candidate, runtime.name, folder, names, workload)
 
     def _export(self, module: Embedder) -> Path:
-        """A folder with the module as ONNX, and its workload."""
+        """A folder with the module as ONNX and the workload of the module."""
 
         def make(folder: Path) -> tuple[str, ...]:
             export_onnx(module, folder / _ONNX, crop=self._network.crop)
             (folder / _WORKLOAD).write_bytes(msgspec.json.encode(read_workload(folder / _ONNX)))
             return _ONNX, _WORKLOAD
 
-        # By content: names say nothing about today's weights, nor about the images behind BatchNorm statistics.
+        # The key is the content, because a name does not tell which weights and BatchNorm statistics the module has.
         parts = {
             "module": _digest(module),
             "crop": self._network.crop,
@@ -140,7 +140,7 @@ class Builder:
 
 
 def _digest(module: Embedder) -> str:
-    """SHA-256 of a module: its layers, and their tensors by name."""
+    """SHA-256 of a module's layers, and of their tensors by name."""
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     return _sha256([str([module, *tensors]).encode(), *(tensor.numpy().tobytes() for tensor in tensors.values())])
 

@@ -1,4 +1,4 @@
-"""A content-addressed cache of exported and compiled networks."""
+"""A cache of exported and compiled networks, with digests of their inputs as keys."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PARTIAL = ".partial-"
-_IN_USE_S = 3600  # no process takes longer from finding an entry to its last use of it
-_ABANDONED_S = 24 * 3600  # what a killed process left; no build takes that long
+_IN_USE_S = 3600  # no process uses an entry for longer than this after finding it
+_ABANDONED_S = 24 * 3600  # older partial entries are from a killed process, because no build takes that long
 
 
 class BuildCache:
-    """Folders of files, found by everything that they depend on.
+    """Folders of files. The key of a folder is everything that its files depend on.
 
-    An entry that does not match its own hashes is made again; the least recently used ones go when the whole
-    is larger than ``limit``, but none that this object handed out, and none that was used in the last hour, perhaps
-    by another process. Where the folder cannot be written, a temporary one serves this process.
+    An entry that does not match its own hashes is made again. If the cache is larger than ``limit``, the least recently
+    used entries are deleted, except those that this object returned or that were used in the last hour, as another
+    process may use them. If the folder cannot be written, a temporary folder replaces it.
 
     Args:
-        folder: Where entries are kept.
-        limit: Bytes.
+        folder: Folder of the entries.
+        limit: Largest size of the cache, bytes.
     """
 
     def __init__(self, folder: Path, *, limit: int = LIMIT_BYTES) -> None:
@@ -49,15 +49,14 @@ class BuildCache:
         self.folder = folder
 
     def get(self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
-        """The entry for these parts, made at most once.
+        """The entry for these parts. It is made if it does not exist.
 
         Args:
-            parts: Everything that the files depend on; JSON values.
-            make: Writes files into an empty folder, in folders of their own where it likes, and returns the names of
-                those that are deployed.
+            parts: Everything that the files depend on, as JSON values.
+            make: Writes files into an empty folder or its subfolders, and returns the names of those that are deployed.
 
         Returns:
-            The entry's folder and the names.
+            The folder of the entry, and the names.
 
         Raises:
             StorageError: the disk is full.
@@ -65,7 +64,7 @@ class BuildCache:
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         place = self.folder / key[:32]
         self._in_use.add(place)
-        names = _intact(place)
+        names = _read_names(place)
         if names is not None:
             with suppress(OSError):
                 os.utime(place)
@@ -84,7 +83,7 @@ class BuildCache:
 
     def _trim(self) -> None:
         entries = []
-        for entry in self.folder.iterdir():  # others keep things here too: they are left alone
+        for entry in self.folder.iterdir():  # other files in the folder are kept
             with suppress(OSError):
                 modified = entry.stat().st_mtime
                 if _KEY.fullmatch(entry.name):
@@ -93,7 +92,7 @@ class BuildCache:
                     shutil.rmtree(entry, ignore_errors=True)
         total = sum(size for _, size, _ in entries)
         for modified, size, entry in sorted(entries):
-            if total <= self.limit or time.time() - modified < _IN_USE_S:  # perhaps by another process
+            if total <= self.limit or time.time() - modified < _IN_USE_S:
                 return
             if entry not in self._in_use:
                 shutil.rmtree(entry, ignore_errors=True)
@@ -101,18 +100,18 @@ class BuildCache:
 
 
 def _move(partial: Path, place: Path) -> None:
-    """Put an entry in its place, unless another process made the same one meanwhile and may be running from it."""
-    if _intact(place) is None:
+    """Move an entry to its place, unless another process has made the same entry and may be using it."""
+    if _read_names(place) is None:
         shutil.rmtree(place, ignore_errors=True)
         try:
             partial.rename(place)
         except OSError:
-            if _intact(place) is None:
+            if _read_names(place) is None:
                 raise
 
 
-def _intact(place: Path) -> tuple[str, ...] | None:
-    """The names of an entry's files, or None where it is missing or damaged."""
+def _read_names(place: Path) -> tuple[str, ...] | None:
+    """The names of an entry's files, or None if the entry is missing or damaged."""
     try:
         index = json.loads((place / _INDEX).read_text("utf-8"))
         names = tuple(index["names"])

@@ -1,4 +1,4 @@
-"""From a cut network to an ONNX file: checked, shape-inferred, dynamic in the batch, normalisation inside."""
+"""Export of a cut network to an ONNX file with normalisation, inferred shapes and an open batch axis."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ OPSET = 18  # the newest that TensorRT 10, OpenVINO 2024 and ONNX Runtime 1.17 a
 def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
     """Write an embedder as ONNX: images float32 [batch, 3, crop, crop] in 0..1 to unit vectors [batch, dim].
 
-    BatchNorm is folded, the batch is dynamic, shapes are inferred, and the file carries nothing of the machine
-    that it was made on.
+    BatchNorm is folded, the batch axis is open, shapes are inferred, and the file says nothing about this machine.
 
     Args:
-        embedder: A cut network with its BatchNorm statistics in place.
-        file: Where to write.
+        embedder: A cut network with its own BatchNorm statistics.
+        file: The file to write.
         crop: Side of the input image, pixels.
 
     Raises:
@@ -60,7 +59,7 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
             raise InvalidInput(
                 f"the network cannot be traced to ONNX: {reason}", hint="a forward pass must not depend on the data"
             ) from None
-    assert program is not None  # noqa: S101  # it is None only with the exporter that dynamo=True replaces
+    assert program is not None  # noqa: S101  # it is None only without dynamo=True
     model = program.model_proto
     _strip(model)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -69,7 +68,7 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Remove what speaks of the exporting machine: source paths and stack traces."""
+    """Remove what identifies the exporting machine: source paths and stack traces."""
     graph = model.graph
     model.producer_name = "prunnet-export"
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
@@ -79,7 +78,7 @@ def _strip(model: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes, and its dependencies' deprecations, off the terminal."""
+    """Hide the exporter's notes and the warnings of its dependencies."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

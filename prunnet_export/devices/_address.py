@@ -1,4 +1,4 @@
-"""Where a board is: ``ssh://[user@]host[:port][?python=PATH]``."""
+"""Addresses of boards: ``ssh://[user@]host[:port][?python=PATH]``."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PORTS = range(1, 65536)
 
 @dataclass(frozen=True)
 class Address:
-    """A board and its interpreter.
+    """The address of a board, and its Python interpreter.
 
     Attributes:
-        host: Name, alias of ``~/.ssh/config``, or IP address.
-        user: None leaves it to the configuration of ssh.
-        port: None leaves it to the configuration of ssh.
-        python: The interpreter there that this package is installed for: a name on the ``PATH`` of a shell that is
-            not interactive, an absolute path, or one relative to the home folder.
+        host: Host name, alias of ``~/.ssh/config``, or IP address.
+        user: User name; None leaves it to the configuration of ssh.
+        port: Port of sshd; None leaves it to the configuration of ssh.
+        python: The board's interpreter that has this package: a name on the ``PATH`` of a non-interactive shell, an
+            absolute path, or a path relative to the home folder.
     """
 
     host: str
@@ -42,16 +42,16 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh://{user}{host}{f':{self.port}' if self.port else ''}"
 
-    def words(self) -> list[str]:
-        """What ssh is told about where to go; nothing that follows is taken for an option."""
+    def ssh_arguments(self) -> list[str]:
+        """The arguments of ssh that name the host. The ``--`` makes sure that ssh reads no option after it."""
         user = ["-l", self.user] if self.user else []
         port = ["-p", str(self.port)] if self.port else []
         return [*user, *port, "--", self.host]
 
     def command(self, module: str) -> str:
-        """The command line that runs a module there, for any login shell.
+        """The command line that runs a module on the board, for any login shell.
 
-        It begins in ``/``, because the first place that Python looks for modules in is the folder that it starts in.
+        It changes to ``/``, because Python would import modules from the folder that it starts in.
         """
         path = self.python.removeprefix("~/")
         home = '"$HOME"/' if "/" in path and not path.startswith("/") else ""
@@ -59,11 +59,7 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """The address in a URL.
-
-    Raises:
-        InvalidInput: it is none, names a password, or holds what a shell or ssh would take for something else.
-    """
+    """The address in a URL; raises InvalidInput if it is malformed, has a password, or could be misread by a shell."""
     found = _URL.fullmatch(url)
     port = int(found["port"]) if found and found["port"] else None
     python = unquote(found["python"]) if found and found["python"] else "python3"

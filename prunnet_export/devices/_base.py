@@ -1,4 +1,4 @@
-"""What a device is to this package: something that answers requests."""
+"""The interface of a device: it answers requests."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ from prunnet_export.devices._protocol import (
 
 R = TypeVar("R", bound=Reply)
 
-PATIENCE_S = 3600.0
-"""Seconds that a worker may take to load a model, whose engine may be built meanwhile, and for all that is short."""
+TIMEOUT_S = 3600.0
+"""Seconds for a worker to load a model, during which an engine may be built, and to do short work."""
 
 
 class Device(ABC):
-    """A machine that runs models for us."""
+    """A machine that runs models."""
 
     _fingerprint: Fingerprint | None = None
 
     @abstractmethod
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
-        """The reply to a request, from a fresh process on the device.
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
+        """The reply to a request, from a new process on the device.
 
         Args:
-            request: Paths in it are absolute, and of this machine, wherever the device is.
+            request: The request. Its paths are absolute paths on this machine, also for a remote device.
             timeout: Seconds until the worker is killed.
 
         Raises:
             Unreachable: the device does not answer, or its process died.
-            PrunnetError: what the worker raised.
+            PrunnetError: an error that the worker raised.
         """
 
-    def ask(self, request: Request, reply: type[R], *, timeout: float = PATIENCE_S) -> R:
-        """The reply to a request, of the type that belongs to it; Unreachable where the device gives another."""
+    def ask(self, request: Request, reply: type[R], *, timeout: float = TIMEOUT_S) -> R:
+        """The reply to a request; raises Unreachable if its type is not ``reply``."""
         answer = self.run(request, timeout=timeout)
         if not isinstance(answer, reply):
             raise Unreachable(
                 f"the device answered {type(answer).__name__} to {type(request).__name__}",
-                hint="both sides have to run the same version of this package",
+                hint="both sides need the same version of this package",
             )
         return answer
 
     def fingerprint(self) -> Fingerprint:
-        """What the device is; asked for once."""
+        """The device's fingerprint. The device is asked only once."""
         if self._fingerprint is None:
             self._fingerprint = self.ask(FingerprintRequest(), FingerprintReply, timeout=60).fingerprint
         return self._fingerprint
 
 
 def raise_again(reply: ErrorReply) -> NoReturn:
-    """Raise what the worker raised; a class that this side does not know becomes a PrunnetError."""
-    kinds = {kind.__name__: kind for kind in _tree(PrunnetError)}
+    """Raise the error of a worker again. An unknown class becomes PrunnetError."""
+    kinds = {kind.__name__: kind for kind in _subclasses(PrunnetError)}
     kind = kinds.get(reply.kind, PrunnetError)
-    error = kind.__new__(kind)  # the constructors of subclasses compose the message that is already there
+    error = kind.__new__(kind)  # the constructors of subclasses would compose the message again
     PrunnetError.__init__(error, reply.message, hint=reply.hint)
     raise error
 
 
-def _tree(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
+def _subclasses(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
     yield kind
     for child in kind.__subclasses__():
-        yield from _tree(child)
+        yield from _subclasses(child)

@@ -1,4 +1,4 @@
-"""Devices by their names."""
+"""Finds a device by its name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from prunnet_export.devices._ssh import SshDevice
 
 
 def find_device(name: str) -> Device:
-    """The device called ``name``: ``local``, this machine, or ``ssh://[user@]host[:port][?python=PATH]``, a board.
+    """The device ``local``, which is this machine, or a board ``ssh://[user@]host[:port][?python=PATH]``.
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: the name is neither.
         InvalidInput: the address of a board is malformed.
     """
     if name == "local":

@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""The fingerprint of this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODEL = Path("/proc/device-tree/model")
 
 
 def fingerprint() -> Fingerprint:
-    """This machine's fingerprint: equal on two machines only where latencies may be compared."""
+    """This machine's fingerprint. Two machines have the same one only if their latencies may be compared."""
     facts = {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -29,7 +29,7 @@ def fingerprint() -> Fingerprint:
 
 
 def _cpu() -> str:
-    """The processor's name; on Arm boards, where the kernel gives none, the board's."""
+    """The name of the processor, or of the board on Arm, where the kernel does not name the processor."""
     try:
         for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

@@ -1,18 +1,18 @@
-"""What the host and the process that keeps a folder for it on a board say to each other, over one pair of pipes.
+"""The messages between the host and its process on a board, over one pair of pipes.
 
-A message is a line of JSON; the bytes that it announces follow. Each message of the host has one answer, and the
-board says nothing unasked but its greeting: so nobody waits for what the other holds back.
+A message is a line of JSON, followed by the bytes that it announces. The board sends a greeting, and then one answer to
+each message of the host, so the two never wait for each other.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-GREETING = b"prunnet-export "  # what a login script prints before it is passed over
+GREETING = b"prunnet-export "  # the host skips lines of a login script before it
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The board's greeting: this package's version there, and the private folder, absolute, or why there is none."""
+    """The board's greeting: its version of this package, and the absolute path of the private folder or an error."""
 
     version: str | None
     folder: str = ""
@@ -20,19 +20,19 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
-    """Keep a file at a path inside the private folder; its bytes follow."""
+    """Write a file to a path inside the private folder. Its bytes follow."""
 
     name: str
     size: int
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
-    """Run a worker on one request; the files in ``SCRATCH`` are gone afterwards.
+    """Run a worker on one request, then delete the files in ``SCRATCH``.
 
     Attributes:
-        request: As it stands on the worker's standard input.
+        request: The document for the worker's standard input.
         timeout: Seconds until the worker is killed.
-        output: Path inside the private folder of a file that is wanted back.
+        output: Path inside the private folder of the file to send back; None for no file.
     """
 
     request: msgspec.Raw
@@ -41,20 +41,20 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to :class:`Put`: why the file could not be kept, if so."""
+    """The answer to :class:`Put`: why the file could not be written, empty if it was."""
 
     error: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to :class:`Ask`; reply, errors and output follow, in this order.
+    """The answer to :class:`Ask`. The bytes of reply, errors and output follow, in this order.
 
     Attributes:
-        code: The worker's exit code as in :class:`subprocess.Popen`; None where it was killed for its timeout.
-        reply: Bytes that it wrote to standard output.
-        errors: Bytes of the end of its standard error.
-        output: Bytes of the file that is wanted back.
-        error: Why no worker could be run.
+        code: The worker's exit code as in :class:`subprocess.Popen`; None if it was killed after its timeout.
+        reply: Number of bytes of its standard output.
+        errors: Number of bytes of the end of its standard error.
+        output: Number of bytes of the file to send back.
+        error: Why no worker could be run; empty if one ran.
     """
 
     code: int | None = None

@@ -1,4 +1,4 @@
-"""This machine, through a fresh process for every request."""
+"""This machine as a device. Every request runs in a new process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
-from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
+from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request
 
 _WORKER = "prunnet_export.devices._worker"
@@ -20,56 +20,56 @@ _WORKER = "prunnet_export.devices._worker"
 class LocalDevice(Device):
     """This machine.
 
-    The worker inherits the environment and nothing else: neither this process's threads nor its memory, and
-    not its folder, whose files could otherwise be imported in the place of libraries.
+    The worker inherits only the environment. It does not start in this process's folder, because Python would import
+    modules from it in place of libraries.
     """
 
     def __repr__(self) -> str:
         return "LocalDevice()"
 
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
-        """The reply to a request; paths in it have to be absolute."""
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
+        """The reply to a request. Its paths must be absolute."""
         with start_worker(errors=subprocess.PIPE) as worker:
             try:
                 out, err = worker.communicate(msgspec.json.encode(request), timeout)
             except subprocess.TimeoutExpired:
                 worker.kill()
-                raise too_slow(timeout) from None
-            except BaseException:  # Ctrl-C above all: nothing of ours keeps running
+                raise timeout_error(timeout) from None
+            except BaseException:  # after Ctrl-C too, the worker must not keep running
                 worker.kill()
                 raise
-        return reply_of(worker.returncode, out, err)
+        return parse_reply(worker.returncode, out, err)
 
 
 def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    """A worker that waits for its request, and writes its standard error to ``errors``."""
+    """Start a worker that waits for a request and writes its standard error to ``errors``."""
     return subprocess.Popen(
         [sys.executable, "-m", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=PACKAGE_HOME
     )
 
 
-def reply_of(code: int, out: bytes, err: bytes) -> Reply:
-    """The reply of a worker that has ended; ``code`` is as in :class:`subprocess.Popen`.
+def parse_reply(code: int, out: bytes, err: bytes) -> Reply:
+    """The reply of a worker that has ended with an exit code as in :class:`subprocess.Popen`.
 
     Raises:
-        Unreachable: it died without a reply.
-        PrunnetError: what it replied was an error.
+        Unreachable: the worker died without a reply.
+        PrunnetError: the reply is an error.
     """
     try:
         reply: Reply = msgspec.json.decode(out, type=Reply)
     except msgspec.MsgspecError:
-        raise _died(code, err.decode(errors="replace")) from None
+        raise _exit_error(code, err.decode(errors="replace")) from None
     if isinstance(reply, ErrorReply):
         raise_again(reply)
     return reply
 
 
-def too_slow(timeout: float) -> Unreachable:
-    """The error of a worker that was killed because its time was up."""
+def timeout_error(timeout: float) -> Unreachable:
+    """The error of a worker that was killed after its timeout."""
     return Unreachable(f"the worker did not answer within {timeout:g} s", hint="the machine may be busy; try again")
 
 
-def _died(code: int, stderr: str) -> Unreachable:
+def _exit_error(code: int, stderr: str) -> Unreachable:
     if code < 0:
         try:
             name = signal.Signals(-code).name

@@ -1,4 +1,4 @@
-"""Resident memory of this process, from the kernel."""
+"""Resident memory of this process, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _KIB = 1024
 class PeakMemory:
     """The peak resident set since this object was made, in MiB.
 
-    Where the kernel lets the peak be reset, it is; where it does not, an earlier peak of the process counts
-    too and ``source`` says so. ``base_mb`` is the resident set when this object was made.
+    If the kernel cannot reset the peak, an earlier peak of the process counts too, and ``source`` says so. ``base_mb``
+    is the resident set when this object was made.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class PeakMemory:
 
 
 def resident_mb() -> float:
-    """The resident set now, in MiB; without /proc, the largest so far."""
+    """The current resident set in MiB, or its peak on systems without /proc."""
     return _status_mb("VmRSS") if _STATUS.is_file() else _maximum_mb()
 
 

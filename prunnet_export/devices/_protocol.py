@@ -1,4 +1,4 @@
-"""What a host asks of a worker on a device, and what it answers: one JSON document each way."""
+"""The requests of a host to a worker on a device, and the worker's replies. Each is one JSON document."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Base of all messages; ``type`` names the kind."""
+    """Base of all messages. The JSON field ``type`` names the kind of message."""
 
 
 class ModelRequest(_Message, frozen=True, kw_only=True):
     """A request about one model.
 
     Attributes:
-        model: File on the device.
+        model: Path of the model's file on the device.
         runtime: Entry-point name of the engine.
-        precision: Name of what to execute in.
-        threads: Intra-operator threads; None leaves it to the engine.
+        precision: Name of the precision to execute in.
+        threads: Intra-operator threads; None leaves the number to the engine.
     """
 
     model: str
@@ -30,17 +30,17 @@ class ModelRequest(_Message, frozen=True, kw_only=True):
 
 
 class LatencyRequest(ModelRequest, frozen=True, kw_only=True, tag="latency"):
-    """Time one model, in a process of its own.
+    """Time one model in a process of its own.
 
-    Several models in one process would disturb each other: an engine's threads go on spinning after a call, and
-    on two cores that halves what the next model gets.
+    In one process, models would disturb each other: an engine's threads keep a core busy after a call, and on two cores
+    that takes half of the next model's speed.
 
     Attributes:
         warmup: Untimed inferences before the first sample.
         samples: Timed inferences.
-        at_least: Timed inferences that are taken even when the time is up.
-        seconds: Time after which no sample beyond ``at_least`` is begun.
-        pool: Different random inputs that are cycled through.
+        at_least: Timed inferences that are made even after ``seconds``.
+        seconds: Time after which only the samples of ``at_least`` are started.
+        pool: Number of random inputs, which are used in turns.
     """
 
     warmup: Annotated[int, msgspec.Meta(ge=0)] = 20
@@ -57,7 +57,7 @@ class MemoryRequest(ModelRequest, frozen=True, kw_only=True, tag="memory"):
 
 
 class EmbedRequest(ModelRequest, frozen=True, kw_only=True, tag="embed"):
-    """Embed the images of one .npy file into another; both are paths on the device."""
+    """Embed the images of one .npy file and write the embeddings to another. Both are paths on the device."""
 
     inputs: str
     outputs: str
@@ -65,7 +65,7 @@ class EmbedRequest(ModelRequest, frozen=True, kw_only=True, tag="embed"):
 
 
 class PlacementRequest(ModelRequest, frozen=True, kw_only=True, tag="placement"):
-    """Count the nodes of a model on each device of its engine."""
+    """Count the nodes of a model on each processor."""
 
 
 class LayerTimesRequest(ModelRequest, frozen=True, kw_only=True, tag="layer-times"):
@@ -73,7 +73,7 @@ class LayerTimesRequest(ModelRequest, frozen=True, kw_only=True, tag="layer-time
 
 
 class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint"):
-    """Ask a device what it is."""
+    """Ask a device for its fingerprint."""
 
 
 class LatencyReply(_Message, frozen=True, kw_only=True, tag="latency-reply"):
@@ -87,8 +87,8 @@ class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
     """Memory in MiB.
 
     Attributes:
-        peak_mb: Peak resident set above the process with the engine imported and no model loaded.
-        source: Where the kernel's figures come from.
+        peak_mb: Peak resident set above that of the process with the engine imported and no model loaded.
+        source: The kernel's field that the figure comes from.
     """
 
     peak_mb: float
@@ -96,14 +96,14 @@ class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
 
 
 class EmbedReply(_Message, frozen=True, kw_only=True, tag="embed-reply"):
-    """How many embeddings of which length were written."""
+    """The number of embeddings that were written, and their length."""
 
     count: int
     dim: int
 
 
 class PlacementReply(_Message, frozen=True, kw_only=True, tag="placement-reply"):
-    """Nodes per device of the engine."""
+    """Number of nodes on each processor."""
 
     nodes: dict[str, int]
 
@@ -144,13 +144,7 @@ class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-rep
 
 
 class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
-    """An error of this package, to be raised again on the host.
-
-    Attributes:
-        kind: Name of the class.
-        message: One line.
-        hint: One line.
-    """
+    """An error of this package, to be raised again on the host. ``kind`` is the name of its class."""
 
     kind: str
     message: str

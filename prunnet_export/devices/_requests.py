@@ -1,7 +1,7 @@
-"""What a host asks devices for, as functions.
+"""Functions that send requests to devices.
 
-A worker that hangs is given up after a generous time: an hour, and a minute for each inference that has to be made.
-Inferences that are only made while there is time left cost no more than that time.
+A worker that hangs is killed after one hour, and one more minute for each inference that it has to make. Inferences
+that are made only while there is time left add no more than that time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import storage_errors
-from prunnet_export.devices._base import PATIENCE_S, Device
+from prunnet_export.devices._base import TIMEOUT_S, Device
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -47,26 +47,25 @@ def measure_latency(
     confidence: float = 0.95,
     warmup: int = 20,
 ) -> list[LatencyReport]:
-    """Latencies of models side by side, batch 1, compute only; one report per model, in order.
+    """Latencies of inference with models at batch 1; one report per model, in order.
 
-    Each run of each model is a fresh process with that model alone, and the models take turns, so that a ratio
-    between them is of the same minutes.
+    Each run of a model is a new process without other models. The models take turns, so that ratios between them
+    compare the same minutes.
 
     Args:
-        device: Where to run.
-        models: What to run; their engines may differ.
-        threads: Intra-operator threads; None leaves it to the engine.
-        runs: Fresh processes.
+        device: The device to run on.
+        models: The models. Their engines may differ.
+        threads: Intra-operator threads; None leaves the number to the engine.
+        runs: Processes per model.
         samples: Timed inferences per model and run.
-        seconds: Time for the samples of one run of one model. What the bound on the percentile needs is
-            taken even when that takes longer.
-        percentile: The one that is bounded, in per cent.
-        confidence: Of the bound.
+        seconds: Time limit for the samples of one run. The samples that the bound needs are taken even after it.
+        percentile: The percentile to bound, in per cent.
+        confidence: Confidence of the bound.
         warmup: Untimed inferences per model and run.
 
     Raises:
-        InvalidInput: a number is out of range, or a model is not one of its engine.
-        UnknownName: no such runtime or precision.
+        InvalidInput: a number is out of range, or the engine cannot load a model.
+        UnknownName: there is no such runtime or precision.
         MissingExtra: the engine is not installed.
         Unreachable: the device does not answer.
     """
@@ -81,42 +80,42 @@ def measure_latency(
         LatencyRequest(**_fields(model, threads), warmup=warmup, samples=samples, at_least=at_least, seconds=seconds)
         for model in models
     ]
-    timeout = _patience(warmup + at_least) + seconds
+    timeout = _timeout(warmup + at_least) + seconds
     replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [
         summarise(
-            [reply.samples for reply in of_one_model],
+            [reply.samples for reply in model_replies],
             percentile_asked=percentile,
             confidence=confidence,
             threads=threads,
             runtime=model.runtime,
-            runtime_version=of_one_model[0].runtime_version,
+            runtime_version=model_replies[0].runtime_version,
             device=device.fingerprint().id,
         )
-        for model, of_one_model in zip(models, zip(*replies, strict=True), strict=True)
+        for model, model_replies in zip(models, zip(*replies, strict=True), strict=True)
     ]
 
 
 def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None) -> MemoryReply:
-    """Peak memory of loading and running a model at batch 1, MiB, above the engine alone."""
+    """Peak memory in MiB of loading and running a model at batch 1, without the memory of the engine itself."""
     return device.ask(MemoryRequest(**_fields(model, threads)), MemoryReply)
 
 
 def embed(
     device: Device, model: Model, inputs: npt.NDArray[np.float32], *, threads: int | None = None, batch_size: int = 32
 ) -> npt.NDArray[np.float32]:
-    """Embeddings float32 [n, dim] by a model as its own engine computes them on the device.
+    """Embeddings float32 [n, dim], computed by the model's engine on the device.
 
     Args:
-        device: Where to run.
-        model: What to run.
+        device: The device to run on.
+        model: The model to run.
         inputs: float32 [n, 3, height, width] in 0..1.
-        threads: Intra-operator threads; None leaves it to the engine.
+        threads: Intra-operator threads; None leaves the number to the engine.
         batch_size: Images per inference.
 
     Raises:
-        StorageError: no room for the inputs and outputs.
-        PrunnetError: as :func:`measure_latency`.
+        StorageError: there is no room for the inputs and outputs.
+        PrunnetError: the same errors as :func:`measure_latency`.
     """
     if batch_size < 1:
         raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
@@ -127,23 +126,23 @@ def embed(
         request = EmbedRequest(
             **_fields(model, threads), inputs=str(source), outputs=str(result), batch_size=batch_size
         )
-        device.ask(request, EmbedReply, timeout=_patience(len(inputs)))
+        device.ask(request, EmbedReply, timeout=_timeout(len(inputs)))
         outputs: npt.NDArray[np.float32] = np.load(result, allow_pickle=False)
     return outputs
 
 
 def placement(device: Device, model: Model) -> dict[str, int]:
-    """How many nodes of a model are on each device of its engine."""
+    """How many nodes of a model its engine places on each processor."""
     return device.ask(PlacementRequest(**_fields(model)), PlacementReply).nodes
 
 
 def layer_times(device: Device, model: Model, *, threads: int | None = None) -> dict[str, float]:
-    """Milliseconds of each layer of a model, by the layer's name; InvalidInput where the engine does not tell."""
+    """Milliseconds of each layer of a model by name; raises InvalidInput if the engine cannot time layers."""
     return device.ask(LayerTimesRequest(**_fields(model, threads)), LayerTimesReply).milliseconds
 
 
 def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:
-    """What every request about a model says."""
+    """The fields of every request about a model."""
     return {
         "model": str(model.file.absolute()),
         "runtime": model.runtime,
@@ -152,6 +151,6 @@ def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:
     }
 
 
-def _patience(inferences: int) -> float:
-    """Seconds until a worker that has to make so many inferences is given up."""
-    return PATIENCE_S + inferences * _INFERENCE_S
+def _timeout(inferences: int) -> float:
+    """Seconds until a worker is killed that has to make this number of inferences."""
+    return TIMEOUT_S + inferences * _INFERENCE_S

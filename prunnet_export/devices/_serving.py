@@ -1,4 +1,4 @@
-"""What a worker does for each request, in the process it runs in."""
+"""The work of a worker for each request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MS = 1e-6
 
 
 def serve(request: Request) -> Reply:
-    """The answer to a request; PrunnetError where what was asked for cannot be done."""
+    """The reply to a request; raises PrunnetError if the request cannot be fulfilled."""
     if isinstance(request, FingerprintRequest):
         return FingerprintReply(fingerprint=fingerprint())
     runtime = find_runtime(request.runtime)
@@ -45,7 +45,7 @@ def serve(request: Request) -> Reply:
         return LayerTimesReply(milliseconds=runtime.layer_times(model, threads=request.threads))
     if isinstance(request, EmbedRequest):
         return _embed(request, runtime, model)
-    version = runtime.version()  # loads the engine
+    version = runtime.version()  # this loads the engine, so that its memory is not counted below
     if isinstance(request, LatencyRequest):
         return LatencyReply(
             samples=_samples(request, runtime.open(model, threads=request.threads)), runtime_version=version
@@ -53,26 +53,28 @@ def serve(request: Request) -> Reply:
     gc.collect()
     peak = PeakMemory()
     session = runtime.open(model, threads=request.threads)
-    _time(session, _random_inputs(session, 1), request.inferences, start=0, deadline=None)
+    _time_inferences(session, _random_inputs(session, 1), request.inferences, start=0, deadline=None)
     return MemoryReply(peak_mb=peak.growth_mb(), source=peak.source)
 
 
 def _samples(request: LatencyRequest, session: Session) -> list[float]:
     pool = _random_inputs(session, request.pool)
-    _time(session, pool, request.warmup, start=0, deadline=None)
+    _time_inferences(session, pool, request.warmup, start=0, deadline=None)
     end = time.monotonic() + request.seconds
     gc.collect()
     gc.disable()
     try:
-        samples = _time(session, pool, request.at_least, start=0, deadline=None)
+        samples = _time_inferences(session, pool, request.at_least, start=0, deadline=None)
         rest = request.samples - request.at_least
-        return samples + _time(session, pool, rest, start=len(samples), deadline=end)
+        return samples + _time_inferences(session, pool, rest, start=len(samples), deadline=end)
     finally:
         gc.enable()
 
 
-def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None) -> list[float]:
-    """Milliseconds of up to ``count`` inferences, none begun after the deadline."""
+def _time_inferences(
+    session: Session, pool: list[Batch], count: int, *, start: int, deadline: float | None
+) -> list[float]:
+    """Milliseconds of up to ``count`` inferences. None is started after the deadline."""
     times: list[float] = []
     for index in range(start, start + max(0, count)):
         if deadline is not None and time.monotonic() > deadline:
@@ -85,7 +87,7 @@ def _time(session: Session, pool: list[Batch], count: int, *, start: int, deadli
 
 
 def _embed(request: EmbedRequest, runtime: Runtime, model: Model) -> EmbedReply:
-    inputs = _mapped(request.inputs)
+    inputs = _map_array(request.inputs)
     session = runtime.open(model, threads=request.threads)
     size = session.shape.batch or request.batch_size
     embeddings = np.empty((len(inputs), session.shape.dim), np.float32)
@@ -108,7 +110,7 @@ def _random_inputs(session: Session, count: int) -> list[Batch]:
     return [draw.random(size, np.float32) for _ in range(count)]
 
 
-def _mapped(file: str) -> npt.NDArray[np.float32]:
+def _map_array(file: str) -> npt.NDArray[np.float32]:
     try:
         array: npt.NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

@@ -11,32 +11,32 @@ import msgspec
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
 from prunnet_export.devices._address import parse_address
-from prunnet_export.devices._base import PATIENCE_S, Device, raise_again
-from prunnet_export.devices._connection import Connection, LostError
+from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
+from prunnet_export.devices._connection import Connection, ConnectionLostError
 from prunnet_export.devices._frames import SCRATCH
-from prunnet_export.devices._local import reply_of, too_slow
+from prunnet_export.devices._local import parse_reply, timeout_error
 from prunnet_export.devices._protocol import EmbedRequest, ErrorReply, Reply, Request
 
-_SMALL = 2**16  # bytes of a file that may describe the model beside it
+_SMALL = 2**16  # largest file in bytes that is copied beside a model, because it may describe the model
 _PACKAGE = ".mlpackage"  # a folder that is one model
 _PATHS = ("model", "inputs", "outputs")  # fields of requests that name files
-_DIGITS = 16  # hexadecimal, of the name of a model there; engines cut messages with long paths short
-_TRIES = 3  # of a transfer whose connection breaks
+_DIGITS = 16  # of a model's digest in its path on the board; engines truncate messages with long paths
+_TRIES = 3  # tries of a transfer whose connection breaks
 
 
 class SshDevice(Device):
-    """A board that is reached by ssh, through the same worker as this machine.
+    """A board that is reached by ssh. It runs the same worker as this machine.
 
-    The board needs sshd, a POSIX system, and this package in the same version with the extra of the runtime; ssh
-    takes everything else from ``~/.ssh/config``. One connection serves all requests, and is made again where it
-    broke. A model is copied once a connection, its inputs for each request. All of it lies in a private folder in
-    ``~/.cache/prunnet-export`` there, which the board itself removes when the connection ends, however it ends.
+    The board needs sshd, a POSIX system, and the same version of this package with the extra of the runtime. Further
+    settings of ssh come from ``~/.ssh/config``. All requests use one connection, which is made again if it breaks. A
+    model is copied once per connection, inputs are copied for each request. The files lie in a private folder in
+    ``~/.cache/prunnet-export`` on the board. The board removes it when the connection ends for any reason.
 
     Args:
-        url: ``ssh://[user@]host[:port][?python=PATH]``; the interpreter is ``python3`` where none is named.
+        url: ``ssh://[user@]host[:port][?python=PATH]``; the default interpreter is ``python3``.
 
     Raises:
-        InvalidInput: the URL is no address.
+        InvalidInput: the URL is not an address.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,70 +47,70 @@ class SshDevice(Device):
         return f"SshDevice({str(self.address)!r})"
 
     def close(self) -> None:
-        """Hang up; nothing stays on the board. Another request connects again."""
+        """End the connection. Nothing stays on the board. The next request connects again."""
         if self._connection is not None:
             self._connection.close()
 
-    def run(self, request: Request, *, timeout: float = PATIENCE_S) -> Reply:
-        """The reply to a request; paths in it are absolute, and of files on this machine.
+    def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
+        """The reply to a request. Its paths are absolute paths on this machine.
 
         Args:
-            request: Its model and inputs are copied to the board, its outputs from there.
-            timeout: Seconds for the worker, not for copying.
+            request: The request. Its model and inputs are copied to the board, and its outputs back.
+            timeout: Seconds for the worker, without the time for copying.
 
         Raises:
             InvalidInput: a file cannot be read.
-            StorageError: the outputs cannot be written here.
+            StorageError: the outputs cannot be written on this machine.
             Unreachable: the board does not answer or has no room, or its runtime is not installed.
-            PrunnetError: what the worker raised.
+            PrunnetError: an error that the worker raised.
         """
-        connection, there = self._copied(request)
-        remote = msgspec.structs.replace(request, **{field: f"{connection.folder}/{there[field]}" for field in there})
-        document, output = msgspec.json.encode(remote), there.get("outputs")
+        connection, paths = self._connect_and_copy(request)
+        remote = msgspec.structs.replace(request, **{field: f"{connection.folder}/{paths[field]}" for field in paths})
+        document, output = msgspec.json.encode(remote), paths.get("outputs")
         answer, reply, errors, content = connection.ask(document, timeout=timeout, output=output)
         try:
             if answer.error:
                 raise StorageError(f"no worker could be run: {answer.error}", hint="free some space")
             if answer.code is None:
-                raise too_slow(timeout)
-            result = reply_of(answer.code, reply, errors)
+                raise timeout_error(timeout)
+            result = parse_reply(answer.code, reply, errors)
         except PrunnetError as error:
-            here = {getattr(remote, field): getattr(request, field) for field in there}
-            raise_again(self._seen_from_here(error, here))
+            local_paths = {getattr(remote, field): getattr(request, field) for field in paths}
+            raise_again(self._with_local_paths(error, local_paths))
         if isinstance(request, EmbedRequest):
             file = Path(request.outputs)
             with storage_errors(file):
                 file.write_bytes(content)
         return result
 
-    def _copied(self, request: Request) -> tuple[Connection, dict[str, str]]:
-        """A connection, and what the files that the request names are called in its folder."""
-        for again in reversed(range(_TRIES)):
+    def _connect_and_copy(self, request: Request) -> tuple[Connection, dict[str, str]]:
+        """Connect, copy the request's files, and return the connection and their paths in its folder by field."""
+        for tries_left in reversed(range(_TRIES)):
             if self._connection is None or not self._connection.close.alive:
                 self._connection = Connection(self.address)
             try:
                 return self._connection, self._copy(self._connection, request)
-            except LostError:
-                if not again:
+            except ConnectionLostError:
+                if not tries_left:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _copy(self, connection: Connection, request: Request) -> dict[str, str]:
-        there = {}
+        paths = {}
         for field in _PATHS:
             if hasattr(request, field):
                 file = Path(getattr(request, field))
-                there[field] = f"{SCRATCH}/{field}/{file.name}"
+                paths[field] = f"{SCRATCH}/{field}/{file.name}"
                 if field == "model":
-                    there[field] = self._copy_model(connection, file)
+                    paths[field] = self._copy_model(connection, file)
                 elif field == "inputs":
-                    self._put(connection, there[field], read_bytes(file))
-        return there
+                    self._put(connection, paths[field], read_bytes(file))
+        return paths
 
     def _copy_model(self, connection: Connection, model: Path) -> str:
-        """Where a model is there, under a name made of its contents."""
-        top = _top(model)
-        contents = {file.relative_to(top.parent).as_posix(): read_bytes(file) for file in _files_of(top)}
+        """Copy a model to a path made of its digest, unless it is there, and return that path."""
+        root = _model_root(model)
+        contents = {file.relative_to(root.parent).as_posix(): read_bytes(file) for file in _files_of(root)}
         digest = hashlib.sha256()
         for name, content in contents.items():
             digest.update(f"{len(name)} {name} {len(content)} ".encode())
@@ -120,7 +120,7 @@ class SshDevice(Device):
             for name, content in contents.items():
                 self._put(connection, f"{place}/{name}", content)
             connection.stored.add(place)
-        return f"{place}/{model.relative_to(top.parent).as_posix()}"
+        return f"{place}/{model.relative_to(root.parent).as_posix()}"
 
     def _put(self, connection: Connection, name: str, content: bytes) -> None:
         stored = connection.put(name, content)
@@ -130,28 +130,31 @@ class SshDevice(Device):
                 hint="free some space there and run the same command again",
             )
 
-    def _seen_from_here(self, error: PrunnetError, here: Mapping[str, str]) -> ErrorReply:
-        """An error of the board, under the names that files have here; nothing missing there is a usage error."""
+    def _with_local_paths(self, error: PrunnetError, local_paths: Mapping[str, str]) -> ErrorReply:
+        """An error of the board with the paths of this machine.
+
+        A missing extra or file on the board becomes Unreachable, because it is not an error in the user's command.
+        """
         message, hint, kind = error.message, error.hint, type(error).__name__
-        for theirs, ours in here.items():
-            message = message.replace(theirs, ours)
+        for remote, local in local_paths.items():
+            message = message.replace(remote, local)
         if isinstance(error, MissingExtra | StorageError):
-            kind, hint = Unreachable.__name__, f"there: {hint or 'check the path and the disk'}"
+            kind, hint = Unreachable.__name__, f"on the board: {hint or 'check the path and the disk'}"
         return ErrorReply(kind=kind, message=f"{message} (on {self.address})", hint=hint)
 
 
-def _top(model: Path) -> Path:
-    """What stands for a model: the file that is opened, or the package that it lies in."""
+def _model_root(model: Path) -> Path:
+    """The file of a model, or the package folder that the file is in."""
     return next((parent for parent in model.parents if parent.suffix == _PACKAGE), model)
 
 
 def _files_of(model: Path) -> list[Path]:
-    """What travels with a model: all that shares its stem, ``model.xml`` and ``model.bin``, and small files beside it.
+    """The files to copy for a model: those with its stem, e.g. ``model.xml`` and ``model.bin``, and small files.
 
-    Those may describe it, as ``engine.json`` does. Not every file of the folder: it may be somebody's home.
+    Small files beside it may describe it, e.g. ``engine.json``. Other files are not copied: the folder may be a home.
     """
     if not model.exists():
-        return [model]  # whoever reads it says so
+        return [model]  # reading it raises the error
     found: list[Path] = []
     for entry in sorted(model.parent.iterdir()):
         of_the_model = entry == model or entry.name.startswith(f"{model.stem}.")

@@ -1,4 +1,4 @@
-"""What ssh and the shell behind it say when they fail, in words of this package."""
+"""Translates the errors of ssh and of the board's shell into errors of this package."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from prunnet_export.devices._address import Address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _MISSING = re.compile(r"No module named '?([\w.]+)")
-_PLAIN = 160
+_MAX_LINE = 160
 
-# The first that occurs names the cause; ssh's own words, from its sources, are the same in every language.
+# Parts of ssh's messages, each with our message and hint. The first that occurs wins. ssh does not translate them.
 _SSH = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host key of {at} has changed", "if that is right: {forget}"),
     ("Host key verification failed", "the host key of {at} is not known", "connect once by hand: {by_hand}"),
-    ("Permission denied", "{at} does not let us in", "a key that needs no password has to open {by_hand}"),
+    ("Permission denied", "{at} does not let us in", "a key that needs no password must work for {by_hand}"),
     ("Too many authentication failures", "{at} does not let us in", "name one key: IdentityFile in ~/.ssh/config"),
     ("Could not resolve hostname", "no host is called {host!r}", "check the name, or give an IP address"),
     ("Connection refused", "{at} refuses the connection", "is sshd running there, on this port?"),
@@ -29,19 +29,16 @@ _SSH = (
 
 
 def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple[str, str]:
-    """The message and the hint for a connection that ended by itself.
+    """The message and the hint for a connection that ended unexpectedly.
 
-    Args:
-        address: Where to.
-        code: Exit code of ssh: 255 where ssh failed, else that of the command there.
-        errors: What stood on standard error.
-        greeted: Whether this package had answered there before.
+    ``code`` is the exit code of ssh: 255 if ssh failed, else the exit code of the command on the board. ``errors`` is
+    the text on ssh's standard error. ``greeted`` says whether the board had sent its greeting.
     """
     words = {
         "at": str(address),
         "host": address.host,
-        "by_hand": shlex.join(["ssh", *address.words()]),
-        "forget": f"ssh-keygen -R {shlex.quote(_known_as(address))}",
+        "by_hand": shlex.join(["ssh", *address.ssh_arguments()]),
+        "forget": f"ssh-keygen -R {shlex.quote(_known_hosts_name(address))}",
     }
     last = _last_line(errors)
     if greeted:
@@ -51,11 +48,11 @@ def explain(address: Address, code: int, errors: str, *, greeted: bool) -> tuple
             if mark in errors:
                 return message.format_map(words), hint.format_map(words)
         return f"ssh cannot connect to {address}{last}", f"does it work by hand? {words['by_hand']}"
-    return _of_the_shell(address, code, errors, last)
+    return _explain_command(address, code, errors, last)
 
 
-def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
-    """Of a connection that stood, when the command there ended without a greeting."""
+def _explain_command(address: Address, code: int, errors: str, last: str) -> tuple[str, str]:
+    """The message and the hint if ssh connected, but the command on the board ended without a greeting."""
     python, version = address.python, installed_version("prunnet-export")
     install = f"{shlex.quote(python)} -m pip install 'prunnet-export[RUNTIME]=={version}'"
     if code == _NOT_FOUND:
@@ -64,21 +61,21 @@ def _of_the_shell(address: Address, code: int, errors: str, last: str) -> tuple[
     if missing and missing[1] == "prunnet_export":
         return (
             f"prunnet-export is not installed for {python} on {address}",
-            f"there: {install}, or name another interpreter: ssh://...?python=/path/to/python",
+            f"on the board: {install}, or name another interpreter: ssh://...?python=/path/to/python",
         )
     if missing and missing[1].startswith("prunnet_export."):
-        return f"prunnet-export on {address} is older than {version}", f"there: {install}"
+        return f"prunnet-export on {address} is older than {version}", f"on the board: {install}"
     if missing:
-        return f"prunnet-export on {address} lacks {missing[1]}", f"there: {install}"
-    return (f"{python} on {address} ended with code {code} and no greeting{last}", f"there: {install}")
+        return f"prunnet-export on {address} lacks {missing[1]}", f"on the board: {install}"
+    return (f"{python} on {address} ended with code {code} and no greeting{last}", f"on the board: {install}")
 
 
-def _known_as(address: Address) -> str:
-    """The name that ssh keeps the host's key under."""
+def _known_hosts_name(address: Address) -> str:
+    """The name of the host in ssh's list of known keys."""
     return f"[{address.host}]:{address.port}" if address.port not in {None, 22} else address.host
 
 
 def _last_line(errors: str) -> str:
     lines = [printable(line).strip() for line in errors.splitlines()]
     lines = [line for line in lines if line]
-    return f": {lines[-1][:_PLAIN]}" if lines else ""
+    return f": {lines[-1][:_MAX_LINE]}" if lines else ""

@@ -1,6 +1,6 @@
-"""The process that measures: ``python -m prunnet_export.devices._worker``, a request in, a reply out.
+"""The process that measures: ``python -m prunnet_export.devices._worker`` reads one request and writes one reply.
 
-It imports no torch, lives for one request, and reads JSON and model files only.
+It does not import torch. It reads only JSON, model files and .npy files.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from prunnet_export.devices._serving import serve
 
 
 def answer(document: bytes) -> Reply:
-    """The reply to one request document; every error becomes a reply."""
-    known: PrunnetError
+    """The reply to one request document. Every error becomes a reply."""
+    reported: PrunnetError
     try:
         return serve(msgspec.json.decode(document, type=Request))
     except PrunnetError as error:
-        known = error
+        reported = error
     except msgspec.MsgspecError as error:
-        known = InvalidInput(f"not a request of this worker ({error})", hint="are both sides of one version?")
+        reported = InvalidInput(f"not a request of this worker ({error})", hint="do both sides have the same version?")
     except OSError as error:
-        known = StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror or error}")
-    except ImportError as error:  # installed and not loadable: built for another processor or Python
+        reported = StorageError(f"the worker cannot use {error.filename or 'a file'}: {error.strerror or error}")
+    except ImportError as error:  # the engine is installed, but built for another processor or Python
         line = str(error).partition("\n")[0]
-        known = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
+        reported = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
     except MemoryError:
-        known = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
-    except Exception as error:  # noqa: BLE001  a bug has to cross the process border too
+        reported = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
+    except Exception as error:  # noqa: BLE001  the host must get a reply after a bug too
         traceback.print_exc()
         line = str(error).partition("\n")[0]
         return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")
-    return ErrorReply(kind=type(known).__name__, message=known.message, hint=known.hint)
+    return ErrorReply(kind=type(reported).__name__, message=reported.message, hint=reported.hint)
 
 
 def main() -> None:
     """Answer the request on standard input.
 
-    Libraries print to standard output as they like, from C too: the reply gets a descriptor of its own and
-    everything else lands on standard error.
+    Libraries print to standard output, also from C. So the reply gets a descriptor of its own, and standard output is
+    redirected to standard error.
     """
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)

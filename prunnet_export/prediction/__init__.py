@@ -1,4 +1,4 @@
-"""Prediction: what a network asks of a machine, and how long that would take on one that is not here."""
+"""Prediction: the workload of a model, and its latency on a device that is not at hand."""
 
 from prunnet_export.prediction._predictor import Predictor
 from prunnet_export.prediction._table import DENSE, Calibration, CalibrationRow, find_calibrations, read_calibration

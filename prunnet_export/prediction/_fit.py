@@ -1,4 +1,4 @@
-"""Latency out of a calibration table: a non-negative linear model of the work that a network asks for."""
+"""Latency from a calibration table: a linear model of the workload with coefficients that are not negative."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from prunnet_export._imports import require
 from prunnet_export.prediction._table import DENSE, CalibrationRow
 from prunnet_export.prediction._workload import Workload
 
-FEWEST_ROWS = 3
-FEWEST_TO_JUDGE = 8  # half of fewer rows says nothing about the other half
+MIN_ROWS = 3
+MIN_ROWS_FOR_ERROR = 8  # with fewer rows, a fit of one half cannot predict the other half
 
 Vector = npt.NDArray[np.float64]
 
@@ -23,13 +23,13 @@ Vector = npt.NDArray[np.float64]
 class Fit:
     """t = a + b macs + c kept macs + d (weights + activations) + e layers, all coefficients >= 0.
 
-    Fitted to relative errors, so that a small network counts as much as a large one.
+    The fit minimises relative errors, so that a small network counts as much as a large one.
 
     Attributes:
         coefficients: a to e, milliseconds per unit.
-        rows: How many it was fitted to.
-        error: Median relative error on rows that a fit of the other half did not see; None where there are too few.
-        worst: The 95th percentile of the same.
+        rows: Number of rows of the fit.
+        error: Median relative error on rows that are not in the fit of the other half; None if there are too few rows.
+        worst: 95th percentile of the same errors.
     """
 
     coefficients: Vector
@@ -44,14 +44,14 @@ class Fit:
 
 
 def fit(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> Fit:
-    """A model of what was measured in one precision, of the dense network and one pattern; InvalidInput of few rows."""
-    chosen = of_kind(rows, pattern=pattern, precision=precision)
-    if len(chosen) < FEWEST_ROWS:
+    """Fit the rows of one precision, the dense network and one pattern; raises InvalidInput if there are too few."""
+    chosen = select_rows(rows, pattern=pattern, precision=precision)
+    if len(chosen) < MIN_ROWS:
         raise InvalidInput(
             f"{len(chosen)} calibration rows of {pattern} {precision}",
             hint=f"prunnet-bench calibrate --pattern {pattern} measures them on the device",
         )
-    errors = held_out(chosen) if len(chosen) >= FEWEST_TO_JUDGE else np.array([])
+    errors = held_out_errors(chosen) if len(chosen) >= MIN_ROWS_FOR_ERROR else np.array([])
     return Fit(
         coefficients=_coefficients(chosen),
         rows=len(chosen),
@@ -60,24 +60,24 @@ def fit(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> Fit:
     )
 
 
-def of_kind(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> list[CalibrationRow]:
-    """The rows of one precision, of the dense network and one pattern, from little work to much."""
+def select_rows(rows: Sequence[CalibrationRow], *, pattern: str, precision: str) -> list[CalibrationRow]:
+    """The rows of one precision, the dense network and one pattern, sorted from little work to much."""
     chosen = [row for row in rows if row.precision == precision and row.pattern in {DENSE, pattern}]
     return sorted(chosen, key=lambda row: (row.macs, row.kept_macs, row.activations))
 
 
-def held_out(rows: Sequence[CalibrationRow]) -> Vector:
-    """Relative errors of every row under the fit of those that stand at the other parity.
+def held_out_errors(rows: Sequence[CalibrationRow]) -> Vector:
+    """The relative error of each row: even rows are predicted by a fit of the odd rows, and odd rows by the even rows.
 
-    Relative to the smaller of prediction and measurement, so that 1 + the error times a prediction bounds both sides.
+    It is relative to the smaller of prediction and measurement, so (1 + error) * prediction bounds the measurement.
     """
     errors = []
     for start in (0, 1):
         coefficients = _coefficients(rows[start::2])
         others = rows[1 - start :: 2]
         times = np.array([row.p50_ms for row in others])
-        said = _features(others) @ coefficients
-        errors.append(np.abs(said - times) / np.minimum(said, times))
+        predicted = _features(others) @ coefficients
+        errors.append(np.abs(predicted - times) / np.minimum(predicted, times))
     return np.concatenate(errors)
 
 
@@ -88,7 +88,7 @@ def _features(rows: Sequence[CalibrationRow]) -> Vector:
 
 
 def _coefficients(rows: Sequence[CalibrationRow]) -> Vector:
-    """Least squares of the relative error, without negative coefficients."""
+    """Least squares of the relative error, with coefficients that are not negative."""
     optimize = require("scipy.optimize", extra="host")
     features, times = _features(rows), np.array([row.p50_ms for row in rows])
     scale = features.max(axis=0)

@@ -1,4 +1,4 @@
-"""Latencies of a device that is not here, always called what they are."""
+"""Predicted latencies of a device that is not at hand. Each is labelled with its source."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.precision import Precision
-from prunnet_export.prediction._fit import FEWEST_ROWS, Fit, fit, of_kind
-from prunnet_export.prediction._roofline import ROOM, roofline_ms
-from prunnet_export.prediction._table import Calibration, CalibrationRow, one_device
+from prunnet_export.prediction._fit import MIN_ROWS, Fit, fit, select_rows
+from prunnet_export.prediction._roofline import SAFETY_FACTOR, roofline_ms
+from prunnet_export.prediction._table import Calibration, CalibrationRow, tables_of_one_device
 from prunnet_export.prediction._workload import Workload
 from prunnet_export.target import Target
 
-_CALIBRATED_ROOM = 1.25  # where a table has too few rows to tell its own error
+_CALIBRATED_FACTOR = 1.25  # upper bound over median, if a table has too few rows to estimate its error
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts for one target: from its calibration tables where there are any, else from its limits.
+    """Predicts latencies on one target from its calibration tables, or from its limits if there are no tables.
 
     Attributes:
         target: The hardware profile.
-        tables: What was measured on such a device earlier.
+        tables: Calibration tables that were measured on such a device.
     """
 
     target: Target
@@ -41,21 +41,21 @@ class Predictor:
         """The latency of a model on the target, labelled ``calibrated`` or ``predicted``.
 
         Args:
-            workload: Of the model.
+            workload: Workload of the model.
             pattern: The shape of its zeros.
-            precision: What it is executed in.
-            percentile: The one that is asked for, in per cent; a prediction knows one figure for all.
-            estimate: What the engine's own compiler expects, milliseconds and who says so; it is believed first.
+            precision: The precision that it is executed in.
+            percentile: Percentile to report, in per cent. A prediction has the same value for all percentiles.
+            estimate: Estimate of the engine's compiler: milliseconds, and its source. If given, it is used.
 
         Raises:
-            Unreachable: nothing is known about such a device.
+            Unreachable: there are no figures to predict from.
         """
-        rows = [row for table in one_device(self.tables) for row in table.rows]
-        rows = of_kind(rows, pattern=pattern, precision=precision.name)
+        rows = [row for table in tables_of_one_device(self.tables) for row in table.rows]
+        rows = select_rows(rows, pattern=pattern, precision=precision.name)
         source: Source = "predicted"
         if estimate is not None:
             p50, upper, basis = estimate[0], estimate[0], f"estimated by {estimate[1]}"
-        elif len(rows) >= FEWEST_ROWS:
+        elif len(rows) >= MIN_ROWS:
             source = "calibrated"
             model = fit(rows, pattern=pattern, precision=precision.name)
             p50, upper, basis = self._calibrated(workload, model, rows, percentile)
@@ -84,22 +84,22 @@ class Predictor:
     def _calibrated(
         self, workload: Workload, model: Fit, rows: Sequence[CalibrationRow], percentile: float
     ) -> tuple[float, float, str]:
-        """The median, its upper bound, and what they rest on, where a table has such models."""
-        table = one_device(self.tables)[0]
-        known, room = "too few to tell its error", _CALIBRATED_ROOM
+        """The median, its upper bound, and their basis, from a fit of the rows."""
+        table = tables_of_one_device(self.tables)[0]
+        accuracy, factor = "too few to tell its error", _CALIBRATED_FACTOR
         if model.error is not None and model.worst is not None:
-            known, room = f"half of them predict the other half within {model.error:.1%} (median)", 1 + model.worst
-        if percentile > 50:  # noqa: PLR2004  # the fit is of medians; the tail is the table's widest
-            room *= max(row.p90_ms / row.p50_ms for row in rows)
+            accuracy, factor = f"half of them predict the other half within {model.error:.1%} (median)", 1 + model.worst
+        if percentile > 50:  # noqa: PLR2004  # the fit predicts medians, so the table's largest p90 / p50 is added
+            factor *= max(row.p90_ms / row.p50_ms for row in rows)
         if not rows[0].macs <= workload.macs <= rows[-1].macs:
-            room, known = max(room, ROOM), f"{known}; this network is outside what was measured"
+            factor, accuracy = max(factor, SAFETY_FACTOR), f"{accuracy}; this network is outside what was measured"
         threads = table.threads or "the engine's own"
-        where = f"{table.device.cpu} ({table.device.id}), {threads} threads"
+        machine = f"{table.device.cpu} ({table.device.id}), {threads} threads"
         p50 = model.p50_ms(workload)
-        return p50, p50 * room, f"medians, fitted to {model.rows} rows measured on {where}; {known}"
+        return p50, p50 * factor, f"medians, fitted to {model.rows} rows measured on {machine}; {accuracy}"
 
     def _roofline(self, workload: Workload, precision: Precision) -> tuple[float, float, str]:
-        """The same from a data sheet."""
+        """The median, its upper bound, and their basis, from a data sheet."""
         limits = self.target.limits
         if limits is None or precision.name not in limits.tera_macs:
             raise Unreachable(
@@ -107,5 +107,5 @@ class Predictor:
                 hint=f"prunnet-bench calibrate --target {self.target.name} writes a table on the device",
             )
         p50 = roofline_ms(workload, limits, precision=precision)
-        basis = f"roofline of {limits.source}, never measured; the bound leaves {ROOM - 1:.0%} of room"
-        return p50, p50 * ROOM, basis
+        basis = f"roofline of {limits.source}, never measured; the bound leaves {SAFETY_FACTOR - 1:.0%} of room"
+        return p50, p50 * SAFETY_FACTOR, basis

@@ -1,4 +1,4 @@
-"""Latency from a data sheet, where nobody has measured: the roofline of each layer, summed."""
+"""Latency from a data sheet, without measurements: the sum of the layers' rooflines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from prunnet_export.precision import Precision
 from prunnet_export.prediction._workload import Workload
 from prunnet_export.target import Limits
 
-ROOM = 1.5
-"""What a roofline is multiplied with for an upper bound: an assumption, not a statistic."""
+SAFETY_FACTOR = 1.5
+"""Ratio of the upper bound to the roofline: an assumption, not a statistic."""
 
 
 def roofline_ms(workload: Workload, limits: Limits, *, precision: Precision) -> float:
-    """Milliseconds of one image: sum over the layers of max(arithmetic, memory traffic) and a fixed cost each.
+    """Milliseconds of one image: the sum over layers of max(arithmetic, memory traffic) plus a fixed cost.
 
     A layer takes ``macs / (efficiency * peak)`` or ``bytes / bandwidth``, whichever is longer (Williams et al.,
-    "Roofline", CACM 2009), and ``layer_us`` to be started. Zeros gain nothing here.
-
-    Raises:
-        InvalidInput: the limits do not name the precision.
+    "Roofline", CACM 2009), plus ``layer_us`` for its start. Zeros do not make it faster. Raises InvalidInput if
+    the limits do not contain the precision.
     """
     peak = limits.tera_macs.get(precision.name)
     if peak is None:

@@ -1,4 +1,4 @@
-"""Calibration tables: what was measured on a device, kept for the day when the device is not at hand."""
+"""Calibration tables: measurements of a device, stored for predictions without the device."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CalibrationRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One point of the grid.
+    """The measurement of one subnetwork.
 
     Attributes:
-        pattern: The shape of its zeros; ``dense`` for the network itself.
-        capacity: What was asked for.
+        pattern: The shape of its zeros; ``dense`` for the dense network.
+        capacity: The capacity that was asked for.
         kept: Fraction of the prunable weights that is kept.
-        precision: What the runtime executed in.
-        p50_ms: Median.
-        p90_ms: 90th percentile.
+        precision: Precision that the runtime executed in.
+        p50_ms: Median latency.
+        p90_ms: 90th percentile of the latency.
         cv: Coefficient of variation.
-        n: Samples.
-        speedup: Median of the dense network in the first precision, over this one's, of the same run.
-        size_mb: Model files, 10^6 bytes.
+        n: Number of samples.
+        speedup: Median of the dense network in the first precision, divided by this median, in the same run.
+        size_mb: Size of the model files, 10^6 bytes.
         macs: Multiply-adds of one image.
-        kept_macs: Those of weights that are not zero.
-        weights: Elements of the weights.
-        activations: Elements that the layers read and write.
-        layers: Convolutions and matrix products.
+        kept_macs: Multiply-adds of weights that are not zero.
+        weights: Number of weights.
+        activations: Number of elements that the layers read and write.
+        layers: Number of convolutions and matrix products.
     """
 
     pattern: str
@@ -74,7 +74,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def read_calibration(file: Path) -> Calibration:
-    """A table that ``prunnet-bench calibrate`` wrote; InvalidInput where the file is missing or holds none."""
+    """Read a table of ``prunnet-bench calibrate``; raises InvalidInput if the file is missing or not a table."""
     hint = "prunnet-bench calibrate writes one"
     try:
         with file.open("rb") as opened:
@@ -90,7 +90,7 @@ def read_calibration(file: Path) -> Calibration:
 
 
 def find_calibrations(folder: Path, target: str) -> list[Calibration]:
-    """The tables of a target in a folder, by name; files that are none of this version are passed over."""
+    """The tables of a target in a folder, sorted by file name. Other files and other versions are skipped."""
     found = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
@@ -102,8 +102,8 @@ def find_calibrations(folder: Path, target: str) -> list[Calibration]:
     return found
 
 
-def one_device(tables: Sequence[Calibration]) -> list[Calibration]:
-    """The tables of the device and threads with the most rows: those of two devices do not mix."""
+def tables_of_one_device(tables: Sequence[Calibration]) -> list[Calibration]:
+    """The tables of the device and thread count with the most rows. Tables of two devices are never combined."""
     by_device: dict[tuple[str, int | None], list[Calibration]] = {}
     for table in tables:
         by_device.setdefault((table.device.id, table.threads), []).append(table)

@@ -1,4 +1,4 @@
-"""What a model asks of a machine: its multiply-adds, weights and activations, layer by layer, out of the ONNX file."""
+"""The workload of a model: multiply-adds, weights and activations of each layer, read from the ONNX file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One convolution or matrix product, for one image.
 
     Attributes:
-        macs: Multiply-adds.
-        kept_macs: Those of weights that are not zero.
-        weights: Elements.
-        kept_weights: Those that are not zero.
-        activations: Elements read and written.
+        macs: Number of multiply-adds.
+        kept_macs: Multiply-adds of weights that are not zero.
+        weights: Number of weights.
+        kept_weights: Number of weights that are not zero.
+        activations: Number of elements that the layer reads and writes.
     """
 
     macs: int
@@ -37,7 +37,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The layers of a model that do its work."""
+    """The convolutions and matrix products of a model."""
 
     layers: tuple[Layer, ...]
 
@@ -53,22 +53,22 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def weights(self) -> int:
-        """Elements of all weights."""
+        """Number of weights."""
         return sum(layer.weights for layer in self.layers)
 
     @property
     def activations(self) -> int:
-        """Elements that the layers read and write."""
+        """Number of elements that the layers read and write."""
         return sum(layer.activations for layer in self.layers)
 
 
 def read_workload(onnx_file: Path) -> Workload:
     """The workload of an exported subnetwork.
 
-    Convolutions and matrix products are counted; what stands between them is a few per cent of a backbone's time.
+    Only convolutions and matrix products are counted. Other operators take a few per cent of a backbone's time.
 
     Raises:
-        InvalidInput: the file is not ONNX, or its shapes are not inferred.
+        InvalidInput: the file is not ONNX, or it has no inferred shapes.
         MissingExtra: onnx is not installed.
     """
     onnx = require("onnx", extra="host")
@@ -81,7 +81,7 @@ def read_workload(onnx_file: Path) -> Workload:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """Sizes for one image: an open axis is the batch."""
+    """The shape for one image. An open axis is the batch and counts as 1."""
     return tuple(size.dim_value or _BATCH_ONE for size in value.type.tensor_type.shape.dim)
 
 

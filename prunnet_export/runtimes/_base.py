@@ -1,4 +1,4 @@
-"""What a runtime is to this package: it compiles on the host and drives on the device."""
+"""The interface of a runtime: it compiles a model on the host and executes it on the device."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from prunnet_export.precision import FP32, Precision
 from prunnet_export.runtimes._session import Batch, Session
 
 
-def _missing() -> Any:
+def _raise_missing() -> Any:
     raise InvalidInput("this precision or runtime needs real images", hint="compile it through prunnet-export")
 
 
 @dataclass(frozen=True)
 class CompileInputs:
-    """What compiling may need beside the ONNX file; each is expensive and made when it is called.
+    """Inputs of compiling beside the ONNX file. The functions are expensive, so a runtime calls only what it needs.
 
     Attributes:
-        images: Calibration images, batches of float32 [n, 3, height, width] in 0..1, real ones.
-        module: The same subnetwork as a torch module that takes such a batch and gives unit vectors, for
-            converters that begin there.
-        layer_times: Milliseconds of each layer of a model of this engine, by the layer's name, on the device
-            that the model is for.
-        options: The target's own, e.g. which accelerator to compile for.
+        images: Returns real images for calibration, in batches of float32 [n, 3, height, width] in 0..1.
+        module: Returns the same subnetwork as a torch module that maps such a batch to unit vectors.
+        layer_times: Returns the milliseconds of each layer of a compiled model, by the layer's name, on the device.
+        options: Options of the target, e.g. which accelerator to compile for.
     """
 
-    images: Callable[[], Iterable[Batch]] = _missing
-    module: Callable[[], Any] = _missing
+    images: Callable[[], Iterable[Batch]] = _raise_missing
+    module: Callable[[], Any] = _raise_missing
     layer_times: Callable[[Path], Mapping[str, float]] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,9 +43,9 @@ class Model:
     """A compiled model.
 
     Attributes:
-        file: What the engine opens: the file that :meth:`Runtime.compile` named first.
+        file: The file that the engine opens. :meth:`Runtime.compile` returns its name first.
         runtime: Name of the engine.
-        precision: Name of what to execute in.
+        precision: Name of the precision to execute in.
     """
 
     file: Path
@@ -58,19 +56,19 @@ class Model:
 class Runtime(ABC):
     """An engine that executes an artifact.
 
-    Compiling happens on the host and may need the whole workstation; driving happens on the device and needs
-    numpy and the engine alone. Every method that takes a precision or a model raises UnknownName for a precision
-    that the engine does not have.
+    A model is compiled on the host, which may need every extra. It is executed on the device, which needs only numpy
+    and the engine. Every method that takes a precision or a model raises UnknownName if the engine does not have the
+    precision.
 
     Attributes:
-        name: The entry point's name.
+        name: Name of the entry point.
         extra: The extra of this package that installs the engine.
-        distributions: What compiling and driving use of other distributions, each with what pip installs it by.
-            ``--doctor`` lists them, and their versions go into the manifest and into the keys of the build cache.
-        ignores: Patterns whose zeros this engine does not turn into speed, each with the sentence that says so;
-            ``n:m`` stands for 2:4 and all of its kind.
-        precisions: What it executes in, the most exact first.
-        places_on: What :meth:`placement` calls the part of the machine that every node is meant for.
+        distributions: The other distributions that the runtime uses, each with the name to give to ``pip install``.
+            ``--doctor`` lists them. Their versions are stored in the manifest and are part of the build cache's keys.
+        ignores: Patterns whose zeros do not make this engine faster, each with a sentence that says so. The key
+            ``n:m`` stands for 2:4 and every other n:m pattern.
+        precisions: The precisions that the engine can execute in, the most exact first.
+        places_on: The name that :meth:`placement` gives to the processor that should execute every node.
     """
 
     name: ClassVar[str]
@@ -81,11 +79,7 @@ class Runtime(ABC):
     places_on: ClassVar[str] = "CPU"
 
     def precision(self, name: str) -> Precision:
-        """The precision of that name.
-
-        Raises:
-            UnknownName: the engine does not have it.
-        """
+        """The precision with this name; raises UnknownName if the engine does not have it."""
         for precision in self.precisions:
             if precision.name == name:
                 return precision
@@ -93,96 +87,92 @@ class Runtime(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """The engine's version.
-
-        Raises:
-            MissingExtra: the engine is not installed.
-        """
+        """The engine's version; raises MissingExtra if the engine is not installed."""
 
     def obstacle(self) -> str | None:
-        """Why this engine cannot run a model on this machine, e.g. that it has no GPU; None where it can."""
+        """Why this engine cannot run a model on this machine, e.g. because there is no GPU; None if it can."""
         return None
 
     def ignored(self, pattern: str) -> str | None:
-        """The sentence that says that the engine gains nothing from a pattern's zeros; None where it does."""
+        """A sentence that says that a pattern's zeros do not make the engine faster; None if they do."""
         channels, _, zeros = pattern.rpartition("+")
         sentence = self.ignores.get("n:m" if ":" in zeros else zeros)
         if sentence is not None and channels:
             return f"{self.name} gains from the fewer channels of {pattern}, not from its zeros; use --pattern channel"
         return sentence
 
-    # -- compile, on the host ------------------------------------------------------------------------------
+    # -- methods that are called on the host ---------------------------------------------------------------
 
     @abstractmethod
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write into ``folder`` what this engine loads; the first name returned is the file to open.
+        """Write the files that this engine loads into ``folder``, and return their names, the file to open first.
 
-        The others have its stem, or are small files: those travel to a board beside it.
+        The other files must have the same stem as the first, or be small. Only such files are copied to a board.
 
         Args:
             onnx_file: The exported subnetwork, fp32.
             folder: An existing folder.
             precision: Name of one of :attr:`precisions`.
-            inputs: What there is beside the ONNX file; None where nothing is needed.
+            inputs: Other inputs of compiling; None if there are none.
 
         Raises:
-            InvalidInput: this model cannot be compiled like this, or an input is needed and not there.
+            InvalidInput: the model cannot be compiled in this precision, or an input that is needed is missing.
         """
 
     @abstractmethod
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The constant tensors of two or more dimensions in a compiled model, by name.
+        """The constant tensors with two or more dimensions in a compiled model, by name.
 
-        Quantised weights are given such that zero is zero: integers less their zero point.
+        The zero point is subtracted from quantised weights, so that a weight of zero is the number 0.
 
         Raises:
             InvalidInput: the file is not a model of this engine.
         """
 
     def twin(self, model: Model) -> Model | None:
-        """What computes the same as a model on a host where :meth:`obstacle` stands; None where nothing does."""
+        """A model that computes the same on a host that cannot run this one (:meth:`obstacle`); None if none does."""
         del model
         return None
 
     def estimate_ms(self, model: Model) -> tuple[float, str] | None:
-        """What the engine's own compiler expects without the hardware: milliseconds, and who says so."""
+        """The latency that the engine's compiler estimates without the hardware: milliseconds, and the estimator."""
         del model
         return None
 
-    # -- drive, on the device ------------------------------------------------------------------------------
+    # -- methods that are called on the device -------------------------------------------------------------
 
     def built(self, model: Model) -> bool:
-        """Whether a model is what the engine runs, not what it still has to build that from."""
+        """Whether the engine can run a model's file; False if :meth:`finish` has to build it on the device first."""
         del model
         return True
 
     def finish(self, model: Model, folder: Path, options: Mapping[str, str]) -> tuple[str, ...]:
-        """Build on the device what :meth:`compile` could only prepare on the host, where :meth:`built` says so.
+        """Build a model on the device, if :meth:`compile` could only prepare it on the host (see :meth:`built`).
 
         Args:
-            model: What was compiled.
-            folder: Where to write, an existing folder.
-            options: The target's own.
+            model: The compiled model.
+            folder: An existing folder for the new files.
+            options: Options of the target.
 
         Returns:
-            The names of the new files, the one to open from now on first; none where nothing was left to build.
+            The names of the new files, the file to open first; empty if there is nothing to build.
 
         Raises:
             InvalidInput: the engine cannot build this model.
-            Unreachable: this is not the device.
+            Unreachable: this machine is not the device.
         """
         del model, folder, options
         return ()
 
     @abstractmethod
     def open(self, model: Model, *, threads: int | None = None) -> Session:
-        """The model, loaded; an engine that would silently execute in a lower precision is told not to.
+        """Load a model. The engine must not execute it in a lower precision than asked for.
 
         Args:
-            model: What to load.
-            threads: Intra-operator threads; None leaves it to the engine.
+            model: The compiled model.
+            threads: Intra-operator threads; None leaves the number to the engine.
 
         Raises:
             InvalidInput: the file is not a model of this engine.
@@ -190,21 +180,17 @@ class Runtime(ABC):
         """
 
     def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
-        """Milliseconds of each layer, the fastest of several inferences, by the layer's name.
-
-        Raises:
-            InvalidInput: the engine does not tell.
-        """
+        """Milliseconds of each layer by name, the lowest of several inferences; InvalidInput if it cannot time them."""
         del model, threads
         raise InvalidInput(f"{self.name} does not time single layers")
 
     @abstractmethod
     def placement(self, model: Model) -> dict[str, int]:
-        """How many nodes the engine places on each of its devices, e.g. ``{"CPU": 49}``."""
+        """How many nodes the engine places on each processor, e.g. ``{"CPU": 49}``."""
 
 
 def dense_kernels(name: str, **zeros: str) -> dict[str, str]:
-    """The sentences of an engine whose kernels skip no zeros; ``zeros`` are other words for those of a pattern."""
+    """:attr:`Runtime.ignores` of an engine whose kernels skip no zeros; ``zeros`` replaces the words for a pattern."""
     words = {"unstructured": "unstructured zeros", "n:m": "n:m zeros", "block": "zero blocks", **zeros}
     return {
         pattern: f"{name} ignores {word}: latency stays at the dense network's; use --pattern channel"
@@ -213,10 +199,6 @@ def dense_kernels(name: str, **zeros: str) -> dict[str, str]:
 
 
 def find_runtime(name: str) -> Runtime:
-    """The runtime registered as ``name``.
-
-    Raises:
-        UnknownName: there is none.
-    """
+    """The runtime that is registered as ``name``; raises UnknownName if there is none."""
     runtime: Runtime = plugin("runtimes", "runtime", name)()
     return runtime

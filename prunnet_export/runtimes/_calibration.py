@@ -1,4 +1,4 @@
-"""Calibration images: real ones, checked before a quantiser takes the ranges of activations from them."""
+"""Calibration images: real images that give a quantiser the ranges of activations."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes._session import Batch
 
-AT_MOST = 300  # on the demo network, 100 in their place cost up to 0.01 of the worst cosine
-AT_LEAST = 8
+MAX_IMAGES = 300  # on the demo network, 100 images lowered the worst cosine by up to 0.01
+MIN_IMAGES = 8
 _RANK = 4
 
 
 def calibration_images(inputs: CompileInputs | None) -> list[Batch]:
-    """The first 300 images of what there is to calibrate on, each float32 [1, 3, height, width] in 0..1.
+    """The first 300 calibration images, each float32 [1, 3, height, width] in 0..1.
 
-    Raises:
-        InvalidInput: there are fewer than 8, or one is not such an image.
+    It raises InvalidInput if there are fewer than 8 images, or if one has another type, shape or range.
     """
     images: list[Batch] = []
     for batch in (inputs or CompileInputs()).images():
         _check(batch)
-        images += [image[None] for image in batch[: AT_MOST - len(images)]]
-        if len(images) == AT_MOST:
+        images += [image[None] for image in batch[: MAX_IMAGES - len(images)]]
+        if len(images) == MAX_IMAGES:
             break
-    if len(images) < AT_LEAST:
+    if len(images) < MIN_IMAGES:
         raise InvalidInput(
-            f"{len(images)} calibration images; INT8 needs {AT_LEAST} or more",
+            f"{len(images)} calibration images; INT8 needs {MIN_IMAGES} or more",
             hint="add images to the train split; 300 are enough",
         )
     return images

@@ -1,4 +1,4 @@
-"""Reading exported subnetworks."""
+"""Reading the ONNX file of an exported subnetwork."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, check_file, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, one_line
 
 
 def read_onnx(file: Path) -> Any:
-    """The ONNX model of a file, external weights included; InvalidInput where it is missing, or none."""
+    """The ONNX model in a file, with external weights; raises InvalidInput if the file is missing or not ONNX."""
     onnx = require("onnx", extra="host")
     check_file(file)
     try:
         model = onnx.load(file)
     except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=FOREIGN) from None
+        raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=LOAD_HINT) from None
     if not model.graph.node:
-        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=FOREIGN)
+        raise InvalidInput(f"{file.name}: not an ONNX model (it has no nodes)", hint=LOAD_HINT)
     return model
 
 
 def single_input(onnx_file: Path) -> tuple[int, int, int, int]:
-    """The shape of one image as the network takes it, (1, 3, height, width); InvalidInput where its sides are open."""
+    """The input shape for one image, (1, 3, height, width); raises InvalidInput if height or width is not fixed."""
     try:
         [source] = read_onnx(onnx_file).graph.input
         _, channels, height, width = (size.dim_value for size in source.type.tensor_type.shape.dim)

@@ -1,4 +1,4 @@
-"""ONNX graphs typed fp16 where the work is, for engines that execute in the types that a file states."""
+"""Conversion of ONNX graphs to fp16, for engines that execute each node in the type that the file states."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._checks import one_line
 
-_WORK = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_EXACT = frozenset({"LayerNormalization"})  # it squares, and fp16 ends at the square of 256
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_FLOAT32_ONLY = frozenset({"LayerNormalization"})  # it squares values, and the square of 256 is too large for fp16
 _LARGEST = float(np.finfo(np.float16).max)
 _HALF, _FULL = "/fp16", "/fp32"
 
 
 def to_fp16(model: Any) -> Any:
-    """The same network with fp16 weights and activations, float32 in and out.
+    """The same network with fp16 weights and activations. Its input and output stay float32.
 
-    From the first to the last layer with weights everything is fp16: the nodes that both follow such a layer, or
-    are one, and precede one, or are one. What stands before (mean and standard deviation) and behind (the L2 norm)
-    stays float32. So do layer norms, a node that writes a result of the graph, and operators that ONNX has for
-    float32 alone. Casts join the parts. Weights are rounded to the nearest fp16: zeros stay zeros, and a weight of
-    at most 2^-25 becomes one.
+    All nodes from the first layer with weights to the last become fp16. The standardisation of the image before them
+    and the L2 norm after them stay float32. Layer norms, nodes that write an output of the graph, and operators that
+    ONNX defines only for float32 stay float32 too. Casts connect the parts. Weights are rounded to the nearest fp16
+    number: zeros stay zeros, and a weight of at most 2^-25 becomes zero.
 
     Args:
         model: An ONNX ``ModelProto`` in float32. It is not changed.
 
     Returns:
-        A new ``ModelProto``, sorted and checked, with its shapes inferred.
+        A new ``ModelProto``, sorted and checked, with inferred shapes.
 
     Raises:
-        InvalidInput: a weight is beyond 65504, or the graph is not one that ONNX can type.
+        InvalidInput: a weight is larger than 65504, or ONNX cannot infer the types of the graph.
         MissingExtra: onnx is not installed.
     """
     onnx = require("onnx", extra="host")
@@ -60,49 +59,49 @@ def _rewrite(onnx: Any, model: Any) -> None:
     versions = {one.domain: one.version for one in model.opset_import}
     chosen = {
         index
-        for index in _amid_work(graph.node)
+        for index in _between_weighted(graph.node)
         if results.isdisjoint(graph.node[index].output)
-        and graph.node[index].op_type not in _EXACT
-        and _follows_its_inputs(onnx, graph.node[index], versions, floats)
+        and graph.node[index].op_type not in _FLOAT32_ONLY
+        and _takes_fp16(onnx, graph.node[index], versions, floats)
     }
     _convert_weights(onnx, graph, chosen)
-    made = {name for index in chosen for name in graph.node[index].output}
-    made |= {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
-    nodes = list(_with_casts(onnx, graph.node, chosen, floats, made))
-    # Nodes of a graph die with its list, and most of these are its own.
+    fp16_names = {name for index in chosen for name in graph.node[index].output}
+    fp16_names |= {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    nodes = list(_with_casts(onnx, graph.node, chosen, floats, fp16_names))
+    # Copied, because deleting the graph's list of nodes frees its nodes.
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(kept)
 
 
-def _amid_work(nodes: Any) -> set[int]:
-    """The indices of the nodes between the first and the last layers with weights, these included."""
+def _between_weighted(nodes: Any) -> set[int]:
+    """The indices of the layers with weights, and of all nodes between two of them."""
     after: set[str] = set()
     following = set()
     for index, node in enumerate(nodes):
-        if node.op_type in _WORK or not after.isdisjoint(node.input):
+        if node.op_type in _WEIGHTED or not after.isdisjoint(node.input):
             following.add(index)
             after.update(node.output)
     before: set[str] = set()
     chosen = set()
     for index in reversed(range(len(nodes))):
         node = nodes[index]
-        if node.op_type in _WORK or not before.isdisjoint(node.output):
+        if node.op_type in _WEIGHTED or not before.isdisjoint(node.output):
             before.update(node.input)
             if index in following:
                 chosen.add(index)
     return chosen
 
 
-def _follows_its_inputs(onnx: Any, node: Any, versions: dict[str, int], floats: set[str]) -> bool:
-    """Whether a node accepts fp16 for each float32 that it reads and then gives fp16 for each that it writes."""
+def _takes_fp16(onnx: Any, node: Any, versions: dict[str, int], floats: set[str]) -> bool:
+    """Whether a node can read fp16 in place of each float32 input and then writes fp16 in place of each output."""
     try:
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
     except (KeyError, onnx.defs.SchemaError):
         return False
 
     def parameters(names: Any, formal: Any) -> set[str]:
-        # The last formal parameter stands for all that follow where it is variadic.
+        # A variadic operator's last formal parameter stands for all further inputs.
         return {formal[min(place, len(formal) - 1)].type_str for place, name in enumerate(names) if name in floats}
 
     takes = {one.type_param_str for one in schema.type_constraints if "tensor(float16)" in one.allowed_type_strs}
@@ -111,7 +110,7 @@ def _follows_its_inputs(onnx: Any, node: Any, versions: dict[str, int], floats: 
 
 
 def _convert_weights(onnx: Any, graph: Any, chosen: set[int]) -> None:
-    """Make the weights of the chosen nodes fp16; one that other nodes read too is kept beside a copy."""
+    """Make the weights of the chosen nodes fp16. A weight that other nodes read too is copied first."""
     readers: dict[str, set[bool]] = {}
     for index, node in enumerate(graph.node):
         for name in node.input:
@@ -137,16 +136,16 @@ def _convert_weights(onnx: Any, graph: Any, chosen: set[int]) -> None:
             tensor.CopyFrom(half)
 
 
-def _with_casts(onnx: Any, nodes: Any, chosen: set[int], floats: set[str], made: set[str]) -> Iterator[Any]:
-    """The nodes in their order, each behind the casts that it is the first to need."""
-    there: set[str] = set()
+def _with_casts(onnx: Any, nodes: Any, chosen: set[int], floats: set[str], fp16_names: set[str]) -> Iterator[Any]:
+    """The nodes in their order, with each cast before the first node that reads its result."""
+    cast: set[str] = set()
     for index, node in enumerate(nodes):
         half = index in chosen
         for place, name in enumerate(node.input):
-            if name in floats and (name in made) != half:
+            if name in floats and (name in fp16_names) != half:
                 node.input[place] = wanted = name + (_HALF if half else _FULL)
-                if wanted not in there:
-                    there.add(wanted)
+                if wanted not in cast:
+                    cast.add(wanted)
                     kind = onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT
                     yield onnx.helper.make_node("Cast", [name], [wanted], wanted, to=kind)
         yield node

@@ -16,23 +16,23 @@ from prunnet_export.runtimes._silence import silenced
 
 _EXTRA = "host"
 _LAYERS = ("Conv", "Gemm", "MatMul")
-# Between two layers everything stays in 8 bits: residual sums, what clips, what pools. Nothing else is touched, so
-# the standardisation of the image and the L2 norm of the embedding stay in float32.
-_BETWEEN = ("Add", "Relu", "Clip", "MaxPool")
+# Operators between layers that run in 8 bits. No other operator is quantised, so the standardisation of the image and
+# the L2 norm of the embedding stay in float32.
+_PASSED_IN_INT8 = ("Add", "Relu", "Clip", "MaxPool")
 
 
 def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> Any:
-    """The same network with 8-bit weights and activations, float32 in and out, dynamic where it was.
+    """The same network with 8-bit weights and activations. Input, output and open axes stay as they are.
 
-    An activation x becomes s (clamp(round(x / s) + z) - z), with s and z from the smallest and the largest value that
+    An activation x becomes s (clamp(round(x / s) + z) - z). s and z follow from the smallest and the largest value that
     the images give. Weights are int8 with z = 0 and one s for each output channel, so that zeros stay zeros.
 
     Args:
         model: The ``onnx.ModelProto`` of an fp32 network; it may be changed.
         images: Calibration images, each float32 [1, 3, height, width] in 0..1.
-        symmetric: Activations are int8 with z = 0, biases stay float32, and the inputs alone of layers and of sums are
-            quantised, as TensorRT wants it. Otherwise activations are uint8, what x86 processors multiply by int8 in
-            one instruction, and the outputs of layers are quantised too, so that ONNX Runtime fuses what is between.
+        symmetric: True for TensorRT: activations are int8 with z = 0, biases stay float32, and only the inputs of
+            layers and of sums are quantised. False for ONNX Runtime: activations are uint8, because x86 processors
+            multiply uint8 by int8 in one instruction, and outputs of layers are quantised too, so that it can fuse.
 
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
@@ -51,17 +51,16 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
                 result,
                 SimpleNamespace(get_next=lambda: next(inputs, None)),
                 quant_format=tools.QuantFormat.QDQ,
-                op_types_to_quantize=[*_LAYERS, "Add"] if symmetric else [*_LAYERS, *_BETWEEN],
+                op_types_to_quantize=[*_LAYERS, "Add"] if symmetric else [*_LAYERS, *_PASSED_IN_INT8],
                 per_channel=True,
                 activation_type=tools.QuantType.QInt8 if symmetric else tools.QuantType.QUInt8,
                 weight_type=tools.QuantType.QInt8,
-                # The smallest and the largest of all values: percentiles and moving averages forget the rare image
-                # that a gate on the worst cosine is about.
+                # Percentiles and moving averages ignore rare images, which decide the gate on the worst cosine.
                 calibrate_method=tools.CalibrationMethod.MinMax,
                 extra_options={
                     "ActivationSymmetric": symmetric,
                     "QuantizeBias": not symmetric,
-                    # The embedding itself is not rounded to 8 bits.
+                    # The embedding stays float32.
                     "OpTypesToExcludeOutputQuantization": [*_LAYERS, "Add"] if symmetric else ["Gemm"],
                 },
             )
@@ -72,6 +71,6 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
         quantised = onnx.load(result)
     used = {node.domain for node in quantised.graph.node}
     kept = [imported for imported in quantised.opset_import if imported.domain in used]
-    del quantised.opset_import[:]  # ONNX Runtime names every set that it knows
+    del quantised.opset_import[:]  # ONNX Runtime lists every operator set that it knows
     quantised.opset_import.extend(kept)
     return quantised

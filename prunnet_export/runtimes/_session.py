@@ -1,4 +1,4 @@
-"""Loaded models: what one has to look like, and what a batch has to look like."""
+"""Loaded models, and the checks of their shapes and of the batches that they get."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shape:
     """Input and output of an embedding network: float32 [batch, 3, height, width] to float32 [batch, dim].
 
     Attributes:
-        batch: Images per call where the model fixes it, else None.
+        batch: Images per call if the model fixes their number, else None.
         height: Pixels.
         width: Pixels.
         dim: Length of an embedding.
@@ -40,16 +40,16 @@ class Shape:
 def embedding_shape(
     model_file: Path, inputs: Sequence[Iterable[Any]], outputs: Sequence[Iterable[Any]], *, float32: bool
 ) -> Shape:
-    """The shape of a model, where it is an embedding network.
+    """The shape of an embedding network.
 
     Args:
-        model_file: For the error.
-        inputs: One shape per input; what is no positive number stands for an axis that the model leaves open.
+        model_file: File that the error names.
+        inputs: One shape per input. A size that is not a positive number stands for an open axis.
         outputs: The same for the outputs.
-        float32: All inputs and outputs are float32.
+        float32: Whether all inputs and outputs are float32.
 
     Raises:
-        InvalidInput: it is something else.
+        InvalidInput: the model is not an embedding network.
     """
     sources, results = _sizes(inputs), _sizes(outputs)
     if float32 and [*map(len, sources)] == [_INPUT_RANK] and [*map(len, results)] == [_OUTPUT_RANK]:
@@ -68,25 +68,16 @@ def _sizes(shapes: Sequence[Iterable[Any]]) -> list[list[int | None]]:
 
 
 class Session(ABC):
-    """A model that is loaded and ready to run on this device.
-
-    It refuses a batch of the wrong shape or type before the engine sees it.
-
-    Attributes:
-        shape: What the model takes and gives.
-    """
+    """A model that is loaded and ready to run on this device. ``shape`` has the sizes of its input and output."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
     def run(self, images: Batch) -> Batch:
-        """Embeddings of a batch.
+        """Embeddings of a batch, float32 [n, dim], L2-normalised by the graph, in memory that the caller owns.
 
         Args:
             images: float32 [n, 3, height, width] in 0..1, RGB, n >= 1.
-
-        Returns:
-            float32 [n, dim], L2-normalised by the graph; the caller owns it.
 
         Raises:
             InvalidInput: the batch has another shape or type, or the engine fails on it.
@@ -105,4 +96,4 @@ class Session(ABC):
 
     @abstractmethod
     def _infer(self, images: Batch) -> Batch:
-        """Embeddings of a contiguous batch of the right shape."""
+        """Embeddings of a contiguous batch that has the right shape."""

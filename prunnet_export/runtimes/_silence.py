@@ -1,4 +1,4 @@
-"""Silence for engines and converters that print, warn and log as they like, from Python and from C."""
+"""Hides what engines and converters print, warn and log, from Python and from C."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 
-_LOCK = threading.RLock()  # two threads that overlap would restore each other's silence
+_LOCK = threading.RLock()  # if two threads overlapped, one would restore the other's redirected streams
 
 
 @contextmanager
 def silenced() -> Iterator[Callable[[], str]]:
-    """Nothing reaches standard output or error, no warning is raised, and nothing is logged.
-
-    It holds for the whole process: errors have to come as exceptions.
+    """Hide standard output, standard error, warnings and log lines of the whole process.
 
     Yields:
-        A function that gives what C code has printed so far.
+        A function that returns what C code has printed so far.
     """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # a closed one has nothing to lose
+        with suppress(AttributeError, OSError, ValueError):  # it may be closed
             stream.flush()
     with _LOCK, ExitStack() as stack:
         stack.callback(logging.disable, logging.root.manager.disable)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
-        # Never closed: a logger that is set up meanwhile keeps it for good.
+        # The two buffers are never closed, because a logger that is set up meanwhile keeps using them.
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(redirect_stderr(io.StringIO()))
         file = stack.enter_context(tempfile.TemporaryFile())
-        flush = ctypes.CDLL(None).fflush  # C keeps what it prints until its buffer is full
+        flush = ctypes.CDLL(None).fflush  # C buffers what it prints
         flush(None)
         for descriptor in (1, 2):
             with suppress(OSError):
@@ -52,7 +50,7 @@ def silenced() -> Iterator[Callable[[], str]]:
 
 
 def _redirect(descriptor: int, target: int, stack: ExitStack) -> None:
-    """Write to ``target`` what goes to a descriptor, until the stack unwinds."""
+    """Redirect a descriptor to ``target`` until the stack is closed."""
     saved = os.dup(descriptor)
     stack.callback(os.close, saved)
     stack.callback(os.dup2, saved, descriptor)

@@ -32,7 +32,7 @@ from prunnet_export.devices._address import Address, parse_address
 )
 def test_addresses(url: str, address: Address, words: list[str]) -> None:
     assert parse_address(url) == address
-    assert address.words() == words
+    assert address.ssh_arguments() == words
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_other_urls_are_refused(url: str) -> None:
 @given(st.text(max_size=30))
 def test_no_word_is_an_option(text: str) -> None:
     try:
-        words = parse_address(f"ssh://{text}").words()
+        words = parse_address(f"ssh://{text}").ssh_arguments()
     except InvalidInput:
         return
     assert words[-2] == "--"

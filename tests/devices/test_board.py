@@ -212,4 +212,4 @@ def test_a_request_of_another_version_is_the_workers_to_refuse(start: Start) -> 
     answer = msgspec.json.decode(keeper.out.readline(), type=Answer)
     reply = msgspec.json.decode(keeper.out.read(answer.reply), type=Reply)
     assert isinstance(reply, ErrorReply)
-    assert "one version" in reply.hint
+    assert "same version" in reply.hint

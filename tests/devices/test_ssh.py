@@ -158,10 +158,10 @@ def test_a_package_travels_whole_whichever_of_its_files_is_opened(tmp_path: Path
     names = ["Manifest.json", "Data/weight.bin"]
     for name in names:
         (package / name).write_bytes(b"x")
-    top = _ssh._top(package / "Manifest.json")
+    top = _ssh._model_root(package / "Manifest.json")
     assert top == package
     assert sorted(file.relative_to(package).as_posix() for file in _ssh._files_of(top)) == sorted(names)
-    assert _ssh._top(tmp_path / "model.xml") == tmp_path / "model.xml"
+    assert _ssh._model_root(tmp_path / "model.xml") == tmp_path / "model.xml"
 
 
 def test_files_of_the_model_travel_and_others_do_not(
@@ -294,13 +294,17 @@ def test_no_ssh_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("lines", "message", "hint"),
     [
         (['exec "$0-none" "$@"'], r"ended with code 127|there is no ", "?python="),
-        (["exit 3"], "ended with code 3 and no greeting", "there: "),
-        (["echo 'Illegal instruction' >&2", "exit 132"], "code 132 and no greeting: Illegal instruction", "there: "),
+        (["exit 3"], "ended with code 3 and no greeting", "on the board: "),
+        (
+            ["echo 'Illegal instruction' >&2", "exit 132"],
+            "code 132 and no greeting: Illegal instruction",
+            "on the board: ",
+        ),
         ([f'exec {sys.executable} -I -S "$@"'], "is not installed for", "pip install 'prunnet-export[RUNTIME]=="),
         (["export PYTHONPATH={old}"], "is older than", "pip install"),
         (["export PYTHONPATH={broken}"], "lacks msgspec", "pip install"),
         (["""echo 'prunnet-export {"version":"0.0.9"}'"""], r"is 0\.0\.9 on ssh://", "both sides"),
-        (["yes | head -n 100000"], "no greeting", "there: "),
+        (["yes | head -n 100000"], "no greeting", "on the board: "),
         (
             ["export XDG_CACHE_HOME=/dev/null"],
             "no cache folder can be made.*: not a directory",
@@ -342,7 +346,7 @@ def test_a_board_that_never_greets(board: Board, reach: Reach, monkeypatch: pyte
     [
         (
             "raise ModuleNotFoundError('No module named onnxruntime', name='onnxruntime')",
-            (r"onnxruntime is not installed \(on ssh://", "there: pip install 'prunnet-export[onnxruntime]'"),
+            (r"onnxruntime is not installed \(on ssh://", "on the board: pip install 'prunnet-export[onnxruntime]'"),
         ),
         (
             "raise ImportError('x.so: wrong ELF class')",
@@ -375,7 +379,7 @@ def test_no_room_there(board: Board, reach: Reach, tiny_model: TinyModel) -> Non
     assert "there" in one_line(caught.value)
     with pytest.raises(Unreachable, match=r"cannot write .*/outputs\.npy: .*\(on ssh://") as caught:
         embed(device, Model(wide, "onnxruntime"), np.zeros((300, 3, 16, 16), np.float32))
-    assert one_line(caught.value).startswith("there: ")
+    assert one_line(caught.value).startswith("on the board: ")
     assert embed(device, Model(model, "onnxruntime"), IMAGES[:1]).shape == (1, 8)
 
 

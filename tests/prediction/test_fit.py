@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.prediction import Workload
-from prunnet_export.prediction._fit import fit, held_out
+from prunnet_export.prediction._fit import fit, held_out_errors
 from tests.prediction._rows import GIGA, row, rows, workload
 
 
@@ -43,7 +43,7 @@ def test_zeros_count_where_the_engine_uses_them_and_nowhere_else() -> None:
 def test_the_error_is_of_rows_that_were_not_seen() -> None:
     noise = np.random.default_rng(0).uniform(0.8, 1.25, 10)
     noisy = [row(workload(size * GIGA), float(size * factor)) for size, factor in zip(range(1, 11), noise, strict=True)]
-    errors = held_out(noisy)
+    errors = held_out_errors(noisy)
     assert len(errors) == 10
     assert 0.03 < np.median(errors) < 0.3
 

@@ -10,7 +10,7 @@ from prunnet_export._errors import Unreachable
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.precision import FP32
 from prunnet_export.prediction import Predictor
-from prunnet_export.prediction._roofline import ROOM, roofline_ms
+from prunnet_export.prediction._roofline import SAFETY_FACTOR, roofline_ms
 from prunnet_export.target import Limits, find_target
 from tests.prediction._rows import GIGA, rows, table, workload
 
@@ -28,7 +28,7 @@ def test_a_roofline_says_so() -> None:
     report = predicted(Predictor(TARGET))
     assert (report.source, report.n, report.runs, report.confidence) == ("predicted", 0, 0, None)
     assert report.p50_ms == roofline_ms(WORK, LIMITS, precision=FP32)
-    assert report.upper_ms == report.p50_ms * ROOM
+    assert report.upper_ms == report.p50_ms * SAFETY_FACTOR
     assert "never measured" in str(report)
     assert "a data sheet" in str(report)
 

@@ -9,7 +9,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.prediction import find_calibrations, read_calibration
-from prunnet_export.prediction._table import one_device
+from prunnet_export.prediction._table import tables_of_one_device
 from tests.prediction._rows import rows, table
 
 TABLE = table(rows(lambda _: 1.0))
@@ -44,5 +44,5 @@ def test_those_of_a_target_are_found(tmp_path: Path) -> None:
 
 def test_the_device_with_the_most_rows() -> None:
     first, second = table(TABLE.rows[:3], device="1" * 12), table(TABLE.rows[:2], device="2" * 12)
-    assert one_device([first, second, second]) == [second, second]
-    assert one_device([]) == []
+    assert tables_of_one_device([first, second, second]) == [second, second]
+    assert tables_of_one_device([]) == []

@@ -7,7 +7,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes import Batch, CompileInputs
-from prunnet_export.runtimes._calibration import AT_LEAST, AT_MOST, calibration_images
+from prunnet_export.runtimes._calibration import MAX_IMAGES, MIN_IMAGES, calibration_images
 
 
 def batches(*sizes: int) -> Iterator[Batch]:
@@ -19,12 +19,12 @@ def batches(*sizes: int) -> Iterator[Batch]:
         first += size
 
 
-@pytest.mark.parametrize("sizes", [(AT_LEAST,), (3, 1, 0, 40), (250, 50), (299, 2), (250, 250), (1,) * 400])
+@pytest.mark.parametrize("sizes", [(MIN_IMAGES,), (3, 1, 0, 40), (250, 50), (299, 2), (250, 250), (1,) * 400])
 def test_the_first_images_are_taken_one_by_one(sizes: tuple[int, ...]) -> None:
     images = calibration_images(CompileInputs(images=lambda: batches(*sizes)))
     assert {image.shape for image in images} == {(1, 3, 4, 4)}
     numbers = [round(float(image[0, 0, 0, 0]) * 1000) for image in images]
-    assert numbers == list(range(min(AT_MOST, sum(sizes))))
+    assert numbers == list(range(min(MAX_IMAGES, sum(sizes))))
 
 
 def test_no_more_images_are_made_than_are_taken() -> None:
@@ -32,7 +32,7 @@ def test_no_more_images_are_made_than_are_taken() -> None:
         yield from batches(200, 100)
         pytest.fail("a batch beyond the last image was asked for")
 
-    assert len(calibration_images(CompileInputs(images=endless))) == AT_MOST
+    assert len(calibration_images(CompileInputs(images=endless))) == MAX_IMAGES
 
 
 @pytest.mark.parametrize("given", [None, CompileInputs()])
@@ -42,15 +42,15 @@ def test_without_inputs_it_is_said_what_is_missing(given: CompileInputs | None) 
     assert "prunnet-export" in caught.value.hint
 
 
-@pytest.mark.parametrize("sizes", [(), (0,), (AT_LEAST - 1,), (2, 2)])
+@pytest.mark.parametrize("sizes", [(), (0,), (MIN_IMAGES - 1,), (2, 2)])
 def test_too_few_images(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInput, match=f"{sum(sizes)} calibration images; INT8 needs {AT_LEAST}"):
+    with pytest.raises(InvalidInput, match=f"{sum(sizes)} calibration images; INT8 needs {MIN_IMAGES}"):
         calibration_images(CompileInputs(images=lambda: batches(*sizes)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_image_that_is_not_finite(value: float) -> None:
-    [broken] = [batch.copy() for batch in batches(AT_LEAST)]
+    [broken] = [batch.copy() for batch in batches(MIN_IMAGES)]
     broken[-1, 2, 3, 3] = value
     with pytest.raises(InvalidInput, match="NaN or infinity"):
         calibration_images(CompileInputs(images=lambda: [broken]))
@@ -59,7 +59,7 @@ def test_an_image_that_is_not_finite(value: float) -> None:
 @pytest.mark.parametrize(("factor", "shown"), [(255, r"0\.\.1\.785"), (-1, r"-0\.007\.\.")])
 def test_images_that_were_scaled_otherwise(factor: float, shown: str) -> None:
     with pytest.raises(InvalidInput, match=shown):
-        calibration_images(CompileInputs(images=lambda: [batch * np.float32(factor) for batch in batches(AT_LEAST)]))
+        calibration_images(CompileInputs(images=lambda: [batch * np.float32(factor) for batch in batches(MIN_IMAGES)]))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""ONNX Runtime on files of its own format, ``.ort``, which its small builds for devices load: they read no ONNX."""
+"""ONNX Runtime on files of its own format, ``.ort``. Its small builds for devices load only that format."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from prunnet_export import InvalidInput, MissingExtra
 from prunnet_export.precision import FP32, Precision
 from prunnet_export.runtimes import Batch, CompileInputs, Model, Runtime, Session, Shape, dense_kernels
 
-_MATRIX = 2
-_FATAL_ONLY = 4  # the rest arrives as exceptions
+_MATRIX_RANK = 2
+_FATAL_ONLY = 4  # other errors are raised as exceptions
 
-# Weights in INT8; activations are quantised while the network runs, by the ranges that they have then. The worst cosine
-# of 64 images on a cut ResNet came to 0.995.
+# Weights are INT8. The engine quantises activations while the network runs. On a cut ResNet, the worst cosine of 64
+# images was 0.995.
 INT8_DYNAMIC = Precision("int8-dynamic", weight_bytes=1, parity=0.98)
 
 
@@ -33,24 +33,24 @@ class OrtFile(Runtime):
     distributions: ClassVar[Mapping[str, str]] = {
         "onnxruntime": "prunnet-export[onnxruntime]",
         "flatbuffers": "our-kiosk",
-        "our-kiosk": "our-kiosk",  # the boxes have to have the version that exports
+        "our-kiosk": "our-kiosk",  # host and boxes must have the same version
     }
     ignores: ClassVar[Mapping[str, str]] = dense_kernels("ort-file")
     precisions: ClassVar[tuple[Precision, ...]] = (FP32, INT8_DYNAMIC)
 
     def version(self) -> str:
-        """The engine's version; the engine is loaded afterwards."""
+        """The engine's version. This call loads the engine."""
         return str(_engine().__version__)
 
-    # -- compile, on the host ------------------------------------------------------------------------------
+    # -- methods that are called on the host ---------------------------------------------------------------
 
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write ``model.ort`` into ``folder``: the graph as the engine optimised it, with its weights inside.
+        """Write ``model.ort`` into ``folder``: the optimised graph and its weights.
 
-        All of its optimisations but one: NchwcTransformer lays weights out for the vectors of the processor that
-        compiles, and pads them, so the file would be for such processors alone.
+        The optimisation NchwcTransformer is off. It pads weights and reorders them for the vectors of this processor,
+        so the file would suit only such processors.
         """
         del inputs
         asked, engine = self.precision(precision), _engine()
@@ -63,9 +63,9 @@ class OrtFile(Runtime):
         return ("model.ort",)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The float32 and int8 initializers of two or more dimensions, by name; the zero point of int8 ones is 0."""
-        self.open(model)  # the engine checks the file's offsets, what follows trusts them
-        import onnxruntime.tools.ort_format_model  # noqa: F401  where the next two are found
+        """The float32 and int8 initializers with two or more dimensions, by name. The zero point of int8 ones is 0."""
+        self.open(model)  # the engine checks the offsets in the file, and the classes below do not
+        import onnxruntime.tools.ort_format_model  # noqa: F401  it makes the next two modules importable
         from ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
         from ort_flatbuffers_py.fbs.TensorDataType import TensorDataType
 
@@ -74,25 +74,25 @@ class OrtFile(Runtime):
         tensors = [graph.Initializers(index) for index in range(graph.InitializersLength())]
         weights: dict[str, npt.NDArray[np.generic]] = {}
         for one in tensors:
-            if one.DimsLength() >= _MATRIX and one.DataType() in types:
+            if one.DimsLength() >= _MATRIX_RANK and one.DataType() in types:
                 values = one.RawDataAsNumpy().view(types[one.DataType()])
                 weights[one.Name().decode(errors="replace")] = values.reshape(one.DimsAsNumpy())
         return weights
 
-    # -- drive, on the device ------------------------------------------------------------------------------
+    # -- methods that are called on the device -------------------------------------------------------------
 
     def open(self, model: Model, *, threads: int | None = None) -> OrtSession:
-        """The model, loaded."""
+        """Load the model."""
         self.precision(model.precision)
         engine = _engine()
-        return OrtSession(model.file, _load(engine, model.file, _from_ort(_options(engine, threads))))
+        return OrtSession(model.file, _load(engine, model.file, _ort_only(_options(engine, threads))))
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many nodes ran on each device, from the profile of one inference."""
+        """How many nodes ran on each processor, from the profile of one inference."""
         self.precision(model.precision)
         engine = _engine()
         with TemporaryDirectory() as folder:
-            options = _from_ort(_options(engine, threads=1))
+            options = _ort_only(_options(engine, threads=1))
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
             loaded = _load(engine, model.file, options)
@@ -107,12 +107,8 @@ class OrtFile(Runtime):
 class OrtSession(Session):
     """A model loaded by ONNX Runtime.
 
-    Args:
-        model_file: For errors.
-        session: The engine's session.
-
     Raises:
-        InvalidInput: the model does not map one batch of images to one of embeddings.
+        InvalidInput: the model does not map one batch of images to one batch of embeddings.
     """
 
     def __init__(self, model_file: Path, session: Any) -> None:
@@ -126,7 +122,7 @@ class OrtSession(Session):
         self._input: str = images.name
 
     def _infer(self, images: Batch) -> Batch:
-        with _refusals("the batch"):
+        with _engine_errors("the batch"):
             embeddings: Batch = self._session.run(None, {self._input: images})[0]
         return embeddings
 
@@ -143,38 +139,38 @@ def _engine() -> Any:
 def _options(engine: Any, threads: int | None) -> Any:
     options = engine.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or 0  # 0 leaves it to the engine
+    options.intra_op_num_threads = threads or 0  # 0 leaves the number to the engine
     return options
 
 
-def _from_ort(options: Any) -> Any:
-    options.add_session_config_entry("session.load_model_format", "ORT")  # and from nothing else
+def _ort_only(options: Any) -> Any:
+    options.add_session_config_entry("session.load_model_format", "ORT")
     return options
 
 
 def _load(engine: Any, file: Path, options: Any, **settings: Any) -> Any:
-    with _refusals(file.name):
-        # A fallback would try the same again, and say so on standard output.
+    with _engine_errors(file.name):
+        # A fallback would only try the same again, and print that.
         return engine.InferenceSession(str(file), options, ["CPUExecutionProvider"], enable_fallback=0, **settings)
 
 
 def _quantised(onnx_file: Path, folder: Path) -> Path:
-    """The network with INT8 weights, its convolutions and products on integers."""
+    """The network with INT8 weights, and with convolutions and matrix products on integers."""
     try:
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ModuleNotFoundError:
         raise MissingExtra("onnx", "host") from None
     file = folder / "quantised.onnx"
-    with _refusals(onnx_file.name):
+    with _engine_errors(onnx_file.name):
         quantize_dynamic(onnx_file, file, op_types_to_quantize=["Conv", "Gemm", "MatMul"], weight_type=QuantType.QInt8)
     return file
 
 
 @contextmanager
-def _refusals(what: str) -> Iterator[None]:
-    """The engine's exceptions, which share no base of their own, as the one that this package shows."""
+def _engine_errors(subject: str) -> Iterator[None]:
+    """Turn the engine's exceptions into InvalidInput, which the tool prints in one line."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  they share no narrower base
         reason = str(error).partition("\n")[0]
-        raise InvalidInput(f"onnxruntime refused {what} ({reason})", hint="export it again") from None
+        raise InvalidInput(f"onnxruntime refused {subject} ({reason})", hint="export it again") from None

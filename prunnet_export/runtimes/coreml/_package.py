@@ -1,4 +1,4 @@
-"""Core ML packages, which are folders: written the same each time, and read without Core ML."""
+"""Core ML packages: folders that are written reproducibly, and read without Core ML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, one_line
 from prunnet_export.runtimes._silence import silenced
 
 EXTRA = "coreml"
@@ -23,15 +23,14 @@ _MANIFEST = "Manifest.json"
 _PROGRAM = "Data/com.apple.CoreML/model.mlmodel"
 _WEIGHTS = "Data/com.apple.CoreML/weights"
 _BLOB = f"{_WEIGHTS}/weight.bin"
-_NAMES = (_MANIFEST, _PROGRAM, _BLOB)  # the manifest stands for the package
+_NAMES = (_MANIFEST, _PROGRAM, _BLOB)  # the manifest comes first, because it stands for the package
 _DATE = "com.github.apple.coremltools.conversion_date"
 
 
 def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
-    """Save coremltools' model as ``model.mlpackage``, without the day and the random names that it gives.
+    """Save a model of coremltools as ``model.mlpackage``, without its date and its random identifiers.
 
-    The draft is made in ``made``, an empty folder. Returns the names of the package's files in ``folder``, the
-    manifest first.
+    ``made`` is an empty folder for a draft. Returns the names of the package's files in ``folder``, the manifest first.
     """
     draft, package = made / PACKAGE, folder / PACKAGE
     model.save(str(draft))
@@ -54,11 +53,7 @@ def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
 
 
 def read_program(manifest: Path) -> Any:
-    """The ML program of the package that a ``Manifest.json`` belongs to, as coremltools' operations.
-
-    Raises:
-        InvalidInput: it is not the manifest of a package with an ML program.
-    """
+    """The operations of the ML program in the package of a ``Manifest.json``; raises InvalidInput if it has none."""
     package = manifest.parent
     with silenced():
         load = require("coremltools.converters.mil.frontend.milproto.load", extra=EXTRA).load
@@ -68,14 +63,14 @@ def read_program(manifest: Path) -> Any:
                 model, specification_version=model.specificationVersion, file_weights_dir=str(package / _WEIGHTS)
             )
             return program.functions["main"]
-        except Exception as error:  # noqa: BLE001  coremltools and protobuf raise what they like on foreign files
+        except Exception as error:  # noqa: BLE001  the exceptions of coremltools and protobuf share no narrower base
             raise InvalidInput(
-                f"{package.name}: no Core ML package with an ML program ({one_line(error)})", hint=FOREIGN
+                f"{package.name}: no Core ML package with an ML program ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
 
-def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
-    """The floating-point constants of two or more dimensions by name, sparse ones made dense."""
+def program_weights(program: Any) -> dict[str, npt.NDArray[np.generic]]:
+    """The floating-point constants with two or more dimensions by name. Sparse ones are made dense."""
     found: dict[str, npt.NDArray[np.generic]] = {}
     for operation in program.operations:
         if operation.op_type == "const":
@@ -84,13 +79,13 @@ def weights_of(program: Any) -> dict[str, npt.NDArray[np.generic]]:
             values = operation.materialized_val_inference()
         else:
             continue
-        if isinstance(values, np.ndarray) and values.ndim >= MATRIX and np.issubdtype(values.dtype, np.floating):
+        if isinstance(values, np.ndarray) and values.ndim >= MATRIX_RANK and np.issubdtype(values.dtype, np.floating):
             found[str(operation.outputs[0].name)] = values
     return found
 
 
-def work_of(program: Any) -> int:
-    """How many operations of a program are no constants."""
+def count_operations(program: Any) -> int:
+    """How many operations of a program are not constants."""
     return sum(not operation.op_type.startswith("const") for operation in program.operations)
 
 

@@ -1,4 +1,4 @@
-"""Core ML: an ML program whose zeros take a bit each; written anywhere, run on Apple devices."""
+"""Core ML: ML programs that are written on any machine and run on Apple devices. A zero weight takes one bit."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prunnet_export._files import replace_file
 from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import FOREIGN, no_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, one_line, refuse_threads
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
-from prunnet_export.runtimes.coreml._package import read_program, weights_of, work_of, write_package
+from prunnet_export.runtimes.coreml._package import count_operations, program_weights, read_program, write_package
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 TWIN = "model.onnx"
@@ -31,10 +31,10 @@ _NORM = frozenset({"reduce_l2_norm", "maximum", "tile", "real_div"})
 
 
 class CoreMl(Runtime):
-    """Core ML on the processor, the GPU and the Neural Engine, as it chooses; models take one image at a time.
+    """Core ML on the processor, the GPU and the Neural Engine. It chooses among them. Models take one image at a time.
 
-    Zeros of any pattern make the package smaller. A tensor of more than 2048 weights is stored as one bit a weight and
-    the values that are not zero, where that is less: from a zero in 16 weights on in fp16, in 32 in fp32.
+    Zeros of any pattern make the package smaller. A tensor with more than 2048 weights is stored as one bit per weight
+    and the nonzero values, if that is smaller: if at least 1 of 16 weights is zero in fp16, 1 of 32 in fp32.
     """
 
     name: ClassVar[str] = "coreml"
@@ -49,24 +49,23 @@ class CoreMl(Runtime):
         return str(self._engine().__version__)
 
     def obstacle(self) -> str | None:
-        """Why this machine cannot run a package: it is no Mac."""
+        """Why this machine cannot run a package: it is not a Mac."""
         return None if sys.platform == "darwin" else "Core ML runs on Apple devices only"
 
     def twin(self, model: Model) -> Model | None:
-        """The ONNX graph, typed as the package is, on ONNX Runtime; None where it did not travel with the package."""
+        """The ONNX graph in the package's precision, on ONNX Runtime; None if it is not beside the package."""
         self.precision(model.precision)
         file = model.file.parent.with_name(TWIN)
         return Model(file, OnnxRuntime.name) if file.is_file() else None
 
-    # -- compile, on the host ------------------------------------------------------------------------------
-
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write ``model.mlpackage`` into ``folder``; batch 1, float32 in and out, for iOS 16 and macOS 13 or later.
+        """Write ``model.mlpackage`` into ``folder``, for iOS 16 and macOS 13 or later.
 
-        The batch is fixed since the Neural Engine takes no open shapes. In fp16 the L2 norm stays in fp32: a sum of
-        squares can be beyond 65504. ``model.onnx``, the twin, is left beside the package and is not deployed.
+        Input and output are float32 with batch 1, because the Neural Engine takes no open shapes. In fp16 the L2 norm
+        stays fp32, because a sum of squares can exceed 65504. The twin ``model.onnx`` stays beside the package and is
+        not deployed.
         """
         asked = self.precision(precision)
         module, shape = (inputs or CompileInputs()).module(), single_input(onnx_file)
@@ -77,7 +76,7 @@ class CoreMl(Runtime):
         with TemporaryDirectory(prefix="prunnet-coreml-") as made, silenced():
             try:
                 model = self._convert(module, shape, asked)
-            except Exception as error:  # noqa: BLE001  torch's tracer and the converter each raise their own
+            except Exception as error:  # noqa: BLE001  the exceptions of torch and the converter share no base
                 raise InvalidInput(
                     f"the network cannot be converted to Core ML ({one_line(error)})", hint="choose another backbone"
                 ) from None
@@ -86,7 +85,7 @@ class CoreMl(Runtime):
     def _convert(self, module: Any, shape: tuple[int, ...], precision: Precision) -> Any:
         engine = self._engine()
         torch = require("torch", extra="train")
-        # Tracing is the way that coremltools is tested with; its reader of torch.export is in beta.
+        # coremltools is tested with traced modules. Its support for torch.export is in beta.
         with torch.no_grad():
             traced = torch.jit.trace(module, torch.zeros(shape), check_trace=False)
         half = engine.transform.FP16ComputePrecision(op_selector=lambda operation: operation.op_type not in _NORM)
@@ -99,23 +98,21 @@ class CoreMl(Runtime):
             minimum_deployment_target=engine.target.iOS16,  # the first to read sparse weights
             skip_model_load=True,
         )
-        # Behind the converter and not within it: there sparse weights would keep norms from being folded.
+        # Weights are made sparse after the conversion, because the converter cannot fold norms into sparse weights.
         compression = require("coremltools.optimize.coreml", extra=self.extra)
-        # A threshold of 0 drops nothing that is not zero already. Sparse weights cost a bit each.
+        # A threshold of 0 removes only weights that are zero.
         bits = 8 * precision.weight_bytes
         sparse = compression.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=1 / bits)
         return compression.prune_weights(dense, compression.OptimizationConfig(global_config=sparse))
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights in the package's own files, sparse ones made dense, by name."""
-        return weights_of(read_program(model.file))
-
-    # -- drive, on the device ------------------------------------------------------------------------------
+        """The weights in the package's files, by name. Sparse ones are made dense."""
+        return program_weights(read_program(model.file))
 
     def open(self, model: Model, *, threads: int | None = None) -> CoreMlSession:
-        """The package, compiled by Core ML for this device; Unreachable where this is no Mac."""
+        """Load the package, which Core ML compiles for this device; raise Unreachable if this is not a Mac."""
         self.precision(model.precision)
-        no_threads(threads, self.name)
+        refuse_threads(threads, self.name)
         obstacle = self.obstacle()
         if obstacle is not None:
             raise Unreachable(obstacle, hint="copy the artifact to a Mac, or the package into an app")
@@ -124,16 +121,16 @@ class CoreMl(Runtime):
             return CoreMlSession(model.file, engine.models.MLModel(str(model.file.parent)))
         except (OSError, RuntimeError, ValueError) as error:
             raise InvalidInput(
-                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=FOREIGN
+                f"{model.file.parent.name}: no package that Core ML can load ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many operations the program has. Core ML spreads them over its devices at run time, and tells nobody."""
+        """How many operations the program has. Core ML does not report which processor runs them."""
         self.precision(model.precision)
-        return {self.places_on: work_of(read_program(model.file))}
+        return {self.places_on: count_operations(read_program(model.file))}
 
     def _engine(self) -> Any:
-        with silenced():  # it complains of every version of every library that it was not tested with
+        with silenced():  # it warns about each version of a library that it was not tested with
             return require("coremltools", extra=self.extra)
 
 

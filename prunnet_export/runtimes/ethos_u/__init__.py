@@ -1,4 +1,4 @@
-"""Arm's Ethos-U, a microcontroller's NPU."""
+"""Arm's Ethos-U, an NPU of microcontrollers."""
 
 from prunnet_export.runtimes.ethos_u._runtime import EthosU
 

@@ -1,4 +1,4 @@
-"""Arm's Ethos-U: an INT8 TFLite file, compiled by Vela for a microcontroller's NPU."""
+"""Arm's Ethos-U: Vela compiles an INT8 TFLite file for the NPU of a microcontroller."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ REPORT = "vela.txt"
 
 _DRIVER = "ethos-u"  # the custom operator that hands commands to the NPU
 _DEFAULT = "ethos-u55-256"
-_MEMORY = ("system-config", "memory-mode")
-_OPTIONS = ("accelerator", *_MEMORY)
-_FOREIGN = "it is no folder of this runtime; export it again"
+_MEMORY_OPTIONS = ("system-config", "memory-mode")
+_OPTIONS = ("accelerator", *_MEMORY_OPTIONS)
+_EXPORT_HINT = "this is not a folder of this runtime; export it again"
 _COUNTS = re.compile(r"^(CPU|NPU) operators = (\d+) ", re.MULTILINE)
 _VERSION = re.compile(r"^Vela (\S+)$", re.MULTILINE)
 
@@ -37,12 +37,11 @@ _VERSION = re.compile(r"^Vela (\S+)$", re.MULTILINE)
 class EthosU(Runtime):
     """Ethos-U55, U65 and U85 under TensorFlow Lite for Microcontrollers.
 
-    ``accelerator`` (default ``ethos-u55-256``), ``system-config`` and ``memory-mode`` of the target's options go to
-    Vela by those names. The last two come together, from Arm's ``vela.ini``; without them Vela takes its own.
+    The target's options ``accelerator`` (default ``ethos-u55-256``), ``system-config`` and ``memory-mode`` are passed
+    to Vela. The last two are given together and are sections of Arm's ``vela.ini``; without them Vela's defaults apply.
 
-    Images go in and unit vectors come out in float32: quantising the one, and the L2 norm of the other, have no
-    place on the NPU and run on the processor beside it. ``vela.txt`` names these operators, which the firmware has
-    to register.
+    Images and embeddings are float32. The NPU can neither quantise the image nor compute the L2 norm of the embedding,
+    so the processor does that. ``vela.txt`` names the operators of the processor, which the firmware must register.
     """
 
     name: ClassVar[str] = "ethos-u"
@@ -50,38 +49,36 @@ class EthosU(Runtime):
     distributions: ClassVar[Mapping[str, str]] = {**LiteRt.distributions, "ethos-u-vela": "prunnet-export[ethos-u]"}
     precisions: ClassVar[tuple[Precision, ...]] = (INT8,)
     places_on: ClassVar[str] = "NPU"
-    # Weights are entropy-coded, so zeros of any shape save the flash's bandwidth, which is what small NPUs wait for.
+    # Small NPUs wait for the flash memory. Weights in it are compressed, so zeros of any pattern save time.
     ignores: ClassVar[Mapping[str, str]] = {}
 
     def version(self) -> str:
-        """Vela's version."""
+        """The version of Vela."""
         return str(require("ethosu.vela", extra=self.extra).__version__)
 
     def obstacle(self) -> str:
-        """Why nothing here runs a compiled model."""
+        """Why this machine cannot run a compiled model."""
         return "an Ethos-U NPU is driven from a microcontroller's firmware; nothing runs it here"
 
     def twin(self, model: Model) -> Model | None:
-        """The INT8 file that Vela compiled, on LiteRT; None where it did not travel with the compiled one."""
+        """The INT8 file that Vela compiled, on LiteRT; None if that file is not beside the compiled one."""
         self.precision(model.precision)
         file = model.file.with_name(MODEL)
         return Model(file, LiteRt.name, model.precision) if file.is_file() else None
-
-    # -- compile, on the host ------------------------------------------------------------------------------
 
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
         """Write ``model_vela.tflite``, Vela's summary and its report into ``folder``.
 
-        ``model.tflite``, which it was compiled from, is left beside them and is not deployed.
+        Its source ``model.tflite`` stays beside them and is not deployed.
         """
         self.precision(precision)
         arguments = _arguments((inputs or CompileInputs()).options)
         version = self.version()
         [name] = LiteRt().compile(onnx_file, folder, precision=precision, inputs=inputs)
         with TemporaryDirectory(prefix="prunnet-vela-") as made:
-            report = _vela(folder / name, Path(made), arguments)
+            report = _run_vela(folder / name, Path(made), arguments)
             [summary] = Path(made).glob("*_summary_*.csv")
             replace_file(folder / COMPILED, (Path(made) / COMPILED).read_bytes())
             replace_file(folder / SUMMARY, summary.read_bytes())
@@ -89,41 +86,39 @@ class EthosU(Runtime):
         return (COMPILED, SUMMARY, REPORT)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights of the INT8 file beside the compiled one, in which they are coded for the NPU."""
+        """The weights of the INT8 file beside the compiled one. In the compiled file they are encoded for the NPU."""
         return read_tflite(model.file.with_name(MODEL)).weights()
 
     def estimate_ms(self, model: Model) -> tuple[float, str] | None:
-        """What Vela expects of the NPU; the processor's operators are not counted."""
-        report = _text(model.file.with_name(REPORT))
+        """Vela's estimate for the NPU. The operators of the processor are not counted."""
+        report = _read_text(model.file.with_name(REPORT))
         try:
-            [row] = csv.DictReader(_text(model.file.with_name(SUMMARY)).splitlines())
+            [row] = csv.DictReader(_read_text(model.file.with_name(SUMMARY)).splitlines())
             milliseconds = float(row["inference_time"]) * 1e3
             place = f"{row['system_config']}, {row['memory_mode']}, {float(row['core_clock']) / 1e6:.0f} MHz"
             accelerator = row["accelerator_configuration"]
             [version] = _VERSION.findall(report)
         except (KeyError, TypeError, ValueError):
-            raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_FOREIGN) from None
-        left = _counts(report)["CPU"]
-        rest = f"; {left} operators on the processor are not counted" if left else ""
-        return milliseconds, f"Vela {version} for {accelerator} ({place}){rest}"
-
-    # -- drive, on the device ------------------------------------------------------------------------------
+            raise InvalidInput(f"{SUMMARY}: not a summary of Vela", hint=_EXPORT_HINT) from None
+        on_processor = _operator_counts(report)["CPU"]
+        note = f"; {on_processor} operators on the processor are not counted" if on_processor else ""
+        return milliseconds, f"Vela {version} for {accelerator} ({place}){note}"
 
     def open(self, model: Model, *, threads: int | None = None) -> NoReturn:
-        """Nothing here can: InvalidInput, always."""
+        """Always raises InvalidInput, because this machine cannot run the model."""
         del threads
         self.precision(model.precision)
         raise InvalidInput(f"{model.file.name}: {self.obstacle()}", hint="its twin, the INT8 file, runs under litert")
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many operators Vela placed on the NPU and on the processor, counted by it after it rewrote the graph."""
+        """How many operators Vela placed on the NPU and on the processor, counted after it rewrote the graph."""
         self.precision(model.precision)
-        counts = _counts(_text(model.file.with_name(REPORT)))
-        left = sum(name != _DRIVER for name in read_tflite(model.file).operators)
-        if left != counts["CPU"]:
+        counts = _operator_counts(_read_text(model.file.with_name(REPORT)))
+        on_processor = sum(name != _DRIVER for name in read_tflite(model.file).operators)
+        if on_processor != counts["CPU"]:
             raise InvalidInput(
-                f"{model.file.name} leaves {left} operators to the processor, {REPORT} says {counts['CPU']}",
-                hint=_FOREIGN,
+                f"{model.file.name} leaves {on_processor} operators to the processor, {REPORT} says {counts['CPU']}",
+                hint=_EXPORT_HINT,
             )
         return counts
 
@@ -133,10 +128,10 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     if unknown:
         raise InvalidInput(f"ethos-u has no option {unknown[0]!r}", hint=f"known: {', '.join(_OPTIONS)}")
     arguments = ["--accelerator-config", options.get("accelerator", _DEFAULT)]
-    given = [name for name in _MEMORY if name in options]
+    given = [name for name in _MEMORY_OPTIONS if name in options]
     if len(given) == 1:
         raise InvalidInput(
-            f"ethos-u has the option {given[0]!r} alone", hint=f"give {' and '.join(_MEMORY)}, or neither"
+            f"ethos-u has the option {given[0]!r} alone", hint=f"give {' and '.join(_MEMORY_OPTIONS)}, or neither"
         )
     if given:
         arguments += ["--config", "Arm/vela.ini"]
@@ -145,12 +140,12 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     return arguments
 
 
-def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
-    """Compile a file into a folder; what Vela said, without what it says of this machine."""
-    # A process of its own: Vela prints where it likes, and leaves with sys.exit.
+def _run_vela(file: Path, folder: Path, arguments: list[str]) -> str:
+    """Compile a file into a folder, and return what Vela printed, without its warnings about this machine."""
+    # Vela runs in a process of its own, because it prints and calls sys.exit.
     module, paths = ("-m", "ethosu.vela"), (str(file.absolute()), "--output-dir", str(folder.absolute()))
     command = [sys.executable, *module, *paths, *arguments]
-    # Python would import what lies in the user's folder.
+    # The process starts in a folder of its own, because Python would import modules from the user's folder.
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / COMPILED).is_file():
         lines = (done.stdout + done.stderr).split("\n")
@@ -163,15 +158,15 @@ def _vela(file: Path, folder: Path, arguments: list[str]) -> str:
     return "\n".join(kept).strip() + "\n"
 
 
-def _counts(report: str) -> dict[str, int]:
+def _operator_counts(report: str) -> dict[str, int]:
     counts = {name: int(count) for name, count in _COUNTS.findall(report)}
     if not counts:
-        raise InvalidInput(f"{REPORT}: not a report of Vela", hint=_FOREIGN)
+        raise InvalidInput(f"{REPORT}: not a report of Vela", hint=_EXPORT_HINT)
     return {"NPU": counts.get("NPU", 0), "CPU": counts.get("CPU", 0)}
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_FOREIGN) from None
+        raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_EXPORT_HINT) from None

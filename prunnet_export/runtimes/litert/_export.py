@@ -1,4 +1,4 @@
-"""TFLite files, written: from torch by litert-torch, and to INT8 by the AI Edge Quantizer."""
+"""Writing TFLite files: litert-torch converts from torch, and the AI Edge Quantizer quantises to INT8."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from prunnet_export.runtimes.litert._file import TfliteGraph
 EXTRA = "litert-export"
 
 _BITS = 8
-_ROOT = 0.5
+_SQRT_EXPONENT = 0.5
 _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
 def convert(module: Any, shape: tuple[int, ...]) -> bytes:
-    """A torch module in evaluation mode as a TFLite file in float32, of a fixed input shape, e.g. (1, 3, 224, 224).
+    """A torch module in evaluation mode as a float32 TFLite file with a fixed input shape, e.g. (1, 3, 224, 224).
 
-    Raises:
-        InvalidInput: the module cannot be converted.
+    It raises InvalidInput if the module cannot be converted.
     """
     torch = require("torch", extra="train")
     with silenced():
         converter = require("litert_torch", extra=EXTRA)
         try:
             content = bytes(converter.convert(module, (torch.zeros(shape),)).model_content())
-        except Exception as error:  # noqa: BLE001  torch, MLIR and the converter each raise their own
+        except Exception as error:  # noqa: BLE001  the exceptions of torch, MLIR and the converter share no base
             raise InvalidInput(
                 f"the network cannot be converted to LiteRT ({one_line(error)})", hint="choose another backbone"
             ) from None
-    return _with_roots(content)
+    return _replace_pow_by_sqrt(content)
 
 
-def _with_roots(content: bytes) -> bytes:
-    """x^0.5 becomes sqrt(x): TensorFlow Lite for Microcontrollers has that operator and not the other."""
+def _replace_pow_by_sqrt(content: bytes) -> bytes:
+    """Replace x^0.5 by sqrt(x), because TensorFlow Lite for Microcontrollers has no operator POW."""
     schema = require("ai_edge_litert.schema_py_generated", extra=EXTRA)
     file = TfliteGraph(content, name="the converted network")
     root = schema.OperatorCodeT()
@@ -47,7 +46,7 @@ def _with_roots(content: bytes) -> bytes:
     root.version = 1
     for operator, name in zip(file.graph.operators, file.operators, strict=True):
         exponent = file.constant(operator.inputs[1]) if name == "POW" else None
-        if exponent is not None and bool((exponent == _ROOT).all()):
+        if exponent is not None and bool((exponent == _SQRT_EXPONENT).all()):
             operator.opcodeIndex = len(file.model.operatorCodes)
             operator.inputs = operator.inputs[:1]
             operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
@@ -57,14 +56,14 @@ def _with_roots(content: bytes) -> bytes:
 
 
 def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
-    """The same network in INT8, float32 in and out.
+    """The same network in INT8. Its input and output stay float32.
 
-    Weights are symmetric, one scale an output channel; activations have a scale and a zero point a tensor, from the
-    smallest and the largest value that the images give. What follows the last layer with weights, the L2 norm, stays
-    in float32: eight bits of a unit vector's components would cost more than all layers before.
+    Weights are symmetric, with one scale per output channel. Activations have one scale and one zero point per tensor,
+    from the smallest and the largest value that the images give. The L2 norm after the last layer with weights stays
+    in float32: rounding a unit vector to eight bits would lose more accuracy than all layers before.
 
     Args:
-        content: What :func:`convert` gives.
+        content: The TFLite file that :func:`convert` returns.
         images: Calibration images, each float32 [1, 3, height, width] in 0..1.
 
     Raises:
@@ -76,9 +75,10 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
     with silenced():
         quantizer = require("ai_edge_quantizer.quantizer", extra=EXTRA)
         calibrator = require("ai_edge_quantizer.calibrator", extra=EXTRA)
-        # The default's moving average forgets the brightest images: a worst cosine of 0.95 in place of 0.998.
+        # The default is a moving average, which forgets the brightest images: it lowers the worst cosine from 0.998 to
+        # 0.95.
         extremes = require("ai_edge_quantizer.utils.qsv_utils", extra=EXTRA).min_max_update
-        recipe = _recipe(_behind_the_layers(file))
+        recipe = _recipe(_tensors_after_last_layer(file))
         try:
             ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=extremes)
             ranges.calibrate({key: [{source: image} for image in images]}, recipe)
@@ -91,7 +91,7 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
 
 
 def _recipe(exact: list[str]) -> Any:
-    """Everything in INT8, but the boundary and the operators that write these tensors."""
+    """INT8 for all operators except the input, the output, and those that write the tensors in ``exact``."""
     manager = require("ai_edge_quantizer.recipe_manager", extra=EXTRA).RecipeManager()
     kinds = require("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
     untouched = require("ai_edge_quantizer.algorithm_manager", extra=EXTRA).AlgorithmName.NO_QUANTIZE
@@ -103,7 +103,7 @@ def _recipe(exact: list[str]) -> Any:
     return manager
 
 
-def _behind_the_layers(file: TfliteGraph) -> list[str]:
-    """The tensors that are written after the last layer with weights has run."""
+def _tensors_after_last_layer(file: TfliteGraph) -> list[str]:
+    """The names of the tensors that operators after the last layer with weights write."""
     last = max((place for place, name in enumerate(file.operators) if name in _LAYERS), default=-1)
     return [file.tensor_name(index) for operator in file.graph.operators[last + 1 :] for index in operator.outputs]

@@ -1,4 +1,4 @@
-"""TFLite files, read: their operators, and their weights as this package keeps them."""
+"""Reading TFLite files: their operators, and their weights in the layout of this package."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, one_line
 
 EXTRA = "litert"
 
 _IDENTIFIER = b"TFL3"  # bytes 4 to 7 of every TFLite file
-# Wider integers are shapes, paddings and biases.
+# Wider integers are left out: they are shapes, paddings and biases.
 _DTYPES = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT8": np.int8, "UINT8": np.uint8}
-# TFLite keeps [out, h, w, in], and depthwise weights as [1, h, w, out]; here they are [out, in, h, w].
+# TFLite stores weights as [out, h, w, in], and depthwise ones as [1, h, w, out]. This package has [out, in, h, w].
 _TO_OIHW = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}
 
 
 class TfliteGraph:
-    """The one graph of a TFLite file.
+    """The graph of a TFLite file that has exactly one.
 
     Attributes:
-        model: The file as flatbuffers' mutable objects.
-        graph: Its graph.
-        operators: Their names.
+        model: The file as mutable objects of flatbuffers.
+        graph: The graph in ``model``.
+        operators: Names of the graph's operators, in order.
 
     Raises:
-        InvalidInput: it is no TFLite file with one graph.
+        InvalidInput: the content is not a TFLite file with one graph.
     """
 
     def __init__(self, content: bytes, *, name: str) -> None:
@@ -41,18 +41,18 @@ class TfliteGraph:
         self._content = content
         self._file = name
         if content[4:8] != _IDENTIFIER:
-            raise InvalidInput(f"{name}: not a TFLite model (it does not begin like one)", hint=FOREIGN)
+            raise InvalidInput(f"{name}: not a TFLite model (it does not begin like one)", hint=LOAD_HINT)
         try:
             self.model = utils.convert_bytearray_to_object(bytearray(content))
             [self.graph] = self.model.subgraphs
             self.operators = tuple(self.name_of(operator) for operator in self.graph.operators)
-        except Exception as error:  # noqa: BLE001  what flatbuffers raise on foreign bytes shares no narrower base
+        except Exception as error:  # noqa: BLE001  the exceptions of flatbuffers share no narrower base
             raise self._no_model(error) from None
         if not self.operators:
-            raise InvalidInput(f"{name}: not a TFLite model (it has no operators)", hint=FOREIGN)
+            raise InvalidInput(f"{name}: not a TFLite model (it has no operators)", hint=LOAD_HINT)
 
     def _no_model(self, error: Exception) -> InvalidInput:
-        return InvalidInput(f"{self._file}: not a TFLite model ({one_line(error)})", hint=FOREIGN)
+        return InvalidInput(f"{self._file}: not a TFLite model ({one_line(error)})", hint=LOAD_HINT)
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -63,17 +63,17 @@ class TfliteGraph:
         return {value: key for key, value in vars(self._schema.TensorType).items() if not key.startswith("_")}
 
     def name_of(self, operator: Any) -> str:
-        """An operator's name, e.g. ``CONV_2D``; that of a custom one is its own."""
+        """An operator's name, e.g. ``CONV_2D``, or the name that a custom operator has."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         name = self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
         return code.customCode.decode() if name == "CUSTOM" else name
 
     def constant(self, index: int) -> npt.NDArray[np.generic] | None:
-        """The values of a constant tensor of numbers, integers less their zero point; None where it is no such."""
+        """The values of a constant tensor, without its zero point; None if it is not constant or has another type."""
         tensor = self.graph.tensors[index]
         dtype = _DTYPES.get(self._types[tensor.type])
         buffer = self.model.buffers[tensor.buffer]
-        # Large buffers may stand behind the flatbuffer, in the same file.
+        # Large buffers may follow the flatbuffer in the same file.
         data = self._content[buffer.offset : buffer.offset + buffer.size] if buffer.offset else buffer.data
         if dtype is None or data is None or not len(data):
             return None
@@ -87,7 +87,7 @@ class TfliteGraph:
         return values.astype(np.int16) - np.asarray(zeros, np.int16).reshape(axes)
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The constants of two or more dimensions by name, those of convolutions as [out, in, h, w]."""
+        """The constants with two or more dimensions by name, those of convolutions as [out, in, h, w]."""
         try:
             return self._weights()
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -98,17 +98,17 @@ class TfliteGraph:
         for operator, name in zip(self.graph.operators, self.operators, strict=True):
             for place, index in enumerate(operator.inputs):
                 values = None if index < 0 else self.constant(index)
-                if values is not None and values.ndim >= MATRIX:
+                if values is not None and values.ndim >= MATRIX_RANK:
                     order = _TO_OIHW.get(name) if place == 1 else None
                     found[self.tensor_name(index)] = values if order is None else values.transpose(order)
         return found
 
     def tensor_name(self, index: int) -> str:
-        """A tensor's name."""
+        """The name of the tensor at this index."""
         return str(self.graph.tensors[index].name.decode())
 
 
 def read_tflite(file: Path) -> TfliteGraph:
-    """The graph of a file; InvalidInput where it is missing, or no TFLite file with one graph."""
+    """The graph of a file; raises InvalidInput if it is missing or not a TFLite file with one graph."""
     check_file(file)
     return TfliteGraph(read_bytes(file), name=file.name)

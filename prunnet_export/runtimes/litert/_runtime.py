@@ -1,4 +1,4 @@
-"""LiteRT, once TensorFlow Lite, on the CPU: XNNPACK's dense kernels in fp32 and INT8."""
+"""LiteRT (formerly TensorFlow Lite) on the CPU, with XNNPACK's dense kernels in fp32 and INT8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prunnet_export._imports import installed_version, require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
@@ -26,7 +26,7 @@ MODEL = "model.tflite"
 
 
 class LiteRt(Runtime):
-    """LiteRT's interpreter with XNNPACK; models take one image at a time."""
+    """LiteRT's interpreter with XNNPACK. Models take one image at a time."""
 
     name: ClassVar[str] = "litert"
     extra: ClassVar[str] = "litert"
@@ -39,16 +39,16 @@ class LiteRt(Runtime):
     ignores: ClassVar[Mapping[str, str]] = dense_kernels("litert")
 
     def version(self) -> str:
-        """The engine's version; the engine is loaded afterwards."""
+        """The engine's version. This call loads the engine."""
         self._engine()
         return installed_version("ai-edge-litert") or "unknown"
 
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write ``model.tflite`` into ``folder``; batch 1, float32 in and out.
+        """Write ``model.tflite`` into ``folder``, with batch 1 and float32 input and output.
 
-        It is made from the torch module; of the ONNX file only the input's shape is read.
+        It is converted from the torch module. Only the input shape is read from the ONNX file.
         """
         images = calibration_images(inputs) if self.precision(precision) is INT8 else []
         content = convert((inputs or CompileInputs()).module(), single_input(onnx_file))
@@ -58,11 +58,11 @@ class LiteRt(Runtime):
         return (MODEL,)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The constants of two or more dimensions by name, convolutions' as [out, in, h, w], less the zero point."""
+        """The constants with two or more dimensions by name, without zero points, convolutions as [out, in, h, w]."""
         return read_tflite(model.file).weights()
 
     def open(self, model: Model, *, threads: int | None = None) -> LiteRtSession:
-        """The model, loaded. It executes in the types that the file states."""
+        """Load the model. It executes in the types that the file states."""
         self.precision(model.precision)
         check_threads(threads)
         engine = self._engine()
@@ -73,12 +73,12 @@ class LiteRt(Runtime):
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise InvalidInput(
-                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=FOREIGN
+                    f"{model.file.name}: no model that litert can load ({one_line(error)})", hint=LOAD_HINT
                 ) from None
         return LiteRtSession(model.file, interpreter)
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many operators the graph has, which all run on the CPU."""
+        """How many operators the graph has. All of them run on the CPU."""
         self.precision(model.precision)
         return {self.places_on: len(read_tflite(model.file).operators)}
 
@@ -87,7 +87,7 @@ class LiteRt(Runtime):
 
 
 class LiteRtSession(Session):
-    """A model loaded by LiteRT, its tensors allocated."""
+    """A model loaded by LiteRT, with allocated tensors."""
 
     def __init__(self, model_file: Path, interpreter: Any) -> None:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()

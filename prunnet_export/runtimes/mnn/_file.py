@@ -1,6 +1,6 @@
 """MNN's model files: a FlatBuffer of operators, read without the engine and without generated code.
 
-Source: ``schema/default/MNN.fbs`` and ``CaffeOp.fbs`` of MNN 3.6; a field is known by its place in its table.
+Source: ``schema/default/MNN.fbs`` and ``CaffeOp.fbs`` of MNN 3.6. The constants are the indices of fields in tables.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import MATRIX
+from prunnet_export.runtimes._checks import MATRIX_RANK
 
 Weights = npt.NDArray[np.float32]
 
-# What stands for a zero that MNN must not see: it is no denormal, which the converter would round away, and no
-# trained weight is as small.
+# Stands for a zero that MNN must not see. It is not denormal, which the converter would round to zero, and smaller than
+# any trained weight.
 TINY = 1e-30
-_AT_MOST = 1e-25
+_LARGEST_TINY = 1e-25
 
-_OPERATORS, _UUID = 3, 11  # of the network
-_KIND, _PARAMETER, _NAME = 1, 2, 3  # of an operator
-_BLOB, _CONVOLUTION = 7, 9  # kinds
-_SIZES, _FLOATS = 0, 7  # of a blob
-_COMMON, _WEIGHTS, _ENCODED, _SPARSITY = 0, 1, 3, 5  # of a convolution
-_KERNEL_X, _KERNEL_Y, _OUTPUTS = 2, 3, 10  # of what convolutions have in common
-_VALUES, _COUNT, _PLACES = 1, 12, 13  # of encoded weights
-_ATTRIBUTES = 1  # of sparsity
-_INTEGER, _KEY = 1, 3  # of an attribute
+_OPERATORS, _UUID = 3, 11  # fields of the network
+_KIND, _PARAMETER, _NAME = 1, 2, 3  # fields of an operator
+_BLOB, _CONVOLUTION = 7, 9  # kinds of operators
+_SIZES, _FLOATS = 0, 7  # fields of a blob
+_COMMON, _WEIGHTS, _ENCODED, _SPARSITY = 0, 1, 3, 5  # fields of a convolution
+_KERNEL_X, _KERNEL_Y, _OUTPUTS = 2, 3, 10  # fields of the common part of convolutions
+_VALUES, _COUNT, _PLACES = 1, 12, 13  # fields of encoded weights
+_ATTRIBUTES = 1  # field of the sparsity
+_INTEGER, _KEY = 1, 3  # fields of an attribute
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, or a linear layer, which MNN makes a 1x1 convolution.
+    """A convolution, or a linear layer, which MNN stores as a 1x1 convolution.
 
     Attributes:
-        name: The operator's.
+        name: Name of the operator.
         weights: float32 [outputs, inputs / groups, height, width].
-        multiplied: Weights that a sparse kernel multiplies, zeros in its blocks among them; None where it is dense.
+        multiplied: Number of weights that a sparse kernel multiplies, with the zeros in its blocks; None if dense.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Layer:
 
 
 def layers(content: bytes) -> Iterator[Layer]:
-    """The layers of a model that the engine has accepted; InvalidInput where their weights do not fit together."""
+    """The layers of a model that the engine can load; raises InvalidInput if sizes of their weights do not match."""
     for operator in _root(content).tables(_OPERATORS):
         if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
             name = operator.text(_NAME)
@@ -64,24 +64,24 @@ def layers(content: bytes) -> Iterator[Layer]:
 
 
 def constants(content: bytes) -> Iterator[tuple[str, Weights]]:
-    """The float32 constants of two or more dimensions that are no layer's weights, with their names."""
+    """The float32 constants with two or more dimensions that are not weights of a layer, with their names."""
     for operator in _root(content).tables(_OPERATORS):
         if operator.number(_KIND, "Uint8Flags") == _BLOB:
             blob = operator.table(_PARAMETER)
             sizes = blob.vector(_SIZES, "Int32Flags")
             values = blob.vector(_FLOATS, "Float32Flags")
-            if len(sizes) >= MATRIX and len(values) == math.prod(sizes.tolist()):
+            if len(sizes) >= MATRIX_RANK and len(values) == math.prod(sizes.tolist()):
                 yield operator.text(_NAME), values.reshape(sizes)
 
 
-def settled(content: bytes) -> bytes:
-    """The same model with zeros where :data:`TINY` stood for them, and an identity that depends on it alone."""
+def restore_zeros(content: bytes) -> bytes:
+    """The same model with zeros in place of :data:`TINY`, and with a UUID that depends only on the contents."""
     changed = bytearray(content)
     root = _root(changed)
     for operator in root.tables(_OPERATORS):
         if operator.number(_KIND, "Uint8Flags") == _CONVOLUTION:
             weights = operator.table(_PARAMETER).vector(_WEIGHTS, "Float32Flags")
-            weights[np.abs(weights) <= _AT_MOST] = 0
+            weights[np.abs(weights) <= _LARGEST_TINY] = 0
     identity = root.vector(_UUID, "Uint8Flags")
     identity[:] = ord("0")
     name = str(uuid.UUID(bytes=hashlib.sha256(changed).digest()[:16])).encode()
@@ -111,7 +111,7 @@ def _root(content: bytes | bytearray) -> _Table:
 
 
 class _Table:
-    """A table of a FlatBuffer at a position; one at 0 is not there and has no fields."""
+    """A table of a FlatBuffer at a position. Position 0 stands for a missing table, which has no fields."""
 
     def __init__(self, content: bytes | bytearray, position: int) -> None:
         self._content = content
@@ -119,7 +119,7 @@ class _Table:
         self._table = require("flatbuffers.table", extra="mnn").Table(content, position)
 
     def _field(self, slot: int) -> int:
-        """Where a field is, counted from the table; 0 where it is not there."""
+        """The offset of a field from the start of the table; 0 if it is missing."""
         return int(self._table.Offset(4 + 2 * slot)) if self._start else 0
 
     def table(self, slot: int) -> _Table:
@@ -128,7 +128,7 @@ class _Table:
         return _Table(self._content, self._table.Indirect(self._start + field) if field else 0)
 
     def tables(self, slot: int) -> list[_Table]:
-        """The tables in a field; none where it is not there."""
+        """The tables in a field; an empty list if it is missing."""
         field = self._field(slot)
         if not field:
             return []
@@ -137,7 +137,7 @@ class _Table:
         return [_Table(self._content, self._table.Indirect(place)) for place in places]
 
     def vector(self, slot: int, kind: str) -> npt.NDArray[Any]:
-        """The numbers in a field, a view of the file; empty where it is not there."""
+        """The numbers in a field, as a view of the file; empty if it is missing."""
         field, flags = self._field(slot), self._flags(kind)
         if not field:
             return np.zeros(0, flags.packer_type.format)
@@ -145,7 +145,7 @@ class _Table:
         return numbers
 
     def number(self, slot: int, kind: str, default: int = 0) -> int:
-        """The number in a field."""
+        """The number in a field, or ``default`` if it is missing."""
         field = self._field(slot)
         return int(self._table.Get(self._flags(kind), self._start + field)) if field else default
 

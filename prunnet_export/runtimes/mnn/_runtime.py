@@ -1,4 +1,4 @@
-"""MNN on the CPU: the runtime whose convolutions turn zeros in weights into time, blocks of four outputs above all."""
+"""MNN on the CPU. Its convolutions are faster with zeros in the weights, most of all in blocks of four outputs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import FOREIGN, check_file, check_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes.mnn._choice import choose_fastest
 from prunnet_export.runtimes.mnn._convert import Converter
 from prunnet_export.runtimes.mnn._file import constants, layers
-from prunnet_export.runtimes.mnn._gate import fastest
 
-# What MNN calls its accuracy, by precision: anything else lets it take less where the processor has it.
+# MNN's setting by precision. Any other value than "high" lets it take a lower precision if the processor has one.
 _EXECUTES = {"fp32": "high"}
 
-# Of Interpreter.getSessionInfo, and of what it answers: a processor, and one with kernels for its extensions.
-_BACKEND, _RESIZED = 2, 3
-_CPU = {0, 13}
+_BACKEND, _RESIZED = 2, 3  # arguments of Interpreter.getSessionInfo
+_CPU = {0, 13}  # its answers for the CPU, without and with kernels for the CPU's extensions
 
 _WARM_UP, _TIMED = 3, 40
 
@@ -33,9 +32,8 @@ _WARM_UP, _TIMED = 3, 40
 class Mnn(Runtime):
     """MNN's CPU backend.
 
-    Unstructured and block zeros engage sparse kernels; channels make any layer smaller. Which layers run sparse is
-    decided when a model is compiled, by measurement on the device. Without a device to measure on, MNN's own rule
-    decides by the share of zeros alone, and a layer can be slower than it was dense.
+    Sparse kernels use unstructured zeros and blocks of zeros. Compiling decides which layers run sparse, by measurement
+    on the device. Without a device, MNN's own rule decides by the share of zeros, and a sparse layer may be slower.
     """
 
     name: ClassVar[str] = "mnn"
@@ -46,7 +44,7 @@ class Mnn(Runtime):
     }
 
     def version(self) -> str:
-        """The engine's version; the engine is loaded afterwards."""
+        """The engine's version. This call loads the engine."""
         return str(self._engine().version())
 
     def compile(
@@ -55,89 +53,89 @@ class Mnn(Runtime):
         """Write ``model.mnn`` into ``folder``."""
         self.precision(precision)
         self._engine()
-        content = fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
+        content = choose_fastest(Converter(onnx_file), None if inputs is None else inputs.layer_times)
         (folder / "model.mnn").write_bytes(content)
         return ("model.mnn",)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights of layers, of linear ones as of 1x1 convolutions, and other float constants, by operator."""
+        """The weights of layers (linear layers as 1x1 convolutions) and other float constants, by operator."""
         _interpreter(self._engine(), model.file)
         content = model.file.read_bytes()
         return {**{layer.name: layer.weights for layer in layers(content)}, **dict(constants(content))}
 
     def open(self, model: Model, *, threads: int | None = None) -> MnnSession:
-        """The model, loaded."""
+        """Load the model."""
         self.precision(model.precision)
         return MnnSession(self._engine(), model, threads=check_threads(threads))
 
     def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
-        """Milliseconds of each operator, the fastest of 40 inferences of one image, by its name."""
+        """Milliseconds of each operator by name, the lowest of 40 inferences of one image."""
         session = self.open(model, threads=threads)
         best: dict[str, float] = {}
         for index in range(_WARM_UP + _TIMED):
-            passed = session.watch()
+            times = session.time_operators()
             if index >= _WARM_UP:
-                best = {name: min(ms, best.get(name, ms)) for name, ms in passed.items()}
+                best = {name: min(ms, best.get(name, ms)) for name, ms in times.items()}
         return best
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many operators ran on each device, from one inference."""
+        """How many operators ran on each processor, from one inference."""
         session = self.open(model, threads=1)
-        return {session.device: len(session.watch())}
+        return {session.device: len(session.time_operators())}
 
     def _engine(self) -> Any:
-        with silenced():  # it greets
+        with silenced():  # it prints a greeting
             return require("MNN", extra=self.extra)
 
 
 class MnnSession(Session):
-    """A model loaded by MNN; ``device`` is what its operators run on, ``CPU`` where that is the processor.
+    """A model loaded by MNN. ``device`` names the processor that runs its operators, ``CPU`` if it is the CPU.
 
-    A file does not say whether its batch is open: what takes one image is resized to as many as there are.
+    A file does not say whether its batch is open. A model that takes one image is resized to the size of each batch.
     """
 
     def __init__(self, engine: Any, model: Model, *, threads: int | None) -> None:
         self._engine = engine
         self._network = _interpreter(engine, model.file)
         config = {"backend": "CPU", "precision": _EXECUTES[model.precision]}
-        with silenced():  # it repeats the precision
+        with silenced():  # it prints the precision
             self._session = self._network.createSession(config if threads is None else {**config, "numThread": threads})
         source = self._network.getSessionInputAll(self._session)
         result = self._network.getSessionOutputAll(self._session)
         float32 = all(one.getDataType() == engine.Halide_Type_Float for one in (*source.values(), *result.values()))
         super().__init__(embedding_shape(model.file, _sizes(source), _sizes(result), float32=float32))
-        if not self._ready():
-            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=FOREIGN)
+        if not self._is_ready():
+            raise InvalidInput(f"{model.file.name}: mnn cannot prepare it", hint=LOAD_HINT)
         backend = self._network.getSessionInfo(self._session, _BACKEND)
         self.device = "CPU" if backend in _CPU else f"backend {backend}"
         [self._input], [self._output] = source.values(), result.values()
         self._count = self._input.getShape()[0]
 
-    def watch(self) -> dict[str, float]:
-        """Milliseconds of each operator in one inference of noise, by its name."""
+    def time_operators(self) -> dict[str, float]:
+        """Milliseconds of each operator by name, in one inference of a random image."""
         shape = self.shape
         self._fill(np.random.default_rng(0).random((shape.batch or 1, 3, shape.height, shape.width), np.float32))
-        passed: dict[str, float] = {}
-        begun = 0
+        times: dict[str, float] = {}
+        start = 0
 
         def begin(_tensors: object, _operator: object) -> bool:
-            nonlocal begun
-            begun = time.perf_counter_ns()
+            nonlocal start
+            start = time.perf_counter_ns()
             return True
 
         def end(_tensors: object, operator: Any) -> bool:
-            elapsed = (time.perf_counter_ns() - begun) / 1e6
+            elapsed = (time.perf_counter_ns() - start) / 1e6
             name = operator.getName()
-            passed[name] = passed.get(name, 0.0) + elapsed
+            times[name] = times.get(name, 0.0) + elapsed
             return True
 
         self._check(self._network.runSessionWithCallBackInfo(self._session, begin, end))
-        return passed
+        return times
 
     def _infer(self, images: Batch) -> Batch:
         self._fill(images)
         self._check(self._network.runSession(self._session))
-        embeddings = self._host(np.empty((len(images), self.shape.dim), np.float32))
+        embeddings = self._host_tensor(np.empty((len(images), self.shape.dim), np.float32))
         self._output.copyToHostTensor(embeddings)
         return np.array(embeddings.getNumpyData())
 
@@ -147,17 +145,17 @@ class MnnSession(Session):
                 self._network.resizeTensor(self._input, images.shape)
                 self._network.resizeSession(self._session)
             self._count = len(images)
-            if not self._ready() or self._output.getShape() != (len(images), self.shape.dim):
+            if not self._is_ready() or self._output.getShape() != (len(images), self.shape.dim):
                 raise InvalidInput(
                     f"mnn cannot run {len(images)} images at a time", hint="export it with an open batch axis"
                 )
-        self._input.copyFrom(self._host(images))
+        self._input.copyFrom(self._host_tensor(images))
 
-    def _host(self, values: Batch) -> Any:
+    def _host_tensor(self, values: Batch) -> Any:
         engine = self._engine
         return engine.Tensor(values.shape, engine.Halide_Type_Float, values, engine.Tensor_DimensionType_Caffe)
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         return not self._network.getSessionInfo(self._session, _RESIZED)
 
     @staticmethod
@@ -167,15 +165,15 @@ class MnnSession(Session):
 
 
 def _interpreter(engine: Any, model_file: Path) -> Any:
-    """The network of a file, which the engine verifies."""
+    """Load a file with the engine, which verifies it."""
     check_file(model_file)
     with silenced() as printed:
         try:
             return engine.Interpreter(str(model_file))
-        except Exception:  # noqa: BLE001  what it raises is a bare Exception
+        except Exception:  # noqa: BLE001  the engine raises a bare Exception
             lines = printed().splitlines()
     reason = lines[-1].replace(str(model_file), "it") if lines else "it does not say why"
-    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=FOREIGN)
+    raise InvalidInput(f"{model_file.name}: no model that mnn can load ({reason})", hint=LOAD_HINT)
 
 
 def _sizes(tensors: Mapping[str, Any]) -> list[list[int | None]]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: dense fp32 and INT8 kernels everywhere, and no gain from zeros anywhere."""
+"""ONNX Runtime on the CPU. Its fp32 and INT8 kernels are dense, so zeros do not make it faster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, one_line
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
@@ -37,7 +37,7 @@ class OnnxRuntime(Runtime):
     precisions: ClassVar[tuple[Precision, ...]] = (FP32, INT8)
 
     def version(self) -> str:
-        """The engine's version; the engine is loaded afterwards."""
+        """The engine's version. This call loads the engine."""
         return str(self._engine().__version__)
 
     def compile(
@@ -45,7 +45,7 @@ class OnnxRuntime(Runtime):
     ) -> tuple[str, ...]:
         """Write ``model.onnx``, with its weights inside, into ``folder``.
 
-        INT8 is made for processors with VNNI; others run it slower, and may saturate sums of products.
+        INT8 files are meant for processors with VNNI. Others run them slower, and sums of products may saturate.
         """
         quantised = self.precision(precision) is INT8
         model = read_onnx(onnx_file)
@@ -55,18 +55,18 @@ class OnnxRuntime(Runtime):
         return ("model.onnx",)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The initializers of two or more dimensions, by name; quantised ones less their zero points."""
+        """The initializers with two or more dimensions, by name. Zero points are subtracted from quantised ones."""
         return _weights(read_onnx(model.file))
 
     def open(self, model: Model, *, threads: int | None = None) -> OnnxSession:
-        """The model, loaded."""
+        """Load the model."""
         self.precision(model.precision)
         engine = self._engine()
         options = self._options(engine, check_threads(threads))
         return OnnxSession(model.file, _load(engine, model.file, options))
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many nodes ran on each device, from the profile of one inference."""
+        """How many nodes ran on each processor, from the profile of one inference."""
         self.precision(model.precision)
         engine = self._engine()
         with TemporaryDirectory(prefix="prunnet-profile-") as folder:
@@ -83,7 +83,7 @@ class OnnxRuntime(Runtime):
 
     def _engine(self) -> Any:
         engine = require("onnxruntime", extra=self.extra)
-        engine.set_default_logger_severity(_FATAL_ONLY)  # everything else arrives as an exception
+        engine.set_default_logger_severity(_FATAL_ONLY)  # other errors are raised as exceptions
         return engine
 
     @staticmethod
@@ -119,16 +119,18 @@ def _load(engine: Any, model_file: Path, options: Any) -> Any:
         return engine.InferenceSession(str(model_file), options, providers=list(_PROVIDERS), enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
         reason = one_line(error).replace(f"Load model from {model_file} failed:", "")
-        raise InvalidInput(f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=FOREIGN) from None
+        raise InvalidInput(
+            f"{model_file.name}: no model that onnxruntime can load ({reason})", hint=LOAD_HINT
+        ) from None
 
 
 def _weights(model: Any) -> dict[str, npt.NDArray[np.generic]]:
-    """The initializers of two or more dimensions, those that are dequantised less their zero points."""
+    """The initializers with two or more dimensions. Zero points are subtracted from those that are dequantised."""
     to_array = require("onnx.numpy_helper", extra="host").to_array
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= MATRIX}
+    weights = {name: to_array(tensor) for name, tensor in tensors.items() if len(tensor.dims) >= MATRIX_RANK}
     for node in model.graph.node:
-        # Of a scale and a zero point for each channel, the zero points are 0: ONNX Runtime's kernels take no others.
+        # Zero points per channel are always 0, because ONNX Runtime's kernels take no others.
         if node.op_type == "DequantizeLinear" and node.input[0] in weights and len(node.input) == _WITH_ZERO_POINT:
             zero_point = to_array(tensors[node.input[2]])
             if zero_point.any():

@@ -1,4 +1,4 @@
-"""OpenVINO on Intel's GPUs and NPUs: the files of the CPU plugin, on another part of the machine."""
+"""OpenVINO on Intel's GPUs and NPUs. They load the same files as the CPU plugin."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from prunnet_export.runtimes.openvino._runtime import IN_CONVOLUTIONS, OpenVino,
 
 
 class OpenVinoAccelerator(OpenVino):
-    """A plugin of OpenVINO that is not the CPU's."""
+    """Base of the plugins of OpenVINO for other processors than the CPU."""
 
-    # What is not quantised stays fp16 there: NPUs have no fp32.
+    # In INT8, layers that are not quantised run in fp16, because NPUs have no fp32.
     executes: ClassVar[Mapping[str, str]] = {"fp32": "f32", "fp16": "f16", "int8": "f16"}
 
     def obstacle(self) -> str | None:
-        """That OpenVINO sees no such device, or none whose driver it can use."""
+        """A sentence that says that OpenVINO finds no such device, or no driver that it can use; else None."""
         devices: list[str] = core().available_devices
         if any(device.partition(".")[0] == self.places_on for device in devices):
             return None
         return f"OpenVINO sees no {self.places_on} here ({', '.join(devices) or 'no device at all'})"
 
     def twin(self, model: Model) -> Model:
-        """The same file on the CPU, whose plugin computes with fp16 weights in fp32."""
+        """The same file on the CPU. Its plugin computes with fp16 weights in fp32."""
         return Model(model.file, OpenVino.name, (INT8 if model.precision == INT8.name else FP32).name)
 
 
@@ -38,7 +38,7 @@ class OpenVinoGpu(OpenVinoAccelerator):
 
 
 class OpenVinoNpu(OpenVinoAccelerator):
-    """OpenVINO's NPU plugin: the accelerator of Core Ultra processors, which has no fp32."""
+    """OpenVINO's NPU plugin, for the accelerator of Core Ultra processors. The accelerator has no fp32."""
 
     name: ClassVar[str] = "openvino-npu"
     ignores: ClassVar[Mapping[str, str]] = dense_kernels("openvino-npu", unstructured=IN_CONVOLUTIONS)

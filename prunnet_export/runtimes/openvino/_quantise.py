@@ -1,4 +1,4 @@
-"""Post-training INT8 of an OpenVINO model, by NNCF."""
+"""Post-training quantisation of an OpenVINO model to INT8, with NNCF."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LAYERS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 
 
 def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
-    """The same network with 8-bit weights and activations, float32 in and out, dynamic where it was.
+    """The same network with 8-bit weights and activations. Input, output and open axes stay as they are.
 
-    Weights are int8 with zero point 0 and one scale for each output channel, so that zeros stay zeros; the range of an
-    activation is from the smallest to the largest value that the images give, made symmetric where it has two signs.
+    Weights are int8 with zero point 0 and one scale for each output channel, so that zeros stay zeros. The range of an
+    activation goes from the smallest to the largest value that the images give. If it has both signs, it is symmetric.
 
     Args:
         model: The ``openvino.Model`` of an fp32 network.
@@ -42,12 +42,12 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
                 nncf.Dataset(images),
                 preset=nncf.QuantizationPreset.PERFORMANCE,
                 subset_size=len(images),
-                ignored_scope=nncf.IgnoredScope(names=_behind_the_layers(model), validate=False),
+                ignored_scope=nncf.IgnoredScope(names=_nodes_after_last_layers(model), validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
-                    # The default averages the extremes of single images, and clips: a worst cosine of 0.87 to 0.95 on
-                    # cuts of the demo network, in place of 0.995 to 0.999.
+                    # The default averages the extremes of single images, which clips values. On cuts of the demo
+                    # network the worst cosine is 0.87 to 0.95 with it, and 0.995 to 0.999 with MINMAX.
                     activations_range_estimator_params=ranges.MINMAX,
-                    # Fast bias correction costs as much again, the exact one gains nothing.
+                    # Fast bias correction lowers it as much again. The exact one gains nothing.
                     disable_bias_correction=True,
                 ),
             )
@@ -58,15 +58,15 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
 
 
 def _fold_constants(model: Any) -> None:
-    # Until they are folded, nncf leaves depthwise weights in float32: ONNX has them in another shape than OpenVINO.
+    # ONNX stores depthwise weights in another shape than OpenVINO. Unless that is folded, nncf leaves them in float32.
     passes = require("openvino.passes", extra=_EXTRA)
     manager = passes.Manager()
     manager.register_pass(passes.ConstantFolding())
     manager.run_passes(model)
 
 
-def _behind_the_layers(model: Any) -> list[str]:
-    """The nodes between the last layers with weights and the result: the L2 norm, which 8 bits would bend."""
+def _nodes_after_last_layers(model: Any) -> list[str]:
+    """The nodes between the last layers with weights and the result: the L2 norm, which 8 bits would distort."""
     waiting = [result.input_value(0).get_node() for result in model.get_results()]
     found: set[str] = set()
     while waiting:

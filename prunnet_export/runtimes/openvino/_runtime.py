@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, told to execute every precision as that one and no lower."""
+"""OpenVINO on the CPU. It is set to execute in no lower precision than asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prunnet_export._imports import require
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import FOREIGN, MATRIX, check_file, check_threads, no_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, one_line, refuse_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
@@ -28,7 +28,7 @@ IN_CONVOLUTIONS = "unstructured zeros in convolutions"
 
 
 class OpenVino(Runtime):
-    """OpenVINO's CPU plugin, one stream, tuned for the latency of single requests."""
+    """OpenVINO's CPU plugin with one stream, which gives single requests the lowest latency."""
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
@@ -38,20 +38,20 @@ class OpenVino(Runtime):
     }
     ignores: ClassVar[Mapping[str, str]] = dense_kernels("openvino", unstructured=IN_CONVOLUTIONS)
     precisions: ClassVar[tuple[Precision, ...]] = (FP32, BF16, INT8)
-    # What is hinted to the engine. Left alone, it takes bf16 where the processor has it: faster, and not what was asked
-    # for. In INT8 the hint is for what is not quantised.
+    # The precision hint by precision. Without a hint, the engine takes bf16 if the processor has it. In INT8 the hint
+    # is for layers that are not quantised.
     executes: ClassVar[Mapping[str, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
     def version(self) -> str:
-        """The engine's version, without its build suffix; the engine is loaded afterwards."""
+        """The engine's version, without its build suffix. This call loads the engine."""
         return str(engine().__version__).split("-", 1)[0]
 
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write ``model.xml`` and ``model.bin`` into ``folder``, weights in fp32 or int8.
+        """Write ``model.xml`` and ``model.bin`` into ``folder``, with weights in fp32, fp16 or int8.
 
-        For bf16 the file is that for fp32: the engine rounds when it loads it.
+        The file for bf16 is the one for fp32. The engine rounds the weights when it loads them.
         """
         asked = self.precision(precision)
         graph = _read(onnx_file)
@@ -61,30 +61,30 @@ class OpenVino(Runtime):
         return ("model.xml", "model.bin")
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The floating-point and 8-bit constants of two or more dimensions, by name.
+        """The floating-point and 8-bit constants with two or more dimensions, by name.
 
-        Quantised weights have no zero point. Their scales are left out, and so are vectors that have further axes only
-        to broadcast: biases, bounds of activations, mean and standard deviation of the images.
+        Quantised weights have no zero point. Their scales are left out. So are vectors whose other axes have size 1:
+        biases, bounds of activations, mean and standard deviation of the images.
         """
         weights: dict[str, npt.NDArray[np.generic]] = {}
         for node in _read(model.file).get_ops():
             sizes = node.get_output_shape(0) if node.get_type_name() == "Constant" else ()
-            if len(sizes) < MATRIX:
+            if len(sizes) < MATRIX_RANK:
                 continue
             kind = node.get_element_type()
             vector = max(sizes) == math.prod(sizes)
             # Wider integers are shapes and indices.
-            if kind.get_size() == 1 or (kind.is_real() and not vector and not _scales(node)):
+            if kind.get_size() == 1 or (kind.is_real() and not vector and not _is_scale(node)):
                 weights[node.get_friendly_name()] = np.array(node.data)
         return weights
 
     def open(self, model: Model, *, threads: int | None = None) -> OpenVinoSession:
-        """The model, compiled for this processor; UnsupportedPrecision where that does not have the precision."""
+        """Compile the model for this processor; raise UnsupportedPrecision if it does not have the precision."""
         self.precision(model.precision)
         return OpenVinoSession(model.file, self._compile(model, threads))
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many nodes of the graph that the plugin executes are on each device."""
+        """How many nodes of the executed graph are on each processor."""
         self.precision(model.precision)
         compiled = self._compile(model, None)
         device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
@@ -99,7 +99,7 @@ class OpenVino(Runtime):
         }
         graph = _read(model.file)
         if self.places_on != "CPU":
-            no_threads(threads, self.name)
+            refuse_threads(threads, self.name)
         elif check_threads(threads) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         if model.precision == "bf16" and "BF16" not in core().get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
@@ -108,7 +108,7 @@ class OpenVino(Runtime):
             return core().compile_model(graph, self.places_on, options)
         except RuntimeError as error:
             raise InvalidInput(
-                f"{model.file.name}: openvino cannot compile it ({one_line(error)})", hint=FOREIGN
+                f"{model.file.name}: openvino cannot compile it ({one_line(error)})", hint=LOAD_HINT
             ) from None
 
 
@@ -126,12 +126,12 @@ class OpenVinoSession(Session):
             self._request.infer({0: images}, share_inputs=True)
         except RuntimeError as error:
             raise InvalidInput(f"openvino failed on the batch: {one_line(error)}") from None
-        # The tensor is the engine's and is written again by the next request.
+        # Copied, because the next request overwrites the engine's tensor.
         return np.array(self._request.get_output_tensor(0).data, np.float32)
 
 
 def engine() -> Any:
-    """The engine's module."""
+    """The module of the engine."""
     with no_telemetry():
         return require("openvino", extra=OpenVino.extra)
 
@@ -153,21 +153,25 @@ def _frontends() -> Any:
 def _read(file: Path) -> Any:
     """The model of an .xml or .onnx file."""
     check_file(file)
-    # Named, because an unnamed reader offers a foreign file to every frontend there is.
+    # The frontend is named, because otherwise OpenVINO tries every frontend on a file that it does not know.
     kind = "onnx" if file.suffix == ".onnx" else "ir"
     frontends = _frontends()
     try:
         frontend = frontends.load_by_framework(kind)
         model = frontend.convert(frontend.load(str(file)))
     except Exception as error:  # noqa: BLE001  the frontends' exceptions share no narrower base
-        raise InvalidInput(f"{file.name}: no model that openvino can load ({one_line(error)})", hint=FOREIGN) from None
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load ({one_line(error)})", hint=LOAD_HINT
+        ) from None
     if not model.inputs or not model.outputs:
-        raise InvalidInput(f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=FOREIGN)
+        raise InvalidInput(
+            f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=LOAD_HINT
+        )
     return model
 
 
-def _scales(constant: Any) -> bool:
-    """Whether a constant is multiplied by 8-bit weights."""
+def _is_scale(constant: Any) -> bool:
+    """Whether a constant is the scale of 8-bit weights."""
     users = [port.get_node() for port in constant.output(0).get_target_inputs()]
     factors = [
         source.get_node() for user in users if user.get_type_name() == "Multiply" for source in user.input_values()

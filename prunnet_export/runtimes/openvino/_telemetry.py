@@ -1,4 +1,4 @@
-"""Imports of Intel's packages, which report their use over the network unless they are told that nobody is there."""
+"""Imports Intel's packages without telemetry. By default they report their use over the network."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What openvino_telemetry and nncf look at while they are imported.
-_NOBODY = {"CI": "true", "NNCF_CI": "1"}
+# openvino_telemetry and nncf read these environment variables while they are imported.
+_NO_REPORTS = {"CI": "true", "NNCF_CI": "1"}
 
 
 @contextmanager
 def no_telemetry() -> Iterator[None]:
-    """What is imported meanwhile sends nothing, then or later, and writes no identifier into the home folder."""
-    before = {name: os.environ.get(name) for name in _NOBODY}
-    os.environ.update(_NOBODY)
+    """Packages that are imported in this context never send anything, and write no identifier into the home folder."""
+    before = {name: os.environ.get(name) for name in _NO_REPORTS}
+    os.environ.update(_NO_REPORTS)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What TensorRT and TensorRT-RTX share: typed ONNX, engines, and the GPU that runs them."""
+"""The common base of TensorRT and TensorRT-RTX: typed ONNX, engines, and the GPU that runs them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from prunnet_export._imports import require
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import no_threads
+from prunnet_export.runtimes._checks import refuse_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from prunnet_export.runtimes.tensorrt._build import Built
-from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, gpu_answers
+from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, has_gpu
 from prunnet_export.runtimes.tensorrt._record import EngineRecord, read_record, write_record
 from prunnet_export.runtimes.tensorrt._session import EngineSession, load_engine
 
@@ -30,8 +30,8 @@ ENGINE, TYPED = "model.engine", "model.onnx"
 _NO_GPU = "no NVIDIA GPU here"
 
 
-def ignored_by(name: str) -> dict[str, str]:
-    """The patterns whose zeros an engine of this family does not turn into speed, each with its sentence."""
+def ignored_patterns(name: str) -> dict[str, str]:
+    """:attr:`Runtime.ignores` of an engine of this family."""
     return {
         "unstructured": f"{name} ignores unstructured zeros; use --pattern channel or 2:4",
         "block": f"{name} ignores zero blocks; use --pattern channel or 2:4",
@@ -39,20 +39,20 @@ def ignored_by(name: str) -> dict[str, str]:
     }
 
 
-def installed_by(extra: str) -> dict[str, str]:
-    """What an engine of this family uses; ONNX Runtime quantises."""
+def used_distributions(extra: str) -> dict[str, str]:
+    """:attr:`Runtime.distributions` of an engine of this family. ONNX Runtime quantises for it."""
     ours = f"prunnet-export[{extra}]"
     return {extra: ours, "cuda-bindings": ours, "onnxruntime": "prunnet-export[onnxruntime]"}
 
 
 class TensorRtFamily(Runtime):
-    """An engine that NVIDIA builds from ONNX and that executes in the types of the graph.
+    """A runtime of NVIDIA that builds engines from ONNX and executes them in the types of the graph.
 
-    The graph that an engine was built from travels beside it: it holds the weights that can be read, and computes
+    The graph is deployed beside the engine, because weights can be read only from the graph, and because it computes
     the same on hosts without a GPU.
 
     Attributes:
-        module: What is imported.
+        module: Name of the Python module.
     """
 
     module: ClassVar[str]
@@ -60,8 +60,8 @@ class TensorRtFamily(Runtime):
     places_on: ClassVar[str] = "GPU"
 
     def obstacle(self) -> str | None:
-        """Why no engine can run here: no GPU answers, or a package is missing."""
-        if not gpu_answers():
+        """Why no engine can run here: there is no GPU, or a package is missing."""
+        if not has_gpu():
             return _NO_GPU
         try:
             self._engine()
@@ -71,29 +71,27 @@ class TensorRtFamily(Runtime):
         return None
 
     def ignored(self, pattern: str) -> str | None:
-        """The sentence that says that the engine gains nothing from a pattern's zeros; None where it does.
+        """A sentence that says that a pattern's zeros do not make the engine faster; None if they do.
 
-        Of 2:4 it gains in fp16 and int8, on layers where the sparse kernel is the faster one.
+        2:4 makes fp16 and int8 faster, on layers where the sparse kernel is the faster one.
         """
         return None if pattern in {"2:4", "channel+2:4"} else super().ignored(pattern)
 
-    # -- compile, on the host ------------------------------------------------------------------------------
-
     def twin(self, model: Model) -> Model:
-        """The typed graph on ONNX Runtime's CPU, opened as fp32: its types are in the graph.
+        """The typed graph on ONNX Runtime's CPU. It is opened as fp32, because the graph states its types itself.
 
-        Of fp16 that engine rounds the weights and keeps activations in float32, so that an activation beyond 65504
-        shows on the GPU alone.
+        In fp16 that engine rounds weights but computes activations in float32. So only the GPU shows an activation
+        beyond 65504.
         """
         self.precision(model.precision)
         return Model(model.file.with_name(TYPED), OnnxRuntime.name)
 
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights of two or more dimensions in the typed graph beside the engine, by name."""
+        """The weights with two or more dimensions in the typed graph beside the engine, by name."""
         return OnnxRuntime().read_weights(self.twin(model))
 
     def _write_typed(self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None) -> None:
-        """Write ``model.onnx``, typed in the precision, into ``folder``."""
+        """Write ``model.onnx`` with the types of the precision into ``folder``."""
         asked, model = self.precision(precision), read_onnx(onnx_file)
         if asked is FP16:
             model = to_fp16(model)
@@ -117,17 +115,15 @@ class TensorRtFamily(Runtime):
         )
         write_record(record, folder)
 
-    # -- drive, on the device ------------------------------------------------------------------------------
-
     def open(self, model: Model, *, threads: int | None = None) -> EngineSession:
-        """The engine on the first GPU; typed ONNX is built in memory first.
+        """Load the engine on the first GPU. An engine for typed ONNX is built in memory first.
 
         Raises:
-            InvalidInput: the file is neither, or was built for another GPU or version.
-            Unreachable: no GPU answers.
+            InvalidInput: the file is not an engine or typed ONNX, or it was built for another GPU or version.
+            Unreachable: there is no GPU.
         """
         self.precision(model.precision)
-        no_threads(threads, self.name)
+        refuse_threads(threads, self.name)
         content = read_bytes(model.file)
         engine, cuda = self._machine()
         if model.file.suffix == ".onnx":
@@ -139,10 +135,10 @@ class TensorRtFamily(Runtime):
         return EngineSession(engine, model.file, plan=plan, context=context, cuda=cuda, compiled=compiled)
 
     def placement(self, model: Model) -> dict[str, int]:
-        """How many layers the engine has, which all run on the GPU.
+        """How many layers the engine has. All of them run on the GPU.
 
-        Where no engine can be loaded the nodes of the graph are counted: the builder has no other place for them, and
-        refuses a graph with a node that it cannot place.
+        If no engine can be loaded, the nodes of the graph are counted. The builder refuses a graph with a node that the
+        GPU cannot run.
         """
         self.precision(model.precision)
         if self.obstacle() is not None:
@@ -156,10 +152,10 @@ class TensorRtFamily(Runtime):
 
     @abstractmethod
     def _build_here(self, onnx_file: Path, gpu: Gpu) -> Built:
-        """An engine for the GPU that is here."""
+        """Build an engine for the GPU of this machine."""
 
     def _context(self, engine: Any, plan: Any, content: bytes) -> tuple[Any, Callable[[], None] | None]:
-        """An execution context, and what to call when all of its kernels exist."""
+        """An execution context, and a function to call when all of its kernels are compiled."""
         del engine, content
         return plan.create_execution_context(), None
 
@@ -170,14 +166,14 @@ class TensorRtFamily(Runtime):
         return Cuda(extra=self.extra)
 
     def _machine(self) -> tuple[Any, Cuda]:
-        """The engine and CUDA; Unreachable where there is no GPU, MissingExtra where a package is missing."""
-        if not gpu_answers():
+        """The engine and CUDA; raises Unreachable if there is no GPU, MissingExtra if a package is missing."""
+        if not has_gpu():
             raise Unreachable(f"{self.name} cannot run here: {_NO_GPU}", hint="run it on the device itself")
         return self._engine(), self._cuda()
 
 
 def _check_record(record: EngineRecord | None, gpu: Gpu) -> None:
-    """Refuse an engine that was built on a GPU of another kind, which TensorRT would run with a warning."""
+    """Refuse an engine that was built on another kind of GPU. TensorRT itself would only warn."""
     if record is not None and record.device not in {None, gpu.name}:
         raise InvalidInput(
             f"the engine was built on {record.device}, and this is {gpu.name}",

@@ -1,4 +1,4 @@
-"""What TensorRT says: collected, never printed, and read for the layers that run sparse."""
+"""TensorRT's log: collected, not printed, and searched for the layers that run sparse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECORATION = re.compile(r"^(\[[^\]]*\]|\w+::\w+:|Error Code \d+:|\([^()]*\):)\s
 
 @dataclass
 class Log:
-    """What an engine said since :meth:`clear`: lines down to information or of sparsity, and errors alone."""
+    """The messages of an engine since :meth:`clear`. Verbose ones are kept only if they are about sparsity."""
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     errors: list[str] = field(default_factory=list)
@@ -31,13 +31,13 @@ class Log:
         self.lines.clear()
         self.errors.clear()
 
-    def complaint(self) -> str:
+    def first_error(self) -> str:
         """The first error, in one short line."""
-        return plain(self.errors[0]) if self.errors else "it does not say why"
+        return shorten(self.errors[0]) if self.errors else "it does not say why"
 
 
-def plain(message: str) -> str:
-    """An engine's message in one short line, without the codes and function names before it."""
+def shorten(message: str) -> str:
+    """A message of an engine in one short line, without the codes and function names at its start."""
     line = " ".join(message.split())
     while (shorter := _DECORATION.sub("", line)) not in {line, ""}:
         line = shorter
@@ -45,39 +45,39 @@ def plain(message: str) -> str:
 
 
 @cache
-def logger_of(engine: Any) -> Any:
-    """The one logger of an engine's module, with what it hears as ``.heard``.
+def find_logger(engine: Any) -> Any:
+    """The one logger of an engine's module, which collects messages in ``.log_record``.
 
-    An engine keeps the first logger that it is given for as long as anything of it lives, so a second is of no use.
+    A second logger would get nothing, because an engine uses the first one as long as any of its objects exists.
     """
 
     class Collector(engine.ILogger):  # type: ignore[misc]  # the engines are untyped
         def __init__(self) -> None:
-            engine.ILogger.__init__(self)  # pybind11 asks for this spelling
-            self.heard = Log()
+            engine.ILogger.__init__(self)  # pybind11 needs this form in place of super()
+            self.log_record = Log()
 
         def log(self, severity: Any, message: str) -> None:
             levels = engine.ILogger
             if severity in {levels.INTERNAL_ERROR, levels.ERROR}:
-                self.heard.errors.append(message)
+                self.log_record.errors.append(message)
             if severity != levels.VERBOSE or _SPARSITY in message:
-                self.heard.lines.append(message)
+                self.log_record.lines.append(message)
 
     return Collector()
 
 
 @dataclass(frozen=True)
 class SparseLayers:
-    """How many layers have 2:4 weights, and how many run sparse kernels; None where the engine does not say."""
+    """How many layers have 2:4 weights, and how many run sparse kernels; None if the engine does not say."""
 
     eligible: int | None = None
     chosen: int | None = None
 
 
 def sparse_layers(lines: Iterable[str]) -> SparseLayers:
-    """What the lines of a build say of sparsity, either in the words of TensorRT 8 and 10 or in those of later ones.
+    """Read the sparse layers from the log of a build, in the format of TensorRT 8 and 10 or of later versions.
 
-    A build goes over its layers more than once; the last word counts.
+    A build may report them more than once. The last report counts.
     """
     eligible = chosen = None
     for line in lines:

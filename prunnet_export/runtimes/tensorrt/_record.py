@@ -1,4 +1,4 @@
-"""What is known about an engine file, written beside it as ``engine.json``."""
+"""The facts about an engine file, written beside it as ``engine.json``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ RECORD = "engine.json"
 
 
 class EngineRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An engine file: what built it, for which GPUs, and on which; None where it was built without one.
+    """Facts about an engine file.
 
-    ``sparse_eligible`` layers have 2:4 weights, ``sparse_chosen`` run on sparse tensor cores; None where the build does
-    not say.
+    ``device`` is the GPU that it was built on, None if it was built without one. ``sparse_eligible`` layers have 2:4
+    weights, and ``sparse_chosen`` layers run on sparse tensor cores; None if the build does not say.
     """
 
     runtime: str
@@ -34,7 +34,7 @@ def write_record(record: EngineRecord, folder: Path) -> None:
 
 
 def read_record(folder: Path) -> EngineRecord | None:
-    """The ``engine.json`` of a folder; None where there is none, and InvalidInput where it is damaged."""
+    """The ``engine.json`` of a folder, None if there is none; raises InvalidInput if it is damaged."""
     file = folder / RECORD
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""TensorRT for RTX: engines for desktop GPUs, built ahead of time on a host without one."""
+"""TensorRT for RTX: engines for desktop GPUs, built in advance on a host without a GPU."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from prunnet_export._files import replace_file
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
-from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_by, installed_by
+from prunnet_export.runtimes.tensorrt._family import ENGINE, TYPED, TensorRtFamily, ignored_patterns, used_distributions
 from prunnet_export.runtimes.tensorrt._record import RECORD
 
-_OLDEST = 80  # the first with 2:4, and with fp32 matrix products in this engine
+_OLDEST = 80  # oldest compute capability with 2:4, and with fp32 matrix products in this engine
 _KEPT_CACHES = 32
 _OPTION = "compute_capabilities"
 
@@ -25,27 +25,27 @@ _OPTION = "compute_capabilities"
 class TensorRtRtx(TensorRtFamily):
     """TensorRT-RTX.
 
-    An engine is checked and fused for the compute capabilities that it names; its kernels are compiled when it is
-    first run, and kept in the user's cache folder. Whether they are the sparse ones, nobody says.
+    An engine is checked and fused for the compute capabilities that it names. Its kernels are compiled at the first run
+    and kept in the user's cache folder. TensorRT-RTX does not report whether they are sparse kernels.
     """
 
     name: ClassVar[str] = "tensorrt-rtx"
     extra: ClassVar[str] = "tensorrt-rtx"
-    distributions: ClassVar[Mapping[str, str]] = installed_by("tensorrt-rtx")
+    distributions: ClassVar[Mapping[str, str]] = used_distributions("tensorrt-rtx")
     module: ClassVar[str] = "tensorrt_rtx"
-    ignores: ClassVar[Mapping[str, str]] = ignored_by("tensorrt-rtx")
+    ignores: ClassVar[Mapping[str, str]] = ignored_patterns("tensorrt-rtx")
 
     def version(self) -> str:
-        """The engine's version; the engine is loaded afterwards."""
+        """The engine's version. This call loads the engine."""
         return str(self._engine().__version__)
 
     def compile(
         self, onnx_file: Path, folder: Path, *, precision: str, inputs: CompileInputs | None = None
     ) -> tuple[str, ...]:
-        """Write ``model.engine``, ``model.onnx`` that it was built from, and ``engine.json`` into ``folder``.
+        """Write ``model.engine``, its source ``model.onnx``, and ``engine.json`` into ``folder``.
 
-        The option ``compute_capabilities`` lists the GPUs to build for, as ``"86,89,120"``; without it these are all
-        from 8.0 on that the engine knows.
+        The option ``compute_capabilities`` lists the GPUs to build for, e.g. ``"86,89,120"``. The default is every
+        compute capability from 8.0 on that the engine supports.
         """
         engine = self._engine()
         chosen = _capabilities(engine, (inputs or CompileInputs()).options)
@@ -61,19 +61,19 @@ class TensorRtRtx(TensorRtFamily):
 
     def _context(self, engine: Any, plan: Any, content: bytes) -> tuple[Any, Callable[[], None] | None]:
         config = plan.create_runtime_config()
-        # Else the first inferences would run on kernels for any shape, while better ones are compiled beside them.
+        # Otherwise the first inferences use kernels for any shape while faster ones are compiled in the background.
         eager = engine.DynamicShapesKernelSpecializationStrategy.EAGER
         config.dynamic_shapes_kernel_specialization_strategy = eager
         kernels = config.create_runtime_cache()
         file = cache_folder() / self.name / f"{hashlib.sha256(content).hexdigest()[:32]}.kernels"
         with suppress(OSError):
-            kernels.deserialize(file.read_bytes())  # it checks GPU, driver and version, and says no with False
+            kernels.deserialize(file.read_bytes())  # returns False if GPU, driver or version differ
         config.set_runtime_cache(kernels)
-        return plan.create_execution_context(config), lambda: _keep(file, bytes(kernels.serialize()))
+        return plan.create_execution_context(config), lambda: _save_kernels(file, bytes(kernels.serialize()))
 
 
 def _capabilities(engine: Any, options: Mapping[str, str]) -> dict[str, Any]:
-    """The compute capabilities to build for, by number, in ascending order."""
+    """The members of ``ComputeCapability`` to build for by number, in ascending order."""
     members = engine.ComputeCapability.__members__.items()
     known = {name.removeprefix("SM"): member for name, member in members if name.removeprefix("SM").isdigit()}
     asked = options.get(_OPTION)
@@ -89,10 +89,10 @@ def _capabilities(engine: Any, options: Mapping[str, str]) -> dict[str, Any]:
     return {number: known[number] for number in sorted(chosen, key=int)}
 
 
-def _keep(file: Path, content: bytes) -> None:
-    """Write a cache of kernels, and drop the oldest ones beside it."""
+def _save_kernels(file: Path, content: bytes) -> None:
+    """Write a cache of kernels, and delete the oldest caches in the folder."""
     with suppress(StorageError, OSError):
         replace_file(file, content)
-        beside = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in beside[_KEPT_CACHES:]:
+        caches = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in caches[_KEPT_CACHES:]:
             old.unlink()

@@ -11,35 +11,30 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.tensorrt._cuda import Buffer, Cuda
-from prunnet_export.runtimes.tensorrt._log import logger_of
+from prunnet_export.runtimes.tensorrt._log import find_logger
 
 _FLOAT_BYTES = 4
 _PROFILE = 0
 
 
 def load_engine(engine: Any, content: bytes, *, name: str) -> Any:
-    """The engine of a plan, on the GPU.
-
-    Raises:
-        InvalidInput: it is no plan, or one of another version or GPU; the message has the engine's own line.
-    """
-    logger = logger_of(engine)
-    logger.heard.clear()
+    """Load a serialized engine on the GPU; raise InvalidInput if it is none, or of another version or GPU."""
+    logger = find_logger(engine)
+    logger.log_record.clear()
     loaded = engine.Runtime(logger).deserialize_cuda_engine(content)
     if loaded is None:
         raise InvalidInput(
-            f"{name}: no engine that {engine.__name__} can load here ({logger.heard.complaint()})",
+            f"{name}: no engine that {engine.__name__} can load here ({logger.log_record.first_error()})",
             hint="build it again on this device: engines move neither between versions nor between most GPUs",
         )
     return loaded
 
 
 class EngineSession(Session):
-    """An engine, and memory on the GPU for the most images that it takes at once.
+    """An engine, and memory on the GPU for the largest batch that it takes.
 
-    Larger batches go through it in parts. Images and embeddings are copied to and from the GPU within every call,
-    so that times are those from memory to memory. ``compiled`` is called after the first inference of each batch size,
-    when every kernel of it exists.
+    Larger batches are split. Every call copies images to the GPU and embeddings back, so measured times contain the
+    copies. ``compiled`` is called after the first inference of each batch size, when its kernels are compiled.
     """
 
     def __init__(
@@ -58,7 +53,7 @@ class EngineSession(Session):
         float32 = all(plan.get_tensor_dtype(name) == engine.float32 for name in names)
         shapes = ([plan.get_tensor_shape(name) for name in names] for names in (inputs, outputs))
         super().__init__(embedding_shape(model_file, *shapes, float32=float32))
-        self._log = logger_of(engine).heard
+        self._log = find_logger(engine).log_record
         self._plan, self._context, self._cuda, self._compiled = plan, context, cuda, compiled
         [self._input], [self._output] = inputs, outputs
         shape = self.shape
@@ -90,4 +85,4 @@ class EngineSession(Session):
         return embeddings
 
     def _failed(self) -> InvalidInput:
-        return InvalidInput(f"the engine failed on the batch: {self._log.complaint()}")
+        return InvalidInput(f"the engine failed on the batch: {self._log.first_error()}")

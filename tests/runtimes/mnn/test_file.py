@@ -9,7 +9,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes.mnn._convert import Converter
-from prunnet_export.runtimes.mnn._file import TINY, constants, layers, settled
+from prunnet_export.runtimes.mnn._file import TINY, constants, layers, restore_zeros
 from tests.runtimes.mnn._networks import draw, in_blocks, write
 
 flatbuffers = pytest.importorskip("flatbuffers")
@@ -128,7 +128,7 @@ def test_constants_are_matrices_of_floats_alone() -> None:
 
 def test_settling_puts_zeros_back_and_changes_no_other_weight() -> None:
     content = dense_network(1, TINY, -TINY, 1e-20, -3, 0, 7, 8)
-    [layer] = layers(settled(content))
+    [layer] = layers(restore_zeros(content))
     np.testing.assert_array_equal(layer.weights.ravel(), floats(1, 0, 0, 1e-20, -3, 0, 7, 8))
 
 
@@ -136,16 +136,16 @@ def test_an_identity_depends_on_the_contents_alone() -> None:
     one, other = dense_network(*range(8)), dense_network(*range(1, 9))
     renamed = one.replace(IDENTITY.encode(), IDENTITY[::-1].encode())
     assert renamed != one
-    assert settled(one) == settled(renamed)
-    assert IDENTITY.encode() not in settled(one)
-    assert len(settled(one)) == len(one)
-    differing = sum(a != b for a, b in zip(settled(one), settled(other), strict=True))
+    assert restore_zeros(one) == restore_zeros(renamed)
+    assert IDENTITY.encode() not in restore_zeros(one)
+    assert len(restore_zeros(one)) == len(one)
+    differing = sum(a != b for a, b in zip(restore_zeros(one), restore_zeros(other), strict=True))
     assert differing > sum(a != b for a, b in zip(one, other, strict=True))
 
 
 def test_settling_twice_is_settling_once() -> None:
-    once = settled(dense_network(1, TINY, 3, 4, 5, 6, 7, 8))
-    assert settled(once) == once
+    once = restore_zeros(dense_network(1, TINY, 3, 4, 5, 6, 7, 8))
+    assert restore_zeros(once) == once
 
 
 def test_reads_what_the_converter_writes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from prunnet_export._errors import MissingExtra, Unreachable
 from prunnet_export.runtimes.tensorrt import _cuda
-from prunnet_export.runtimes.tensorrt._cuda import Buffer, Cuda, Gpu, gpu_answers
+from prunnet_export.runtimes.tensorrt._cuda import Buffer, Cuda, Gpu, has_gpu
 from tests._asserts import assert_one_line
 from tests.runtimes.tensorrt._fake_gpu import FakeRuntime
 
@@ -30,7 +30,7 @@ def test_the_driver_is_asked(code: int, gpus: int, answers: bool, monkeypatch: p
 
     driver = SimpleNamespace(cuInit=lambda flags: code + flags, cuDeviceGetCount=count)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: driver)
-    assert gpu_answers() is answers
+    assert has_gpu() is answers
 
 
 @pytest.mark.parametrize("error", [OSError("no such file"), AttributeError("cuInit")])
@@ -39,7 +39,7 @@ def test_no_driver_is_no_gpu(error: Exception, monkeypatch: pytest.MonkeyPatch) 
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", fail)
-    assert not gpu_answers()
+    assert not has_gpu()
 
 
 def test_says_what_the_gpu_is(runtime: FakeRuntime) -> None:

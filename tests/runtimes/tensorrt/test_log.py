@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prunnet_export.runtimes.tensorrt._log import Log, SparseLayers, logger_of, plain, sparse_layers
+from prunnet_export.runtimes.tensorrt._log import Log, SparseLayers, find_logger, shorten, sparse_layers
 from tests.runtimes.tensorrt._fake_gpu import fake_engine
 
 NAMED = [
@@ -47,26 +47,26 @@ def test_the_last_word_counts() -> None:
     ],
 )
 def test_messages_are_shortened(message: str, line: str) -> None:
-    assert plain(message) == line
+    assert shorten(message) == line
 
 
 def test_long_messages_are_cut() -> None:
-    assert len(plain("x" * 1000)) == 160
+    assert len(shorten("x" * 1000)) == 160
 
 
 def test_the_first_error_is_the_complaint() -> None:
     log = Log()
-    assert log.complaint() == "it does not say why"
+    assert log.first_error() == "it does not say why"
     log.errors += ["Error Code 4: the cause", "what follows"]
-    assert log.complaint() == "the cause"
+    assert log.first_error() == "the cause"
     log.clear()
-    assert log.complaint() == "it does not say why"
+    assert log.first_error() == "it does not say why"
 
 
 def test_every_level_but_chatter_is_heard_and_nothing_printed(capfd: pytest.CaptureFixture[str]) -> None:
     engine = fake_engine()
-    logger = logger_of(engine)
-    assert logger_of(engine) is logger
+    logger = find_logger(engine)
+    assert find_logger(engine) is logger
     levels = engine.ILogger
     for level, message in [
         (levels.VERBOSE, "a tactic"),
@@ -77,6 +77,6 @@ def test_every_level_but_chatter_is_heard_and_nothing_printed(capfd: pytest.Capt
         (levels.INTERNAL_ERROR, "internal"),
     ]:
         logger.log(level, message)
-    assert list(logger.heard.lines) == ["(Sparsity) Found 1 layer(s)", "info", "warning", "error", "internal"]
-    assert logger.heard.errors == ["error", "internal"]
+    assert list(logger.log_record.lines) == ["(Sparsity) Found 1 layer(s)", "info", "warning", "error", "internal"]
+    assert logger.log_record.errors == ["error", "internal"]
     assert capfd.readouterr() == ("", "")

@@ -19,7 +19,7 @@ from prunnet_export.runtimes.tensorrt import TensorRtRtx, _rtx
 from prunnet_export.runtimes.tensorrt._build import Built
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
 from prunnet_export.runtimes.tensorrt._log import SparseLayers
-from prunnet_export.runtimes.tensorrt._rtx import _capabilities, _keep
+from prunnet_export.runtimes.tensorrt._rtx import _capabilities, _save_kernels
 from tests._asserts import assert_one_line
 from tests._inputs import images
 from tests.runtimes._graphs import exported, graph_of, load, run, small_network
@@ -269,12 +269,12 @@ def test_kernels_are_kept_and_the_oldest_dropped(tmp_path: Path) -> None:
         file.write_bytes(b"old")
         os.utime(file, (1000 - age, 1000 - age))
     (tmp_path / "other").write_bytes(b"not ours")
-    _keep(tmp_path / "new.kernels", b"new")
+    _save_kernels(tmp_path / "new.kernels", b"new")
     assert (tmp_path / "new.kernels").read_bytes() == b"new"
     assert {file.name for file in tmp_path.iterdir()} == {"new.kernels", "other", *(f"{i}.kernels" for i in range(31))}
 
 
 def test_kernels_that_cannot_be_kept_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    _keep(tmp_path / "file" / "new.kernels", b"new")
+    _save_kernels(tmp_path / "file" / "new.kernels", b"new")
     assert (tmp_path / "file").read_bytes() == b""

@@ -55,7 +55,7 @@ def board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRuntime:
 
 def see_gpu(monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
     for module in (_family, _runtime):
-        monkeypatch.setattr(module, "gpu_answers", lambda: there)
+        monkeypatch.setattr(module, "has_gpu", lambda: there)
 
 
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
