@@ -12,7 +12,7 @@ from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import Channel, find_pattern, materialise
-from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, settle
+from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, reestimate_dense_batchnorm
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _train(bench: Bench, seed: int, folder: Path) -> None:
     trainee = new_trainee(recipe, classes=bench.classes)
     gradients = SubnetworkGradients(recipe, trainee, steps=bench.settings.steps)
     seconds = bench.train(recipe, trainee.optimizer, gradients, what="dense")
-    settle(trainee.network, bench.data, recipe)
+    reestimate_dense_batchnorm(trainee.network, bench.data, recipe)
     if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
         return
     save_checkpoint(
