@@ -110,11 +110,7 @@ def conflict_aware(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma:
 def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float) -> Tensor:
     """The weighted sum [f, m] of the coefficients [f, m, m] of the projected gradients.
 
-    Args:
-        coefficients: The coefficients of all filters, tensor by tensor.
-        gram: Inner products [f, m, m] of the gradients.
-        filters: Number of filters in each tensor, int64 [tensors].
-        gamma: Exponent of the weights.
+    The filters of a tensor follow each other; ``filters`` has their number for each tensor, int64 [tensors].
     """
     count = gram.shape[1]
     products = coefficients @ gram

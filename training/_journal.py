@@ -22,14 +22,7 @@ STEPS_PER_METRIC = 10
 
 
 def begin_run(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool) -> None:
-    """Write the files of a new run, or check that the folder holds the run to resume.
-
-    Args:
-        recipe: The recipe of the run.
-        out: The folder of the run.
-        trainee: The trainee before the first step.
-        steps: Number of steps of the run.
-        resume: Accept a run of the same recipe in the folder.
+    """Write the files of a new run into ``out``, or check that the folder holds the run to resume.
 
     Raises:
         InvalidInput: the folder holds another run, a run that is not to be resumed, or a network without its run.
@@ -74,12 +67,8 @@ def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
 class Journal:
     """Writes a line of metrics every few steps, and the training state.
 
-    Args:
-        out: The folder of the run.
-        trainee: The trainee whose state is written.
-        done: Number of finished steps. Metrics of later steps are dropped, because these steps run again.
-        steps: Number of steps of the run.
-        seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
+    The state is written at the end of an epoch, and when it is older than ``seconds_between_states``. Metrics of steps
+    after the ``done`` finished ones are dropped, because these steps run again.
     """
 
     def __init__(self, out: Path, trainee: Trainee, done: int, steps: int, seconds_between_states: float) -> None:

@@ -21,10 +21,7 @@ _MAX_STRUCTURES = 16  # in the cache
 class ChannelPlan:
     """The channels of an embedder that can be cut, and what remains at given widths: kept units of each group.
 
-    Args:
-        embedder: The dense network.
-        weights: Names of its prunable weights.
-        groups: Its groups of coupled channels.
+    ``weights`` are the names of its prunable weights.
     """
 
     def __init__(self, embedder: Embedder, weights: Sequence[str], groups: Sequence[ChannelGroup]) -> None:

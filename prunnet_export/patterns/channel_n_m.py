@@ -62,11 +62,6 @@ class ChannelNM(Pattern):
 
     So capacities below n / m are reached with zeros that sparse tensor cores can skip. As in ``n:m``, layers whose
     inputs m does not divide keep all weights, so somewhat more than the capacity is kept.
-
-    Args:
-        n: Weights that stay in a run, 0 < n < m.
-        m: Weights in a run.
-        multiple: Kept widths are multiples of this many channels.
     """
 
     def __init__(self, n: int, m: int, multiple: int = 8) -> None:
