@@ -180,6 +180,6 @@ def capability_checks(table: Calibration) -> tuple[Check, ...]:
         smallest = min(rows, key=lambda row: row.kept)
         ignored = runtime.ignored(name) is not None
         declared = "ignored" if ignored else "used"
-        message = f"is said to be {declared}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
+        message = f"declared as {declared}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
         checks.append(Check(f"{runtime.name}, {name}", (smallest.speedup > NOISE) != ignored, message))
     return tuple(checks)

@@ -62,7 +62,7 @@ class CompatRow:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """The figures for a requested query capacity and a requested gallery capacity, by the main definition of relevance."""
+    """The figures for one requested query capacity and one gallery capacity, by the main definition of relevance."""
 
     query: float
     gallery: float

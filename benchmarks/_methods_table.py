@@ -50,7 +50,7 @@ def methods_table(options: MethodsOptions) -> int:
     source = settings.data
     images = open_dataset(source.source, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
-        raise InvalidInput(f"{images.name} has no train images", hint="it is for tests alone; give another --data")
+        raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
     keep_freed_memory()
     with progress_bar("training") as show:
         try:
@@ -112,7 +112,7 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
             "runs": [msgspec.to_builtins(run) for run in runs],
         },
         footer=(
-            "cost: forward and backward passes, training the dense network alone being 1; it is counted in",
+            "cost: forward and backward passes, including the dense network's; 1 is to train only the dense network",
             f"runs: {folder}",
         ),
     )

@@ -58,10 +58,10 @@ def peak_memory(request: Request) -> Memory:
     content = msgspec.json.encode(request)
     ran = subprocess.run(command, cwd=PACKAGE_HOME, input=content, capture_output=True, check=False)
     if ran.returncode != 0:
-        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise Unreachable(
             f"the process that trains for the memory figure ended with code {ran.returncode}: {last}",
-            hint="where it was killed, memory ran out: lower --batch or --image-size",
+            hint="if it was killed, memory ran out: lower --batch or --image-size",
         )
     return msgspec.json.decode(ran.stdout, type=Memory)
 

@@ -60,7 +60,7 @@ def command() -> None:
 @run_options
 @output_options
 def check(**options: Any) -> int:
-    """Measure and verify artifacts again, from their files alone."""
+    """Measure and verify artifacts again, with only the files in their folders."""
     from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
     return check_artifacts(CheckOptions(**options), verify_too=True)
@@ -150,7 +150,7 @@ def gallery(**options: Any) -> int:
 
 @command.command()
 @click.option("--data", required=True, help="Images: a folder, or `glyphs`, which is built in.")
-@click.option("--layout", help="Layout of --data, where it should not be recognised.")
+@click.option("--layout", help="Layout of --data, if the tool should not guess it.")
 @click.option(
     "--methods", default="all", show_default=True, help="Names with commas between them; a wrong name lists all."
 )

@@ -88,7 +88,7 @@ class IntegratedGradients:
         return torch.stack([*losses, self._run_dense(batches)])
 
     def _dense_embeddings(self, batches: Sequence[Batch]) -> list[Tensor]:
-        """The dense embeddings of each batch. The running statistics do not change."""
+        """The dense embeddings of each batch, with the batch's own statistics. The running statistics do not change."""
         embedder = self._network.embedder
         copies = {name: buffer.clone() for name, buffer in embedder.named_buffers()}
         with torch.no_grad():

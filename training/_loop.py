@@ -143,7 +143,9 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
         )
     micro_batch = recipe.micro_batch
     if len(data.train) == 0:
-        raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")
+        raise InvalidInput(
+            f"{data.name} has no images to train on", hint="it has only test images; train on another set"
+        )
     if len(data.train) < recipe.batch_size:
         raise InvalidInput(
             f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"

@@ -104,7 +104,7 @@ def command(
             _train(chosen, ranks)
     except BaseException as error:
         if _has_peers():
-            _silence_other_processes(error)
+            _silence_repeated_error(error)
         raise
 
 
@@ -133,7 +133,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
     keep_freed_memory()
     if options.resume and not (out / RECIPE_FILE).exists():
-        _log.info("%s holds no run to resume; it begins", out)
+        _log.info("%s holds no run to resume; a new run starts", out)
     with progress_bar("training") as show:
         try:
             train(
@@ -151,7 +151,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             )
         except KeyboardInterrupt:
             begun = (out / RECIPE_FILE).exists()
-            kept = f"{out} holds the run up to its last state" if begun else "nothing was begun"
+            kept = f"{out} holds the run up to its last state" if begun else "no step was taken"
             again = "repeat the same command with --resume" if begun else "repeat the same command"
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
@@ -182,7 +182,7 @@ def _device(name: str, ranks: Ranks) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto takes what is there") from None
+        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto chooses a device") from None
     return device
 
 
@@ -195,7 +195,7 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") in {"", "0"}  # a process without a rank must print its errors itself
 
 
-def _silence_other_processes(error: BaseException) -> None:
+def _silence_repeated_error(error: BaseException) -> None:
     """Print an error only in the process where it began."""
     # torchrun sends signals to the other processes as soon as one has ended, and these must not print anything.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -56,7 +56,7 @@ class Gldv2(DatasetFormat):
                 f"{path}: no list to train or to test with", hint=f"known: {', '.join((*TRAIN, *TRUTH))}"
             )
         if truth is not None and gallery is None:
-            raise InvalidInput(f"{truth}: no list of the gallery beside it", hint=f"known: {', '.join(GALLERY)}")
+            raise InvalidInput(f"{truth}: no list of the gallery next to it", hint=f"known: {', '.join(GALLERY)}")
         index = [] if truth is None or gallery is None else read_entries(gallery, "index")
         queries, positives = ([], Lists.of([])) if truth is None else read_ground_truth(truth, index)
         return RetrievalData(

@@ -17,9 +17,9 @@ from tests.benchmarks._bench import tiny_settings
 
 MAKERS: dict[str, Callable[[], WholeVector]] = {
     "pcgrad": lambda: FromTorchJD("PCGradWeighting"),
-    "cagrad": lambda: FromTorchJD("CAGradWeighting", c=0.4, share=True),
+    "cagrad": lambda: FromTorchJD("CAGradWeighting", c=0.4, sums_to_one=True),
     "gradvac": lambda: FromTorchJD("GradVacWeighting"),
-    "mgda": lambda: FromTorchJD("MGDAWeighting", share=True),
+    "mgda": lambda: FromTorchJD("MGDAWeighting", sums_to_one=True),
     "uncertainty": lambda: Uncertainty(0.1),
     "gradnorm": GradNorm,
 }
