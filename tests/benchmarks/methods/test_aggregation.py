@@ -154,7 +154,7 @@ def test_the_whole_vector_is_of_all_tensors_and_filters() -> None:
     seen: list[Tensor] = []
 
     class Spy(WholeVector):
-        def compute(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
+        def gradient_coefficients(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
             del losses, generator
             seen.append(gram)
             return torch.tensor([2.0, 3.0])
