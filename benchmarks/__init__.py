@@ -1,1 +1,1 @@
-"""Benchmarks: ``prunnet-bench`` and what it measures."""
+"""Benchmarks: the commands of ``prunnet-bench``."""

@@ -1,4 +1,4 @@
-"""Latency over (pattern, capacity, precision) on one device, side by side with the dense network."""
+"""Measuring the latency of every (pattern, capacity, precision) on one device, together with the dense network."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target
 
 EMBEDDING_DIM = 256
-NOISE = 1.15  # a ratio of medians of the same minutes that is no gain yet
+NOISE = 1.15  # a speedup up to this ratio can be noise
 _LOG = logging.getLogger(__name__)
 
 
 def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Device) -> list[Calibration]:
-    """Measure the grid of each target; a table for each, in order.
+    """Measure the grid of each target; returns one table for each.
 
-    The weights are random: what a runtime makes of a shape does not depend on training. All models of all targets
-    take turns, so a ratio is of the same minutes.
+    The weights are random, because the latency of a shape does not depend on training. All models of all targets are
+    measured in turns, so that the conditions are equal.
 
     Raises:
         UnknownName: no such backbone, pattern or runtime.
         InvalidInput: a capacity cannot be reached.
         MissingExtra: a runtime is not installed.
-        Unreachable: a runtime cannot run on this machine, or the device has none of a target's precisions.
+        Unreachable: a runtime cannot run on this machine, or the device supports no precision of a target.
     """
     for target in targets:
         runtime = find_runtime(target.runtime)
@@ -63,14 +63,15 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
 
 
 def _network(backbone: str, crop: int) -> PrunableNetwork:
-    """A network of random weights with the BatchNorm statistics of random images.
+    """A network with random weights and the BatchNorm statistics of random images.
 
-    Random weights shrink activations towards denormal numbers, which are slow; statistics keep them normal.
+    Without these statistics the activations would shrink to denormal numbers, which are slow to compute with.
     """
     torch.manual_seed(0)
     embedder = build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=Preprocessing(crop=crop, resize=crop))
     for module in embedder.modules():
-        # timm starts the last norm of a residual block at 0. Folded, its layer would be zeros alone, which are skipped.
+        # timm initialises the last norm of a residual block with 0. Folded into a layer, it would make all weights 0,
+        # and runtimes skip zeros.
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     reestimate_batchnorm(embedder, _images(crop)[:1])
@@ -78,12 +79,12 @@ def _network(backbone: str, crop: int) -> PrunableNetwork:
 
 
 def _images(crop: int) -> tuple[torch.Tensor, ...]:
-    """Batches of random images; what they show changes no latency."""
+    """Batches of random images; the latency does not depend on their content."""
     return torch.split(torch.rand(32, 3, crop, crop, generator=torch.Generator().manual_seed(0)), 8)
 
 
 def _subnetworks(network: PrunableNetwork, target: Target, options: CalibrateOptions) -> list[Subnetwork]:
-    """What a target is measured with, the dense network first."""
+    """The subnetworks to measure for a target, the dense network first."""
     found = find_pattern("unstructured").subnetworks(network, [1.0])
     for name in options.patterns or dict.fromkeys((*target.patterns, "unstructured")):
         pattern = find_pattern(name, target.channel_multiple)
@@ -100,7 +101,7 @@ def _build(
     device: Device,
     threads: int | None,
 ) -> list[Build]:
-    """The grid in each precision; one that the device lacks is left out, and logged."""
+    """Build the grid in each precision. A precision that the device does not support is left out, and logged."""
     builder = Builder(
         network,
         find_runtime(target.runtime),
@@ -118,7 +119,7 @@ def _build(
             _LOG.info("building %s for %s (%d of %d)", candidate, target.name, index + 1, len(grid))
             build = builder.build(candidate, re_estimated=True)
             try:
-                if index == 0:  # opened once, it says whether the device has the precision
+                if index == 0:  # raises UnsupportedPrecision if the device does not support the precision
                     placement(device, build.model)
             except UnsupportedPrecision as error:
                 _LOG.info("no %s: %s", precision, error.message)
@@ -167,10 +168,10 @@ def _table(
 
 
 def capability_checks(table: Calibration) -> tuple[Check, ...]:
-    """What the runtime is said to do with each pattern, against what was measured.
+    """Compare what the runtime declares about each pattern with the measurement.
 
-    Looked at where the fewest weights are kept, in the first precision: a pattern that is used has to be faster than
-    the dense network there by more than noise, one that is ignored must not be.
+    The check uses the smallest subnetwork in the first precision. A pattern that the runtime uses must be faster than
+    the dense network by more than noise; one that it ignores must not be.
     """
     runtime = find_runtime(table.runtime)
     checks = []
@@ -178,7 +179,7 @@ def capability_checks(table: Calibration) -> tuple[Check, ...]:
         rows = [row for row in table.rows if row.pattern == name and row.precision == table.rows[0].precision]
         smallest = min(rows, key=lambda row: row.kept)
         ignored = runtime.ignored(name) is not None
-        said = "ignored" if ignored else "used"
-        message = f"is said to be {said}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
+        declared = "ignored" if ignored else "used"
+        message = f"declared as {declared}; {smallest.speedup:.2f}x the dense speed at {smallest.kept:.1%}"
         checks.append(Check(f"{runtime.name}, {name}", (smallest.speedup > NOISE) != ignored, message))
     return tuple(checks)

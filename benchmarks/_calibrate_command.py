@@ -1,4 +1,4 @@
-"""``prunnet-bench calibrate``: what it prints and writes."""
+"""``prunnet-bench calibrate``: the report and the files."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def calibrate_command(options: CalibrateOptions) -> int:
     for table, file in zip(tables, files, strict=True):
         replace_file(file, msgspec.json.format(msgspec.json.encode(table), indent=2) + b"\n")
     documents = [
-        {**msgspec.to_builtins(table), "file": str(file), "checks": list(map(asdict, of_it))}
-        for table, file, of_it in zip(tables, files, checks, strict=True)
+        {**msgspec.to_builtins(table), "file": str(file), "checks": list(map(asdict, table_checks))}
+        for table, file, table_checks in zip(tables, files, checks, strict=True)
     ]
     report = Report(
         title="calibration",
         tables=tuple(map(_table, tables)),
-        checks=tuple(check for of_one in checks for check in of_one),
+        checks=tuple(check for table_checks in checks for check in table_checks),
         document=documents[0] if len(documents) == 1 else {"tables": documents},
         footer=tuple(f"written: {file}" for file in files),
     )
@@ -53,10 +53,10 @@ def calibrate_command(options: CalibrateOptions) -> int:
 
 
 def _file(table: Calibration) -> Path:
-    # A table of other patterns or threads stands beside this one.
+    # The name includes patterns and threads, so that tables with other ones are not replaced.
     patterns = dict.fromkeys(row.pattern.replace(":", "_") for row in table.rows if row.pattern != DENSE)
-    of = "-".join(patterns) + ("" if table.threads is None else f"-{table.threads}t")
-    name = f"{table.target}-{table.backbone}-{table.crop_px}-{of}-{table.device.id}.json"
+    conditions = "-".join(patterns) + ("" if table.threads is None else f"-{table.threads}t")
+    name = f"{table.target}-{table.backbone}-{table.crop_px}-{conditions}-{table.device.id}.json"
     return cache_folder() / "calibration" / name
 
 

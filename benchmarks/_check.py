@@ -1,4 +1,4 @@
-"""Measuring and verifying an artifact again, from its own files."""
+"""Measuring and verifying an artifact again, with only the files in its folder."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Remeasured:
 
     Attributes:
         folder: The artifact.
-        manifest: What it says of itself.
-        latency: Now, on this device.
-        peak_mb: Peak memory now, MiB; None where it was not asked for.
-        verification: Now; None where it was not asked for.
+        manifest: The manifest of the artifact.
+        latency: The new latency, on this device.
+        peak_mb: The new peak memory, MiB; None if it was not measured.
+        verification: The new verification; None if there was none.
     """
 
     folder: Path
@@ -42,11 +42,11 @@ class Remeasured:
     verification: VerificationEntry | None
 
     def checks(self) -> tuple[Check, ...]:
-        """What has to hold: the budget, by the rule that the export went by, and the gates."""
+        """The checks of the budget, by the same rule as in the export, and of the gates."""
         figures = Figures(self.latency.upper_ms, self.manifest.size_mb, self.peak_mb)
         gates = self.verification.gates if self.verification else []
-        made = [*budget_checks(self.manifest.budget, self.latency, figures), *map(gate_check, gates)]
-        return tuple(replace(check, name=f"{self.folder.name}: {check.name}") for check in made)
+        checks = [*budget_checks(self.manifest.budget, self.latency, figures), *map(gate_check, gates)]
+        return tuple(replace(check, name=f"{self.folder.name}: {check.name}") for check in checks)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class CheckOptions:
 
 
 def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
-    """Measure artifacts again, verify them again where asked, and print the report; returns the exit code."""
+    """Measure artifacts again, verify them if ``verify_too``, and print the report; returns the exit code."""
     machine = find_device(options.device)
     results = []
     for folder in options.artifacts:
@@ -79,12 +79,12 @@ def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
 
 
 def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: bool) -> Remeasured:
-    """One artifact, measured and maybe verified again.
+    """Measure one artifact again, and verify it if ``verify_too``.
 
     Raises:
         InvalidInput: the folder holds no artifact, or a file is not the one that its manifest describes.
-        MissingExtra: its runtime is not installed.
-        Unreachable: its runtime cannot run on this machine.
+        MissingExtra: the artifact's runtime is not installed.
+        Unreachable: the artifact's runtime cannot run on this machine.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -99,7 +99,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     [latency] = measure_latency(device, [model], threads=threads, runs=3, percentile=manifest.budget.percentile)
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
-    # What it takes to build an engine is not what it takes to run it.
+    # Before an engine is built, the figure would include the memory of the build.
     peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
     tested = ModelOnDevice(model, device, threads)
     reference = artifact_reference(folder, manifest)

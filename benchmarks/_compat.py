@@ -25,11 +25,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Embedded:
-    """What a subnetwork makes of the chosen images.
+    """The embeddings of the chosen images by one subnetwork.
 
     Attributes:
-        pattern: The shape of its zeros.
-        asked: The capacity that was asked for.
+        pattern: Name of the pattern.
+        asked: The requested capacity.
         capacity: Kept fraction of the prunable weights.
         queries: float32 [n, d].
         gallery: float32 [m, d].
@@ -44,13 +44,10 @@ class Embedded:
 
 @dataclass(frozen=True)
 class CompatRow:
-    """One subnetwork under one judgement of what is relevant.
+    """The figures of one subnetwork by one definition of which gallery images are relevant.
 
     Attributes:
-        pattern: The shape of its zeros.
-        asked: The capacity that was asked for.
-        capacity: Kept fraction of the prunable weights.
-        judged: Name of the judgement; ``label`` where labels say what is relevant.
+        judged: Name of the definition; ``label`` if labels define what is relevant.
         self_test: Query and gallery by the subnetwork.
         cross_test: Query by the subnetwork, gallery by the dense network.
     """
@@ -65,13 +62,7 @@ class CompatRow:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """Query by one subnetwork, gallery by another, under the judgement that counts.
-
-    Attributes:
-        query: The capacity that was asked for the query's.
-        gallery: The capacity that was asked for the gallery's.
-        metrics: What comes out.
-    """
+    """The figures for one requested query capacity and one gallery capacity, by the main definition of relevance."""
 
     query: float
     gallery: float
@@ -105,9 +96,9 @@ class Compatibility:
 
     @cached_property
     def relevances(self) -> Mapping[str, Relevance]:
-        """What is relevant among the chosen images, by the name of the judgement, the one that counts first.
+        """The definitions of what is relevant among the chosen images, by name, the main one first.
 
-        A judgement by which none of the chosen queries has anything to find is left out.
+        A definition by which none of the chosen queries has a relevant image is left out.
         """
         found = {name: one.restricted(*self.images.indices) for name, one in self.evidence.data.relevances.items()}
         empty = [name for name, one in found.items() if not one.counts().any()]
@@ -116,7 +107,7 @@ class Compatibility:
         return {name: one for name, one in found.items() if name not in empty}
 
     def embedded(self, pattern: str, capacities: Sequence[float]) -> Iterator[Embedded]:
-        """The subnetworks' embeddings one by one, with BatchNorm re-estimated for each.
+        """Embed the images by one subnetwork after the other, with re-estimated BatchNorm statistics.
 
         Raises:
             InvalidInput: a capacity cannot be reached.
@@ -124,7 +115,7 @@ class Compatibility:
         """
         network, shape = self.evidence.checkpoint.network, find_pattern(pattern, self.channel_multiple)
         subnetworks = shape.subnetworks(network, shape.shares(capacities))
-        # Images are decoded again for every subnetwork: a full gallery at 224 pixels does not fit into memory.
+        # Images are decoded again for every subnetwork, because a full gallery at 224 pixels does not fit into memory.
         for subnetwork in subnetworks:
             _LOG.info("%s %.0f%%", pattern, 100 * subnetwork.asked)
             module = materialise(network, subnetwork)
@@ -133,14 +124,14 @@ class Compatibility:
             yield Embedded(pattern, subnetwork.asked, subnetwork.capacity, *self._embed(module))
 
     def rows(self, embedded: Iterable[Embedded]) -> Iterator[CompatRow]:
-        """Self-test and cross-test of each subnetwork under each judgement."""
+        """Self-test and cross-test of each subnetwork by each definition of relevance."""
         for one in embedded:
             for name, relevance in self.relevances.items():
                 tests = self.images.self_and_cross_test(one.queries, one.gallery, self.dense_gallery, relevance)
                 yield CompatRow(one.pattern, one.asked, one.capacity, name, *tests)
 
     def matrix(self, embedded: Sequence[Embedded]) -> list[MatrixCell]:
-        """Every query capacity against every gallery capacity, row by row; holds all embeddings at once."""
+        """Every query capacity with every gallery capacity, row by row. This needs all embeddings in memory."""
         relevance = next(iter(self.relevances.values()))
         return [
             MatrixCell(

@@ -1,4 +1,4 @@
-"""What ``prunnet-bench compat`` does: the tables of self-test and cross-test."""
+"""``prunnet-bench compat``: the tables of self-test and cross-test."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class CompatOptions:
 
 
 def compat(options: CompatOptions) -> int:
-    """Compute and print the compatibility table of a network, and the whole matrix where asked."""
+    """Compute and print the compatibility tables of a network, and with ``--matrix`` the whole matrix."""
     if options.matrix and len(options.patterns) > 1:
         raise click.UsageError("--matrix is of one pattern: give --pattern once")
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)
     job = Compatibility(Evidence(checkpoint, data, options.max_queries, options.max_gallery), options.channel_multiple)
-    found, cells = _computed(job, options)
+    found, cells = _compute(job, options)
     n_queries, n_gallery = map(len, job.images.indices)
     tables = [
         *(_compat_table(name, found, data, n_gallery) for name in job.relevances),
@@ -66,21 +66,21 @@ def compat(options: CompatOptions) -> int:
     return 0
 
 
-def _computed(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[MatrixCell]]:
-    """The rows, and the cells of the matrix where it is asked for."""
+def _compute(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[MatrixCell]]:
+    """The rows, and the cells of the matrix if it is requested."""
     if not options.matrix:
         patterns = options.patterns
         return [row for pattern in patterns for row in job.rows(job.embedded(pattern, options.capacities))], []
-    # The dense network is among them: it is what the others are compatible with.
+    # The matrix always includes the dense network, because the others must be compatible with it.
     embedded = list(job.embedded(options.patterns[0], list(dict.fromkeys((1.0, *options.capacities)))))
     return list(job.rows(embedded)), job.matrix(embedded)
 
 
 def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, n_gallery: int) -> Table:
-    """Two rows for each subnetwork: self-test and cross-test under one judgement."""
-    of_it = [row for row in found if row.judged == judged]
+    """Two rows for each subnetwork: self-test and cross-test by one definition of relevance."""
+    chosen = [row for row in found if row.judged == judged]
     lines = [
-        (row, test, metrics) for row in of_it for test, metrics in (("self", row.self_test), ("cross", row.cross_test))
+        (row, test, metrics) for row in chosen for test, metrics in (("self", row.self_test), ("cross", row.cross_test))
     ]
     rows = tuple(
         (
@@ -92,7 +92,7 @@ def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, 
         )
         for row, test, metrics in lines
     )
-    first = of_it[0].self_test
+    first = chosen[0].self_test
     left_out = f" ({first.n_left_out} have nothing to find)" if first.n_left_out else ""
     name = data.name if data.judged is None else f"{data.name}, {judged}"
     title = f"{name}: {first.n_queries} queries{left_out}, {n_gallery} gallery images"
@@ -100,7 +100,7 @@ def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, 
 
 
 def _matrix_table(name: str, cells: Sequence[MatrixCell], protocol: Protocol) -> Table:
-    """One figure of every query capacity (down) against every gallery capacity (across)."""
+    """One figure for every query capacity (rows) and every gallery capacity (columns)."""
     galleries = list(dict.fromkeys(cell.gallery for cell in cells))
     rows = tuple(
         (f"{query:.0%}", *(f"{cell.metrics.figures(protocol)[name]:.1%}" for cell in cells if cell.query == query))

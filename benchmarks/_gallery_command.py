@@ -1,4 +1,4 @@
-"""What ``prunnet-bench gallery`` does."""
+"""``prunnet-bench gallery``: the embeddings of a gallery."""
 
 from __future__ import annotations
 

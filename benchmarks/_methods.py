@@ -1,4 +1,4 @@
-"""Comparing training methods: what is finished stays finished."""
+"""Comparing training methods. A finished run is stored and not repeated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import installed_versions
-from prunnet_export.benchmarks._methods_data import kept
+from prunnet_export.benchmarks._methods_data import keep_in_memory
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import ChosenImages, Embeddings, embed_in_torch, statistics_inputs
@@ -26,14 +26,14 @@ TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How well the queries of one embedder are answered, by the judgement that counts.
+    """The retrieval figures of one embedder, by the main definition of relevance.
 
     Attributes:
-        capacity: What was asked for; 1 is the dense network.
+        capacity: The requested capacity; 1 is the dense network.
         self_r1: R@1, query and gallery by this embedder.
         cross_r1: R@1, query by this embedder and gallery by the dense one.
-        self_map: Mean average precision, as the data set's protocol defines it.
-        cross_map: The same of the cross-test.
+        self_map: Mean average precision of the self-test, as the data set's protocol defines it.
+        cross_map: Mean average precision of the cross-test.
     """
 
     capacity: float
@@ -44,18 +44,18 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one method has made with one seed.
+    """The result of one method with one seed.
 
     Attributes:
-        method: Its name.
+        method: Name of the method.
         seed: The seed.
         rows: Figures by row of the table, the dense network first.
         aligned: The same, after the projector of each query embedder was refitted to the dense network's outputs.
-        seconds: Spent on training steps, without those of a dense network that another method trains too.
-        cost: Forward and backward passes, in those of training the dense network alone.
-        n_queries: Query images.
-        n_gallery: Gallery images.
-        versions: Of what it was made with.
+        seconds: Time of the training steps, without those of a dense network that other methods use too.
+        cost: Forward and backward passes, as a multiple of those in a training of the dense network alone.
+        n_queries: Number of query images.
+        n_gallery: Number of gallery images.
+        versions: Versions of Python and the packages.
     """
 
     method: str
@@ -78,21 +78,21 @@ def compare(
     seeds: Sequence[int],
     progress: Callable[[str, int, int], None] = lambda _what, _done, _steps: None,
 ) -> list[Run]:
-    """Every method with every seed: read from the folder, or trained and left there.
+    """The runs of every method with every seed. A run is read from the folder, or trained and stored there.
 
-    Each finished run is one file; several processes may work in one folder on different methods.
+    Each finished run is one file. Several processes can use one folder for different methods.
 
     Raises:
-        InvalidInput: the folder is of other settings or holds a corrupt file, a capacity cannot be reached, or a loss
-            is not finite.
-        MissingExtra: a package that a method is from is not installed.
+        InvalidInput: the folder has other settings or a corrupt file, a capacity cannot be reached, or a loss is not
+            finite.
+        MissingExtra: a package that a method needs is not installed.
         StorageError: the folder cannot be written.
-        UnsupportedPattern: the backbone cannot be cut as a method cuts it.
+        UnsupportedPattern: the backbone cannot be cut as a method requires.
     """
     for method in methods:
         METHODS[method].check(settings)
-    _claim(folder, settings)
-    bench = Bench(settings, kept(data, settings.preprocessing), folder, progress)
+    _store_settings(folder, settings)
+    bench = Bench(settings, keep_in_memory(data, settings.preprocessing), folder, progress)
     runs = []
     for method in methods:
         for seed in seeds:
@@ -103,8 +103,8 @@ def compare(
     return runs
 
 
-def _claim(folder: Path, settings: Settings) -> None:
-    """Write the settings into a new folder; hold them against those of an old one."""
+def _store_settings(folder: Path, settings: Settings) -> None:
+    """Write the settings into a new folder, or compare them with those in the folder."""
     file = folder / SETTINGS_FILE
     if not file.exists():
         strays = sorted(folder.glob("*-[0-9]*"))
@@ -113,8 +113,8 @@ def _claim(folder: Path, settings: Settings) -> None:
                 f"{strays[0]} exists, but its settings file {SETTINGS_FILE} does not", hint="choose another --out"
             )
         _write(file, settings)
-    there = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
-    difference = settings.difference(there)
+    stored = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
+    difference = settings.difference(stored)
     if difference is not None:
         raise InvalidInput(
             f"the runs in {folder} have {difference}",
@@ -136,7 +136,7 @@ def _read(file: Path, kind: type[T], *, hint: str) -> T:
 def _run(bench: Bench, method: str, seed: int) -> Run:
     settings, recipe = bench.settings, bench.settings.recipe(seed)
     images = ChosenImages(bench.data, recipe.preprocessing, settings.max_queries, settings.max_gallery)
-    n_queries, n_gallery = map(len, images.indices)  # first: it refuses images that nothing can be judged by
+    n_queries, n_gallery = map(len, images.indices)  # before the training, because it refuses unsuitable images
     trained = METHODS[method].train(bench, seed)
 
     def statistics() -> Iterator[Tensor]:

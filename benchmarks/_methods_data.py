@@ -1,4 +1,4 @@
-"""Images that are decoded once and kept, because decoding dominates small trainings."""
+"""Images that are decoded once and kept in memory, because decoding takes most of the time of a small training."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from PIL import Image
 from prunnet_export.datasets import ImageSplit, RetrievalData
 from prunnet_export.preprocessing import Preprocessing
 
-ROOM = 4 * 2**30  # bytes, of all splits together
+ROOM = 4 * 2**30  # bytes, for all splits together
 
 
 class KeptSplit(ImageSplit):
-    """A split whose images are resized when they are first asked for, and kept.
+    """A split whose images are resized at the first access and kept in memory.
 
-    Resizing a resized image again changes nothing, so that inputs do not depend on what is kept.
-
-    Args:
-        split: Where they are from.
-        preprocessing: Its length of the shorter side is what is kept.
-        room: Bytes; images beyond them are decoded at every use.
+    A second resize of an image changes nothing, so the inputs do not depend on which images are kept. Images that do
+    not fit into ``room`` bytes are decoded at every access.
     """
 
     def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, room: int) -> None:
@@ -29,7 +25,7 @@ class KeptSplit(ImageSplit):
         self._kept: dict[int, Image.Image] = {}
 
     def image(self, index: int) -> Image.Image:
-        """Image ``index``, RGB, resized; errors are those of the split."""
+        """Image ``index``, RGB, resized. The errors are those of the split."""
         if index in self._kept:
             return self._kept[index]
         image = self._preprocessing.resized(self._split.image(index))
@@ -39,8 +35,8 @@ class KeptSplit(ImageSplit):
         return image
 
 
-def kept(data: RetrievalData, preprocessing: Preprocessing) -> RetrievalData:
-    """The data set, with its images kept in memory as far as they fit."""
+def keep_in_memory(data: RetrievalData, preprocessing: Preprocessing) -> RetrievalData:
+    """The data set, with as many images kept in memory as fit into ``ROOM``."""
     images = len(data.train) + len(data.query) + len(data.gallery)
 
     def keep(split: ImageSplit) -> KeptSplit:

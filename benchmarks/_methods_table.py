@@ -1,4 +1,4 @@
-"""What ``prunnet-bench methods`` prints."""
+"""``prunnet-bench methods``: the table of the methods."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class MethodsOptions:
 
 
 def methods_table(options: MethodsOptions) -> int:
-    """Train what is missing and print the table."""
+    """Train the missing runs and print the table."""
     settings = options.settings
     for name in options.methods:
         if name not in {*METHODS, ALL}:
             raise UnknownName("method", name, METHODS)
     for capacity in (*settings.capacities, *settings.train_capacities):
         check_capacity(capacity)
-    # The dense network is evaluated in any case.
+    # The dense network is always evaluated, so capacity 1 is removed.
     settings = msgspec.structs.replace(
         settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
     )
     source = settings.data
     images = open_dataset(source.source, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
-        raise InvalidInput(f"{images.name} has no train images", hint="it is for tests alone; give another --data")
+        raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
     keep_freed_memory()
     with progress_bar("training") as show:
         try:
@@ -71,7 +71,7 @@ def methods_table(options: MethodsOptions) -> int:
 
 
 def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[Run]) -> Report:
-    """The table of finished runs: R@1 in %, mean over seeds, and of the cross-test the sample standard deviation."""
+    """The report on finished runs: R@1 in %, mean over seeds, with the standard deviation of the cross-test."""
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)
@@ -83,15 +83,15 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
     rows: list[tuple[Cell, ...]] = []
     aligned: list[tuple[Cell, ...]] = []
     entries = []
-    for of_method in by_method.values():
-        cost = f"{statistics.fmean(run.cost for run in of_method):.2f}"
-        for name in of_method[0].rows:
+    for method_runs in by_method.values():
+        cost = f"{statistics.fmean(run.cost for run in method_runs):.2f}"
+        for name in method_runs[0].rows:
             plain, refitted = (
                 {c: [one for found in kind for one in found[name] if one.capacity == c] for c in capacities}
-                for kind in ([run.rows for run in of_method], [run.aligned for run in of_method])
+                for kind in ([run.rows for run in method_runs], [run.aligned for run in method_runs])
             )
-            rows.append((name, len(of_method), cost, *starmap(_cell, plain.items())))
-            aligned.append((name, len(of_method), cost, *starmap(_cell, refitted.items())))
+            rows.append((name, len(method_runs), cost, *starmap(_cell, plain.items())))
+            aligned.append((name, len(method_runs), cost, *starmap(_cell, refitted.items())))
             summaries = ({f"{c:g}": _summary(found) for c, found in kind.items()} for kind in (plain, refitted))
             entries.append({"row": name, **dict(zip(("figures", "aligned"), summaries, strict=True))})
     first = runs[0]
@@ -112,7 +112,7 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
             "runs": [msgspec.to_builtins(run) for run in runs],
         },
         footer=(
-            "cost: forward and backward passes, training the dense network alone being 1; it is counted in",
+            "cost: forward and backward passes, including the dense network's; 1 is to train only the dense network",
             f"runs: {folder}",
         ),
     )
@@ -121,15 +121,15 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
 def _summary(figures: Sequence[Figures]) -> dict[str, Any] | None:
     if not figures:
         return None
-    of_each = {name: [getattr(one, name) for one in figures] for name in _FIGURES}
+    by_name = {name: [getattr(one, name) for one in figures] for name in _FIGURES}
     return {
         name: {"mean": statistics.fmean(values), "spread": _spread(values), "values": values}
-        for name, values in of_each.items()
+        for name, values in by_name.items()
     }
 
 
 def _cell(capacity: float, figures: Sequence[Figures]) -> str | None:
-    """Cross-test (self-test); the dense network, whose two are one, has it alone; None where there is nothing."""
+    """Cross-test (self-test); for the dense network both are equal and shown once; None if there is no figure."""
     if not figures:
         return None
     cross = [100 * one.cross_r1 for one in figures]

@@ -1,4 +1,4 @@
-"""What a training step costs, as a multiple of plain forward/backward passes."""
+"""The cost of a training step, as a multiple of plain forward/backward passes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ PATTERNS = ("unstructured", "channel")
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """The time of one pattern's step.
+    """The time of a step with one pattern.
 
     Attributes:
         ratio: ``ours_ms`` over ``plain_ms``.
         ours_ms: Median of a whole step.
-        ours_cv: Its coefficient of variation.
-        plain_passes: How many plain passes it is held against: N + 1, of ``channel`` 1 + the sum of the capacities.
+        ours_cv: Coefficient of variation of the step's time.
+        plain_passes: Number of plain passes to compare with: N + 1, but 1 + the sum of the capacities for ``channel``.
         plain_ms: Median of N + 1 plain passes in a row, times ``plain_passes`` / (N + 1).
-        plain_cv: Its coefficient of variation.
-        n: Samples of each, taken in turns.
-        percentile: Of both times.
+        plain_cv: Coefficient of variation of the plain passes' time.
+        n: Number of samples of each; both are measured in turns.
+        percentile: Percentile of both times.
     """
 
     ratio: float
@@ -63,7 +63,7 @@ def training_cost_table(options: TrainingCostOptions) -> int:
     recipe, threads = options.recipe, options.threads
     if threads is not None:
         torch.set_num_threads(threads)
-    keep_freed_memory()  # as prunnet-train does; the plain passes have it too
+    keep_freed_memory()  # prunnet-train does this too; it applies to the plain passes as well
     costs = measure_time(recipe, repeats=options.repeats)
     if max(max(cost.ours_cv, cost.plain_cv) for cost in costs.values()) > UNSTEADY:
         _log.warning(
@@ -78,11 +78,11 @@ def training_cost_table(options: TrainingCostOptions) -> int:
 
 
 def measure_time(recipe: Recipe, *, repeats: int) -> dict[str, Cost]:
-    """The cost of a step of each pattern; steps and plain passes take turns."""
+    """The cost of a step with each pattern. Steps and plain passes are measured in turns."""
     passes = PlainPasses(recipe)
     steps = {pattern: RecipeStep(replace(recipe, patterns=(pattern,))) for pattern in PATTERNS}
     samples: dict[str, list[tuple[float, float]]] = {pattern: [] for pattern in PATTERNS}
-    for repeat in range(-1, repeats):  # the first is warming up
+    for repeat in range(-1, repeats):  # the first repeat is the warm-up
         _log.info("step %d of %d", repeat + 1, repeats)
         for pattern, step in steps.items():
             times = _milliseconds(passes), _milliseconds(step)
@@ -91,13 +91,13 @@ def measure_time(recipe: Recipe, *, repeats: int) -> dict[str, Cost]:
     costs = {}
     for pattern in PATTERNS:
         plain, ours = zip(*samples[pattern], strict=True)
-        held_against = 1 + sum(recipe.capacities) if pattern == "channel" else float(passes.count)
-        plain_ms, ours_ms = percentile(plain, 50) * held_against / passes.count, percentile(ours, 50)
+        plain_passes = 1 + sum(recipe.capacities) if pattern == "channel" else float(passes.count)
+        plain_ms, ours_ms = percentile(plain, 50) * plain_passes / passes.count, percentile(ours, 50)
         costs[pattern] = Cost(
             ratio=ours_ms / plain_ms,
             ours_ms=ours_ms,
             ours_cv=coefficient_of_variation(ours),
-            plain_passes=held_against,
+            plain_passes=plain_passes,
             plain_ms=plain_ms,
             plain_cv=coefficient_of_variation(plain),
             n=repeats,
@@ -112,7 +112,7 @@ def _milliseconds(work: Callable[[], None]) -> float:
 
 
 def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Memory]) -> Report:
-    """The report; ``memories`` has the plain network's under ``plain``."""
+    """The report; the key of the plain network in ``memories`` is ``plain``."""
     threads, device = torch.get_num_threads(), fingerprint()
     terms = f"{recipe.backbone}, {recipe.preprocessing.crop} px, batch {recipe.batch_size}, torch {torch.__version__}"
     terms += f", {threads} thread{'s' if threads > 1 else ''}, measured on {device}"
@@ -144,7 +144,16 @@ def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Me
 def _time_table(costs: Mapping[str, Cost], title: str) -> Table:
     columns = ("pattern", "step ms", "cv", "plain passes", "plain ms", "plain cv", "n", "ratio")
     rows = tuple(
-        (name, c.ours_ms, f"{c.ours_cv:.1%}", c.plain_passes, c.plain_ms, f"{c.plain_cv:.1%}", c.n, _times(c.ratio))
+        (
+            name,
+            c.ours_ms,
+            f"{c.ours_cv:.1%}",
+            c.plain_passes,
+            c.plain_ms,
+            f"{c.plain_cv:.1%}",
+            c.n,
+            _as_ratio(c.ratio),
+        )
         for name, c in costs.items()
     )
     return Table(title, columns, rows)
@@ -156,7 +165,13 @@ def _memory_table(memories: Mapping[str, Memory]) -> Table:
     rows = tuple(
         (name, one.peak_mb, None, one.growth_mb, None)
         if one is plain
-        else (name, one.peak_mb, _times(one.peak_mb / plain.peak_mb), one.growth_mb, _times(_above_idle(one, plain)))
+        else (
+            name,
+            one.peak_mb,
+            _as_ratio(one.peak_mb / plain.peak_mb),
+            one.growth_mb,
+            _as_ratio(_ratio_above_idle(one, plain)),
+        )
         for name, one in memories.items()
     )
     return Table(f"peak memory of {STEPS} steps in a fresh process, {plain.source}", columns, rows)
@@ -164,7 +179,7 @@ def _memory_table(memories: Mapping[str, Memory]) -> Table:
 
 def _memory_document(memories: Mapping[str, Memory]) -> dict[str, object]:
     plain, ours = memories["plain"], [memories[pattern] for pattern in PATTERNS]
-    known = [ratio for one in ours if (ratio := _above_idle(one, plain)) is not None]
+    known = [ratio for one in ours if (ratio := _ratio_above_idle(one, plain)) is not None]
     return {
         "ratio": max(one.peak_mb for one in ours) / plain.peak_mb,
         "ratio_above_idle": max(known, default=None),
@@ -175,9 +190,9 @@ def _memory_document(memories: Mapping[str, Memory]) -> dict[str, object]:
     }
 
 
-def _above_idle(ours: Memory, plain: Memory) -> float | None:
+def _ratio_above_idle(ours: Memory, plain: Memory) -> float | None:
     return ours.growth_mb / plain.growth_mb if plain.growth_mb > 0 else None
 
 
-def _times(ratio: float | None) -> str | None:
+def _as_ratio(ratio: float | None) -> str | None:
     return None if ratio is None else f"{ratio:.2f}x"

@@ -1,4 +1,4 @@
-"""Peak memory of one kind of training, in a process of its own."""
+"""Peak memory of one kind of training, in a separate process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeSt
 from prunnet_export.devices import PeakMemory
 from prunnet_export.training import Recipe, keep_freed_memory
 
-STEPS = 3  # momentum is there after the first
+STEPS = 3  # the optimizer allocates its momentum in the first
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process trains.
+    """The training of the process.
 
     Attributes:
-        recipe: The network and its images; without patterns the plain network is trained.
-        threads: Of torch; None leaves them to torch.
+        recipe: The recipe; without patterns the plain network is trained.
+        threads: Number of torch's threads; None for torch's default.
     """
 
     recipe: Recipe
@@ -33,9 +33,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Resident memory of the process, MiB.
 
     Attributes:
-        peak_mb: The most while it trained, of the whole process.
-        idle_mb: Before the first step, with everything imported and built.
-        source: Where the kernel says so.
+        peak_mb: Peak of the whole process during the training.
+        idle_mb: Memory before the first step, after all imports and the building of the network.
+        source: Source of the figures.
     """
 
     peak_mb: float
@@ -44,30 +44,30 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def growth_mb(self) -> float:
-        """What training added."""
+        """The memory that the training adds."""
         return self.peak_mb - self.idle_mb
 
 
 def peak_memory(request: Request) -> Memory:
-    """Train a few steps in a fresh process.
+    """Train a few steps in a new process.
 
     Raises:
-        Unreachable: the process died, of too little memory above all.
+        Unreachable: the process died, usually because memory ran out.
     """
     command = [sys.executable, "-m", __name__]
-    asked = msgspec.json.encode(request)
-    ran = subprocess.run(command, cwd=PACKAGE_HOME, input=asked, capture_output=True, check=False)
+    content = msgspec.json.encode(request)
+    ran = subprocess.run(command, cwd=PACKAGE_HOME, input=content, capture_output=True, check=False)
     if ran.returncode != 0:
-        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise Unreachable(
             f"the process that trains for the memory figure ended with code {ran.returncode}: {last}",
-            hint="where it was killed, memory ran out: lower --batch or --image-size",
+            hint="if it was killed, memory ran out: lower --batch or --image-size",
         )
     return msgspec.json.decode(ran.stdout, type=Memory)
 
 
 def measure(request: Request) -> Memory:
-    """Train a few steps here."""
+    """Train a few steps in this process."""
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     keep_freed_memory()

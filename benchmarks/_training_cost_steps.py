@@ -1,4 +1,4 @@
-"""The two things whose cost is compared: a step of the recipe, and plain forward/backward passes of its backbone."""
+"""The two workloads of ``training-cost``: a step of the recipe, and plain forward/backward passes of its backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prunnet_export.network import build_embedder
 from prunnet_export.training import Batch, Recipe, SubnetworkGradients, new_optimizer, new_trainee, take_step
 
 CLASSES = 256
-STEPS = 100_000  # more than are taken
+STEPS = 100_000  # more than are ever taken
 
 
 def random_batch(recipe: Recipe) -> Batch:
@@ -24,10 +24,7 @@ def random_batch(recipe: Recipe) -> Batch:
 
 
 class RecipeStep:
-    """Calling it takes a whole training step: masks or widths, all passes, integration, clipping, optimizer.
-
-    Args:
-        recipe: What is trained.
+    """A call takes a whole training step: masks or widths, all passes, integration, clipping, optimizer.
 
     Raises:
         UnknownName: no such backbone or pattern.
@@ -36,26 +33,26 @@ class RecipeStep:
 
     def __init__(self, recipe: Recipe) -> None:
         images, labels = random_batch(recipe)
-        # As the loader of a training run lays them out.
+        # Channels last, the layout of a training run's batches.
         self._batch = images.contiguous(memory_format=torch.channels_last), labels
         self._recipe, self._trainee = recipe, new_trainee(recipe, classes=CLASSES)
         self._gradients = SubnetworkGradients(recipe, self._trainee, steps=STEPS)
         self._numbers = itertools.count()
 
     def __call__(self) -> None:
-        """One step."""
+        """Take one step."""
         optimizer, step = self._trainee.optimizer, next(self._numbers)
         take_step(self._recipe, optimizer, self._gradients, [self._batch], step=step, steps=STEPS)
 
 
 class PlainPasses:
-    """Calling it makes forward/backward passes of the bare backbone with a linear classifier on its pooled output.
+    """A call makes forward/backward passes of the backbone, with a linear classifier on its pooled output.
 
-    Images lie in memory as torch lays them out by default.
+    Images have torch's default memory layout.
 
     Args:
-        recipe: What is trained; the capacities say how many passes: one for each, and one for the dense network.
-        update: Whether the optimizer steps after them.
+        recipe: The recipe. There is one pass for each capacity, and one for the dense network.
+        update: Whether the optimizer takes a step after the passes.
 
     Raises:
         UnknownName: no such backbone.
@@ -73,7 +70,7 @@ class PlainPasses:
         self._optimizer = new_optimizer([*self._backbone.parameters(), *self._classifier.parameters()], recipe)
 
     def __call__(self) -> None:
-        """As many passes as a step has networks."""
+        """Make as many passes as a step has networks."""
         for _ in range(self.count):
             self._optimizer.zero_grad()
             features: Tensor = self._backbone(self._images)

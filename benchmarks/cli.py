@@ -1,4 +1,4 @@
-"""``prunnet-bench``: the options; what they do is imported when it is asked for."""
+"""``prunnet-bench``: the commands and their options. The code of a command is imported when the command runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable
 
 
 class _ArtifactsByDefault(click.Group):
-    """A group whose first word may be an artifact: then the command is ``check``."""
+    """A command group. If the first argument is an artifact, the command is ``check``."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -60,7 +60,7 @@ def command() -> None:
 @run_options
 @output_options
 def check(**options: Any) -> int:
-    """Measure and verify artifacts again, from their files alone."""
+    """Measure and verify artifacts again, with only the files in their folders."""
     from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
     return check_artifacts(CheckOptions(**options), verify_too=True)
@@ -71,7 +71,7 @@ def check(**options: Any) -> int:
 @run_options
 @output_options
 def latency(**options: Any) -> int:
-    """Measure the latency of artifacts again and hold it against their budgets."""
+    """Measure the latency of artifacts again and compare it with their budgets."""
     from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
     return check_artifacts(CheckOptions(**options), verify_too=False)
@@ -150,7 +150,7 @@ def gallery(**options: Any) -> int:
 
 @command.command()
 @click.option("--data", required=True, help="Images: a folder, or `glyphs`, which is built in.")
-@click.option("--layout", help="Layout of --data, where it should not be recognised.")
+@click.option("--layout", help="Layout of --data, if the tool should not guess it.")
 @click.option(
     "--methods", default="all", show_default=True, help="Names with commas between them; a wrong name lists all."
 )
@@ -231,7 +231,7 @@ def training_cost(*, image_size: int, repeats: int, threads: int | None, output_
     recipe = Recipe(
         data=DataSource(source="random"),
         preprocessing=Preprocessing(crop=image_size, resize=image_size),
-        learning_rate=1e-3,  # small, as random labels are not to be learned and no number is to overflow
+        learning_rate=1e-3,  # small, so that no number overflows with random labels
         **fields,
     )
     options = TrainingCostOptions(recipe=recipe, repeats=repeats, threads=threads, output_format=output_format)

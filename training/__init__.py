@@ -1,6 +1,6 @@
 """Training: data, losses, gradient integration, the loop and ``prunnet-train``.
 
-Names are imported when they are first used: a :class:`Recipe` needs no torch.
+Names are imported when they are first used, so that :class:`Recipe` can be imported without torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._batches import Batch, TrainingBatches
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
-    from prunnet_export.training._loop import settle, train
+    from prunnet_export.training._loop import reestimate_dense_batchnorm, train
     from prunnet_export.training._options import recipe_option, recipe_options
     from prunnet_export.training._recipe import CommonSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -25,7 +25,7 @@ else:
             "_allocator": ("keep_freed_memory",),
             "_batches": ("Batch", "TrainingBatches"),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
-            "_loop": ("settle", "train"),
+            "_loop": ("reestimate_dense_batchnorm", "train"),
             "_options": ("recipe_option", "recipe_options"),
             "_recipe": ("CommonSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
@@ -49,7 +49,7 @@ __all__ = [
     "orders",
     "recipe_option",
     "recipe_options",
-    "settle",
+    "reestimate_dense_batchnorm",
     "take_step",
     "train",
 ]

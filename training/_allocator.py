@@ -1,4 +1,4 @@
-"""Memory that the C library keeps between steps."""
+"""A setting of the C library that makes training steps faster."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's malloc keep what this process frees, for its next step.
+    """Make glibc's malloc keep freed memory for the next step.
 
-    By default it returns large blocks to the kernel, and each step pays for fresh, zeroed pages again, more than for
-    what is written to them. Where there is another C library, nothing happens. Source: mallopt(3).
+    By default malloc returns large blocks to the kernel. Then each step gets new pages, and zeroing these takes longer
+    than writing the data. Nothing happens with another C library. Source: mallopt(3).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl and macOS have none; Windows has no such library
+    except (AttributeError, OSError, TypeError):  # musl and macOS have no mallopt; Windows has no C library to load
         return
     mallopt(_TRIM_THRESHOLD, -1)
     mallopt(_TOP_PAD, 64 * 2**20)

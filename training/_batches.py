@@ -1,4 +1,4 @@
-"""Seeded batches: what a step sees is a function of the seed, the epoch and the step, not of the history."""
+"""Seeded batches: the images of a step depend only on the seed, the epoch and the step."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from prunnet_export.preprocessing import Preprocessing
 Batch = tuple[torch.Tensor, torch.Tensor]
 _Key = tuple[int, int]  # epoch and image
 _Packed = tuple[npt.NDArray[np.uint8], Labels] | InvalidInput
-_ORDER, _AUGMENTATION = 0, 1  # parts of the seeds, so that no two draws share a generator
+_ORDER, _AUGMENTATION = 0, 1  # parts of the seeds, so that the two use different generators
 
 
 class TrainingBatches:
-    """Augmented batches of a split, the same ones after an interruption.
+    """Augmented batches of a split. A resumed run gets the same batches as an uninterrupted one.
 
-    The order of epoch e is drawn from (seed, e), and the crop and flip of image i from (seed, e, i). Batch k
-    of all ranks together is batch k of one process with ``world_size`` times the batch size. What does not
-    fill a batch on every rank is left out. Worker processes are started once and serve all epochs; iterate
-    over one epoch at a time.
+    The order of epoch e is drawn from (seed, e), and the crop and flip of image i from (seed, e, i). The k-th batches
+    of all ranks together are the k-th batch of one process with ``world_size`` times the batch size. Images at the end
+    of an epoch that do not fill a batch on every rank are left out. Worker processes are started once and serve all
+    epochs. Iterate over one epoch at a time.
 
     Args:
         split: The images.
-        preprocessing: Length of the shorter side and side of the crop; the crop's position is drawn.
+        preprocessing: Length of the shorter side and side of the crop; the crop's position is random.
         batch_size: Images per batch and rank.
-        seed: At least 0.
-        flip: Mirror every other image (pass the data set's ``flip``).
-        workers: Processes that decode; 0 decodes in this one.
-        rank: This process among those that train together.
-        world_size: How many there are.
+        seed: The seed, at least 0.
+        flip: Mirror an image with probability 1/2 (pass the data set's ``flip``).
+        workers: Number of processes that decode images; with 0 this process decodes them.
+        rank: Number of this process.
+        world_size: Number of processes that train together.
 
     Raises:
         InvalidInput: a number is out of its range, or the split does not fill one batch.
@@ -72,15 +72,15 @@ class TrainingBatches:
             _Samples(split, preprocessing, seed=seed, flip=flip),
             batch_sampler=self._order,
             num_workers=workers,
-            collate_fn=_unchanged,
+            collate_fn=_keep_batch,
             persistent_workers=workers > 0,
-            # Forking a process in which torch's threads run can hang; workers start once, so spawning is cheap.
+            # A fork can hang while torch's threads run. Workers start once, so the slower spawn does not matter.
             multiprocessing_context="spawn" if workers > 0 else None,
-            generator=torch.Generator(),  # its own, or every epoch would advance torch's global one
+            generator=torch.Generator(),  # without it every epoch would advance torch's global generator
         )
 
     def __len__(self) -> int:
-        """Batches in one epoch."""
+        """The number of batches in one epoch."""
         return self._order.per_epoch
 
     def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
@@ -90,8 +90,7 @@ class TrainingBatches:
             Images float32 [b, 3, crop, crop] in 0..1 and labels int64 [b].
 
         Raises:
-            InvalidInput: the epoch or the batch does not exist, or an image cannot be read; the message names
-                it.
+            InvalidInput: the epoch or the batch does not exist, or an image cannot be read.
             Unreachable: a worker process was killed.
         """
         if epoch < 0 or not 0 <= start_batch <= len(self):
@@ -104,7 +103,7 @@ class TrainingBatches:
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
         try:
-            with _no_interrupt() if self._loader.num_workers else nullcontext():
+            with _block_interrupts() if self._loader.num_workers else nullcontext():
                 packed = iter(self._loader)  # starts the workers
             yield from map(_to_tensors, packed)
         except RuntimeError as error:
@@ -116,10 +115,7 @@ class TrainingBatches:
 
 
 class _EpochOrder(Sampler[list[_Key]]):
-    """The images of each batch of this rank.
-
-    It lives in the main process, so that another epoch needs no new workers.
-    """
+    """The images of each batch of this rank. It stays in the main process, so a new epoch needs no new workers."""
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
         self.images, self.batch_size, self.seed = images, batch_size, seed
@@ -139,7 +135,7 @@ class _EpochOrder(Sampler[list[_Key]]):
 
 
 class _Samples(Dataset[_Packed]):
-    """Augmented batches of a split, decoded where this object was sent to."""
+    """Augmented batches of a split, decoded in the worker process that has this object."""
 
     def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, seed: int, flip: bool) -> None:
         self.split, self.preprocessing, self.seed, self.flip = split, preprocessing, seed, flip
@@ -147,9 +143,8 @@ class _Samples(Dataset[_Packed]):
     def __getitems__(self, keys: list[_Key]) -> _Packed:
         """Pixels uint8 [b, crop, crop, 3] and labels, or the error.
 
-        The error is returned, because a raised one would reach the main process as a worker's traceback.
-        Pixels travel as bytes: a quarter of the floats, and nothing in shared memory, which is small in
-        containers.
+        The error is returned, because a raised one would reach the main process as a worker's traceback. The pixels are
+        bytes, a quarter of the size of floats. Numpy arrays do not use shared memory, which is small in containers.
         """
         side = self.preprocessing.crop
         pixels = np.empty((len(keys), side, side, 3), np.uint8)
@@ -166,21 +161,22 @@ class _Samples(Dataset[_Packed]):
 def _augmented(
     image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator, *, flip: bool
 ) -> Image.Image:
-    """The image, resized as on the device, cropped at a random place, and mirrored every other time."""
+    """The image, resized as on the device, cropped at a random position, and mirrored with probability 1/2."""
     image, crop = preprocessing.resized(image), preprocessing.crop
     left, top = (int(rng.integers(extent - crop + 1)) for extent in image.size)
-    mirror = bool(rng.integers(2))  # drawn even where it is not used: crops do not depend on `flip`
+    mirror = bool(rng.integers(2))  # always drawn, so that the generator's state does not depend on `flip`
     image = image.crop((left, top, left + crop, top + crop))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back, also from the processes that are started here: it is this process that ends them.
+def _block_interrupts() -> Iterator[None]:
+    """Block Ctrl-C here and in the processes that are started here. This process ends them.
 
-    A terminal interrupts all of them at once, and one that is still importing torch would print its traceback.
+    A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
     """
-    resource_tracker.ensure_running()  # lets Ctrl-C through again once it has started, which the first worker would do
+    # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -188,8 +184,8 @@ def _no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _unchanged(batch: object) -> object:
-    # A function of the module, because workers have to import it.
+def _keep_batch(batch: object) -> object:
+    # Not a lambda, because workers have to import it.
     return batch
 
 
@@ -197,6 +193,6 @@ def _to_tensors(batch: _Packed) -> Batch:
     if isinstance(batch, InvalidInput):
         raise batch
     pixels, labels = batch
-    # The values stay where they lie, channels last: oneDNN is up to twice as fast with narrow networks in that layout.
+    # The layout stays channels last, in which oneDNN is up to twice as fast for narrow networks.
     images = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     return torch.from_numpy(images), torch.from_numpy(labels)

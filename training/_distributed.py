@@ -1,4 +1,4 @@
-"""The processes that train together."""
+"""Training with several processes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor, distributed
 from prunnet_export._errors import InvalidInput, PeerFailed, PrunnetError, Unreachable
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_BUCKET = 2**23  # elements; enough for the wire, and little beside the gradients
+_BUCKET = 2**23  # elements; large enough for a fast transfer, and small compared to the gradients
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together, through :mod:`torch.distributed`.
+    """The numbers of this process in a group that trains together through :mod:`torch.distributed`.
 
     Attributes:
-        rank: This process; 0 writes and prints for all.
-        world_size: How many there are.
-        local_rank: This process among those of its machine, and the index of its GPU.
+        rank: Number of this process. Process 0 writes and prints for all.
+        world_size: Number of processes.
+        local_rank: Number of this process on its machine, and of its GPU.
     """
 
     rank: int = 0
@@ -31,10 +31,10 @@ class Ranks:
     local_rank: int = 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the ranks, the same bits on all of them.
+        """Replace each tensor by its mean over the ranks. All ranks get the same bits.
 
         Raises:
-            Unreachable: a process is gone.
+            Unreachable: a process ended.
         """
         if self.world_size == 1:
             return
@@ -48,15 +48,15 @@ class Ranks:
                 start += tensor.numel()
 
     @contextmanager
-    def agreeing(self) -> Iterator[None]:
-        """Wait for all ranks, and let none go on where one of them failed.
+    def sharing_failures(self) -> Iterator[None]:
+        """Wait at the end until all ranks are there; if one of them failed inside, all raise an error.
 
         Inside, a rank must not wait for another one.
 
         Raises:
-            PrunnetError: what was raised inside, on the lowest rank where something was.
-            PeerFailed: it was raised on another rank.
-            Unreachable: a process is gone.
+            PrunnetError: this is the lowest rank that failed, and this is its error.
+            PeerFailed: another rank failed.
+            Unreachable: a process ended.
         """
         if self.world_size == 1:
             yield
@@ -90,21 +90,20 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """The group that this process was started in by ``torchrun``, or by whatever sets the same variables.
+def process_group() -> Iterator[Ranks]:
+    """Join the process group that the environment variables of ``torchrun`` describe.
 
-    Gradients on processors travel by gloo, those on GPUs by nccl. Without ``WORLD_SIZE``, or where that is 1, the
-    process is alone.
+    Gradients on the CPU are sent by gloo, those on GPUs by nccl. If ``WORLD_SIZE`` is missing or 1, there is no group.
 
     Raises:
         InvalidInput: the variables are incomplete or contradict each other.
-        Unreachable: the others do not answer.
+        Unreachable: the other processes do not answer.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
     ranks = _ranks()
-    # What is not a gradient, such as a failure, is told by gloo on GPUs too.
+    # Tensors on the CPU, such as the number of a rank that failed, need gloo even if the gradients are on GPUs.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         distributed.init_process_group(backend, rank=ranks.rank, world_size=ranks.world_size)
@@ -115,8 +114,7 @@ def joined() -> Iterator[Ranks]:
             hint="start them by torchrun; --debug shows what the network says",
         ) from error
     yield ranks
-    # Not after an error: a group that has lost a process may wait for it.
-    distributed.destroy_process_group()
+    distributed.destroy_process_group()  # not after an error, because it can wait for a process that ended
 
 
 def _ranks() -> Ranks:
@@ -126,15 +124,15 @@ def _ranks() -> Ranks:
         rank, world_size, local_rank = map(int, numbers)
         if rank < world_size:
             return Ranks(rank, world_size, local_rank)
-    said = ", ".join(f"{name}={value}" for name, value in values.items())
+    shown = ", ".join(f"{name}={value}" for name, value in values.items())
     raise InvalidInput(
-        f"the environment does not say which of the processes this is ({said})",
+        f"the environment does not say which of the processes this is ({shown})",
         hint="start them by torchrun, or unset WORLD_SIZE to train with one",
     )
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The tensors in their order; together while they are of one type and fit."""
+    """The tensors in order, in groups of one dtype with at most ``_BUCKET`` elements or one tensor."""
     bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""Which subnetworks a step trains."""
+"""The choice of the subnetworks that a step trains."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.training._recipe import Recipe
 
-_WIDEST = 0.95  # nearer to 1 a subnetwork is the dense network, which every step trains
+_WIDEST = 0.95  # a larger subnetwork is almost the dense network, which every step trains
 
 
 def draw_subnetworks(recipe: Recipe, network: PrunableNetwork, *, step: int, steps: int) -> list[Subnetwork]:
     """The subnetworks of a step out of ``steps``, from the current scores.
 
-    None in the first steps, where the recipe has the dense network train alone. Then, for each pattern, one at every
-    capacity of the recipe, and ``random_capacities`` more between the smallest of them and the dense network, one in
-    each of as many equal parts of the logarithmic range. With one capacity, the smallest, this is the sandwich rule
-    (universally slimmable networks): what lies between is never left out.
+    There are none in the first steps if the recipe trains the dense network alone there. Later, each pattern has one
+    subnetwork at every capacity of the recipe, and ``random_capacities`` more above the smallest of these. For these
+    the logarithmic range up to the dense network is divided into equal parts, and one capacity is drawn in each part.
+    With one fixed capacity, the smallest, this is the sandwich rule of universally slimmable networks.
 
     Raises:
-        InvalidInput: a capacity is below what the pattern can reach, or all of them are above.
+        InvalidInput: a capacity is below those that the pattern can reach, or all of them are above.
         UnsupportedPattern: the network cannot be cut like this.
     """
     if step < recipe.dense_first * steps:
@@ -29,12 +29,12 @@ def draw_subnetworks(recipe: Recipe, network: PrunableNetwork, *, step: int, ste
     chosen: list[Subnetwork] = []
     for name in recipe.patterns:
         pattern = find_pattern(name, recipe.channel_multiple)
-        capacities = pattern.shares([*recipe.capacities, *_random(recipe, generator)])
+        capacities = pattern.shares([*recipe.capacities, *_random_capacities(recipe, generator)])
         chosen += pattern.subnetworks(network, capacities)
     return chosen
 
 
-def _random(recipe: Recipe, generator: np.random.Generator) -> list[float]:
+def _random_capacities(recipe: Recipe, generator: np.random.Generator) -> list[float]:
     count = recipe.random_capacities
     if count == 0:
         return []

@@ -1,4 +1,4 @@
-"""The gradients of every subnetwork and the dense network, at the same parameters, without copying the model."""
+"""The gradients of the dense network and all subnetworks at the same parameters, integrated into one."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from prunnet_export.training._integration import Integration, as_filters, combin
 
 MAX_NORM = 100.0
 _CONVOLUTION_RANK = 4
-_PART = 2**20  # numbers; what is made of as many stays in a processor's cache
+_PART = 2**20  # numbers; intermediate results of this size fit into a processor's cache
 
 
 class IntegratedGradients:
     """Writes the integrated gradient of a batch into ``.grad`` of every parameter.
 
-    Classifier, projector and norms learn from the dense loss alone; compatibility comes from sharing them.
-    With G = dL/d(M * W) a weight's gradient is M * G and a score's is M * sign(S) * W * G (PrunNet, section 3).
-    The gradients of all subnetworks lie in one buffer per weight, which is kept from step to step. Its dense row is the
-    weight's ``.grad``: the next call overwrites it.
+    Classifier, projector and norms learn only from the dense loss. All subnetworks share them, which makes the
+    embeddings compatible. With G = dL/d(M * W) the gradient of a weight is M * G, and that of its score is
+    M * sign(S) * W * G (PrunNet, section 3). Each weight has one buffer for the gradients of all networks, which is
+    used again in the next step. Its last row, for the dense network, is also the weight's ``.grad``.
 
     Args:
-        network: In training mode. Its running statistics follow the dense pass alone.
-        classifier: On the un-normalised embedding.
-        integration: How the gradients become one.
+        network: The network, in training mode. Only the dense pass changes its running statistics.
+        classifier: The classifier of the un-normalised embedding.
+        integration: The rule that makes one gradient out of all.
         distillation: Weight of 1 - cos(subnetwork's embedding, dense embedding) in a subnetwork's loss. Above 0 a step
             has one more forward pass of the dense network.
-        ranks: The processes that train together; their gradients are averaged before they are integrated.
-        bfloat16: Compute forward passes in bfloat16 where torch's autocast does; parameters stay float32.
+        ranks: The processes that train together. Their gradients are averaged before the integration.
+        bfloat16: Use torch's autocast to bfloat16 in forward passes; parameters stay float32.
     """
 
     def __init__(
@@ -64,10 +64,9 @@ class IntegratedGradients:
         """Write the gradients of the mean loss over the batches.
 
         Args:
-            subnetworks: Made from the current scores.
-            batches: One, or several of one size whose gradients are accumulated: images float32 [b, 3, h, w] in
-                0..1, labels int64 [b].
-            generator: For the integration; the same on every rank.
+            subnetworks: The subnetworks of the current scores.
+            batches: Micro-batches of equal size: images float32 [b, 3, h, w] in 0..1, labels int64 [b].
+            generator: The integration's generator, with the same state on every rank.
 
         Returns:
             The mean cross-entropy of each subnetwork, and of the dense network last.
@@ -78,24 +77,24 @@ class IntegratedGradients:
         return cast("list[float]", losses.tolist())
 
     def _accumulate(self, subnetworks: Sequence[Subnetwork], batches: Sequence[Batch]) -> Tensor:
-        """Fill the buffers, the dense network last, and ``.grad`` of what is shared; the mean losses [m]."""
+        """Fill the buffers and the ``.grad`` of shared parameters; returns the mean losses [m], the dense one last."""
         count = len(subnetworks) + 1
         for name, weight in self._weights.items():
             if name not in self._gradients or len(self._gradients[name]) != count:
                 self._gradients[name] = weight.new_empty(count, *weight.shape)
         tensors = self._network.tensors()
-        targets = self._targets(batches) if self._distillation and subnetworks else None
-        losses = [self._subnetwork(one, tensors, batches, targets, row) for row, one in enumerate(subnetworks)]
-        return torch.stack([*losses, self._dense(batches)])
+        targets = self._dense_embeddings(batches) if self._distillation and subnetworks else None
+        losses = [self._run_subnetwork(one, tensors, batches, targets, row) for row, one in enumerate(subnetworks)]
+        return torch.stack([*losses, self._run_dense(batches)])
 
-    def _targets(self, batches: Sequence[Batch]) -> list[Tensor]:
-        """The dense embeddings of each batch, under its own statistics, which the running ones do not follow here."""
+    def _dense_embeddings(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """The dense embeddings of each batch, with the batch's own statistics. The running statistics do not change."""
         embedder = self._network.embedder
         copies = {name: buffer.clone() for name, buffer in embedder.named_buffers()}
         with torch.no_grad():
             return [self._run(lambda x: functional_call(embedder, copies, (x,)), images) for images, _ in batches]
 
-    def _subnetwork(
+    def _run_subnetwork(
         self,
         subnetwork: Subnetwork,
         tensors: Mapping[str, Tensor],
@@ -103,14 +102,14 @@ class IntegratedGradients:
         targets: Sequence[Tensor] | None,
         row: int,
     ) -> Tensor:
-        # The dense network comes last, so that its row of the buffers is free until then.
+        # The dense network is run last, so its row of the buffers is free now.
         gathered = subnetwork.gather(tensors, {name: buffer[-1] for name, buffer in self._gradients.items()})
         leaves = {name: _leaf(gathered[name], weight) for name, weight in self._weights.items()}
         gathered.update(leaves)
         classifier = {name: parameter.detach() for name, parameter in self._classifier.named_parameters()}
         structure = subnetwork.structure.train()
         loss = self._backward(
-            # The gathered buffers are copies: batch statistics are used and the dense running ones stay untouched.
+            # The gathered buffers are copies, so this pass does not change the dense running statistics.
             lambda images: cast("Tensor", functional_call(structure, gathered, (images,))),
             lambda embedding: cast("Tensor", functional_call(self._classifier, classifier, (embedding,))),
             batches,
@@ -120,13 +119,13 @@ class IntegratedGradients:
         subnetwork.scatter(computed, {name: buffer[row] for name, buffer in self._gradients.items()})
         return loss
 
-    def _dense(self, batches: Sequence[Batch]) -> Tensor:
+    def _run_dense(self, batches: Sequence[Batch]) -> Tensor:
         for parameter in [*self._weights.values(), *self._shared]:
             parameter.grad = None
         loss = self._backward(self._network, self._classifier, batches, None)
         for name, weight in self._weights.items():
             row = self._gradients[name][-1]
-            # Copied rather than accumulated there, which would read and write the row twice.
+            # To accumulate the gradient in the row directly would read and write the row twice.
             weight.grad = row.zero_() if weight.grad is None else row.copy_(weight.grad)
         return loss
 
@@ -137,7 +136,7 @@ class IntegratedGradients:
         batches: Sequence[Batch],
         targets: Sequence[Tensor] | None,
     ) -> Tensor:
-        """Add the gradients of the mean loss over the batches to ``.grad``; the mean cross-entropy."""
+        """Add the gradients of the mean loss over the batches to ``.grad``; returns the mean cross-entropy."""
         total = torch.zeros((), dtype=self._dtype, device=batches[0][0].device)
         for index, (images, labels) in enumerate(batches):
             embedding = self._run(embed, images)
@@ -155,32 +154,32 @@ class IntegratedGradients:
         return outputs.to(self._dtype)
 
     def _integrate(self, losses: Tensor, generator: torch.Generator) -> None:
-        of_weights, of_scores, slopes = {}, {}, {}
+        weight_grams, score_grams, slopes = {}, {}, {}
         for name, weight in self._weights.items():
             score = self._scores[name]
             if score.grad is None:
                 score.grad = torch.empty_like(score)
-            # The slope sign(S) * W of the score lies where its gradient will lie.
+            # The slope sign(S) * W of the score uses the memory of its gradient.
             slopes[name] = torch.mul(score.detach().sign(), weight.detach(), out=score.grad)
-            parts = self._parts(name, slopes[name])
+            parts = self._filter_parts(name, slopes[name])
             grams = [(gram_matrices(part), gram_matrices(part * slope)) for _, part, slope in parts]
-            of_weights[name], of_scores[name] = map(torch.cat, zip(*grams, strict=True))
-        scale = _clipping(of_weights)
+            weight_grams[name], score_grams[name] = map(torch.cat, zip(*grams, strict=True))
+        scale = _clipping_factors(weight_grams)
         scaled = scale.unsqueeze(0) * scale.unsqueeze(1)
         mix_weights, mix_scores = self._integration.coefficients(
-            {name: gram * scaled for name, gram in of_weights.items()},
-            {name: gram * scaled for name, gram in of_scores.items()},
+            {name: gram * scaled for name, gram in weight_grams.items()},
+            {name: gram * scaled for name, gram in score_grams.items()},
             losses,
             generator,
         )
         for name in self._weights:
             of_weight, of_score = mix_weights[name] * scale, mix_scores[name] * scale
-            for filters, part, slope in self._parts(name, slopes[name]):
+            for filters, part, slope in self._filter_parts(name, slopes[name]):
                 slope.mul_(combine(part, of_score[filters]))  # the score's .grad
                 part[-1] = combine(part, of_weight[filters])  # the dense row, which is the weight's .grad
 
-    def _parts(self, name: str, slopes: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Of one weight: filters, their gradients [m, k, d] and slopes [k, d], both views."""
+    def _filter_parts(self, name: str, slopes: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Parts of one weight: a slice of its filters, with views of their gradients [m, k, d] and slopes [k, d]."""
         gradients = as_filters(self._gradients[name])
         slopes = slopes.view(gradients.shape[1:])
         count = max(1, _PART // gradients[:, 0].numel())
@@ -191,13 +190,13 @@ class IntegratedGradients:
 
 def _leaf(gathered: Tensor, dense: Tensor) -> Tensor:
     if gathered.ndim == _CONVOLUTION_RANK and gathered.shape != dense.shape:
-        # oneDNN takes uneven widths a fifth faster in this layout, and the dense ones no faster.
+        # In this layout oneDNN is a fifth faster for uneven widths, but not for the dense ones.
         gathered = gathered.contiguous(memory_format=torch.channels_last)
     return gathered.detach().requires_grad_()
 
 
-def _clipping(grams: Mapping[str, Tensor]) -> Tensor:
-    """Factors [m] that bring the norm of each subnetwork's gradient to ``MAX_NORM`` at most; 1 for the dense one."""
+def _clipping_factors(grams: Mapping[str, Tensor]) -> Tensor:
+    """Factors [m] that limit the norm of each subnetwork's gradient to ``MAX_NORM``; 1 for the dense network."""
     squared = torch.stack([gram.diagonal(dim1=1, dim2=2).sum(0) for gram in grams.values()]).sum(0)
     scale = (MAX_NORM / (squared.clamp(min=0).sqrt() + 1e-6)).clamp(max=1)
     scale[-1] = 1

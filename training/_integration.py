@@ -1,7 +1,7 @@
 """Integrating the gradients of the dense network and its subnetworks into one.
 
-Whatever the rule, the result is a linear combination of the m gradients, and its coefficients depend on their inner
-products alone. So a rule sees Gram matrices, and a step costs two batched products over the gradients.
+In every rule the result is a linear combination of the m gradients, and its coefficients depend only on their inner
+products. So a rule gets Gram matrices, and a step needs two batched products over the gradients.
 """
 
 from __future__ import annotations
@@ -14,43 +14,41 @@ from torch import Tensor
 
 from prunnet_export.training._recipe import Rule
 
-Grams = Mapping[str, Tensor]  # by tensor, float [filters, m, m]
+Grams = Mapping[str, Tensor]  # float [filters, m, m] by the name of the tensor
 
-# An inner product below this fraction of the norms is rounding, not a conflict.
+# A negative inner product that is smaller than this fraction of the norms is a rounding error, not a conflict.
 _RELATIVE_EPSILON = 1e-6
 _CONVOLUTION_RANK = 4
 
 
 class Integration(ABC):
-    """How m gradients become one."""
+    """A rule that makes one gradient out of m."""
 
     @abstractmethod
     def coefficients(
         self, weights: Grams, scores: Grams, losses: Tensor, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """What each gradient is multiplied by before all are added up.
+        """The coefficients of the gradients in the sum: for weights and for scores, float [filters, m] by tensor.
 
         Args:
             weights: Inner products of the gradients of each weight; the dense network is the last of the m.
-            scores: The same of each score.
+            scores: Inner products of the gradients of each score.
             losses: float32 [m].
-            generator: For what is random; the same on every rank.
-
-        Returns:
-            For weights and for scores: by tensor, float [filters, m].
+            generator: The random generator, with the same state on every rank.
         """
 
 
 class ConflictAware(Integration):
-    """Each filter's gradients are freed of the conflicts between them, and weighted by how much that turned them.
+    """Removes the conflicts between the gradients of each filter, and gives less weight to those that change more.
 
-    ``progressive`` projects each g_i off every g_j that it conflicts with, one after another in a random order
-    (PCGrad). ``last-conflict`` tests the original gradients and projects g_i off the last conflicting one only, as
-    PrunNet's release does. Then p = projected, a_i = ((cos(p_i, g_i) + 1) / 2)^gamma on the whole tensor, and the
-    result is m * sum_i (a_i / sum a) p_i (PrunNet, section 3.3). Without conflict every rule is the plain sum.
+    Two gradients conflict if their inner product is negative. ``progressive`` projects each g_i onto the plane
+    orthogonal to each g_j that it conflicts with, one after another in a random order (PCGrad). ``last-conflict`` tests
+    the original gradients and does this only for the last conflicting g_j, as PrunNet's release does. The projected
+    gradients are p_i, their weights a_i = ((cos(p_i, g_i) + 1) / 2)^gamma over the whole tensor, and the result is
+    m * sum_i (a_i / sum a) p_i (PrunNet, section 3.3). Without conflicts every rule is the plain sum.
 
     Args:
-        rule: How conflicts are resolved; ``sum`` does not.
+        rule: The way to resolve conflicts; ``sum`` ignores them.
         gamma: 0.5 for convolutional networks, 1.0 for transformers.
     """
 
@@ -63,12 +61,12 @@ class ConflictAware(Integration):
         """See :class:`Integration`."""
         grams = [*weights.values(), *scores.values()]
         found = conflict_aware(grams, orders(len(losses), generator), rule=self.rule, gamma=self.gamma)
-        of_weights, of_scores = found[: len(weights)], found[len(weights) :]
-        return dict(zip(weights, of_weights, strict=True)), dict(zip(scores, of_scores, strict=True))
+        for_weights, for_scores = found[: len(weights)], found[len(weights) :]
+        return dict(zip(weights, for_weights, strict=True)), dict(zip(scores, for_scores, strict=True))
 
 
 def as_filters(gradients: Tensor) -> Tensor:
-    """Gradients [m, *shape] of one tensor as [m, filters, d]: a convolution's outputs each, a linear weight whole."""
+    """Gradients [m, *shape] of one tensor as [m, filters, d]. A linear weight counts as one filter."""
     filters = gradients.shape[1] if gradients.ndim == _CONVOLUTION_RANK + 1 else 1
     return gradients.reshape(len(gradients), filters, -1)
 
@@ -80,57 +78,50 @@ def gram_matrices(gradients: Tensor) -> Tensor:
 
 
 def combine(gradients: Tensor, coefficients: Tensor) -> Tensor:
-    """Gradients [m, filters, d] times coefficients [filters, m], added up: [filters, d]."""
+    """The sum [filters, d] of gradients [m, filters, d] times coefficients [filters, m]."""
     return (coefficients.unsqueeze(1) @ gradients.transpose(0, 1)).squeeze(1)
 
 
 def orders(count: int, generator: torch.Generator) -> Tensor:
     """For each of ``count`` gradients a random order of the others: int64 [count, count - 1]."""
     rows = [torch.randperm(count - 1, generator=generator) for _ in range(count)]
-    # What is drawn leaves the gradient itself out.
+    # The numbers 0..count - 2 are mapped to those of the other gradients.
     return torch.stack([row + (row >= index) for index, row in enumerate(rows)]) if rows else torch.empty(0, 0).long()
 
 
 def conflict_aware(grams: Sequence[Tensor], order: Tensor, *, rule: Rule, gamma: float) -> list[Tensor]:
-    """The coefficients of :class:`ConflictAware`.
+    """The coefficients of :class:`ConflictAware`, float [filters, m] for each tensor.
 
     Args:
-        grams: Of each tensor, float [filters, m, m].
+        grams: The Gram matrices of each tensor, float [filters, m, m].
         order: int64 [m, m - 1], from :func:`orders`.
-        rule: How conflicts are resolved.
+        rule: The way to resolve conflicts.
         gamma: Exponent of the weights.
-
-    Returns:
-        Of each tensor, float [filters, m].
     """
     if rule == "sum" or len(order) == 1:
         return [gram.new_ones(gram.shape[:2]) for gram in grams]
     gram, filters = torch.cat(list(grams)), [len(one) for one in grams]
-    # All tensors at once: one by one their many small operations cost more than the arithmetic.
+    # All tensors together, because many small operations would take longer than the arithmetic.
     projected = _projected(gram, order, progressive=rule == "progressive")
     weighted = _weighted(projected, gram, torch.tensor(filters, device=gram.device), gamma)
     return list(torch.split(weighted, filters))
 
 
 def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float) -> Tensor:
-    """Coefficients [f, m, m] of the projected gradients, weighted and added up: [f, m].
+    """The weighted sum [f, m] of the coefficients [f, m, m] of the projected gradients.
 
-    Args:
-        coefficients: Of all filters, those of one tensor beside each other.
-        gram: Inner products [f, m, m] of the gradients.
-        filters: How many filters each tensor has, int64 [tensors].
-        gamma: Exponent of the weights.
+    The filters of a tensor follow each other; ``filters`` has their number for each tensor, int64 [tensors].
     """
     count = gram.shape[1]
     products = coefficients @ gram
     # <p_i, g_i>, |p_i|^2 and |g_i|^2 of each filter, and then over the whole tensor.
-    of_filters = torch.stack(
+    by_filter = torch.stack(
         [products.diagonal(dim1=1, dim2=2), (products * coefficients).sum(2), gram.diagonal(dim1=1, dim2=2)], dim=2
     )
-    along, squared, original = torch.segment_reduce(of_filters, "sum", lengths=filters).unbind(2)
-    # Roots first: the fourth power of a small gradient's norm is 0 in single precision.
+    inner, squared, original = torch.segment_reduce(by_filter, "sum", lengths=filters).unbind(2)
+    # The product of the squares can underflow to 0 in single precision, so the roots are taken first.
     norms = squared.clamp(min=0).sqrt() * original.sqrt()
-    cosine = torch.where(norms > 0, along / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1)
+    cosine = torch.where(norms > 0, inner / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1)
     weight = ((cosine.clamp(-1, 1) + 1) / 2) ** gamma
     total = weight.sum(1, keepdim=True)
     alpha = torch.where(total > 0, weight / total, 1 / count)

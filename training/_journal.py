@@ -1,4 +1,4 @@
-"""The folder of a run: its recipe, its metrics, and a state that it can go on from at any moment."""
+"""The folder of a run: its recipe, its metrics, and its training state. A killed run can always be resumed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,11 @@ LOCK_FILE = ".lock"
 STEPS_PER_METRIC = 10
 
 
-def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool) -> None:
-    """Make the folder one that the run can go on from.
-
-    Args:
-        recipe: The run.
-        out: Its folder.
-        trainee: At its beginning.
-        steps: Of the run.
-        resume: Take a run of the same recipe that is there.
+def begin_run(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool) -> None:
+    """Write the files of a new run into ``out``, or check that the folder holds the run to resume.
 
     Raises:
-        InvalidInput: another run is there, one where none is to be resumed, or a network without its run.
+        InvalidInput: the folder holds another run, a run that is not to be resumed, or a network without its run.
         StorageError: the folder cannot be written.
     """
     recipe_file = out / RECIPE_FILE
@@ -40,20 +33,20 @@ def begin(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bo
         _refuse_network(out)
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, steps_done=0, steps=steps)
-        # Last: whoever finds a recipe finds a state beside it.
+        # The recipe is written last, so that a folder with a recipe always has a state too.
         replace_file(recipe_file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
     elif not resume:
         raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
     else:
         _refuse_other_recipe(recipe, recipe_file)
     for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
-        for leftover in out.glob(f".{name}.*"):  # of a kill while the file was being replaced
+        for leftover in out.glob(f".{name}.*"):  # from a kill while the file was being replaced
             with storage_errors(leftover):
                 leftover.unlink()
 
 
 def _refuse_network(out: Path) -> None:
-    """A network without a recipe came from elsewhere, and the end of a run would replace it."""
+    """Refuse a folder with a network from another source, because the end of the run would replace it."""
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if (out / name).exists():
             raise InvalidInput(f"{out / name} exists without its run", hint="choose another --out, or move it away")
@@ -72,25 +65,21 @@ def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
 
 
 class Journal:
-    """What a run writes on its way: a line of metrics every few steps, and its state.
+    """Writes a line of metrics every few steps, and the training state.
 
-    Args:
-        out: The folder.
-        trainee: Whose state.
-        done: Steps that are done; metrics of later ones, which are run again, are dropped.
-        steps: Of the run.
-        seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
+    The state is written at the end of an epoch, and when it is older than ``seconds_between_states``. Metrics of steps
+    after the ``done`` finished ones are dropped, because these steps run again.
     """
 
     def __init__(self, out: Path, trainee: Trainee, done: int, steps: int, seconds_between_states: float) -> None:
-        _forget_metrics(out / METRICS_FILE, first=done)
+        _drop_metrics(out / METRICS_FILE, first=done)
         self._out, self._trainee, self._steps = out, trainee, steps
         self._seconds_between_states = seconds_between_states
         self._saved = self._counted = time.monotonic()
         self._count = 0
 
-    def note(self, metrics: dict[str, float], *, step: int, last_of_epoch: bool) -> None:
-        """Take down a finished step; ``seconds_per_step`` is that of the steps since the last line."""
+    def record(self, metrics: dict[str, float], *, step: int, last_of_epoch: bool) -> None:
+        """Record a finished step. ``seconds_per_step`` is the mean over the steps since the last line."""
         self._count += 1
         if step % STEPS_PER_METRIC == 0 or last_of_epoch:
             seconds = round((time.monotonic() - self._counted) / self._count, 4)
@@ -102,14 +91,14 @@ class Journal:
             self._saved = time.monotonic()
 
 
-def _forget_metrics(file: Path, *, first: int) -> None:
-    """Drop the lines from that step on."""
+def _drop_metrics(file: Path, *, first: int) -> None:
+    """Drop the lines of the step ``first`` and later steps."""
     kept = []
     for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
         try:
             if json.loads(line)["step"] >= first:
                 break
-        except (ValueError, LookupError, TypeError):  # the line that the kill cut in two
+        except (ValueError, LookupError, TypeError):  # an incomplete last line, from a kill
             break
         kept.append(line + "\n")
     replace_file(file, "".join(kept).encode())

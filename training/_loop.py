@@ -17,7 +17,7 @@ from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
-from prunnet_export.training._journal import LOCK_FILE, Journal, begin
+from prunnet_export.training._journal import LOCK_FILE, Journal, begin_run
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import load_state
 from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -43,49 +43,49 @@ def train(
     seconds_between_states: float = 300.0,
     progress: Progress = lambda _step, _steps, _metrics: None,
 ) -> PrunableNetwork:
-    """Train a prunable network and leave its checkpoint in a folder; a run may be killed at any moment and resumed.
+    """Train a prunable network and write its checkpoint into a folder. A killed run can be resumed.
 
     Args:
-        recipe: The run.
-        data: The images, as ``recipe.data`` says.
-        out: The folder; ``recipe.json``, ``metrics.jsonl``, the training state, and the checkpoint at the end.
-        resume: Go on with the run in ``out``, to the bits that an uninterrupted one ends at, or begin it.
-        device: Where to compute; None is the processor.
-        workers: Processes that decode images, of each rank; 0 decodes in this one.
+        recipe: The recipe of the run.
+        data: The images of ``recipe.data``.
+        out: The folder of the recipe, the metrics, the training state, and the checkpoint at the end.
+        resume: Continue the run in ``out``, with the same result as an uninterrupted run; start it if there is none.
+        device: The device that computes; None is the CPU.
+        workers: Number of processes that decode images for each rank; with 0 the rank itself decodes.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
         ranks: The ``recipe.processes`` that train together. The first one writes the folder, all read the state.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
     Returns:
-        The network, in evaluation mode; its dense BatchNorm statistics are re-estimated on the first rank.
+        The network, in evaluation mode. The first rank re-estimates its dense BatchNorm statistics.
 
     Raises:
         InvalidInput: another recipe or other images, a batch that cannot be divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
-        Unreachable: another process failed or is gone.
+        Unreachable: another process failed or ended.
     """
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
-        with ranks.agreeing():
+        with ranks.sharing_failures():
             batches = _batches(recipe, data, workers=workers, ranks=ranks)
             steps = recipe.epochs * (len(batches) // recipe.accumulate)
             trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
             if ranks.rank == 0:
                 lock.acquire()
-                begin(recipe, out, trainee, steps=steps, resume=resume)
-        with ranks.agreeing():
+                begin_run(recipe, out, trainee, steps=steps, resume=resume)
+        with ranks.sharing_failures():
             done = load_state(out, trainee, steps=steps)
             journal = Journal(out, trainee, done, steps, seconds_between_states) if ranks.rank == 0 else None
         taken = _take_steps(recipe, batches, trainee, gradients, first=done, steps=steps, device=device, ranks=ranks)
         for step, metrics in enumerate(taken, done):
-            with ranks.agreeing():
+            with ranks.sharing_failures():
                 if journal is not None:
-                    journal.note(metrics, step=step, last_of_epoch=(step + 1) % (steps // recipe.epochs) == 0)
+                    journal.record(metrics, step=step, last_of_epoch=(step + 1) % (steps // recipe.epochs) == 0)
             progress(step + 1, steps, metrics)
-        with ranks.agreeing():
+        with ranks.sharing_failures():
             if ranks.rank == 0:
-                settle(trainee.network, data, recipe, device)
+                reestimate_dense_batchnorm(trainee.network, data, recipe, device)
                 _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
 
@@ -101,7 +101,7 @@ def _take_steps(
     device: torch.device | None,
     ranks: Ranks,
 ) -> Iterator[dict[str, float]]:
-    """Take the steps from ``first`` on; gives the metrics of each."""
+    """Take the steps from ``first`` on and yield the metrics of each."""
     per_epoch = steps // recipe.epochs
     for epoch in range(first // per_epoch, recipe.epochs):
         micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
@@ -125,23 +125,27 @@ def _memory_errors() -> Iterator[None]:
         ) from None
 
 
-def settle(network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None) -> None:
-    """Re-estimate the dense network's BatchNorm statistics on training images; leaves it in evaluation mode."""
+def reestimate_dense_batchnorm(
+    network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None
+) -> None:
+    """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode."""
     inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
-    # In the layout that the network was trained in.
+    # Training uses the layout channels last too.
     moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
     reestimate_batchnorm(network.embedder, moved)
 
 
 def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
-    """Micro-batches; those of a step, of all ranks together, are its batch in order."""
+    """The micro-batches of this rank. Those of a step, of all ranks in order, make its batch."""
     if recipe.processes != ranks.world_size:
         raise InvalidInput(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
     micro_batch = recipe.micro_batch
     if len(data.train) == 0:
-        raise InvalidInput(f"{data.name} has no images to train on", hint="it is for tests alone; train on another set")
+        raise InvalidInput(
+            f"{data.name} has no images to train on", hint="it has only test images; train on another set"
+        )
     if len(data.train) < recipe.batch_size:
         raise InvalidInput(
             f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
@@ -159,7 +163,7 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
 
 
 def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_precision: bool) -> None:
-    told = msgspec.to_builtins(recipe)
+    fields = msgspec.to_builtins(recipe)
     save_checkpoint(
         out,
         trainee.network,
@@ -167,6 +171,6 @@ def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_preci
         backbone_options=recipe.backbone_options,
         preprocessing=recipe.preprocessing,
         data=recipe.data,
-        training={**{name: told[name] for name in _IN_CHECKPOINT}, "steps": steps},
+        training={**{name: fields[name] for name in _IN_CHECKPOINT}, "steps": steps},
         dtype=torch.float16 if half_precision else torch.float32,
     )

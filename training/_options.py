@@ -1,4 +1,4 @@
-"""Options of commands that train. Their defaults are those of the :class:`Recipe`."""
+"""The options of commands that train. Their defaults are those of the :class:`Recipe`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
-_DEFAULTS["capacities"] = ",".join(map(str, _DEFAULTS["capacities"]))  # as on the command line
+_DEFAULTS["capacities"] = ",".join(map(str, _DEFAULTS["capacities"]))  # the format of the command line
 
 
 def recipe_option(field: str, *names: str, **settings: Any) -> Callable[[F], F]:
-    """The option that sets a field of the recipe; what follows is for :func:`click.option`."""
+    """The option for a field of the recipe. ``names`` and ``settings`` are passed to :func:`click.option`."""
     settings = {"default": _DEFAULTS[field], "show_default": True, **settings}
     return click.option(*(names or (f"--{field.replace('_', '-')}",)), **settings)
 
 
 def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
-    """What every command that trains asks for: fields of the recipe, and ``crop_px`` and ``resize_px``."""
+    """The options of every command that trains: fields of the recipe, and ``crop_px`` and ``resize_px``."""
     edge = click.IntRange(8, 2048)
     options = (
         recipe_option("backbone", help="A timm architecture, or resnet18-no-maxpool."),
@@ -35,12 +35,12 @@ def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
         recipe_option(
             "random_capacities",
             type=click.IntRange(0, 16),
-            help="Subnetworks more in every step, at random capacities above the smallest.",
+            help="Number of additional subnetworks in every step, at random capacities above the smallest.",
         ),
         recipe_option(
             "dense_first",
             type=click.FloatRange(0, 1, max_open=True),
-            help="Share of the steps, the first ones, in which the dense network trains alone.",
+            help="Share of the steps, from the start, in which the dense network is trained alone.",
         ),
         recipe_option(
             "distillation",

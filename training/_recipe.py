@@ -1,4 +1,4 @@
-"""Everything that a training run depends on, readable and comparable."""
+"""The recipe: everything that a training run depends on."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from prunnet_export.preprocessing import Preprocessing
 Optimizer = Literal["sgd", "adamw"]
 Rule = Literal["progressive", "last-conflict", "sum"]
 Schedule = Literal["step", "cosine"]
-_FEWEST = 2  # BatchNorm cannot normalise a single embedding
+_MIN_MICRO_BATCH = 2  # because BatchNorm cannot normalise a single embedding
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a training run and a comparison of training methods both say.
+    """The settings that a training run and a comparison of training methods have in common.
 
     Attributes:
         data: The images.
         preprocessing: How an image becomes an input.
         backbone: A timm architecture, or ``resnet18-no-maxpool``.
-        backbone_options: Its keyword arguments.
+        backbone_options: Keyword arguments of the backbone.
         embedding_dim: Length of the embedding.
         batch_size: Images in a step, of all processes together.
-        optimizer: ``sgd`` has momentum 0.9.
-        learning_rate: At its highest.
-        schedule: ``step`` divides by 10 at 25, 50 and 75 % of the steps.
-        weight_decay: On weights and scores.
+        optimizer: Name of the optimizer; ``sgd`` has momentum 0.9.
+        learning_rate: The highest learning rate.
+        schedule: Change of the learning rate; ``step`` divides it by 10 at 25, 50 and 75 % of the steps.
+        weight_decay: Weight decay of weights and scores.
         channel_multiple: Kept widths are multiples of this.
-        random_capacities: Subnetworks more in every step, for each pattern, at random capacities between.
-        dense_first: Share of the steps, the first ones, in which the dense network trains alone.
+        random_capacities: Number of additional subnetworks in every step, for each pattern, at random capacities.
+        dense_first: Share of the steps, from the start, in which the dense network is trained alone.
         distillation: Weight of the distance to the dense embedding in a subnetwork's loss.
 
     Raises:
-        InvalidInput: a number is NaN or infinite, which a command line can say and JSON cannot.
+        InvalidInput: a number is NaN or infinite, which JSON cannot store.
     """
 
     data: DataSource
@@ -63,7 +63,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise InvalidInput(f"{field.replace('_', ' ')} {value}", hint="give a finite number")
 
     def difference(self, other: CommonSettings) -> str | None:
-        """The first field that differs, as ``field = theirs, not ours``; None where all are equal."""
+        """The first field that differs, as ``field = theirs, not ours``; None if all are equal."""
         for field in self.__struct_fields__:
             ours, theirs = getattr(self, field), getattr(other, field)
             if ours != theirs:
@@ -77,15 +77,15 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         patterns: Patterns of the subnetworks in a step.
         capacities: Capacities of the subnetworks in every step, for each pattern.
-        integration: How conflicts between gradients are resolved.
+        integration: The way to resolve conflicts between gradients.
         gamma: Exponent of the integration weights; 0.5 for convolutional networks, 1.0 for transformers.
         epochs: Passes over the training images.
-        accumulate: Micro-batches that each process divides its part into; BatchNorm sees one at a time.
-        processes: How many train together.
+        accumulate: Micro-batches of each process in a step; BatchNorm normalises each by itself.
+        processes: Number of processes that train together.
         bfloat16: Forward passes are computed in bfloat16; parameters, gradients and their integration stay float32.
         warmup: Share of the steps with a linearly rising learning rate.
-        seed: Of everything random.
-        statistics_images: Training images that BatchNorm statistics are re-estimated on.
+        seed: Seed of everything random.
+        statistics_images: Number of training images for the re-estimation of BatchNorm statistics.
     """
 
     patterns: tuple[str, ...] = ("channel",)
@@ -102,18 +102,18 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def micro_batch(self) -> int:
-        """Images that a process passes through the networks at once.
+        """The number of images in one pass of a process.
 
         Raises:
             InvalidInput: the batch cannot be divided like this.
         """
         parts = self.processes * self.accumulate
         size, rest = divmod(self.batch_size, parts)
-        if rest or size < _FEWEST:
+        if rest or size < _MIN_MICRO_BATCH:
             raise InvalidInput(
                 f"a batch of {self.batch_size} images cannot be divided among {self.processes} process(es) "
                 f"with {self.accumulate} micro-batch(es) each",
-                hint=f"--batch-size counts all of them: a multiple of {parts}, at least {_FEWEST * parts}",
+                hint=f"--batch-size counts all of them: a multiple of {parts}, at least {_MIN_MICRO_BATCH * parts}",
             )
         return size
 

@@ -1,4 +1,4 @@
-"""The state of a run between two steps: one safetensors file, replaced atomically."""
+"""The state of a run between two steps, in one safetensors file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE_FILE = "training-state.safetensors"
 
 
 def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -> None:
-    """Write everything that the next of the run's steps depends on.
+    """Write everything that the next step depends on.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -34,14 +34,10 @@ def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -
 
 
 def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
-    """Restore a run of so many steps into a fresh trainee.
-
-    Returns:
-        How many steps are done.
+    """Restore a run of ``steps`` steps into a new trainee; returns the number of finished steps.
 
     Raises:
-        InvalidInput: there is nothing to resume, the file is corrupt or of another network, or the run has another
-            number of steps by now.
+        InvalidInput: the file is missing, corrupt or of another network, or its run has another number of steps.
     """
     safetensors = require("safetensors.torch", extra="train")
     file = folder / STATE_FILE
@@ -52,7 +48,7 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
         tensors: dict[str, Tensor] = safetensors.load(content)
         with require("safetensors", extra="train").safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-        # One entry, because safetensors writes several in any order.
+        # One entry, because safetensors writes several in a random order.
         done, of = map(int, metadata.get("steps", "-1/-1").split("/"))
         if 0 <= done <= of == steps:
             _restore(trainee, tensors)
@@ -81,7 +77,7 @@ def _restore(trainee: Trainee, tensors: dict[str, Tensor]) -> None:
         prefix = f"optimizer.{index}."
         state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         if state:
-            # AdamW counts its steps on the processor, where reading the count does not wait for the device.
+            # AdamW's step count stays on the CPU, so that reading it does not wait for the device.
             trainee.optimizer.state[parameter] = {
                 name: tensor if name == "step" else tensor.to(parameter.device) for name, tensor in state.items()
             }

@@ -1,4 +1,4 @@
-"""One training step, of any network: seeds, gradients, clipping, learning rate and optimizer."""
+"""One training step of any method: seeds, gradients, clipping, learning rate and optimizer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from prunnet_export.training._integration import ConflictAware, Integration
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import Trainee
 
-# Given batches, the number of the step, and a generator that is the same on every rank, writes the gradients of all
-# trained parameters to ``.grad`` and gives the losses by name.
+# A function of batches, the number of the step, and a generator with the same state on every rank. It writes the
+# gradients of all trained parameters to ``.grad`` and returns the losses by name.
 Gradients = Callable[[Sequence[Batch], int, torch.Generator], dict[str, float]]
 
 
@@ -33,37 +33,37 @@ def take_step(
     steps: int,
     ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Take one step out of ``steps``.
+    """Take one step.
 
-    Whatever is random follows from the seed and the step, so that a resumed run draws what an uninterrupted one draws.
+    The seed and the step determine all random numbers, so a resumed run draws the same ones as an uninterrupted run.
 
     Args:
-        recipe: Seed and learning rates.
-        optimizer: Of all that is trained.
-        gradients: Computes them.
-        batches: Of one size; read here, so that no rank goes on where another one cannot read an image.
-        step: Its number, from 0.
-        steps: Of the run.
+        recipe: The recipe, for its seed and learning rates.
+        optimizer: The optimizer of all trained parameters.
+        gradients: The function that computes the gradients.
+        batches: Micro-batches of equal size. They are read here, so that all ranks stop if one cannot read an image.
+        step: Number of the step, from 0.
+        steps: Number of steps of the run.
         ranks: The processes that train together.
 
     Returns:
-        ``learning_rate``, the losses, and ``gradient_norm``, that of the whole gradient before it was clipped.
+        ``learning_rate``, the losses, and ``gradient_norm``, the norm of the whole gradient before clipping.
 
     Raises:
         InvalidInput: a loss is not finite, or an image cannot be read.
-        Unreachable: another process failed or is gone.
+        Unreachable: another process failed or ended.
     """
     seed = recipe.seed * 1_000_003 + step
-    torch.manual_seed(seed * ranks.world_size + ranks.rank)  # dropout, of other images on each rank
-    with ranks.agreeing():
+    torch.manual_seed(seed * ranks.world_size + ranks.rank)  # for dropout, different on each rank
+    with ranks.sharing_failures():
         read = list(batches)
     losses = gradients(read, step, torch.Generator().manual_seed(seed))
-    with ranks.agreeing():
+    with ranks.sharing_failures():
         parameters = [one for group in optimizer.param_groups for one in group["params"]]
         norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
         if not all(map(math.isfinite, (*losses.values(), float(norm)))):
             raise InvalidInput(f"the loss is not finite at step {step}", hint="lower --learning-rate")
-        if norm > MAX_NORM:  # clip_grad_norm_ would read and write all gradients to scale them by 1
+        if norm > MAX_NORM:  # clip_grad_norm_ would rewrite all gradients even if nothing is clipped
             nn.utils.clip_grads_with_norm_(parameters, MAX_NORM, norm)
         rate = recipe.rate(step, steps)
         for group in optimizer.param_groups:
@@ -73,20 +73,20 @@ def take_step(
 
 
 class SubnetworkGradients:
-    """The :data:`Gradients` of a recipe: those of the dense network and of a step's subnetworks, integrated.
+    """The :data:`Gradients` of a recipe: the integrated gradients of the dense network and a step's subnetworks.
 
     Args:
-        recipe: What is drawn, and how gradients are integrated.
-        trainee: Put in training mode.
-        steps: Of the run.
-        integration: In the place of the recipe's.
+        recipe: The recipe of the run.
+        trainee: The trainee; its network is put in training mode.
+        steps: Number of steps of the run.
+        integration: The integration to use instead of the recipe's.
         ranks: The processes that train together.
 
     Attributes:
-        subnetworks: Those of the last step.
+        subnetworks: The subnetworks of the last step.
 
     Raises:
-        InvalidInput: a capacity is below what a pattern can reach, or all of them are above.
+        InvalidInput: a capacity is below those that a pattern can reach, or all of them are above.
         UnknownName: there is no such pattern.
         UnsupportedPattern: the network cannot be cut like this.
     """
@@ -109,7 +109,7 @@ class SubnetworkGradients:
             ranks=ranks,
             bfloat16=recipe.bfloat16,
         )
-        self.subnetworks = self._draw(steps)  # what cannot be drawn is refused before anything is trained
+        self.subnetworks = self._draw(steps)  # so that an impossible capacity is refused before the first step
 
     def __call__(self, batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
         """See :data:`Gradients`; the losses are ``loss_dense`` and ``loss_PATTERN_CAPACITY``."""

@@ -1,4 +1,4 @@
-"""What a run trains."""
+"""The network, classifier and optimizer of a training run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prunnet_export.training._recipe import Recipe
 
 @dataclass
 class Trainee:
-    """What training changes.
+    """The objects that training changes.
 
     Attributes:
         network: The prunable network.
-        classifier: On the un-normalised embedding, used in training only.
-        optimizer: Over the parameters of both.
+        classifier: The classifier of the un-normalised embedding, only for training.
+        optimizer: The optimizer of the parameters of both.
     """
 
     network: PrunableNetwork
@@ -32,7 +32,7 @@ class Trainee:
 
 
 def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = None) -> Trainee:
-    """A fresh network, classifier and optimizer; equal for equal recipes, whatever the device (None: the processor)."""
+    """A new network, classifier and optimizer. They depend on the recipe, not on the device (None is the CPU)."""
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
         recipe.backbone, dim=recipe.embedding_dim, preprocessing=recipe.preprocessing, options=recipe.backbone_options
@@ -45,7 +45,7 @@ def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = N
 
 
 def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the parameters."""
+    """The recipe's optimizer for these parameters."""
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, fused=True

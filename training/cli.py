@@ -97,21 +97,21 @@ def command(
     )
     chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
 
-    from prunnet_export.training._distributed import joined
+    from prunnet_export.training._distributed import process_group
 
     try:
-        with joined() as ranks:
+        with process_group() as ranks:
             _train(chosen, ranks)
     except BaseException as error:
-        if _together():
-            _end_together(error)
+        if _has_peers():
+            _silence_repeated_error(error)
         raise
 
 
 def main() -> None:
     """The entry point."""
-    if _together() and not _first():
-        # The first process speaks for all; what is wrong in the command line is wrong in each.
+    if _has_peers() and not _is_first_process():
+        # Only the first process prints. An error in the command line is the same in all processes.
         sys.stdout = sys.stderr = io.StringIO()
     run(command, name="prunnet-train", extra="train")
 
@@ -124,7 +124,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.training._loop import train
 
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
-    with ranks.agreeing():
+    with ranks.sharing_failures():
         device = _device(options.device, ranks)
         for capacity in recipe.capacities:
             check_capacity(capacity)
@@ -133,7 +133,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
     keep_freed_memory()
     if options.resume and not (out / RECIPE_FILE).exists():
-        _log.info("%s holds no run to resume; it begins", out)
+        _log.info("%s holds no run to resume; a new run starts", out)
     with progress_bar("training") as show:
         try:
             train(
@@ -151,7 +151,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             )
         except KeyboardInterrupt:
             begun = (out / RECIPE_FILE).exists()
-            kept = f"{out} holds the run up to its last state" if begun else "nothing was begun"
+            kept = f"{out} holds the run up to its last state" if begun else "no step was taken"
             again = "repeat the same command with --resume" if begun else "repeat the same command"
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
@@ -159,9 +159,9 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
 
 
 def _device(name: str, ranks: Ranks) -> torch.device:
-    """The torch device of that name; ``auto`` is the first accelerator that is there, else the processor.
+    """The torch device of this name; ``auto`` is the current accelerator, or the CPU if there is none.
 
-    Of several processes each has the GPU of its own number, or all share the processor.
+    With several processes, each one uses the GPU of its local rank, or all share the CPU.
     """
     import torch
 
@@ -182,24 +182,24 @@ def _device(name: str, ranks: Ranks) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto takes what is there") from None
+        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto chooses a device") from None
     return device
 
 
-def _together() -> bool:
-    """Whether other processes train with this one."""
+def _has_peers() -> bool:
+    """Whether this process trains together with others."""
     return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def _first() -> bool:
-    return os.environ.get("RANK", "0") in {"", "0"}  # without a rank there is nobody else to speak
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") in {"", "0"}  # a process without a rank must print its errors itself
 
 
-def _end_together(error: BaseException) -> None:
-    """Leave the last word to the process that knows why they end."""
-    # torchrun signals the others as soon as one has ended, and that must not become a message of its own.
+def _silence_repeated_error(error: BaseException) -> None:
+    """Print an error only in the process where it began."""
+    # torchrun sends signals to the other processes as soon as one has ended, and these must not print anything.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
-    speaks = _first() if interrupted else not isinstance(error, PeerFailed)
-    sys.stderr = sys.__stderr__ if speaks else io.StringIO()
+    prints = _is_first_process() if interrupted else not isinstance(error, PeerFailed)
+    sys.stderr = sys.__stderr__ if prints else io.StringIO()

@@ -1,4 +1,4 @@
-"""Training methods, to be compared on equal terms."""
+"""The training methods that ``prunnet-bench methods`` compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prunnet_export.benchmarks.methods.one_to_one import OneToOne, bct, independ
 from prunnet_export.benchmarks.methods.prunable import Prunable
 from prunnet_export.benchmarks.methods.slices import Slimmable, self_compatible
 
-# PrunNet's release, whatever the settings say.
+# The settings of PrunNet's release, which replace those of the comparison.
 _RELEASED = {
     "capacities": (0.8, 0.6, 0.4, 0.2),
     "random_capacities": 0,
@@ -19,18 +19,18 @@ _RELEASED = {
     "integration": "last-conflict",
     "gamma": 0.5,
 }
-# Neither integration, nor a start with the dense network alone, nor distillation.
+# No conflict resolution, no start with the dense network alone, and no distillation.
 _PLAIN_SUM = {"integration": "sum", "dense_first": 0.0, "distillation": 0.0}
 
 _ALL: tuple[Method, ...] = (
     Dense(),
-    # Ours: conflicts resolved progressively (PrunNet, CVPR 2025, section 3.3; PCGrad's projection).
+    # Our methods: conflicts are resolved progressively (PrunNet, CVPR 2025, section 3.3; PCGrad's projection).
     Prunable("channel"),
     Prunable("unstructured", patterns=("unstructured",)),
     Prunable("block", patterns=("block",)),
-    # Four patterns in one network, the subnetworks of all of them in every step.
+    # Four patterns in one network; every step trains subnetworks of all four.
     Prunable("patterns", patterns=("channel", "2:4", "block", "unstructured")),
-    # As released: masks at 80, 60, 40 and 20 %, the last conflict alone is projected out.
+    # As in PrunNet's release: masks at 80, 60, 40 and 20 %; only the last conflict is resolved.
     Prunable("prunnet", patterns=("unstructured",), changed=_RELEASED),
     Prunable("joint", changed=_PLAIN_SUM),
     Prunable("joint-unstructured", patterns=("unstructured",), changed=_PLAIN_SUM),
@@ -41,15 +41,16 @@ _ALL: tuple[Method, ...] = (
     OneToOne("aml", regression, teacher=True),
     OneToOne("csd", neighbours, teacher=True),
     OneToOne("ssp", anchors, teacher=True),
-    # Gradient surgery: each g_i is projected off every g_j that it conflicts with (Yu et al., NeurIPS 2020).
+    # Gradient surgery: g_i loses its component along every g_j that it conflicts with (Yu et al., NeurIPS 2020).
     Prunable("pcgrad", integration=lambda _: FromTorchJD("PCGradWeighting")),
-    # Conflict-averse descent: the best worst loss within 0.4 |g_0| of the mean g_0 (Liu et al., NeurIPS 2021).
-    Prunable("cagrad", integration=lambda _: FromTorchJD("CAGradWeighting", c=0.4, share=True)),
-    # Gradient vaccine: pairs are turned until they are as similar as they used to be (Wang et al., ICLR 2021). As
-    # TorchJD has it: the whole of the weights is one vector, and the average of the similarities moves by half.
+    # Conflict-averse descent: the update within 0.4 |g_0| of the mean g_0 for which the least improved loss improves
+    # most (Liu et al., NeurIPS 2021).
+    Prunable("cagrad", integration=lambda _: FromTorchJD("CAGradWeighting", c=0.4, sums_to_one=True)),
+    # Gradient vaccine: a pair that is less similar than its moving average is turned until it reaches the average (Wang
+    # et al., ICLR 2021). In TorchJD all weights are one vector, and the moving average has the factor 0.5.
     Prunable("gradvac", integration=lambda _: FromTorchJD("GradVacWeighting")),
     # The shortest convex combination of the gradients (Desideri 2012; Sener and Koltun, NeurIPS 2018), times m.
-    Prunable("mgda", integration=lambda _: FromTorchJD("MGDAWeighting", share=True)),
+    Prunable("mgda", integration=lambda _: FromTorchJD("MGDAWeighting", sums_to_one=True)),
     Prunable("uncertainty", integration=lambda recipe: Uncertainty(recipe.learning_rate)),
     Prunable("gradnorm", integration=lambda _: GradNorm()),
 )

@@ -1,4 +1,4 @@
-"""What a training method is here, and what all methods have in common."""
+"""The interface of a training method, and the training loop of all methods."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import Embedder
 from prunnet_export.training import CommonSettings, Gradients, Recipe, TrainingBatches, take_step
 
-FORWARD = 1 / 3  # the cost of a forward pass, in forward and backward passes
+FORWARD = 1 / 3  # the cost of a forward pass, as a fraction of a forward and backward pass
 
 
 class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every method of a comparison is given alike; see also :class:`CommonSettings`.
+    """The settings that are equal for all methods of a comparison; see also :class:`CommonSettings`.
 
     Attributes:
-        steps: Of the optimizer; a method that trains several networks takes as many for each.
-        train_capacities: Capacities that are trained, where the method leaves the choice.
-        capacities: Capacities that are evaluated beside the dense network.
-        max_queries: Query images.
-        max_gallery: Gallery images.
+        steps: Number of optimizer steps, for each network that a method trains.
+        train_capacities: Capacities that are trained, if the method lets you choose.
+        capacities: Capacities that are evaluated, in addition to the dense network.
+        max_queries: Largest number of query images.
+        max_gallery: Largest number of gallery images.
     """
 
     steps: int
@@ -38,20 +38,20 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     max_gallery: int
 
     def recipe(self, seed: int, **changed: Any) -> Recipe:
-        """The recipe of a run; the number of epochs in it has no meaning."""
+        """The recipe of a run. Its number of epochs is not used."""
         shared = {name: getattr(self, name) for name in CommonSettings.__struct_fields__}
         return Recipe(**{**shared, "capacities": self.train_capacities, "seed": seed, **changed})
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where methods are compared.
+    """The place where methods are compared.
 
     Attributes:
-        settings: What they have in common.
+        settings: The settings of all methods.
         data: The images.
-        folder: Where the dense networks of finished runs are kept.
-        progress: Called after every step with what is trained, the steps done and all steps.
+        folder: The folder that keeps the trained dense networks.
+        progress: Called after every step with the name of the run, the finished steps and all steps.
     """
 
     settings: Settings
@@ -61,20 +61,16 @@ class Bench:
 
     @property
     def classes(self) -> int:
-        """Of the training images."""
+        """The number of classes of the training images."""
         return int(self.data.train.labels.max()) + 1
 
     def train(self, recipe: Recipe, optimizer: torch.optim.Optimizer, gradients: Gradients, *, what: str) -> float:
-        """Take every step of a run: the same batches, steps and learning rates in all methods, for the same seed.
+        """Take all steps of a run. With the same seed all methods have the same batches, steps and learning rates.
 
-        Args:
-            recipe: Seed, batches and learning rates.
-            optimizer: Of what is trained.
-            gradients: Computes them.
-            what: What is trained, for people.
+        ``what`` is the name of the trained network, for messages.
 
         Returns:
-            Seconds spent on steps; decoding images is not counted.
+            The seconds of all steps, without the decoding of images.
 
         Raises:
             InvalidInput: too few images for a batch, or a loss is not finite.
@@ -97,15 +93,15 @@ class Bench:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a method has made with one seed.
+    """The networks that a method has trained with one seed.
 
     Attributes:
         dense: The embedder of the gallery.
-        queries: Embedders of the queries, by the row of the table and by capacity, below 1. BatchNorm statistics are
-            re-estimated before they are used.
-        seconds: Spent on training steps, without those of a dense network that another method trains too.
-        cost: Forward and backward passes, in those of training the dense network alone; that of the dense network is
-            counted.
+        queries: Embedders of the queries, by the row of the table and by capacity, below 1. Their BatchNorm statistics
+            are re-estimated later.
+        seconds: Time of the training steps, without those of a dense network that other methods use too.
+        cost: Forward and backward passes, including those of the dense network, as a multiple of those in a training of
+            the dense network alone.
     """
 
     dense: Embedder
@@ -118,21 +114,21 @@ class Method(ABC):
     """A way to train embedders of several capacities.
 
     Attributes:
-        name: What ``--methods`` takes.
+        name: The name for ``--methods``.
     """
 
     name: str
 
-    def check(self, settings: Settings) -> None:  # noqa: B027  # most methods need nothing
-        """Refuse before anything is trained.
+    def check(self, settings: Settings) -> None:  # noqa: B027  # most methods need no check
+        """Check before the training that the method can run.
 
         Raises:
-            MissingExtra: a package that the method is from is not installed.
+            MissingExtra: a package that the method needs is not installed.
         """
 
     @abstractmethod
     def train(self, bench: Bench, seed: int) -> Trained:
-        """Train everything once.
+        """Train all networks of the method with one seed.
 
         Raises:
             InvalidInput: a capacity cannot be reached, or the loss is not finite.

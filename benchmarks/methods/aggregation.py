@@ -1,9 +1,9 @@
-"""Other multi-task integrations, in the place of the conflict-aware one.
+"""Other rules of multi-task learning that can replace the conflict-aware integration.
 
-Each sees the gradients of all losses as whole vectors of weights and scores, through the sum of the Gram matrices of
-all tensors and filters, and multiplies each vector by one number. Numbers that add up to 1 are multiplied by m, so that
-a learning rate means about what it means for the plain sum. What is learned from step to step begins anew where m
-changes.
+For each of them the gradient of a loss is one vector over all weights and scores, and each vector gets one coefficient.
+The inner products of the vectors are the sum of the Gram matrices of all tensors and filters. If a rule's coefficients
+add up to 1, they are multiplied by m, so that the learning rate has about the same effect as for the plain sum. A rule
+with a learned state starts again when m changes.
 """
 
 from __future__ import annotations
@@ -19,59 +19,57 @@ from prunnet_export.training import Grams, Integration
 
 
 class WholeVector(Integration):
-    """An integration that has one coefficient for each gradient."""
+    """An integration with one coefficient for each gradient."""
 
     def coefficients(
         self, weights: Grams, scores: Grams, losses: Tensor, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See :class:`Integration`."""
         gram = torch.stack([one.sum(0) for one in (*weights.values(), *scores.values())]).sum(0)
-        found = self.whole(gram, losses, generator)
+        found = self.gradient_coefficients(gram, losses, generator)
         return (
             {name: found.expand(len(one), -1) for name, one in weights.items()},
             {name: found.expand(len(one), -1) for name, one in scores.items()},
         )
 
     @abstractmethod
-    def whole(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
-        """The coefficients [m], from the inner products [m, m] and the losses [m]; the dense network is the last."""
+    def gradient_coefficients(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
+        """The coefficients [m] for the inner products [m, m] and the losses [m]; the dense network is the last."""
 
 
 class FromTorchJD(WholeVector):
-    """A Gramian weighting of TorchJD.
+    """A weighting of TorchJD that works on Gram matrices.
 
     Args:
-        name: The class in :mod:`torchjd.aggregation`.
-        share: Its weights add up to 1 and are multiplied by m.
-        options: Of its constructor.
+        name: Name of the class in :mod:`torchjd.aggregation`.
+        sums_to_one: Whether its weights add up to 1; then they are multiplied by m.
+        options: Arguments of its constructor.
 
     Raises:
-        MissingExtra: TorchJD is not installed, or what the weighting needs.
+        MissingExtra: TorchJD or another package that the weighting needs is not installed.
     """
 
-    def __init__(self, name: str, *, share: bool = False, **options: float) -> None:
+    def __init__(self, name: str, *, sums_to_one: bool = False, **options: float) -> None:
         if name == "CAGradWeighting":
             require("cvxpy", extra="bench")
         self._weighting: Any = getattr(require("torchjd.aggregation", extra="bench"), name)(**options)
-        self._share = share
+        self._sums_to_one = sums_to_one
 
-    def whole(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
+    def gradient_coefficients(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
         """See :class:`WholeVector`."""
-        # TorchJD draws its orders from the global generator.
+        # TorchJD uses torch's global generator, so it gets a seed from ours.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             found: Tensor = self._weighting(gram)
-        return found * len(losses) if self._share else found
+        return found * len(losses) if self._sums_to_one else found
 
 
 class Uncertainty(WholeVector):
     """sum_i exp(-s_i) L_i + s_i / 2 with learned s_i = log sigma_i^2 (Kendall et al., CVPR 2018).
 
-    The weights exp(-s_i) are scaled to add up to m: by themselves they shrink every gradient while losses are large,
-    and a comparison would be one of learning rates.
-
-    Args:
-        learning_rate: Of plain gradient descent on s.
+    The weights exp(-s_i) are scaled so that their sum is m. Without the scale they make every gradient small while the
+    losses are large, which has the same effect as another learning rate. s learns by plain gradient descent with the
+    given learning rate.
     """
 
     def __init__(self, learning_rate: float) -> None:
@@ -79,35 +77,35 @@ class Uncertainty(WholeVector):
         self.log_variances: Tensor | None = None
 
     def weights(self, losses: Tensor) -> Tensor:
-        """exp(-s) [m], scaled to add up to m; then s takes a step."""
+        """The weights exp(-s) [m], scaled so that their sum is m. Then s takes a step."""
         if self.log_variances is None or len(self.log_variances) != len(losses):
             self.log_variances = torch.zeros_like(losses)
         weights = (-self.log_variances).exp()
         self.log_variances = self.log_variances - self.learning_rate * (0.5 - weights * losses)
         return weights * len(weights) / weights.sum()
 
-    def whole(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
+    def gradient_coefficients(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
         """See :class:`WholeVector`."""
         del gram, generator
         return self.weights(losses)
 
 
 class GradNorm(WholeVector):
-    """Weights w_i, sum_i w_i = m, for which all w_i |g_i| become mean_j(w_j |g_j|) r_i^alpha (Chen et al., ICML 2018).
+    """Learned weights w_i, sum_i w_i = m, with target_i = mean_j(w_j |g_j|) r_i^alpha (Chen et al., ICML 2018).
 
-    r_i is the loss as a share of its first value, over the mean of these shares. The weights learn by Adam from
-    sum_i | w_i |g_i| - target_i |, the target being held.
+    r_i is the loss divided by its first value, and then divided by the mean of these ratios over all losses. Adam
+    minimises sum_i | w_i |g_i| - target_i | with constant targets.
 
     Args:
-        alpha: How strongly losses that lag behind are favoured; 1.5 in the paper.
-        learning_rate: Of the weights; 0.025 in the paper.
+        alpha: A larger alpha gives more weight to losses that decrease slowly; 1.5 in the paper.
+        learning_rate: Learning rate of the weights; 0.025 in the paper.
     """
 
     def __init__(self, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
         self.alpha, self.learning_rate = alpha, learning_rate
         self._first: Tensor | None = None
 
-    def whole(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
+    def gradient_coefficients(self, gram: Tensor, losses: Tensor, generator: torch.Generator) -> Tensor:
         """See :class:`WholeVector`."""
         del generator
         if self._first is None or len(self._first) != len(losses):

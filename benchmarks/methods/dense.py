@@ -1,4 +1,4 @@
-"""The dense network alone: the yardstick, and the teacher of every method that follows a trained network."""
+"""Training the dense network alone. It is the baseline, and the fixed network of the one-to-one methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import Channel, find_pattern, materialise
-from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, settle
+from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, reestimate_dense_batchnorm
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class DenseRun:
     """A dense network that is trained and frozen.
 
     Attributes:
-        network: In evaluation mode, BatchNorm statistics re-estimated.
-        classifier: On its un-normalised embedding.
-        seconds: Spent on training it.
+        network: The network, in evaluation mode, with re-estimated BatchNorm statistics.
+        classifier: The classifier of its un-normalised embedding.
+        seconds: Time of its training steps.
     """
 
     network: PrunableNetwork
@@ -32,25 +32,25 @@ class DenseRun:
 
 @dataclass(frozen=True)
 class Dense(Method):
-    """The dense network trained alone, and cut into channels afterwards by the scores that it has learned by itself."""
+    """The dense network is trained alone; later its channels are cut by its scores."""
 
     name: str = "dense"
 
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
-        # First: what cannot be cut is refused before anything is trained.
+        # A backbone that cannot be cut is refused before the training.
         Channel().plan(new_trainee(recipe, classes=bench.classes).network)
         run = dense_run(bench, seed)
-        cuts = materialised(run.network, recipe, "channel", bench.settings.capacities)
+        cuts = cut_subnetworks(run.network, recipe, "channel", bench.settings.capacities)
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
 
 
 def dense_run(bench: Bench, seed: int) -> DenseRun:
-    """The dense network of a seed: read from the folder, or trained and left there.
+    """The dense network of a seed. It is read from the folder, or trained and stored there.
 
     Raises:
-        InvalidInput: the loss is not finite, or what lies in the folder is corrupt.
+        InvalidInput: the loss is not finite, or a file in the folder is corrupt.
         StorageError: the folder cannot be written.
     """
     folder = bench.folder / f"dense-{seed}"
@@ -63,10 +63,10 @@ def dense_run(bench: Bench, seed: int) -> DenseRun:
     return DenseRun(checkpoint.network, classifier, cast("float", checkpoint.config.training["seconds"]))
 
 
-def materialised(
+def cut_subnetworks(
     network: PrunableNetwork, recipe: Recipe, pattern: str, capacities: tuple[float, ...]
 ) -> dict[float, Embedder]:
-    """What the pattern can reach of the capacities, cut out of the network."""
+    """The cut subnetworks at those of the capacities that the pattern can reach."""
     found = find_pattern(pattern, recipe.channel_multiple)
     reached = found.reachable(network, capacities)
     chosen = found.subnetworks(network, reached)
@@ -78,8 +78,8 @@ def _train(bench: Bench, seed: int, folder: Path) -> None:
     trainee = new_trainee(recipe, classes=bench.classes)
     gradients = SubnetworkGradients(recipe, trainee, steps=bench.settings.steps)
     seconds = bench.train(recipe, trainee.optimizer, gradients, what="dense")
-    settle(trainee.network, bench.data, recipe)
-    if (folder / CONFIG_FILE).is_file():  # another process has left it meanwhile, and others follow that one
+    reestimate_dense_batchnorm(trainee.network, bench.data, recipe)
+    if (folder / CONFIG_FILE).is_file():  # another process has stored it meanwhile, and other runs already use that one
         return
     save_checkpoint(
         folder,

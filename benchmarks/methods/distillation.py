@@ -1,6 +1,6 @@
-"""Students that learn from the embeddings of the frozen dense network alone, without labels.
+"""Criteria of students that learn only from the embeddings of the frozen dense network, without labels.
 
-All embeddings are compared as unit vectors, and the teacher sees the student's augmented batch.
+All embeddings are compared as unit vectors. Teacher and student get the same augmented batch.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from prunnet_export.benchmarks.methods.one_to_one import Criterion
 from prunnet_export.evaluating import embed_in_torch, inputs_of
 from prunnet_export.training import Recipe
 
-BANK = 8192  # training images that the dense network embeds in advance
+BANK = 8192  # number of training images that the dense network embeds before the training
 
 
 class Regression(Criterion):
-    """1 - <q, g>: the student's q at the place of the teacher's g.
-
-    Args:
-        teacher: The frozen embedder.
-    """
+    """The loss 1 - <q, g> of the student's unit vector q and the teacher's g. ``teacher`` is the frozen embedder."""
 
     def __init__(self, teacher: nn.Module) -> None:
         super().__init__()
-        self._teacher = [teacher]  # in a list: its parameters are not to be trained
+        self._teacher = [teacher]  # in a list, so that its parameters are not among those of this module
 
     def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """See :class:`Criterion`."""
@@ -40,18 +36,14 @@ class Regression(Criterion):
         return self.loss(F.normalize(embedding, dim=1), target)
 
     def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of the student's unit vectors [b, dim] and the teacher's."""
+        """The loss of the student's and the teacher's unit vectors [b, dim]."""
         return 1 - (student * teacher).sum(1).mean()
 
 
 class Neighbours(Regression):
     """KL(softmax(<g, n_k> / t) || softmax(<q, n_k> / t)) over the K dense embeddings n_k nearest to g.
 
-    Args:
-        teacher: The frozen embedder.
-        bank: Its unit vectors [n, dim] of training images.
-        nearest: K.
-        temperature: t.
+    ``bank`` has the teacher's unit vectors [n, dim] of training images. K is ``nearest``, and t is ``temperature``.
     """
 
     def __init__(self, teacher: nn.Module, bank: Tensor, *, nearest: int = 512, temperature: float = 0.1) -> None:
@@ -66,12 +58,9 @@ class Neighbours(Regression):
 
 
 class Anchors(Regression):
-    """The same divergence over the centroids of a product quantizer, summed over its subspaces.
+    """The divergence of :class:`Neighbours` over a product quantizer's centroids, summed over its subspaces.
 
-    Args:
-        teacher: The frozen embedder.
-        codebooks: Centroids [subspaces, k, dim / subspaces] of the teacher's unit vectors.
-        temperature: Of both softmaxes.
+    ``codebooks`` are centroids [subspaces, k, dim / subspaces] of the teacher's unit vectors.
     """
 
     def __init__(self, teacher: nn.Module, codebooks: Tensor, *, temperature: float = 0.1) -> None:
@@ -81,18 +70,18 @@ class Anchors(Regression):
     def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :class:`Regression`."""
         parts = len(self._codebooks)
-        of_student, of_teacher = (
+        student_products, teacher_products = (
             torch.einsum("bsd,skd->bsk", vectors.reshape(len(vectors), parts, -1), self._codebooks).flatten(0, 1)
             for vectors in (student, teacher)
         )
-        return parts * _divergence(of_student / self._temperature, of_teacher / self._temperature)
+        return parts * _divergence(student_products / self._temperature, teacher_products / self._temperature)
 
 
 def regression(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """The baseline of asymmetric metric learning (Budnik and Avrithis, CVPR 2021), see :class:`Regression`.
 
-    Left out: what the paper adds to it, contrastive, triplet and multi-similarity losses between the student's anchors
-    and the teacher's positives and negatives, and their mining.
+    The paper adds contrastive, triplet and multi-similarity losses between the student's anchors and the teacher's
+    positives and negatives, and a mining of these. This is left out.
     """
     del bench, recipe
     return lambda: Regression(dense.network.embedder)
@@ -101,7 +90,8 @@ def regression(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Cr
 def neighbours(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Contextual similarity distillation (Wu et al., CVPR 2022), see :class:`Neighbours`.
 
-    Left out: neighbours from another, larger set of images, and different temperatures of student and teacher.
+    The paper also takes neighbours from another, larger set of images, and has different temperatures for student and
+    teacher. This is left out.
     """
     vectors = bank(dense, bench, recipe)
     return lambda: Neighbours(dense.network.embedder, vectors)
@@ -110,7 +100,7 @@ def neighbours(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Cr
 def anchors(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
     """Structure similarity preservation (Wu et al., arXiv 2403.00648), see :class:`Anchors`.
 
-    Left out: codebooks of the paper's size, which millions of images fill.
+    The codebooks are smaller than in the paper, where they are made from millions of images.
     """
     vectors = bank(dense, bench, recipe)
     subspaces = next(count for count in (8, 4, 2, 1) if recipe.embedding_dim % count == 0)
@@ -129,14 +119,14 @@ def bank(dense: DenseRun, bench: Bench, recipe: Recipe) -> Tensor:
 
 
 def centroids(vectors: Tensor, *, generator: torch.Generator, most: int = 256, rounds: int = 20) -> Tensor:
-    """At most ``most`` centroids [k, d] of vectors [n, d]: Lloyd's k-means from a random choice of them."""
+    """At most ``most`` centroids [k, d] of vectors [n, d], by Lloyd's k-means from a random choice of the vectors."""
     count = min(most, len(vectors))
     found = vectors[torch.randperm(len(vectors), generator=generator)[:count]]
     for _ in range(rounds):
         nearest = torch.cdist(vectors, found).argmin(1)
         sizes = nearest.bincount(minlength=count).unsqueeze(1)
         sums = torch.zeros_like(found).index_add_(0, nearest, vectors)
-        found = torch.where(sizes > 0, sums / sizes.clamp(min=1), found)  # an empty cell keeps its centroid
+        found = torch.where(sizes > 0, sums / sizes.clamp(min=1), found)  # an empty cluster keeps its centroid
     return found
 
 

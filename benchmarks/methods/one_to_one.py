@@ -1,4 +1,4 @@
-"""One network for each capacity, trained by itself or towards a dense network that is frozen."""
+"""Methods with one network for each capacity. It is trained alone, or with the help of a frozen dense network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prunnet_export.training import Batch, Recipe, new_optimizer, new_trainee
 
 
 class Criterion(nn.Module, ABC):
-    """What a student learns from; its own parameters are trained with the student."""
+    """The loss of a student. The parameters of the criterion are trained together with the student."""
 
     @abstractmethod
     def forward(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
@@ -28,15 +28,15 @@ class Criterion(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class OneToOne(Method):
-    """For each trained capacity a uniformly narrower network, the dense network of the same seed being the gallery's.
+    """A uniformly narrower student for each capacity. The dense network of the same seed embeds the gallery.
 
-    A student starts with the first units of the dense network's initial weights. Only the capacities that are both
-    trained and evaluated have one.
+    A student starts with the first units of the dense network's initial weights. Only capacities that are both trained
+    and evaluated have a student.
 
     Attributes:
-        name: What ``--methods`` takes.
-        criteria: What makes the criterion of each student of a seed.
-        teacher: The dense network sees every batch too.
+        name: The name for ``--methods``.
+        criteria: A function that returns, for one seed, the function that makes each student's criterion.
+        teacher: Whether the dense network embeds every batch too.
     """
 
     name: str
@@ -47,7 +47,7 @@ class OneToOne(Method):
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
         fresh = new_trainee(recipe, classes=bench.classes).network
-        # First: what cannot be cut is refused before anything is trained.
+        # A capacity that cannot be cut is refused before the training.
         cuts = {
             capacity: first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
             for capacity in recipe.capacities
@@ -66,7 +66,7 @@ class OneToOne(Method):
 
 
 def _train(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterion, *, what: str) -> float:
-    """Train a student by a criterion; gives the seconds that it took."""
+    """Train a student by a criterion; returns the seconds of its steps."""
     trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
     optimizer = new_optimizer(trained, recipe)
 
@@ -81,13 +81,7 @@ def _train(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterio
 
 
 class OwnClassifier(Criterion):
-    """Cross-entropy of a classifier of its own, and of frozen ones.
-
-    Args:
-        dim: Length of the embedding.
-        classes: How many there are.
-        frozen: Classifiers that are not trained; their losses are added.
-    """
+    """Cross-entropy of the student's own classifier, plus that of ``frozen`` classifiers, which are not trained."""
 
     def __init__(self, dim: int, classes: int, *frozen: nn.Linear) -> None:
         super().__init__()
@@ -101,18 +95,18 @@ class OwnClassifier(Criterion):
 
 
 def independent(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-    """Networks that know nothing of each other: what a capacity is worth by itself.
+    """Independent networks: they show what each capacity can reach alone.
 
-    As trained the cross-test is near chance; a refitted projector has seen the dense network's outputs.
+    Before the projector is refitted to the dense network's outputs, the cross-test is near chance.
     """
     del dense
     return lambda: OwnClassifier(recipe.embedding_dim, bench.classes)
 
 
 def bct(dense: DenseRun, bench: Bench, recipe: Recipe) -> Callable[[], Criterion]:
-    """Backward-compatible training (Shen et al., CVPR 2020): the frozen classifier of the dense network helps judge.
+    """Backward-compatible training (Shen et al., CVPR 2020): the loss includes the dense network's frozen classifier.
 
-    L = CE(own classifier) + lambda CE(dense classifier), lambda = 1. The paper makes a new large network compatible
-    with an old one; here the new network is the small one, and its embeddings are the queries.
+    L = CE(own classifier) + lambda CE(dense classifier), lambda = 1. In the paper a new large network becomes
+    compatible with an old one. Here the new network is the small one, and it embeds the queries.
     """
     return lambda: OwnClassifier(recipe.embedding_dim, bench.classes, dense.classifier)

@@ -1,4 +1,4 @@
-"""One prunable network for all capacities."""
+"""Methods that train one prunable network for all capacities."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 import torch
 
 from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Settings, Trained
-from prunnet_export.benchmarks.methods.dense import materialised
+from prunnet_export.benchmarks.methods.dense import cut_subnetworks
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.training import Batch, Integration, Recipe, SubnetworkGradients, new_trainee
 
 
 @dataclass(frozen=True)
 class Prunable(Method):
-    """Subnetworks share the weights of one network and are chosen by one score map.
+    """The subnetworks share the weights of one network, and its scores choose their weights.
 
-    Norms, projector and classifier learn from the dense loss alone, in all of these methods, so that they differ in
-    nothing but what is named.
+    In all of these methods norms, projector and classifier learn only from the dense loss. The methods differ only in
+    the attributes below.
 
     Attributes:
-        name: What ``--methods`` takes.
-        patterns: Of the subnetworks; each has a row of the table where there are several.
-        changed: What the method has of its own in the recipe.
-        integration: How the gradients become one; None leaves it to the recipe.
+        name: The name for ``--methods``.
+        patterns: Patterns of the subnetworks. If there are several, each has a row of the table.
+        changed: Fields of the recipe that the method changes.
+        integration: A function that makes the integration; it returns None to use the recipe's.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Prunable(Method):
         self.integration(self.recipe(settings, 0))
 
     def recipe(self, settings: Settings, seed: int) -> Recipe:
-        """What is trained."""
+        """The recipe of a run."""
         return settings.recipe(seed, patterns=self.patterns, **self.changed)
 
     def train(self, bench: Bench, seed: int) -> Trained:
@@ -49,15 +49,15 @@ class Prunable(Method):
         gradients = SubnetworkGradients(recipe, trainee, steps=steps, integration=integration)
         costs: list[float] = []
 
-        def counted(batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
+        def gradients_with_cost(batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
             losses = gradients(batches, step, generator)
-            taught = bool(gradients.subnetworks) and recipe.distillation > 0
-            costs.append(1 + sum(map(_cost, gradients.subnetworks)) + taught * FORWARD)
+            distilled = bool(gradients.subnetworks) and recipe.distillation > 0
+            costs.append(1 + sum(map(_cost, gradients.subnetworks)) + distilled * FORWARD)
             return losses
 
-        seconds = bench.train(recipe, trainee.optimizer, counted, what=self.name)
+        seconds = bench.train(recipe, trainee.optimizer, gradients_with_cost, what=self.name)
         cuts = {
-            self.name if len(self.patterns) == 1 else f"{self.name}, {pattern}": materialised(
+            self.name if len(self.patterns) == 1 else f"{self.name}, {pattern}": cut_subnetworks(
                 trainee.network, recipe, pattern, bench.settings.capacities
             )
             for pattern in self.patterns
@@ -66,5 +66,5 @@ class Prunable(Method):
 
 
 def _cost(subnetwork: Subnetwork) -> float:
-    """What its forward and backward pass costs of the dense one's: masks make nothing smaller."""
+    """The cost of its forward and backward pass, as a fraction of the dense one's. Masks do not reduce it."""
     return 1 if subnetwork.widths() is None else subnetwork.capacity

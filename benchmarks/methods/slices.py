@@ -1,4 +1,4 @@
-"""Prefix slices: every width is the first channels of the next wider one, with BatchNorms of its own."""
+"""Slimmable networks: a narrower width uses the first channels of a wider one, but has its own BatchNorms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from prunnet_export.network import Embedder, PrunableNetwork
 from prunnet_export.patterns import Channel, ChannelSubnetwork
 from prunnet_export.training import Batch, Gradients, Recipe, conflict_aware, new_optimizer, new_trainee, orders
 
-DENSE = -1  # the width of the whole network
-# Gram matrix [m, m], losses [m] and a generator give the weights of the losses and the coefficients of the gradients.
+DENSE = -1  # the number of the full width
+# A function of the Gram matrix [m, m], the losses [m] and a generator. It returns the weights of the losses [m] and the
+# coefficients of the gradients of shared parameters.
 Mixture = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: int) -> ChannelSubnetwork:
-    """The channel cut of the network that keeps the first units, whatever their scores.
+    """The channel cut of the network that keeps the first units. The scores are not used.
 
     Raises:
         InvalidInput: the capacity is out of range, or below the narrowest cut.
@@ -37,19 +38,15 @@ def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: 
 class Slices(nn.Module):
     """A network whose narrower widths are its first channels.
 
-    Scale and shift of every BatchNorm are the width's own, kept at the dense shape so that another width can borrow
-    them; everything else is shared.
-
-    Args:
-        network: The dense network; its scores are not looked at.
-        capacities: Of the widths.
-        channel_multiple: Widths are multiples of this.
+    Each width has its own scale and shift in every BatchNorm. They have the dense shape, so that another width can use
+    them too. All other parameters are shared. The scores of the network are not used.
     """
 
     def __init__(self, network: PrunableNetwork, capacities: Sequence[float], *, channel_multiple: int) -> None:
         super().__init__()
         self.embedder, self.capacities = network.embedder, tuple(capacities)
-        self._network, self._multiple = [network], channel_multiple  # in a list: its parameters are not ours twice
+        # The network is in a list, so that its parameters are not registered twice.
+        self._network, self._multiple = [network], channel_multiple
         self._cuts = [first_units(network, capacity, channel_multiple=channel_multiple) for capacity in capacities]
         self._norms = [
             f"{name}.{kind}"
@@ -61,17 +58,17 @@ class Slices(nn.Module):
         self._own = nn.ModuleList(nn.ParameterList(deepcopy(own)) for _ in capacities)
 
     def shared(self) -> list[nn.Parameter]:
-        """The parameters that all widths have."""
+        """The parameters that all widths share."""
         return [one for name, one in self.embedder.named_parameters() if name not in self._norms]
 
     def own(self, width: int) -> list[nn.Parameter]:
-        """The parameters that a width alone has; ``DENSE`` is the dense network."""
+        """The parameters that only this width uses."""
         if width == DENSE:
             return [self.embedder.get_parameter(name) for name in self._norms]
         return list(self._own[width].parameters())
 
     def forward(self, images: Tensor, width: int = DENSE) -> Tensor:
-        """The un-normalised embedding [b, dim] of images [b, 3, h, w] at a width; ``DENSE`` is the dense network."""
+        """The un-normalised embedding [b, dim] of images [b, 3, h, w] at a width."""
         if width == DENSE:
             dense: Tensor = self.embedder(images)
             return dense
@@ -80,12 +77,12 @@ class Slices(nn.Module):
         embedding: Tensor = functional_call(cut.structure.train(self.training), tensors, (images,))
         return embedding
 
-    def passes(self) -> float:
-        """What a forward and backward pass of every width costs, the dense one's being 1."""
+    def cost(self) -> float:
+        """The cost of a forward and backward pass of all widths, as a multiple of the dense one's."""
         return 1 + sum(cut.capacity for cut in self._cuts)
 
-    def at(self, capacity: float) -> Embedder:
-        """The network at any capacity, with the BatchNorms of the nearest trained width that is as wide.
+    def network_at(self, capacity: float) -> Embedder:
+        """The network at any capacity, with the BatchNorms of the smallest trained width that is at least as wide.
 
         Raises:
             InvalidInput: the capacity is below the narrowest cut.
@@ -114,9 +111,10 @@ def plain_sum(recipe: Recipe) -> Mixture:
 def self_compatible(recipe: Recipe) -> Mixture:
     """Switchable representation learning with self-compatibility (SFSC; Wu et al., CVPR 2023).
 
-    To the plain sum it adds two things: the loss of a width is weighted by its uncertainty, and the gradients of the
-    shared parameters, one vector a width, are projected off those that they conflict with. The uncertainty here is a
-    learned variance of each loss (Kendall et al., CVPR 2018); the paper estimates it from the predictions.
+    The method adds two things to the plain sum. The loss of each width is weighted by its uncertainty. The gradients of
+    the shared parameters, one vector for each width, lose their components along those that they conflict with. Here
+    the uncertainty is a learned variance of each loss (Kendall et al., CVPR 2018); the paper estimates it from the
+    predictions.
     """
     uncertainty = Uncertainty(recipe.learning_rate)
 
@@ -132,15 +130,14 @@ def self_compatible(recipe: Recipe) -> Mixture:
 
 @dataclass(frozen=True)
 class Slimmable(Method):
-    """Slimmable networks (Yu et al., ICLR 2019): all widths in every step, BatchNorms of their own.
+    """Slimmable networks (Yu et al., ICLR 2019): every step trains all widths, and each has its own BatchNorms.
 
-    The classifier is shared, so that the embeddings of all widths are compatible. At the capacities that were not
-    trained, a width borrows the BatchNorms of the nearest wider one. Widths are fixed: ``random_capacities`` has no
-    effect.
+    The classifier is shared, so that the embeddings of all widths are compatible. A width that was not trained uses the
+    BatchNorms of the next wider one. The widths are fixed, so ``random_capacities`` has no effect.
 
     Attributes:
-        name: What ``--methods`` takes.
-        mixture: How the gradients of the widths become one.
+        name: The name for ``--methods``.
+        mixture: A function that makes the rule to combine the gradients of the widths.
     """
 
     name: str
@@ -155,8 +152,8 @@ class Slimmable(Method):
         optimizer = new_optimizer([*slices.parameters(), *trainee.classifier.parameters()], recipe)
         seconds = bench.train(recipe, optimizer, gradients, what=self.name)
         reached = Channel(recipe.channel_multiple).reachable(trainee.network, bench.settings.capacities)
-        queries = {capacity: slices.at(capacity) for capacity in reached}
-        return Trained(trainee.network.embedder, {self.name: queries}, seconds, slices.passes())
+        queries = {capacity: slices.network_at(capacity) for capacity in reached}
+        return Trained(trainee.network.embedder, {self.name: queries}, seconds, slices.cost())
 
 
 def _gradients(slices: Slices, classifier: nn.Linear, mixture: Mixture) -> Gradients:

@@ -1,4 +1,4 @@
-"""The prunable network, its checkpoints, and what is measured again after a cut."""
+"""The prunable network, its checkpoints, and how a cut network is adapted: BatchNorm statistics and projector."""
 
 from prunnet_export.network._alignment import adapt, align_projector
 from prunnet_export.network._batchnorm import reestimate_batchnorm, statistics_batches

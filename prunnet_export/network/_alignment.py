@@ -1,4 +1,4 @@
-"""What is measured again after a cut, on unlabelled images, so that queries match the dense gallery."""
+"""Adapting a cut network on unlabelled images, so that its queries match the dense gallery."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from prunnet_export.network._batchnorm import reestimate_batchnorm
 from prunnet_export.network._embedder import Embedder
 
-# Ridges that are tried, as multiples of the mean eigenvalue of the features' scatter.
+# The ridge strengths to try, as multiples of the mean eigenvalue of the features' scatter matrix.
 _RIDGES = tuple(10 ** (exponent / 2) for exponent in range(-12, 5))
 
 
 def adapt(module: Embedder, dense: Embedder, batches: Callable[[], Iterable[Tensor]]) -> None:
-    """Give a cut network BatchNorm statistics of its own, and a projector of its own.
+    """Re-estimate the BatchNorm statistics of a cut network, then refit its projector.
 
     Args:
-        module: The cut network; changed in place, left in evaluation mode.
-        dense: The network that it was cut from; not changed but left in evaluation mode.
-        batches: Gives the images, the same ones each time: float32 [b, 3, h, w] in 0..1.
+        module: The cut network. It is changed in place and left in evaluation mode.
+        dense: The network that it was cut from. Its tensors do not change; it is left in evaluation mode.
+        batches: Returns the images, the same ones at each call: float32 [b, 3, h, w] in 0..1.
     """
     reestimate_batchnorm(module, batches())
     align_projector(module, dense, batches())
@@ -29,22 +29,21 @@ def adapt(module: Embedder, dense: Embedder, batches: Callable[[], Iterable[Tens
 def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]) -> float:
     """Refit the projector of a cut network to the dense network's outputs, in closed form.
 
-    With centred features f of the cut network and outputs z of the dense projector,
+    With centred features f of the cut network, outputs z of the dense projector and the projector W as it was cut,
 
-        W' = argmin_V sum_i |V f_i - z_i|^2 + ridge |V - W|^2,
+        W' = argmin_V sum_i |V f_i - z_i|^2 + ridge |V - W|^2.
 
-    a ridge regression that is drawn to the projector W as it was cut. The ridge has the least generalised
-    cross-validation error (Golub, Heath and Wahba, 1979); leaving W alone is among the choices. The bias brings the
-    mean to the dense one, and the BatchNorm behind it becomes the dense network's. No label is used, and nothing is
-    trained: these are second moments, as BatchNorm statistics are first ones.
+    The chosen ridge has the least generalised cross-validation error (Golub, Heath and Wahba, 1979). An infinite
+    ridge, which keeps W, is one of the choices. The bias makes the mean output equal to the dense one, and the
+    BatchNorm after the projector becomes a copy of the dense network's. No label and no training is needed.
 
     Args:
-        module: The cut network, its BatchNorm statistics already its own; changed in place.
+        module: The cut network, with re-estimated BatchNorm statistics. It is changed in place.
         dense: The network that it was cut from.
-        batches: Images float32 [b, 3, h, w] in 0..1. None at all leaves everything as it is.
+        batches: Images float32 [b, 3, h, w] in 0..1. Without any batch nothing changes.
 
     Returns:
-        The ridge as a multiple of the mean eigenvalue; infinity where W stayed.
+        The ridge as a multiple of the mean eigenvalue; infinity if W was kept.
     """
     moments = _moments(module, dense, batches)
     if moments is None:
@@ -52,21 +51,21 @@ def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]
     count, mean_features, mean_residual, scatter, cross, squared = moments
     values, vectors = torch.linalg.eigh(scatter)
     values = values.clamp(min=0)
-    along = vectors.T @ cross
-    energy = along.square().sum(1)
+    rotated = vectors.T @ cross
+    energy = rotated.square().sum(1)
     scale = float(values.mean())
     best, ridge = count * squared / (count - 1) ** 2 if count > 1 else float("inf"), float("inf")
     for multiple in _RIDGES:
         shrunk = values + multiple * scale
         freedom = count - 1 - float((values / shrunk).sum())
-        left = squared - float((energy / shrunk * (2 - values / shrunk)).sum())
-        error = count * max(left, 0.0) / freedom**2 if scale > 0 and freedom > 0 else float("inf")
+        remaining = squared - float((energy / shrunk * (2 - values / shrunk)).sum())
+        error = count * max(remaining, 0.0) / freedom**2 if scale > 0 and freedom > 0 else float("inf")
         if error < best:
             best, ridge = error, multiple
     weight = module.projector.weight.double()
     change = torch.zeros_like(weight)
     if ridge < float("inf"):
-        change = (vectors @ (along / (values + ridge * scale).unsqueeze(1))).T
+        change = (vectors @ (rotated / (values + ridge * scale).unsqueeze(1))).T
     with torch.no_grad():
         module.projector.bias.copy_(mean_residual - change @ mean_features)
         module.projector.weight.copy_(weight + change)
@@ -77,7 +76,7 @@ def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]
 def _moments(
     module: Embedder, dense: Embedder, batches: Iterable[Tensor]
 ) -> tuple[int, Tensor, Tensor, Tensor, Tensor, float] | None:
-    """Count, means of features f and residuals r = z - W f, their centred scatters f f' and f r', and sum |r|^2."""
+    """Count, means of features f and residuals r = z - W f, centred sums of f f', f r' and |r|^2; None: no batch."""
     module.eval()
     dense.eval()
     count, squared = 0, 0.0

@@ -1,4 +1,4 @@
-"""BatchNorm statistics of a cut network, measured again on images."""
+"""Re-estimating the BatchNorm statistics of a cut network on images."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _BATCH = 100
 
 
 def statistics_batches(images: int, limit: int = STATISTICS_IMAGES) -> list[npt.NDArray[np.intp]]:
-    """Which images of a split BatchNorm statistics are taken on, batch by batch.
+    """The indices of the images that BatchNorm statistics are estimated on, batch by batch.
 
-    They are spread evenly over the split and dealt out like cards: splits are mostly listed class by class, and
-    a batch of one class alone would hide the variance between classes. Batches count alike, so they are of one size
-    or differ by one image.
+    Most splits are listed class by class, and a batch of one class would hide the variance between classes. So the
+    images are spread evenly over the split, and each batch takes every n-th of them. All batches have the same weight
+    in the average, so their sizes differ by at most one image.
 
     Args:
-        images: In the split.
-        limit: Images that are taken at most.
+        images: Number of images in the split.
+        limit: Largest number of images to take.
 
     Returns:
-        Indices of each batch, of about 100; none where there are fewer than two images, as one has no variance.
+        Batches of about 100 indices. There is no batch if there are fewer than two images.
     """
     count = min(limit, images)
-    if count < 2:  # noqa: PLR2004  # see above
+    if count < 2:  # noqa: PLR2004  # one image has no variance
         return []
     chosen = np.arange(count) * images // count
     parts = max(1, round(count / _BATCH))
@@ -39,16 +39,15 @@ def statistics_batches(images: int, limit: int = STATISTICS_IMAGES) -> list[npt.
 def reestimate_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
     """Replace the running statistics of every BatchNorm by the cumulative average over the batches.
 
-    Each capacity needs its own statistics; with the dense network's a subnetwork is useless. The cumulative
-    average has a lower variance than a running one. Everything but BatchNorm stays in evaluation mode.
+    Each capacity needs its own statistics: a subnetwork is useless with those of the dense network. The cumulative
+    average has a lower variance than a running one. All other layers stay in evaluation mode.
 
     Args:
-        module: A network; changed in place, left in evaluation mode.
-        batches: Inputs float32 [b, 3, h, w] in 0..1, at least two images each. None at all leaves the
-            statistics as they are.
+        module: A network. It is changed in place and left in evaluation mode.
+        batches: Inputs float32 [b, 3, h, w] in 0..1, at least two images each. Without any batch nothing changes.
 
     Returns:
-        How many images were seen.
+        The number of images.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]

@@ -1,4 +1,4 @@
-"""Checkpoints: ``network.safetensors`` and a readable ``config.json``, loaded without executing anything."""
+"""Checkpoints: ``network.safetensors`` and a readable ``config.json``. Loading one executes no code from it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Checkpoint:
     """A prunable network with its configuration.
 
     Attributes:
-        network: In evaluation mode.
-        config: What its ``config.json`` says.
-        extra: Tensors beside the network's, e.g. the classifier that training goes on with.
-        folder: Where it came from.
+        network: The network, in evaluation mode.
+        config: The content of ``config.json``.
+        extra: Tensors that are not the network's, e.g. those of a classifier.
+        folder: The folder that it was read from.
     """
 
     network: PrunableNetwork
@@ -56,21 +56,21 @@ def save_checkpoint(
     extra: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> NetworkConfig:
-    """Write a network into a folder; each file is replaced atomically, the configuration last.
+    """Write a network into a folder. Each file is replaced atomically, the configuration last.
 
     Args:
-        folder: Made where it does not exist.
+        folder: The folder; it is created if it does not exist.
         network: The network.
-        backbone: What :func:`build_embedder` takes.
-        backbone_options: Its keyword arguments.
+        backbone: The name of the backbone, as :func:`build_embedder` takes it.
+        backbone_options: The keyword arguments of the backbone.
         preprocessing: How an image becomes an input.
-        data: What it was trained on.
-        training: How it was trained, for people.
-        extra: Tensors to keep beside it.
+        data: The data set of the training.
+        training: Facts about the training, for readers of the file.
+        extra: More tensors to store.
         dtype: Floating-point type on disk.
 
     Raises:
-        InvalidInput: a tensor holds NaN or infinity, or values that ``dtype`` has no room for.
+        InvalidInput: a tensor holds NaN or infinity, or values that are too large for ``dtype``.
         StorageError: the folder cannot be written.
     """
     safetensors = require("safetensors.torch", extra="train")
@@ -100,10 +100,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """The network in a folder, in evaluation mode, float32.
+    """Read the network in a folder, in evaluation mode, float32.
 
     Raises:
-        InvalidInput: a file is missing, truncated, foreign, or holds NaN or infinite weights.
+        InvalidInput: a file is missing, truncated, of another kind, or holds NaN or infinite weights.
         UnknownName: there is no such backbone.
     """
     safetensors = require("safetensors.torch", extra="train")
@@ -126,7 +126,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         config.backbone, dim=config.embedding_dim, preprocessing=config.preprocessing, options=config.backbone_options
     )
     network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
-    _load(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
+    _load_weights(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
     extra = {name.removeprefix("extra."): tensor for name, tensor in stored.items() if name.startswith("extra.")}
     return Checkpoint(network.eval(), config, extra, folder)
 
@@ -139,7 +139,7 @@ def _check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
             )
 
 
-def _load(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:
+def _load_weights(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in stored:

@@ -13,8 +13,8 @@ from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 
-# timm would fetch or unpickle weights for these, and a configuration file must not be able to ask for that; or it would
-# return something that is no network for images and one vector.
+# With these options timm would download or unpickle weights, which a configuration file must not cause, or it would
+# return a network that does not map an image to one vector.
 _REFUSED_OPTIONS = frozenset(
     {
         "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir",
@@ -23,29 +23,28 @@ _REFUSED_OPTIONS = frozenset(
 )  # fmt: skip
 _IMAGE_RANK = 4
 _BLOCK = 16  # channels that oneDNN's widest kernels take together
-# What architectures raise at options or sides that they were not made for; few of them check.
-_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# The errors of architectures for options or image sides that they do not support; few of them check their input.
+_BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def _without_maxpool(resnet: Any) -> None:
+def _remove_maxpool(resnet: Any) -> None:
     resnet.maxpool = nn.Identity()
 
 
-# Names of our own: an architecture of timm, and a change to the module that no option makes. The release of PrunNet
-# trained a ResNet-18 without the stem's max-pool: every stage sees twice the side, 6.9 instead of 1.8 GMAC at 224 px.
-_VARIANTS: dict[str, tuple[str, Callable[[Any], None]]] = {"resnet18-no-maxpool": ("resnet18", _without_maxpool)}
+# Backbones that no option of timm makes: our name, the architecture of timm, and the change to its module. The release
+# of PrunNet trained a ResNet-18 without the stem's max-pool: every stage has twice the side, 6.9 instead of 1.8 GMAC at
+# 224 px.
+_VARIANTS: dict[str, tuple[str, Callable[[Any], None]]] = {"resnet18-no-maxpool": ("resnet18", _remove_maxpool)}
 
 
 class Embedder(nn.Module):
     """An image embedder: backbone, global average pool, Linear to ``dim``, BatchNorm1d.
 
     Args:
-        backbone: Maps float32 [b, 3, h, w] to features [b, f] or [b, f, h', w'].
-        features: f.
+        backbone: A module that maps float32 [b, 3, h, w] to features [b, f] or [b, f, h', w'].
+        features: The number of features f.
         dim: Length of the embedding.
-        preprocessing: Its mean and std are applied here, so inputs are in 0..1.
-
-    Calling it gives the embedding float32 [b, dim], not yet L2-normalised.
+        preprocessing: The mean and std that are applied to the inputs, which are in 0..1.
     """
 
     mean: Tensor
@@ -68,7 +67,7 @@ class Embedder(nn.Module):
         return embedding
 
     def features(self, images: Tensor) -> Tensor:
-        """What the projector reads, float32 [b, f], of images float32 [b, 3, h, w] in 0..1."""
+        """The input of the projector, float32 [b, f], for images float32 [b, 3, h, w] in 0..1."""
         features: Tensor = self.backbone((images - self.mean) / self.std)
         return features.mean((2, 3)) if features.ndim == _IMAGE_RANK else features
 
@@ -87,7 +86,7 @@ def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
 
 
 class Normalised(nn.Module):
-    """An embedder whose output is L2-normalised: what is exported and deployed."""
+    """An embedder with L2-normalised output. This is the module that is exported and deployed."""
 
     def __init__(self, embedder: nn.Module) -> None:
         super().__init__()
@@ -101,9 +100,9 @@ class Normalised(nn.Module):
 def build_embedder(
     backbone: str, *, dim: int, preprocessing: Preprocessing, options: Mapping[str, BackboneOption] | None = None
 ) -> Embedder:
-    """An embedder on a backbone from timm, with random weights, in training mode.
+    """Build an embedder on a backbone from timm, with random weights, in training mode.
 
-    It is run once at the crop, so that what is returned works.
+    The embedder is run once on an image of the crop's side, to check that it works.
 
     Args:
         backbone: A timm architecture, e.g. ``"resnet18"``, or ``"resnet18-no-maxpool"``.
@@ -113,8 +112,7 @@ def build_embedder(
 
     Raises:
         UnknownName: there is no such architecture.
-        InvalidInput: the architecture does not take the options or images of the crop's side, or the options ask
-            to fetch weights.
+        InvalidInput: the architecture refuses the options or the crop's side, or an option is not allowed.
     """
     import timm
 
@@ -134,13 +132,13 @@ def build_embedder(
         module: nn.Module = timm.create_model(
             architecture, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
         )
-    except _MISFITS as error:
+    except _BUILD_ERRORS as error:
         raise InvalidInput(
             f"backbone {backbone} cannot be built with {options}: {_reason(error)}", hint="check the backbone options"
         ) from None
     if change is not None:
         change(module)
-    # Where a head has a hidden layer, as MobileNetV3's, timm counts the channels before it as `num_features`.
+    # If the head has a hidden layer, as in MobileNetV3, `num_features` is the number of channels before that layer.
     hidden = getattr(module, "head_hidden_size", None)
     features = int(hidden or module.num_features)  # type: ignore[arg-type]  # every timm model has it
     embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
@@ -149,15 +147,14 @@ def build_embedder(
 
 
 def _check_runs(embedder: Embedder, backbone: str, crop: int) -> None:
-    # In evaluation mode no statistics move and nothing random is drawn.
-    embedder.eval()
+    embedder.eval()  # so that the run changes no statistics and draws no random number
     try:
         with torch.no_grad():
             embedder(torch.zeros(1, 3, crop, crop))
-    except _MISFITS as error:
+    except _BUILD_ERRORS as error:
         raise InvalidInput(
             f"backbone {backbone} does not run on {crop} x {crop} px: {_reason(error)}",
-            hint="choose a side that its patches and windows divide, as multiples of 32 mostly are",
+            hint="choose a side that its patches and windows divide, usually a multiple of 32",
         ) from None
     embedder.train()
 

@@ -12,19 +12,15 @@ from prunnet_export.network._embedder import Embedder
 
 
 class PrunableNetwork(nn.Module):
-    """An embedder, and one score map that serves every pattern and capacity.
+    """An embedder, and one set of scores for every pattern and capacity.
 
-    Scores attach to the weight of every convolution and linear layer of the backbone; norms, tokens and the
-    projector carry none and are shared by all subnetworks (PrunNet, section 3).
+    The weight of every convolution and linear layer of the backbone has scores. Norms, tokens and the projector have
+    none, and all subnetworks share them (PrunNet, section 3).
 
     Args:
-        embedder: The dense network. It is held, not copied.
-        crop: Side of the input image, pixels, for tracing the network's structure.
-        seed: For the initial scores, S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
-
-    Attributes:
-        embedder: The dense network.
-        crop: Side of the input image, pixels.
+        embedder: The dense network. It is not copied.
+        crop: Side of the input image, pixels; the network's structure is traced with it.
+        seed: Seed of the initial scores, S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
     """
 
     def __init__(self, embedder: Embedder, *, crop: int, seed: int = 0) -> None:
@@ -43,7 +39,7 @@ class PrunableNetwork(nn.Module):
             )
 
     def prunable_weights(self) -> dict[str, nn.Parameter]:
-        """The weights that carry scores, by their name in the embedder, in the order of the modules."""
+        """The weights that have scores, by their name in the embedder, in the order of the modules."""
         return {
             f"backbone.{name}.weight": module.get_parameter("weight")
             for name, module in self.embedder.backbone.named_modules()
@@ -51,11 +47,11 @@ class PrunableNetwork(nn.Module):
         }
 
     def scores(self) -> dict[str, nn.Parameter]:
-        """The score of each prunable weight, same shape, by the weight's name in the embedder."""
+        """The scores of each prunable weight, of its shape, by its name in the embedder."""
         return {name: self._scores[_key(name)] for name in self.prunable_weights()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every parameter and buffer of the embedder, detached, by name."""
+        """All parameters and buffers of the embedder, detached, by name."""
         named = [*self.embedder.named_parameters(), *self.embedder.named_buffers()]
         return {name: tensor.detach() for name, tensor in named}
 
@@ -66,10 +62,9 @@ class PrunableNetwork(nn.Module):
 
 
 def fan_in(weight: Tensor) -> int:
-    """How many inputs one output of a convolution or linear weight [out, in, ...] sums over."""
+    """The number of inputs that one output of a convolution or linear weight [out, in, ...] sums over."""
     return max(1, weight[0].numel())
 
 
 def _key(name: str) -> str:
-    # ParameterDict refuses dots in its keys.
-    return name.replace(".", "/")
+    return name.replace(".", "/")  # ParameterDict refuses dots in its keys

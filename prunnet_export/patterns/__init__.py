@@ -1,4 +1,4 @@
-"""Patterns: the shapes that zeros take, and cutting them."""
+"""Patterns: the shapes that zeros take, and how a subnetwork is cut."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
 
 
 def find_pattern(name: str, channel_multiple: int = 8) -> Pattern:
-    """The pattern called ``name``, which may be any n:m with 0 < n < m <= 16.
+    """The pattern of this name.
 
     Args:
-        name: As ``--pattern`` takes it.
-        channel_multiple: Kept widths are multiples of this, where the pattern changes widths.
+        name: A name as for ``--pattern``. Any n:m with 0 < n < m <= 16 is one.
+        channel_multiple: Kept widths are multiples of this, for patterns that change widths.
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: there is no such pattern.
     """
     patterns = (Block(), Channel(channel_multiple), ChannelNM(2, 4, channel_multiple), Unstructured())
-    found = next((pattern for pattern in patterns if pattern.name == name), None) or NM.named(name)
+    found = next((pattern for pattern in patterns if pattern.name == name), None) or NM.parse(name)
     if found is None:
         raise UnknownName("pattern", name, PATTERNS)
     return found

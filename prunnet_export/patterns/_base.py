@@ -1,4 +1,4 @@
-"""What a pattern is to this package: the shape that zeros take, and the subnetworks that have it."""
+"""The interface of a pattern and of its subnetworks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from prunnet_export.network import Embedder, PrunableNetwork
 class Subnetwork(ABC):
     """What remains of a prunable network at one (capacity, pattern).
 
-    It holds indices or masks, no weights: :meth:`gather` takes them from the dense tensors at every use, so
-    training reads the current weights and nothing is copied twice.
+    It holds indices or masks, but no weights. :meth:`gather` reads the dense tensors at every call, so training always
+    uses the current weights.
 
     Attributes:
         pattern: Name of the pattern.
-        asked: The capacity that was asked for.
-        kept: Prunable weights that remain.
-        total: Prunable weights of the dense network.
-        structure: The module to run; its own tensors mean nothing, see :func:`torch.func.functional_call`.
+        asked: The requested capacity.
+        kept: Number of prunable weights that remain.
+        total: Number of prunable weights of the dense network.
+        structure: The module to run by :func:`torch.func.functional_call`; its own tensors have no meaning.
     """
 
     pattern: str
@@ -38,23 +38,23 @@ class Subnetwork(ABC):
 
     @abstractmethod
     def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The subnetwork's tensors out of the dense ones, copies all of them.
+        """The subnetwork's tensors, copied from the dense ones.
 
         Args:
             tensors: The dense tensors, by name.
-            into: Memory at the dense shapes that prunable weights may be gathered into; its values are lost.
+            into: Tensors of the dense shapes that may be overwritten with the gathered prunable weights.
         """
 
     @abstractmethod
     def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
-        """Write gradients of gathered prunable weights to ``out``, contiguous at the dense shapes, 0 where cut."""
+        """Write gradients of gathered prunable weights to ``out``, contiguous, of the dense shapes; 0 where cut."""
 
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:
-        """Which prunable weights are kept: bool, at the dense shapes."""
+        """True for each prunable weight that is kept: bool, of the dense shapes."""
 
     def cut_masks(self) -> dict[str, Tensor]:
-        """Which of the subnetwork's own weights are not zero: bool, at the shapes of :attr:`structure`."""
+        """False for each zero among the subnetwork's own weights: bool, of the shapes in :attr:`structure`."""
         return {}
 
     @abstractmethod
@@ -68,12 +68,13 @@ class Pattern(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What ``--pattern`` takes."""
+        """The name for ``--pattern``."""
 
     def shares(self, capacities: Sequence[float]) -> list[float]:
-        """What to ask :meth:`subnetworks` for where a list of capacities is wanted of several patterns.
+        """The capacities to pass to :meth:`subnetworks`, from a list that is meant for several patterns.
 
-        The capacities themselves; a pattern of one fixed share has that, once, in the place of all below 1.
+        Most patterns return the list itself. A pattern with one fixed capacity returns that one, once, instead of all
+        capacities below 1.
 
         Raises:
             InvalidInput: the pattern reaches none of them.
@@ -81,7 +82,7 @@ class Pattern(ABC):
         return list(capacities)
 
     def reachable(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[float]:
-        """The :meth:`shares` of these capacities without those that are out of the pattern's reach.
+        """The :meth:`shares` of these capacities that the pattern can reach with this network.
 
         Raises:
             UnsupportedPattern: this network cannot be cut like this.
@@ -91,23 +92,15 @@ class Pattern(ABC):
 
     @abstractmethod
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
-        """The subnetworks at the capacities, nested, out of one pass over the scores.
-
-        Args:
-            network: The prunable network.
-            capacities: Kept fractions, 0 < c <= 1.
+        """The subnetworks at these capacities, 0 < c <= 1. A smaller one keeps a subset of a larger one's weights.
 
         Raises:
-            InvalidInput: a capacity is out of range, or smaller than the pattern can reach.
+            InvalidInput: a capacity is out of range, or the pattern cannot reach it.
             UnsupportedPattern: this network cannot be cut like this.
         """
 
 
 def check_capacity(capacity: float) -> None:
-    """Refuse a capacity outside (0, 1].
-
-    Raises:
-        InvalidInput: it is.
-    """
+    """Raise InvalidInput if the capacity is not in (0, 1]."""
     if not 0 < capacity <= 1:
         raise InvalidInput(f"capacity {capacity} is out of range", hint="a capacity is a kept fraction: 0 < c <= 1")

@@ -1,4 +1,4 @@
-"""Making a subnetwork physically: a plain module with its own weights."""
+"""Cutting a subnetwork: it becomes a plain module with its own weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prunnet_export.patterns._base import Subnetwork
 
 
 def materialise(network: PrunableNetwork, subnetwork: Subnetwork) -> Embedder:
-    """The subnetwork as a plain module in evaluation mode, with weights of its own."""
+    """The subnetwork as a plain module with its own weights, in evaluation mode."""
     module = deepcopy(subnetwork.structure)
     with torch.no_grad():
         gathered = subnetwork.gather(network.tensors())

@@ -1,8 +1,7 @@
-"""Which channels of a network stand and fall together, and where each of them lies in every tensor.
+"""Groups of channels that can only be dropped together, and the positions of each channel in every tensor.
 
-torch-pruning traces the network once and says what is coupled: residual sums, depthwise convolutions, norms,
-tokens and heads. This module turns its answer into index tables, so that a cut is a gather and needs no
-further tracing.
+torch-pruning traces the network once and finds the coupled channels: those of residual sums, depthwise convolutions,
+norms, tokens and heads. This module makes index tables from its result, so that a cut needs no further trace.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _CUTTABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm,
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the units of a group lie along one axis of one tensor.
+    """The positions of a group's units along one axis of one tensor.
 
     Attributes:
         tensor: Name of the parameter or buffer in the embedder.
-        dim: The axis.
-        positions: int64 [units, k], the k indices that each unit occupies.
+        dim: Number of the axis.
+        positions: int64 [units, k], the k indices of each unit.
     """
 
     tensor: str
@@ -41,10 +40,10 @@ class ChannelGroup:
     """Channels that are kept or dropped together.
 
     Attributes:
-        name: Name of the layer that the group was found from.
-        units: How many units it has; a unit is the smallest thing that can be dropped alone.
+        name: Name of the layer at which the trace of the group begins.
+        units: Number of units. A unit is the smallest part that can be dropped alone.
         unit_width: Channels in a unit: 1, or those of one group of a grouped convolution, or of one head.
-        axes: Everything that dropping a unit makes smaller.
+        axes: All axes that become shorter when a unit is dropped.
     """
 
     name: str
@@ -56,12 +55,12 @@ class ChannelGroup:
 def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
     """The groups of coupled channels of an embedder, in the order of its modules.
 
-    Groups that reach a layer which cannot be made narrower stay whole and are not listed. Images have ``crop`` pixels a
-    side.
+    A group with a layer that cannot be made narrower is left out, so it is never cut. ``crop`` is the side of the
+    input image in pixels.
 
     Raises:
         MissingExtra: torch-pruning is not installed.
-        UnsupportedPattern: no channel can be cut at all.
+        UnsupportedPattern: no channel can be cut.
     """
     torch_pruning = require("torch_pruning", extra="train")
     attentions = _attentions(embedder)
@@ -69,15 +68,16 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
     training = embedder.training
     embedder.eval()
     device = next(embedder.parameters()).device
-    # The trace follows autograd's graph, also where the caller has switched that off.
+    # The trace needs autograd's graph, even if the caller has disabled gradients.
     with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.enable_grad():
-        # It announces the class and position tokens that it prunes along their last axis, as it should.
+        # The warning names class and position tokens; pruning these along their last axis is right.
         warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
         try:
             graph = torch_pruning.DependencyGraph().build_dependency(
                 embedder,
                 example_inputs=torch.zeros(1, 3, crop, crop, device=device),
-                # Without one it tries twice, and its bare except takes a Ctrl-C for the first failure.
+                # Without this function torch-pruning tries two ways to call the module, and its bare `except` would
+                # swallow a Ctrl-C in the first.
                 forward_fn=lambda module, inputs: module(inputs),
                 verbose=False,
             )
@@ -100,14 +100,14 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
 
 
 def _from_trace(items: list[Any], names: dict[int, str]) -> ChannelGroup | None:
-    """The group of one traced group, or None where a member cannot be made narrower."""
+    """Convert one traced group; None if a member cannot be made narrower."""
     root = items[0]
     units = len(root.idxs)
     axes: dict[tuple[str, int], Axis] = {}
     for item in items:
         module = item.dep.target.module
         name = names.get(id(module))
-        if name is None:  # an operation without tensors: a sum, a concatenation, a reshape
+        if name is None:  # the item is an operation without tensors: a sum, a concatenation, a reshape
             continue
         if isinstance(module, nn.Parameter):
             tensors = [(name, max(d for d in range(module.ndim) if module.shape[d] > 1))]
@@ -125,7 +125,7 @@ def _from_trace(items: list[Any], names: dict[int, str]) -> ChannelGroup | None:
 
 
 def _tensors_of(module: nn.Module, name: str, *, into: bool) -> list[tuple[str, int]]:
-    """The tensors of a module that its output (or input) channels run along, with the axis."""
+    """The tensors of a module that have an axis of its output channels (``into``: input channels), and that axis."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         depthwise = isinstance(module, nn.Conv2d) and module.groups == module.out_channels > 1
         if into and not depthwise:
@@ -135,7 +135,7 @@ def _tensors_of(module: nn.Module, name: str, *, into: bool) -> list[tuple[str, 
 
 
 def _positions(indices: list[int], root_indices: list[int] | None, units: int) -> Tensor | None:
-    """int64 [units, k]: the positions of each root channel, or None where they are not evenly spread."""
+    """int64 [units, k]: the positions of each root channel; None if their numbers differ."""
     index, root = torch.tensor(indices), torch.tensor(indices if root_indices is None else root_indices)
     if len(index) % units or not torch.equal(root.bincount(minlength=units), torch.full((units,), len(index) // units)):
         return None
@@ -143,9 +143,9 @@ def _positions(indices: list[int], root_indices: list[int] | None, units: int) -
 
 
 def _spread_merged_patches(groups: list[ChannelGroup], embedder: nn.Module) -> list[ChannelGroup]:
-    """The groups with every place of their channels where Swin merges patches.
+    """The groups with all positions of their channels in the layers where Swin merges patches.
 
-    Before it halves the resolution it lays four neighbours' channels one behind another; the trace sees the first.
+    Such a layer concatenates the channels of four neighbouring patches. The trace finds only those of the first patch.
     """
     from timm.models.swin_transformer import PatchMerging
 
@@ -179,7 +179,7 @@ def _heads(name: str, attention: Any) -> ChannelGroup:
     heads = attention.num_heads
     width = attention.proj.in_features // heads
     channels = torch.arange(heads * width).reshape(heads, width)
-    stacked = torch.cat([channels + part * heads * width for part in range(3)], dim=1)  # q, k, v one below another
+    stacked = torch.cat([channels + part * heads * width for part in range(3)], dim=1)  # rows of q, then k, then v
     axes = [Axis(f"{name}.qkv.weight", 0, stacked), Axis(f"{name}.proj.weight", 1, channels)]
     if attention.qkv.bias is not None:
         axes.append(Axis(f"{name}.qkv.bias", 0, stacked))
@@ -189,7 +189,7 @@ def _heads(name: str, attention: Any) -> ChannelGroup:
 
 
 def _merge_grouped_convolutions(groups: list[ChannelGroup], embedder: nn.Module) -> list[ChannelGroup]:
-    """Couple the inputs and outputs of each grouped convolution; whole convolution groups become the units."""
+    """Couple the inputs and outputs of each grouped convolution. One group of the convolution becomes one unit."""
     modules = dict(embedder.named_modules())
     for name, module in modules.items():
         if not isinstance(module, nn.Conv2d) or module.groups in (1, module.out_channels):
@@ -202,16 +202,16 @@ def _merge_grouped_convolutions(groups: list[ChannelGroup], embedder: nn.Module)
             groups.append(coarse[0])
         elif all(coarse) and {side[0] for side in sides} == {0, 1}:
             axes = [axis for group in coarse if group for axis in group.axes]
-            # The weight of a grouped convolution has no axis over all of its inputs: they go with the outputs.
+            # A grouped convolution's weight has no axis over all inputs; dropping outputs drops their inputs too.
             axes = [axis for axis in axes if (axis.tensor, axis.dim) != (f"{name}.weight", 1)]
             widest = max(group.unit_width for group in coarse if group)
             groups.append(ChannelGroup(name, module.groups, widest, tuple(axes)))
-        # Otherwise the channels around this layer stay whole.
+        # Otherwise the channels of this layer are never cut.
     return groups
 
 
 def _coarsened(group: ChannelGroup, units: int) -> ChannelGroup | None:
-    """The group with runs of neighbouring units made one, or None where they do not divide."""
+    """The group with ``units`` larger units, each of neighbouring old ones; None if these do not divide evenly."""
     if group.units % units:
         return None
     axes = tuple(Axis(a.tensor, a.dim, a.positions.reshape(units, -1)) for a in group.axes)

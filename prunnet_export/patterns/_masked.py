@@ -1,4 +1,4 @@
-"""Subnetworks whose zeros lie among the weights that stay."""
+"""Subnetworks with zeros in place of the dropped weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prunnet_export.patterns._base import Subnetwork
 
 
 class MaskedSubnetwork(Subnetwork):
-    """A subnetwork with zeros in place: W becomes M * W and keeps its shape.
+    """A subnetwork with zeros in place: each weight W becomes M * W and keeps its shape.
 
-    ``masks`` has M by the weight's name, bool at its shape; layers without one stay dense.
+    ``masks`` maps the name of a weight to its M, bool, of its shape. Layers without a mask stay dense.
     """
 
     def __init__(self, network: PrunableNetwork, pattern: str, asked: float, masks: Mapping[str, Tensor]) -> None:
@@ -33,14 +33,14 @@ class MaskedSubnetwork(Subnetwork):
         gathered = {name: tensor.clone() for name, tensor in tensors.items() if name not in self._masks}
         for name, mask in self._masks.items():
             if name in tensors:
-                place = torch.empty_like(tensors[name]) if into is None else into[name]
-                gathered[name] = _product(mask, tensors[name], place)
+                out = torch.empty_like(tensors[name]) if into is None else into[name]
+                gathered[name] = _multiply(mask, tensors[name], out)
         return gathered
 
     def scatter(self, gradients: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
         """See :class:`Subnetwork`."""
         for name, gradient in gradients.items():
-            _product(self._masks[name], gradient, out[name])
+            _multiply(self._masks[name], gradient, out[name])
 
     def masks(self) -> dict[str, Tensor]:
         """See :class:`Subnetwork`."""
@@ -51,16 +51,16 @@ class MaskedSubnetwork(Subnetwork):
         return dict(self._masks)
 
     def widths(self) -> None:
-        """None: no tensor changes its shape."""
+        """None, because no tensor changes its shape."""
 
 
-def _product(mask: Tensor, values: Tensor, out: Tensor) -> Tensor:
-    # Multiplying by a bool would make a float tensor of it first; fresh memory costs more than the product.
+def _multiply(mask: Tensor, values: Tensor, out: Tensor) -> Tensor:
+    # `mask * values` would allocate a float copy of the mask, which costs more time than the product.
     return out.copy_(mask).mul_(values)
 
 
 def ungrouped_scores(network: PrunableNetwork) -> dict[str, Tensor]:
-    """|S| of each layer whose outputs all read the same inputs: of no grouped or depthwise convolution."""
+    """|S| of each layer that is no grouped or depthwise convolution."""
 
     def grouped(name: str) -> bool:
         layer = network.embedder.get_submodule(name.removesuffix(".weight"))

@@ -1,4 +1,4 @@
-"""The channel groups of one network, and the arithmetic of widths."""
+"""The channel groups of one network, and what remains of it at given widths."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from prunnet_export.patterns._groups import ChannelGroup
 from prunnet_export.patterns._structure import shrink
 
 Widths = tuple[int, ...]
-_STRUCTURES = 16  # that are kept to be used again
+_MAX_STRUCTURES = 16  # in the cache
 
 
 class ChannelPlan:
-    """Which channels of an embedder can go, and what is left at given widths: kept units of each group.
+    """The channels of an embedder that can be cut, and what remains at given widths: kept units of each group.
 
-    Args:
-        embedder: The dense network.
-        weights: Names of its prunable weights.
-        groups: Its coupled channels.
+    ``weights`` are the names of its prunable weights.
     """
 
     def __init__(self, embedder: Embedder, weights: Sequence[str], groups: Sequence[ChannelGroup]) -> None:
@@ -42,21 +39,21 @@ class ChannelPlan:
         return {name: self._embedder.get_parameter(name) for name in self._weights}
 
     def weights_kept(self, widths: Widths) -> int:
-        """How many prunable weights remain at these widths."""
-        lengths = self._lengths(widths)
+        """The number of prunable weights that remain at these widths."""
+        lengths = self._axis_lengths(widths)
         return sum(
             math.prod(lengths.get(name, {}).get(dim, size) for dim, size in enumerate(self._shapes[name]))
             for name in self._weights
         )
 
-    def _lengths(self, widths: Widths) -> dict[str, dict[int, int]]:
-        """Length of each axis that some group runs along, by tensor and axis."""
+    def _axis_lengths(self, widths: Widths) -> dict[str, dict[int, int]]:
+        """Length of each axis that a group can make shorter, by tensor and axis."""
         lengths: dict[str, dict[int, int]] = {}
         for group, width in zip(self.groups, widths, strict=True):
             for axis in group.axes:
-                of_tensor = lengths.setdefault(axis.tensor, {})
-                before = of_tensor.get(axis.dim, self._shapes[axis.tensor][axis.dim])
-                of_tensor[axis.dim] = before - (group.units - width) * axis.positions.shape[1]
+                tensor_lengths = lengths.setdefault(axis.tensor, {})
+                before = tensor_lengths.get(axis.dim, self._shapes[axis.tensor][axis.dim])
+                tensor_lengths[axis.dim] = before - (group.units - width) * axis.positions.shape[1]
         return lengths
 
     def narrowest(self, multiple: int) -> float:
@@ -64,11 +61,7 @@ class ChannelPlan:
         return self.weights_kept(self._widths_at(0, multiple)) / self.weights_total
 
     def widths_for(self, capacity: float, multiple: int) -> Widths:
-        """The widest uniform widths that keep at most this fraction of the prunable weights.
-
-        Args:
-            capacity: The fraction.
-            multiple: Kept widths are multiples of this many channels.
+        """The widest uniform widths, multiples of ``multiple``, that keep at most this fraction of the weights.
 
         Raises:
             InvalidInput: even the narrowest widths keep more.
@@ -77,10 +70,10 @@ class ChannelPlan:
         if capacity == 1:
             return self.full
         if (capacity, multiple) not in self._widest:
-            self._widest[capacity, multiple] = self._search(capacity, multiple)
+            self._widest[capacity, multiple] = self._search_widths(capacity, multiple)
         return self._widest[capacity, multiple]
 
-    def _search(self, capacity: float, multiple: int) -> Widths:
+    def _search_widths(self, capacity: float, multiple: int) -> Widths:
         narrowest = self.narrowest(multiple)
         if narrowest > capacity:
             raise InvalidInput(
@@ -88,7 +81,7 @@ class ChannelPlan:
                 hint=f"widths are multiples of {multiple}; ask for at least {math.ceil(narrowest * 1000) / 1000:g}",
             )
         low, high = 0.0, 1.0
-        for _ in range(40):  # halving 1 forty times is finer than any width
+        for _ in range(40):  # 2**-40 is finer than any difference of widths
             middle = (low + high) / 2
             if self.weights_kept(self._widths_at(middle, multiple)) <= capacity * self.weights_total:
                 low = middle
@@ -97,15 +90,15 @@ class ChannelPlan:
         return self._widths_at(low, multiple)
 
     def _widths_at(self, ratio: float, multiple: int) -> Widths:
-        """Units of each group at a uniform width ratio, as near to it as the multiple allows."""
+        """Kept units of each group at a uniform width ratio, rounded to the multiple."""
         widths = []
         for group in self.groups:
             step = multiple // math.gcd(multiple, group.unit_width)
             widths.append(min(group.units, max(step, round(ratio * group.units / step) * step)))
         return tuple(widths)
 
-    def index(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
-        """The sorted indices that stay along each axis that becomes shorter, by tensor and axis."""
+    def kept_indices(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
+        """The sorted kept indices of each axis that becomes shorter, by tensor and axis."""
         keep: dict[str, dict[int, Tensor]] = {}
         for group, units in zip(self.groups, kept_units, strict=True):
             if len(units) == group.units:
@@ -124,26 +117,23 @@ class ChannelPlan:
         }
 
     def structure(self, widths: Widths) -> Embedder:
-        """The module with these widths, made once; the embedder itself where nothing is cut."""
+        """The module with these widths, from a cache; at full width the embedder itself."""
         if widths == self.full:
             return self._embedder
         if widths not in self._structures:
-            while len(self._structures) >= _STRUCTURES:  # random capacities would fill the memory
+            while len(self._structures) >= _MAX_STRUCTURES:  # training at random capacities would fill the memory
                 self._structures.pop(next(iter(self._structures)))
             shapes = {
                 name: tuple(axes.get(dim, size) for dim, size in enumerate(self._shapes[name]))
-                for name, axes in self._lengths(widths).items()
+                for name, axes in self._axis_lengths(widths).items()
             }
             self._structures[widths] = shrink(self._embedder, shapes)
         return self._structures[widths]
 
     def importance(self, scores: Mapping[str, Tensor]) -> list[Tensor]:
-        """The score of each unit: the mean standardised |S| of the prunable weights that dropping it removes.
+        """The score of each unit, float32 [units] per group: the mean standardised |S| of the weights in the unit.
 
-        |S| is multiplied by sqrt(fan_in), which brings the layers of a coupled group to one scale.
-
-        Returns:
-            float32 [units], per group.
+        |S| is multiplied by sqrt(fan_in), so that the layers of a coupled group have the same scale.
         """
         dims: dict[str, set[int]] = {}
         for group in self.groups:
@@ -169,7 +159,7 @@ class ChannelPlan:
 
 
 def _sums_along(values: Tensor, dim: int) -> Tensor:
-    """The sum over all other axes; those before it first, as torch is several times slower at both at once."""
+    """The sum over all axes except ``dim``, in two steps, because torch is several times slower in one step."""
     if dim > 0:
         values = values.sum(tuple(range(dim)))
     return values.reshape(len(values), -1).sum(1)

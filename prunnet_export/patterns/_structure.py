@@ -1,4 +1,4 @@
-"""Physically smaller copies of an embedder: the shapes of a cut, without its weights."""
+"""Smaller copies of an embedder: modules with the shapes of a cut, but without its weights."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from prunnet_export.network import Embedder
 
 
 def shrink(embedder: Embedder, shapes: Mapping[str, tuple[int, ...]]) -> Embedder:
-    """A copy of the embedder whose named tensors have these shapes; their values mean nothing."""
+    """A copy of the embedder in which the named tensors have these shapes and undefined values."""
     memo: dict[int, object] = {}
     for name, tensor in [*embedder.named_parameters(), *embedder.named_buffers()]:
-        # Tensors that change are replaced in the memo, so the copy never holds them at the dense size.
+        # deepcopy takes these tensors from the memo, so it never copies them at the dense size.
         if name in shapes:
             small = torch.empty(shapes[name], dtype=tensor.dtype, device=tensor.device)
             memo[id(tensor)] = nn.Parameter(small) if isinstance(tensor, nn.Parameter) else small
-    small_one = deepcopy(embedder, memo)
-    # Children first: an attention reads its projection's new width.
-    for module in reversed(list(small_one.modules())):
-        _agree_with_tensors(module)
-    return small_one
+    copy = deepcopy(embedder, memo)
+    # Children first, because an attention reads the new width of its projection.
+    for module in reversed(list(copy.modules())):
+        _update_attributes(module)
+    return copy
 
 
-def _agree_with_tensors(module: nn.Module) -> None:
-    """Make the attributes of a module say what the shapes of its tensors say."""
+def _update_attributes(module: nn.Module) -> None:
+    """Set the attributes of a module that depend on the shapes of its tensors."""
     if isinstance(module, nn.Conv2d):
         outputs, inputs_per_group = module.weight.shape[:2]
         if module.groups > 1:

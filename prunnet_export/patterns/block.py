@@ -1,4 +1,4 @@
-"""The ``block`` pattern: four neighbouring outputs of a layer lose the same weights."""
+"""The ``block`` pattern: weights are dropped in blocks of four neighbouring outputs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HEIGHT = 4
 class Block(Pattern):
     """M = 1[b >= tau], b the mean |S| of a block, tau the k-th smallest b of the layer, k = 1 + round((1 - c)(n - 1)).
 
-    A block is 4 consecutive output channels at one input channel and kernel position, of a linear layer 4
-    consecutive rows at one column; where 4 does not divide the outputs, the last blocks are smaller. n counts
-    blocks. The ratio is the same in every layer; ties are kept.
+    A block is 4 consecutive output channels at one input channel and kernel position; in a linear layer it is 4
+    consecutive rows at one column. If 4 does not divide the outputs, the last blocks are smaller. n is the number of
+    blocks. The ratio is the same in every layer. Ties are kept.
 
-    Grouped and depthwise convolutions stay dense, as MNN's sparse kernels, which this shape is for, take none of
-    them; a network that has some keeps more than was asked for.
+    The shape is that of MNN's sparse kernels. These do not support grouped and depthwise convolutions, which stay
+    dense; a network with such layers keeps more than the requested capacity.
     """
 
     name: ClassVar[str] = "block"
@@ -35,18 +35,18 @@ class Block(Pattern):
         masks: list[dict[str, Tensor]] = [{} for _ in capacities]
         for name, magnitude in ungrouped_scores(network).items():
             blocks = _block_means(magnitude)
-            for of_capacity, least in zip(masks, thresholds(blocks.flatten(), capacities), strict=True):
-                of_capacity[name] = (blocks >= least).repeat_interleave(HEIGHT, dim=0)[: len(magnitude)]
+            for layer_masks, tau in zip(masks, thresholds(blocks.flatten(), capacities), strict=True):
+                layer_masks[name] = (blocks >= tau).repeat_interleave(HEIGHT, dim=0)[: len(magnitude)]
         if not all(masks):
             raise UnsupportedPattern("every layer of this backbone is grouped", hint="use --pattern unstructured")
         return [
-            MaskedSubnetwork(network, self.name, capacity, of_capacity)
-            for capacity, of_capacity in zip(capacities, masks, strict=True)
+            MaskedSubnetwork(network, self.name, capacity, layer_masks)
+            for capacity, layer_masks in zip(capacities, masks, strict=True)
         ]
 
 
 def _block_means(magnitude: Tensor) -> Tensor:
-    """The mean of each block, [ceil(K / 4), C, ...] of [K, C, ...]."""
+    """The mean of each block, [ceil(K / 4), C, ...], for magnitudes [K, C, ...]."""
     whole = len(magnitude) // HEIGHT
     means = magnitude[: whole * HEIGHT].reshape(whole, HEIGHT, *magnitude.shape[1:]).mean(1)
     rest = magnitude[whole * HEIGHT :]

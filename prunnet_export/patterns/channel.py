@@ -1,4 +1,4 @@
-"""The ``channel`` pattern: whole channels go, tensors become smaller, and every runtime becomes faster."""
+"""The ``channel`` pattern: whole channels are dropped, so tensors become smaller and every runtime becomes faster."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prunnet_export.patterns._base import Pattern, Subnetwork
 from prunnet_export.patterns._groups import find_channel_groups
 from prunnet_export.patterns._plan import ChannelPlan
 
-# A plan holds the network's embedder and not the network, so that it goes when the network does.
+# A plan refers to the embedder, not to the network, so an entry disappears together with its network.
 _PLANS: WeakKeyDictionary[PrunableNetwork, ChannelPlan] = WeakKeyDictionary()
 
 
 class ChannelSubnetwork(Subnetwork):
-    """A subnetwork with fewer channels: of each group of the plan the kept units, sorted int64 indices."""
+    """A subnetwork with fewer channels. ``kept_units`` has sorted int64 indices for each group of the plan."""
 
     def __init__(self, plan: ChannelPlan, asked: float, kept_units: Sequence[Tensor]) -> None:
         self.pattern = Channel.name
@@ -30,10 +30,10 @@ class ChannelSubnetwork(Subnetwork):
         self._widths = tuple(len(units) for units in kept_units)
         self.structure = plan.structure(self._widths)
         self.kept, self.total = plan.weights_kept(self._widths), plan.weights_total
-        self._index = plan.index(kept_units)
+        self._index = plan.kept_indices(kept_units)
 
     def gather(self, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """See :class:`Subnetwork`; tensors of other shapes are new ones."""
+        """See :class:`Subnetwork`; ``into`` is not used, because the shapes differ."""
         del into
         return {name: self._gather_one(name, tensor) for name, tensor in tensors.items()}
 
@@ -55,7 +55,7 @@ class ChannelSubnetwork(Subnetwork):
         if index is None:
             out.copy_(gradient)
             return
-        # Zeros first, and then whatever was kept in one go; selecting axis by axis writes all of it several times.
+        # One copy for all axes: a selection axis by axis would write the whole tensor several times.
         rows = torch.zeros(1, dtype=torch.int64, device=out.device)
         for dim in range(max(index) + 1):
             size = out.shape[dim]
@@ -79,11 +79,11 @@ class ChannelSubnetwork(Subnetwork):
 
 
 class Channel(Pattern):
-    """Each group of coupled channels keeps its highest-scored units, the same width ratio everywhere.
+    """Each group of coupled channels keeps its units with the highest scores; the width ratio is the same in all.
 
-    Capacity stays the kept fraction of prunable weights, so the width ratio is near its square root. Norms over
-    channels (LayerNorm, ConvNeXt V2's GlobalResponseNorm) see the kept ones alone. Groups that the trace misreads stay
-    whole.
+    The capacity is the kept fraction of prunable weights, so the width ratio is near its square root. Norms over
+    channels (LayerNorm, ConvNeXt V2's GlobalResponseNorm) use the kept channels only. A group that the trace gets wrong
+    is not cut.
 
     Args:
         multiple: Kept widths are multiples of this many channels.
@@ -95,24 +95,24 @@ class Channel(Pattern):
         self.multiple = multiple
 
     def plan(self, network: PrunableNetwork) -> ChannelPlan:
-        """The network's channel groups, traced at first use, whatever the multiple.
+        """The network's channel groups, traced at the first call. They do not depend on the multiple.
 
         Raises:
             UnsupportedPattern: no channel can be cut.
         """
         if network not in _PLANS:
-            _PLANS[network] = _trace(network)
+            _PLANS[network] = _make_plan(network)
         return _PLANS[network]
 
     def reachable(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[float]:
-        """Those that are not below the narrowest cut."""
+        """See :class:`Pattern`."""
         narrowest = self.plan(network).narrowest(self.multiple)
         return [capacity for capacity in capacities if capacity >= narrowest]
 
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """See :class:`Pattern`."""
         plan = self.plan(network)
-        # A stable order of the units by score nests every width in the wider ones.
+        # All widths use one stable order of the units, so a narrower subnetwork is part of every wider one.
         orders = [unit.argsort(descending=True, stable=True) for unit in plan.importance(network.scores())]
         subnetworks: list[Subnetwork] = []
         for capacity in capacities:
@@ -122,10 +122,10 @@ class Channel(Pattern):
         return subnetworks
 
 
-def _trace(network: PrunableNetwork) -> ChannelPlan:
-    """The plan of the groups that fit together: each is cut to half its units, and the result run once.
+def _make_plan(network: PrunableNetwork) -> ChannelPlan:
+    """The plan of the groups that can be cut; to check this, all are cut to half of their units, and the cut is run.
 
-    Where they do not, the groups that do not fit even when they are cut alone stay whole.
+    If that fails, the groups that fail even when they are cut alone are left out.
 
     Raises:
         UnsupportedPattern: nothing that can be cut is left.
@@ -133,20 +133,20 @@ def _trace(network: PrunableNetwork) -> ChannelPlan:
     groups = find_channel_groups(network.embedder, crop=network.crop)
     plan = ChannelPlan(network.embedder, list(network.prunable_weights()), groups)
     everything = range(len(groups))
-    misfit = _misfit(network, plan, everything)
-    if misfit is None:
+    failure = _try_half_cut(network, plan, everything)
+    if failure is None:
         return plan
-    groups = [group for index, group in enumerate(groups) if _misfit(network, plan, [index]) is None]
+    groups = [group for index, group in enumerate(groups) if _try_half_cut(network, plan, [index]) is None]
     plan = ChannelPlan(network.embedder, list(network.prunable_weights()), groups)
-    if groups and _misfit(network, plan, everything) is None:
+    if groups and _try_half_cut(network, plan, everything) is None:
         return plan
     raise UnsupportedPattern(
         "this backbone couples its channels in a way that cannot be cut", hint="use --pattern unstructured"
-    ) from misfit
+    ) from failure
 
 
-def _misfit(network: PrunableNetwork, plan: ChannelPlan, chosen: Container[int]) -> Exception | None:
-    """What is raised when these groups lose half of their units."""
+def _try_half_cut(network: PrunableNetwork, plan: ChannelPlan, chosen: Container[int]) -> Exception | None:
+    """Run the network with half of the units in the chosen groups; returns the error, if there is one."""
     kept = [
         torch.arange(max(1, group.units // 2) if index in chosen else group.units)
         for index, group in enumerate(plan.groups)
@@ -158,8 +158,8 @@ def _misfit(network: PrunableNetwork, plan: ChannelPlan, chosen: Container[int])
         half = ChannelSubnetwork(plan, 1, kept)
         with torch.no_grad():
             torch.func.functional_call(half.structure.eval(), half.gather(tensors), (image,))
-    except Exception as error:  # noqa: BLE001  # any shape can be wrong, and each layer complains in its own way
+    except Exception as error:  # noqa: BLE001  # each layer raises another error for a wrong shape
         return error
     finally:
-        network.embedder.train(training)  # groups of one unit leave the embedder itself
+        network.embedder.train(training)  # at full width the structure is the embedder itself
     return None

@@ -1,4 +1,4 @@
-"""The ``channel+n:m`` patterns, as ``channel+2:4``: fewer channels, and n of m weights in what is left."""
+"""The ``channel+n:m`` patterns, e.g. ``channel+2:4``: fewer channels, and n of m weights in the remaining ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from prunnet_export.patterns.n_m import NM
 
 
 class SparseChannelSubnetwork(Subnetwork):
-    """A channel-cut subnetwork with zeros among the weights that stay.
+    """A channel-cut subnetwork with zeros among its remaining weights.
 
-    ``masks`` says which do, bool, at the shapes of the cut; layers without one keep all.
+    ``masks`` is False at the zeros: bool, of the shapes of the cut. Layers without a mask have no zeros.
     """
 
     def __init__(self, pattern: str, asked: float, cut: Subnetwork, masks: Mapping[str, Tensor]) -> None:
@@ -58,15 +58,10 @@ class SparseChannelSubnetwork(Subnetwork):
 
 
 class ChannelNM(Pattern):
-    """Channels go first, until m / n times the capacity is left; then ``n:m`` in the layers that remain.
+    """First channels are cut, down to m / n times the capacity; then ``n:m`` is applied to the remaining layers.
 
-    So capacities below n / m are reached with zeros that sparse tensor cores use. As in ``n:m``, layers that m does
-    not divide stay whole, so that somewhat more than the capacity is kept.
-
-    Args:
-        n: Weights that stay in a run, 0 < n < m.
-        m: Length of a run.
-        multiple: Kept widths are multiples of this many channels.
+    So capacities below n / m are reached with zeros that sparse tensor cores can skip. As in ``n:m``, layers whose
+    inputs m does not divide keep all weights, so somewhat more than the capacity is kept.
     """
 
     def __init__(self, n: int, m: int, multiple: int = 8) -> None:
@@ -75,30 +70,26 @@ class ChannelNM(Pattern):
 
     @property
     def name(self) -> str:
-        """The pattern as it is written, e.g. ``channel+2:4``."""
+        """See :class:`Pattern`."""
         return f"{Channel.name}+{self._inner.name}"
 
     def shares(self, capacities: Sequence[float]) -> list[float]:
-        """Those up to n / m, and 1.
-
-        Raises:
-            InvalidInput: none of them is.
-        """
-        within = self._within(capacities)
-        if capacities and not within:
+        """See :class:`Pattern`; here they are the capacities up to n / m, and 1."""
+        possible = self._possible(capacities)
+        if capacities and not possible:
             raise InvalidInput(f"{self.name} reaches none of the capacities asked for", hint="give a smaller one")
-        return within
+        return possible
 
-    def _within(self, capacities: Sequence[float]) -> list[float]:
+    def _possible(self, capacities: Sequence[float]) -> list[float]:
         for capacity in capacities:
             check_capacity(capacity)
         return [capacity for capacity in capacities if capacity == 1 or capacity <= self._share]
 
     def reachable(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[float]:
-        """Those up to n / m, and 1, whose channel cut is not below the narrowest one."""
-        within = self._within(capacities)
-        reached = self._outer.reachable(network, [self._channels(one) for one in within])
-        return [one for one in within if self._channels(one) in reached]
+        """See :class:`Pattern`."""
+        possible = self._possible(capacities)
+        reached = self._outer.reachable(network, [self._channel_capacity(one) for one in possible])
+        return [one for one in possible if self._channel_capacity(one) in reached]
 
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """See :class:`Pattern`."""
@@ -109,14 +100,14 @@ class ChannelNM(Pattern):
                     f"pattern {self.name} keeps {self._share:g} at most and reaches no capacity of {capacity:g}",
                     hint=f"ask for {self._share:g} or less, or for 1, the dense network",
                 )
-        cuts = self._outer.subnetworks(network, [self._channels(one) for one in capacities])
+        cuts = self._outer.subnetworks(network, [self._channel_capacity(one) for one in capacities])
         scores = ungrouped_scores(network)
         return [
             SparseChannelSubnetwork(
-                self.name, asked, cut, {} if asked == 1 else self._inner.masks_of(cut.gather(scores))
+                self.name, asked, cut, {} if asked == 1 else self._inner.make_masks(cut.gather(scores))
             )
             for asked, cut in zip(capacities, cuts, strict=True)
         ]
 
-    def _channels(self, capacity: float) -> float:
+    def _channel_capacity(self, capacity: float) -> float:
         return 1.0 if capacity == 1 else min(1.0, capacity / self._share)

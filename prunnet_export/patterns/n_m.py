@@ -1,4 +1,4 @@
-"""The ``n:m`` patterns, as ``2:4``: of each m neighbouring inputs every output keeps n."""
+"""The ``n:m`` patterns, e.g. ``2:4``: every output keeps n weights of each m neighbouring inputs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LONGEST_RUN = 16
 
 
 class NM(Pattern):
-    """In each aligned run of m input channels the n weights of highest |S| stay; of equal scores the lower index.
+    """In each aligned run of m input channels the n weights with the highest |S| are kept; in a tie, the lower index.
 
-    Runs lie along dim 1 of a weight [K, C, R, S] or [K, C], for every output k and kernel position r, s. A layer
-    takes part where it is not grouped and m divides C: neither a depthwise convolution nor, at m = 4, one that
-    reads the image does. The others stay dense, so that somewhat more than n / m of a network is kept.
+    Runs lie along dim 1 of a weight [K, C, R, S] or [K, C], for every output k and kernel position r, s. A layer is
+    pruned if it is not grouped and m divides C. So depthwise convolutions stay dense, and at m = 4 also the convolution
+    that reads the image. For this reason somewhat more than n / m of a network is kept.
 
-    The shape fixes the share: there is one subnetwork besides the dense network. Source of 2:4: Mishra et al.,
-    "Accelerating Sparse Deep Neural Networks", arXiv 2104.08378.
+    The pattern has one fixed capacity, so there is one subnetwork besides the dense network. Source of 2:4: Mishra et
+    al., "Accelerating Sparse Deep Neural Networks", arXiv 2104.08378.
 
     Args:
         n: Weights that stay in a run, 0 < n < m.
-        m: Length of a run.
+        m: Weights in a run.
     """
 
     def __init__(self, n: int, m: int) -> None:
@@ -38,12 +38,12 @@ class NM(Pattern):
 
     @property
     def name(self) -> str:
-        """The pattern as it is written, e.g. ``2:4``."""
+        """See :class:`Pattern`."""
         return f"{self._n}:{self._m}"
 
     @classmethod
-    def named(cls, name: str) -> NM | None:
-        """The pattern that is written like this; None where it is none with 0 < n < m <= 16."""
+    def parse(cls, name: str) -> NM | None:
+        """The pattern of this name; None if the name is no n:m with 0 < n < m <= 16."""
         found = re.fullmatch(r"([1-9][0-9]?):([1-9][0-9]?)", name)
         if found is None:
             return None
@@ -51,16 +51,16 @@ class NM(Pattern):
         return cls(n, m) if n < m <= LONGEST_RUN else None
 
     def shares(self, capacities: Sequence[float]) -> list[float]:
-        """One n / m in the place of all capacities below 1."""
+        """See :class:`Pattern`; n / m stands for all capacities below 1."""
         for capacity in capacities:
             check_capacity(capacity)
         return list(dict.fromkeys(1.0 if capacity == 1 else self._share for capacity in capacities))
 
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
-        """See :class:`Pattern`; every capacity is n / m or 1."""
+        """See :class:`Pattern`; each capacity must be n / m or 1."""
         for capacity in capacities:
             self._check(capacity)
-        masks = self.masks_of(ungrouped_scores(network))
+        masks = self.make_masks(ungrouped_scores(network))
         return [
             MaskedSubnetwork(network, self.name, 1.0, {})
             if capacity == 1
@@ -68,14 +68,11 @@ class NM(Pattern):
             for capacity in capacities
         ]
 
-    def masks_of(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Which weights stay, of each layer that takes part.
-
-        Args:
-            scores: |S| of layers without groups, at the weights' shapes.
+    def make_masks(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The masks of the layers that are pruned, from the |S| of layers without groups.
 
         Raises:
-            UnsupportedPattern: no layer takes part.
+            UnsupportedPattern: no layer can be pruned like this.
         """
         masks = {name: self._mask(one) for name, one in scores.items() if one.shape[1] % self._m == 0}
         if not masks:
@@ -87,7 +84,7 @@ class NM(Pattern):
 
     def _check(self, capacity: float) -> None:
         check_capacity(capacity)
-        # As many digits as the hint shows.
+        # The hint shows six digits, and these must be accepted.
         if capacity != 1 and not math.isclose(capacity, self._share, rel_tol=1e-5):
             raise InvalidInput(
                 f"pattern {self.name} keeps {self._n} of {self._m} weights and reaches no capacity of {capacity:g}",

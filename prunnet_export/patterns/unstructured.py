@@ -1,4 +1,4 @@
-"""The ``unstructured`` pattern: each layer keeps its highest-scored weights, wherever they are."""
+"""The ``unstructured`` pattern: each layer keeps the weights with the highest scores, at any position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prunnet_export.patterns._thresholds import thresholds
 class Unstructured(Pattern):
     """M = 1[|S| >= tau] with tau the k-th smallest |S| of the layer, k = 1 + round((1 - c)(n - 1)).
 
-    The ratio is the same in every layer; ties are kept. PrunNet, section 3.
+    The ratio is the same in every layer. Ties are kept. The source is PrunNet, section 3.
     """
 
     name: ClassVar[str] = "unstructured"
@@ -26,9 +26,9 @@ class Unstructured(Pattern):
         masks: list[dict[str, Tensor]] = [{} for _ in capacities]
         for name, score in network.scores().items():
             magnitude = score.detach().abs()
-            for of_capacity, least in zip(masks, thresholds(magnitude.flatten(), capacities), strict=True):
-                of_capacity[name] = magnitude >= least
+            for layer_masks, tau in zip(masks, thresholds(magnitude.flatten(), capacities), strict=True):
+                layer_masks[name] = magnitude >= tau
         return [
-            MaskedSubnetwork(network, self.name, capacity, of_capacity)
-            for capacity, of_capacity in zip(capacities, masks, strict=True)
+            MaskedSubnetwork(network, self.name, capacity, layer_masks)
+            for capacity, layer_masks in zip(capacities, masks, strict=True)
         ]

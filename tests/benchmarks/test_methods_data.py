@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from prunnet_export.benchmarks import _methods_data
-from prunnet_export.benchmarks._methods_data import KeptSplit, kept
+from prunnet_export.benchmarks._methods_data import KeptSplit, keep_in_memory
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training import TrainingBatches
 from prunnet_export.training.data._arrays import ArraySplit
@@ -68,7 +68,7 @@ def test_inputs_are_the_same_to_the_last_bit() -> None:
 
 def test_room_is_shared_by_the_splits() -> None:
     with patch.object(_methods_data, "ROOM", 3 * 18 * 18 * 10):
-        data = kept(retrieval_data(), PREPROCESSING)  # 24, 8 and 8 images: room for 6, 2 and 2
+        data = keep_in_memory(retrieval_data(), PREPROCESSING)  # 24, 8 and 8 images: room for 6, 2 and 2
     for split, fits in ((data.train, 6), (data.query, 2), (data.gallery, 2)):
         assert isinstance(split, KeptSplit)
         for index in range(len(split)):

@@ -101,7 +101,7 @@ def test_files_of_the_users_folder_are_not_imported(tmp_path: Path, monkeypatch:
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(Unreachable, match="ended with code 1: no word"):
+    with pytest.raises(Unreachable, match="ended with code 1: no message"):
         peak_memory(Request(recipe=recipe(), threads=None))
 
 

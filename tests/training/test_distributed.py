@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.training import _distributed
-from prunnet_export.training._distributed import ALONE, Ranks, joined
+from prunnet_export.training._distributed import ALONE, Ranks, process_group
 from prunnet_export.training._journal import METRICS_FILE
 from prunnet_export.training._loop import train
 from tests._asserts import assert_one_line
 from tests._inputs import retrieval_data, tiny_recipe
-from tests.training._together import IMAGES, LONG
+from tests.training._several_processes import IMAGES, LONG
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("_together.py")
+SCRIPT = Path(__file__).with_name("_several_processes.py")
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +114,9 @@ class TestJoined:
     @pytest.mark.parametrize("variables", [{}, {"WORLD_SIZE": "1", "RANK": "0"}, {"RANK": "3"}])
     def test_alone(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         _set(monkeypatch, variables)
-        with joined() as ranks:
+        with process_group() as ranks:
             assert ranks == ALONE
-            with pytest.raises(InvalidInput, match="as it was"), ranks.agreeing():
+            with pytest.raises(InvalidInput, match="as it was"), ranks.sharing_failures():
                 raise InvalidInput("as it was")
 
     @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ class TestJoined:
     def test_incomplete(self, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]) -> None:
         complete = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
         _set(monkeypatch, {**complete, **changed})
-        with pytest.raises(InvalidInput, match=next(iter(changed))) as caught, joined():
+        with pytest.raises(InvalidInput, match=next(iter(changed))) as caught, process_group():
             pass
         assert_one_line(caught.value)
 
     def test_no_such_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
         _set(monkeypatch, {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "no port"})
         message = "process 0 of 2 cannot join the others at localhost:no port"
-        with pytest.raises(Unreachable, match=message) as caught, joined():
+        with pytest.raises(Unreachable, match=message) as caught, process_group():
             pass
         assert_one_line(caught.value)
 

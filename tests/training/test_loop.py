@@ -22,7 +22,7 @@ from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._batches import Batch
 from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._journal import LOCK_FILE, METRICS_FILE, RECIPE_FILE
-from prunnet_export.training._loop import settle, train
+from prunnet_export.training._loop import reestimate_dense_batchnorm, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE
 from prunnet_export.training._trainee import new_trainee
@@ -351,7 +351,7 @@ class TestRecipe:
         recipe, seen = tiny_recipe(statistics_images=count), list[int]()
         network = new_trainee(recipe, classes=4).network
         network.embedder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-        settle(network, retrieval_data(24), recipe)
+        reestimate_dense_batchnorm(network, retrieval_data(24), recipe)
         assert sum(seen) == (0 if count == 1 else min(count, 24))
         assert not network.embedder.training
 

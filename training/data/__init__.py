@@ -1,1 +1,1 @@
-"""Data sets in the layouts that people already have on disk."""
+"""Readers of data sets in the layouts in which they are published."""

@@ -1,4 +1,4 @@
-"""Images that lie in memory as one array."""
+"""Images in one array in memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ArraySplit(ImageSplit):
     Args:
         images: uint8 [n, height, width] (grey) or [n, height, width, 3] (RGB); it is not copied.
         labels: Integers [n].
-        name: What the images are called in messages; image i is ``name[i]``.
+        name: Name of the images in messages; image i is ``name[i]``.
 
     Raises:
-        InvalidInput: the array has another type or shape, or holds another number of images than labels.
+        InvalidInput: the array has another type or shape, or the numbers of images and labels differ.
     """
 
     def __init__(self, images: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]], *, name: str = "image") -> None:

@@ -1,6 +1,6 @@
-"""Images sorted into one folder per class; hidden files and files that are no images are passed over.
+"""Images in one folder per class. Hidden files and files that are no images are ignored.
 
-What is missing, empty or in the wrong place is an InvalidInput; a folder that cannot be read is a StorageError.
+Missing, empty and misplaced folders and images raise InvalidInput; a folder that cannot be read raises StorageError.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def class_files(split: Path) -> dict[str, list[Path]]:
 
 
 def class_split(files: dict[str, list[Path]], classes: Sequence[str]) -> FileSplit:
-    """The files of all classes as one split; a class's label is its place among ``classes``."""
+    """The files of all classes as one split. The label of a class is its index in ``classes``."""
     number = {name: label for label, name in enumerate(classes)}
     rows = [(file, number[name]) for name, members in files.items() for file in members]
     return FileSplit([file for file, _ in rows], [label for _, label in rows])
@@ -52,7 +52,7 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    # scandir knows what is a file without asking the disk again for each of a million.
+    # The entries of scandir know which ones are files, without one more disk access for each of a million images.
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

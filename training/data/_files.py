@@ -1,4 +1,4 @@
-"""Images that lie on disk as one file each."""
+"""Images in one file each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from prunnet_export.preprocessing import decode
 
 
 def first_file(candidates: Iterable[Path]) -> Path | None:
-    """The first of these that is a file."""
+    """The first candidate that is an existing file."""
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 class FileSplit(ImageSplit):
-    """Labelled image files, read when they are asked for.
+    """Labelled image files. A file is read at each access.
 
     Args:
         paths: n image files.
         labels: The class of each, n integers.
-        cameras: What took each, n integers, where that matters.
+        cameras: The camera of each, n integers; None if cameras do not matter.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FileSplit(ImageSplit):
         return decode(Path(self.names[index]), name=self.names[index])
 
     def encoded(self, index: int) -> bytes:
-        """The bytes of file ``index`` as they are on disk.
+        """The content of file ``index``.
 
         Raises:
             InvalidInput: the file cannot be read.

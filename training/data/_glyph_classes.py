@@ -1,4 +1,4 @@
-"""Which characters the fonts of matplotlib draw in enough faces, without those that look alike."""
+"""The characters of the glyphs data set: matplotlib's fonts draw them in enough faces, and no two look alike."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from PIL import Image, ImageDraw, ImageFont
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 
-# Text faces only: the STIX size variants and Computer Modern number their glyphs in ways of their own. The
-# first face is the one in which characters are compared.
+# Text faces only, because the STIX size variants and Computer Modern do not use the usual code points. Characters are
+# compared in the first face.
 FACES = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
 )
-MIN_FACES = 12  # all of DejaVu
+MIN_FACES = 12  # the number of DejaVu faces
 CLASSES = 1000
-# Cosine between two characters of which the later one is dropped. Accented letters reach 0.9 and stay.
+# Of two characters with a larger cosine the later one is dropped. Accented letters reach 0.9 and are kept.
 ALIKE = 0.93
-# Letters, numbers, symbols, punctuation. Modifiers (Lm, Sk) are other characters made smaller, and size is no
-# cue.
+# Letters, numbers, symbols, punctuation. Modifiers (Lm, Sk) are other characters in a smaller size, and the size of a
+# rendered character is random.
 CATEGORIES = frozenset({"Ll", "Lo", "Lt", "Lu", "Nd", "Nl", "No", "Pd", "Po", "Ps", "Sc", "Sm", "So"})
-# Box drawing and block elements differ in proportion and position, which the distortions change.
+# Box drawing and block elements differ only in proportion and position, which the distortions change.
 _EXCLUDED = range(0x2500, 0x25A0)
 _SIDE = 20  # pixels, of the bitmaps that are compared
 
 
 @dataclass(frozen=True)
 class GlyphClass:
-    """A character and the faces that draw it, as positions in ``FACES``."""
+    """A character and the faces that draw it, as indices in ``FACES``."""
 
     code_point: int
     faces: tuple[int, ...]
@@ -58,11 +58,11 @@ def font_files() -> list[str]:
     return [str(file) for file in files]
 
 
-def discover(files: Sequence[str]) -> list[GlyphClass]:
-    """At most ``CLASSES`` characters, ordered by code point, the same ones whatever the seed.
+def find_classes(files: Sequence[str]) -> list[GlyphClass]:
+    """At most ``CLASSES`` characters, ordered by code point. They do not depend on the seed of the data set.
 
-    A character qualifies if ``MIN_FACES`` faces map it and the first face draws it differently from every
-    character before it (Latin A, Greek Alpha and Cyrillic A are one class, and so are C and c).
+    At least ``MIN_FACES`` faces have the character, and in the first face it looks different from every earlier one:
+    Latin A, Greek Alpha and Cyrillic A are one class, and so are C and c.
     """
     ft2font = require("matplotlib.ft2font", extra="train")
     mapped = [frozenset(ft2font.FT2Font(file).get_charmap()) for file in files]
@@ -82,15 +82,15 @@ def discover(files: Sequence[str]) -> list[GlyphClass]:
             bitmaps = np.concatenate([bitmaps, np.empty((512, bitmaps.shape[1]), np.float32)])
         bitmaps[len(kept)] = bitmap
         kept.append(code_point)
-    # Evenly over the code points, so that every script and block of symbols is represented.
+    # They are spread evenly over the code points, so that every script and block of symbols is represented.
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(CLASSES, len(kept))).round().astype(int))
     return [GlyphClass(kept[i], tuple(face for face, points in enumerate(mapped) if kept[i] in points)) for i in chosen]
 
 
-def ink(font: ImageFont.FreeTypeFont, character: str, *, stroke: int = 0) -> Image.Image | None:
-    """What the font draws for the character, "L", without a margin; None if that is blank.
+def draw_character(font: ImageFont.FreeTypeFont, character: str, *, stroke: int = 0) -> Image.Image | None:
+    """The character as the font draws it, a grey image without a margin; None if it is blank.
 
-    ``stroke`` is by how many pixels the lines grow to either side.
+    ``stroke`` is the number of pixels that are added to each side of a line.
     """
     left, top, right, bottom = (round(edge) for edge in font.getbbox(character, stroke_width=stroke))
     if right <= left or bottom <= top:
@@ -102,8 +102,8 @@ def ink(font: ImageFont.FreeTypeFont, character: str, *, stroke: int = 0) -> Ima
 
 
 def _bitmap(font: ImageFont.FreeTypeFont, character: str) -> npt.NDArray[np.float32] | None:
-    """The character's ink, scaled to fill a square, centred, with mean 0 and norm 1; None if it is blank."""
-    drawn = ink(font, character)
+    """The drawn character, scaled to fill a square, centred, with mean 0 and norm 1; None if it is blank."""
+    drawn = draw_character(font, character)
     if drawn is None:
         return None
     scale = _SIDE / max(drawn.size)
@@ -113,4 +113,4 @@ def _bitmap(font: ImageFont.FreeTypeFont, character: str) -> npt.NDArray[np.floa
     values = np.asarray(square, np.float32).ravel()
     values = values - values.mean()
     norm = float(np.linalg.norm(values))
-    return values / np.float32(norm) if norm > 0 else None  # a full square has no contrast to compare
+    return values / np.float32(norm) if norm > 0 else None  # the norm of a filled square is 0

@@ -1,4 +1,4 @@
-"""One picture of one character: a face, a distortion, colours and noise, all drawn from one generator."""
+"""Rendering a picture of a character with a random distortion, colours and noise."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter, ImageFont
 
-from prunnet_export.training.data._glyph_classes import ink
+from prunnet_export.training.data._glyph_classes import draw_character
 
-# Set by hand: a small network leaves chance within some hundred steps and is not perfect after a thousand.
+# The values are set by hand, so that a small network is better than chance after some hundred steps, and not yet
+# perfect after a thousand.
 SIDE = 64  # pixels
-FONT_SIZE = 64  # pixels per em; larger than what is shown, so that the warp shrinks and stays sharp
-EXTENT = 40.0  # pixels, the longer side of the ink before its scale is drawn
+FONT_SIZE = 64  # pixels per em; larger than in the picture, because a character stays sharp when it shrinks
+EXTENT = 40.0  # pixels, the longer side of the character at scale 1
 SCALE = (0.8, 1.2)
-ASPECT = 0.15  # standard deviation of the logarithm of width over height, halved between the two
+ASPECT = 0.15  # standard deviation of the logarithm of width over height
 ROTATION = 15.0  # degrees to either side
 SHEAR = 0.2
 SHIFT = 5.0  # pixels to either side
 STROKE = 2  # pixels at FONT_SIZE, at most
 BLUR = 1.2  # pixels, at most
 NOISE = 20.0  # of 255, at most
-CONTRAST = 70.0  # of 255, by how much the paper is at least lighter than the ink
+CONTRAST = 70.0  # of 255, the least difference of luminance between paper and paint
 OCCLUSION = 0.15  # probability that a bar of another colour crosses the picture
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -30,16 +31,16 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 def render(font: ImageFont.FreeTypeFont, character: str, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """A picture of the character, uint8 [SIDE, SIDE, 3], from a font at ``FONT_SIZE``.
 
-    Where the face leaves the character blank, the picture is paper and noise. The same generator state gives the same
-    picture.
+    If the face has only a blank for the character, the picture shows paper and noise. The same generator state gives
+    the same picture.
     """
-    drawn = ink(font, character, stroke=int(rng.integers(STROKE + 1))) or Image.new("L", (1, 1))
+    drawn = draw_character(font, character, stroke=int(rng.integers(STROKE + 1))) or Image.new("L", (1, 1))
     coverage = drawn.transform(
         (SIDE, SIDE), Image.Transform.AFFINE, _warp(drawn.size, rng), Image.Resampling.BILINEAR
     ).filter(ImageFilter.GaussianBlur(rng.uniform(0.2, BLUR)))
     paper, paint = _colours(rng)
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
-    slope = rng.uniform(-25, 25, (2, 3)).astype(np.float32)  # light falls unevenly
+    slope = rng.uniform(-25, 25, (2, 3)).astype(np.float32)  # uneven lighting
     picture = paper + ramp[:, None, None] * slope[0] + ramp[None, :, None] * slope[1]
     picture += (np.asarray(coverage, np.float32) / 255)[..., None] * (paint - paper)
     if rng.random() < OCCLUSION:
@@ -52,7 +53,7 @@ def render(font: ImageFont.FreeTypeFont, character: str, rng: np.random.Generato
 
 
 def _warp(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, ...]:
-    """PIL's six affine coefficients, which lead from a pixel of the picture to one of the ink."""
+    """PIL's six affine coefficients, which map a position in the picture to one in the drawn character."""
     scale = EXTENT / max(size) * rng.uniform(*SCALE)
     stretch = math.exp(rng.normal(0, ASPECT) / 2)
     angle, shear = math.radians(rng.uniform(-ROTATION, ROTATION)), rng.uniform(-SHEAR, SHEAR)
@@ -65,10 +66,7 @@ def _warp(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def _colours(rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Paper and paint, float32 [3] in 0..255, the paper the lighter one.
-
-    A free sign is one more thing to be learned before anything else is.
-    """
+    """The colours of paper and paint, float32 [3] in 0..255. Paper is always lighter, which is easier to learn."""
     while True:
         paper, paint = rng.uniform(0, 255, (2, 3)).astype(np.float32)
         if float((paper - paint) @ _LUMINANCE) >= CONTRAST:

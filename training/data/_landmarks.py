@@ -1,6 +1,6 @@
-"""The lists of Google Landmarks v2: those of the official release, and those of the compatible-training papers.
+"""The lists of Google Landmarks v2, from the official release or from the papers on compatible training.
 
-The first malformed or duplicated line is an InvalidInput.
+The first malformed or duplicated line raises InvalidInput.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.relevance import Lists
-from prunnet_export.training.data._lists import inside, integer, once, read_lines, read_rows
+from prunnet_export.training.data._lists import check_unique, checked_path, integer, read_lines, read_rows
 
-# Of the .csv lists of a split, each known by its own set.
+# The columns of the .csv lists of each split.
 COLUMNS = {"train": (("id", "landmark_id"), ("landmark_id", "images")), "index": (("id",),)}
-_LONGEST_FIELD = 2**24  # characters; Python's own limit has no room for a landmark with ten thousand images
-USAGE = "Private"  # of the ground truth's queries: those that papers report
+_LONGEST_FIELD = 2**24  # characters; Python's default limit is too small for a landmark with ten thousand images
+USAGE = "Private"  # the queries of the ground truth that papers report
 
 
-class Entry(NamedTuple):  # which is made faster than a dataclass, a million times
+class Entry(NamedTuple):  # because a million of them are made faster than dataclasses
     """An image of a list.
 
     Attributes:
-        where: Its line, for messages.
-        path: Below the data set's folder.
-        label: What the line says beside it: landmark, number, or image ids.
+        where: The file and line, for messages.
+        path: The image's path in the data set's folder.
+        label: The other field of the line: landmark, number, or image ids.
     """
 
     where: str
@@ -44,13 +44,14 @@ def read_entries(file: Path, split: str) -> list[Entry]:
 
     Args:
         file: ``.txt`` with rows ``PATH LABEL``, or a ``.csv`` of the release with the columns ``id`` and
-            ``landmark_id`` (``train.csv``), ``landmark_id`` and ``images`` (``train_clean.csv``), or ``id`` alone
+            ``landmark_id`` (``train.csv``), ``landmark_id`` and ``images`` (``train_clean.csv``), or only ``id``
             (``index.csv``).
-        split: ``train`` or ``index``, the folder of the images of a ``.csv``, whose ids are ``split/a/b/c/abc....jpg``.
+        split: ``train`` or ``index``. The file of image id ``abc...`` in a ``.csv`` is ``split/a/b/c/abc....jpg``.
     """
     if file.suffix == ".txt":
         entries = [
-            Entry(where, inside(where, path), label) for where, (path, label) in read_rows(file, ("path", "label"))
+            Entry(where, checked_path(where, path), label)
+            for where, (path, label) in read_rows(file, ("path", "label"))
         ]
     else:
         entries = [
@@ -64,18 +65,18 @@ def read_entries(file: Path, split: str) -> list[Entry]:
     return entries
 
 
-def read_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists]:
+def read_ground_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists]:
     """The queries of a ground truth, and the gallery rows that are relevant to each.
 
     Args:
-        file: ``.csv`` with the columns ``id`` and ``images`` (ids, or nothing), of which those are taken whose
-            ``Usage`` is Private, where there is that column; or ``.txt`` with rows ``PATH NUMBER ROW,ROW,...``.
-        gallery: The images that it speaks of; a ``.txt`` speaks of their numbers.
+        file: ``.csv`` with the columns ``id`` and ``images`` (ids, or empty), or ``.txt`` with rows
+            ``PATH NUMBER ROW,ROW,...``. If a ``.csv`` has the column ``Usage``, only the rows with Private are used.
+        gallery: The images of the gallery. A ``.txt`` refers to them by their numbers.
     """
     if file.suffix == ".txt":
         number = {str(integer(entry.where, entry.label, "number")): row for row, entry in enumerate(gallery)}
         queries = [
-            Entry(where, inside(where, path), rows.replace(",", " "))
+            Entry(where, checked_path(where, path), rows.replace(",", " "))
             for where, (path, _, rows) in read_rows(file, ("path", "number", "rows"))
         ]
     else:
@@ -98,7 +99,7 @@ def read_truth(file: Path, gallery: Sequence[Entry]) -> tuple[list[Entry], Lists
 def _check_once(entries: Sequence[Entry]) -> None:
     seen: dict[str, str] = {}
     for entry in entries:
-        once(entry.where, entry.path, seen)
+        check_unique(entry.where, entry.path, seen)
 
 
 def image_path(where: str, split: str, image: str) -> str:
@@ -109,7 +110,7 @@ def image_path(where: str, split: str, image: str) -> str:
 
 
 def _csv_rows(file: Path, *alternatives: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a comma-separated table that has one of these sets of columns, and where they are."""
+    """The rows of a comma-separated table with one of these sets of columns, and the place of each row."""
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(read_lines(file), strict=True)
     try:

@@ -1,7 +1,7 @@
-"""Text files that list images: read line by line, each line known by its place.
+"""Reading text files that list images.
 
-What is wrong with a line is an InvalidInput that begins with the place, ``where``; a file that cannot be read is a
-StorageError.
+``where`` is the place of a line, ``FILE:NUMBER``. An error in a line raises InvalidInput, whose message begins with the
+place. A file that cannot be read raises StorageError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prunnet_export.datasets import Labels
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a text file, without blank ones at its end."""
+    """The lines of a text file, without blank lines at the end."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -33,14 +33,14 @@ def read_lines(file: Path) -> list[str]:
 def read_rows(
     file: Path, columns: Sequence[str], *, first: int = 1, header: bool = False, key: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """The fields of each line, white space between them, and where the line is.
+    """The place and the fields of each line; white space separates the fields.
 
     Args:
         file: The list.
-        columns: What the fields are; as many as there are.
-        first: The line to begin with.
-        header: That line holds the names of the columns.
-        key: The column in which no two rows are equal.
+        columns: Names of the fields.
+        first: Number of the first line to read.
+        header: Whether this line has the names of the columns.
+        key: The column in which every value must be unique.
     """
     seen: dict[str, str] = {}
     for number, line in enumerate(read_lines(file)[first - 1 :], first):
@@ -52,20 +52,20 @@ def read_rows(
         if len(fields) != len(columns):
             raise InvalidInput(f"{where}: {len(fields)} fields", hint=f"a row is {' '.join(columns)!r}")
         if key is not None:
-            once(where, fields[columns.index(key)], seen)
+            check_unique(where, fields[columns.index(key)], seen)
         yield where, fields
 
 
-def inside(where: str, text: str) -> str:
-    """A relative path that stays inside of the data set, in its shortest spelling."""
+def checked_path(where: str, text: str) -> str:
+    """Check that a path is relative and stays inside of the data set; returns it in its shortest form."""
     if text.startswith("/") or ".." in text.split("/") or "\0" in text:
         raise InvalidInput(f"{where}: {text[:80]!r} lies outside of the data set", hint="paths are relative to it")
     return posixpath.normpath(text)
 
 
-def locate(where: str, name: str, folders: Sequence[Path]) -> Path:
-    """The image of that name in the first folder that has it."""
-    name = inside(where, name)
+def find_image(where: str, name: str, folders: Sequence[Path]) -> Path:
+    """The image with this name in the first folder that has it."""
+    name = checked_path(where, name)
     for folder in folders:
         if os.path.isfile(folder / name):  # noqa: PTH113 - twice as fast as Path.is_file, fifty thousand times
             return folder / name
@@ -74,21 +74,21 @@ def locate(where: str, name: str, folders: Sequence[Path]) -> Path:
 
 
 def integer(where: str, text: str, what: str) -> int:
-    """A number of at most 18 digits."""
+    """An integer of at most 18 digits."""
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:  # noqa: PLR2004 - what int64 holds
         raise InvalidInput(f"{where}: {text[:40]!r} is no {what}", hint="it has to be a whole number")
     return int(text)
 
 
-def once(where: str, key: str, seen: dict[str, str]) -> None:
-    """Note where a key is among those seen; one that is there already is an error that names both places."""
+def check_unique(where: str, key: str, seen: dict[str, str]) -> None:
+    """Add a key and its place to ``seen``; raises InvalidInput with both places if it is already there."""
     if key in seen:
         earlier = seen[key].rpartition(":")[2]
         raise InvalidInput(f"{where}: {key} is already in line {earlier}", hint="remove one of the two")
     seen[key] = where
 
 
-def numbered(classes: Sequence[int] | Sequence[str]) -> Labels:
-    """The classes, numbered from 0 without gaps in their order, int64 [n]."""
+def number_classes(classes: Sequence[int] | Sequence[str]) -> Labels:
+    """The number of each class, int64 [n]: the sorted classes are numbered from 0 without gaps."""
     return np.unique(np.asarray(classes), return_inverse=True)[1].reshape(-1).astype(np.int64)

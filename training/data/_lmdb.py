@@ -1,4 +1,4 @@
-"""Labelled images in an LMDB store, one key an image."""
+"""Labelled images in an LMDB store, with one key for each image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from prunnet_export.training.data._files import first_file
 class LmdbSplit(ImageSplit):
     """Labelled images whose encoded bytes (JPEG, PNG, ...) are the values of a store.
 
-    An image's key is its path in the list, with or without a slash before it, or its file name without the suffix,
-    as UTF-8. The store is opened for each image: that takes a fraction of a millisecond beside the milliseconds of
-    decoding, and an open store can neither be sent to another process nor survive a fork.
+    The key of an image is its path in the list, with or without a slash before it, or its file name without the suffix,
+    as UTF-8. The store is opened for each image, because an open store cannot be sent to another process and does not
+    work after a fork. Opening takes a fraction of a millisecond, decoding some milliseconds.
 
     Args:
         store: The folder with ``data.mdb``.
-        paths: n paths of images, as the list has them.
+        paths: n paths of images, as in the list.
         labels: int64 [n].
 
     Raises:
@@ -44,7 +44,7 @@ class LmdbSplit(ImageSplit):
         return decode(self.encoded(index), name=self.names[index])
 
     def encoded(self, index: int) -> bytes:
-        """The bytes of image ``index`` as they are in the store.
+        """The encoded bytes of image ``index``.
 
         Raises:
             InvalidInput: the store has no such key, or cannot be read.
@@ -53,7 +53,7 @@ class LmdbSplit(ImageSplit):
         path = self._paths[index]
         keys = (path, f"/{path}", Path(path).stem)
         try:
-            # No lock file, so that a read-only disk will do; no reading ahead, as order is random.
+            # No lock file, so that a read-only disk works. No readahead, because the order of access is random.
             opened = lmdb.open(str(self._store), readonly=True, lock=False, readahead=False, create=False)
             with opened as environment, environment.begin() as transaction:
                 found = (transaction.get(key.encode()) for key in keys)
@@ -66,6 +66,6 @@ class LmdbSplit(ImageSplit):
 
 
 def find_store(path: Path) -> Path | None:
-    """The training store below ``path``, if there is one."""
+    """The training store in the folder ``path``, if there is one."""
     content = first_file(path / name / "data.mdb" for name in ("train.lmdb", "train_lmdb"))
     return content and content.parent

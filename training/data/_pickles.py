@@ -1,6 +1,6 @@
-"""Pickles of plain values and numpy arrays, read without calling anything that they name.
+"""Reading pickles of plain values and numpy arrays. No function that a pickle names is ever called.
 
-Whatever else is in one is an InvalidInput.
+Any other content raises InvalidInput.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 
 _HINT = "download it again"
-# What numpy names when it pickles an array or a number, under its spelling before and since version 2.
+# The names in a pickle of a numpy array or number, with the module names before and since numpy 2.
 _NAMES = {
     (module, name): name
     for package in ("numpy.core", "numpy._core")
@@ -26,15 +26,15 @@ _NAMES = {
         (f"{package}.multiarray", "scalar"),
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
-        ("_codecs", "encode"),  # how Python 3 writes bytes in protocol 2, and, where there are none:
-        ("__builtin__", "bytes"),
+        ("_codecs", "encode"),  # for bytes, if Python 3 wrote protocol 2
+        ("__builtin__", "bytes"),  # for empty bytes
     )
 }
 _NUMBERS = frozenset("biuf")
 
 
-class _Recorded:
-    """A call that the pickle asks for, written down and not made."""
+class _RecordedCall:
+    """A call in the pickle. It is recorded and not executed."""
 
     __slots__ = ("args", "name", "state")
 
@@ -42,36 +42,36 @@ class _Recorded:
         self.name, self.args = name, args
         self.state: Any = None
 
-    def __call__(self, *args: Any) -> _Recorded:
-        return _Recorded(self.name, args)
+    def __call__(self, *args: Any) -> _RecordedCall:
+        return _RecordedCall(self.name, args)
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
-class _Reader(pickle.Unpickler):  # its find_class is all that a pickle can reach code through
-    def find_class(self, module: str, name: str) -> _Recorded:
+class _Reader(pickle.Unpickler):  # a pickle gets functions and classes only from find_class
+    def find_class(self, module: str, name: str) -> _RecordedCall:
         if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}"[:80])
-        return _Recorded(name)
+        return _RecordedCall(name)
 
 
 def read_pickle(file: Path) -> Any:
-    """The dictionaries, lists, tuples, strings, bytes and numbers in a pickle; arrays are for :func:`array` to read.
+    """The dictionaries, lists, tuples, strings, bytes and numbers in a pickle. Arrays must be read by :func:`array`.
 
-    Python looks a pickle's functions up by :meth:`pickle.Unpickler.find_class`. Here that gives stand-ins which note
-    what they are called with, for the few names that numpy's arrays need, and refuses every other name.
+    Python looks up the functions of a pickle by :meth:`pickle.Unpickler.find_class`. Here that method returns an object
+    that only records its arguments, for the few names that numpy's arrays need. It refuses every other name.
     """
     content = read_bytes(file)
     try:
         return _Reader(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # noqa: BLE001  # on foreign bytes pickle raises what it likes
+    except Exception as error:  # noqa: BLE001  # pickle raises many kinds of errors for other bytes
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InvalidInput(f"{file} is not a pickle of plain values ({reason})", hint=_HINT) from None
 
 
 def array(value: Any, where: str) -> npt.NDArray[Any]:
-    """The array of numbers that a value of :func:`read_pickle` is: one that was pickled, or a list of numbers."""
+    """A value of :func:`read_pickle` as an array of numbers: it is a pickled array or a list of numbers."""
     try:
         return _array(value)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -81,10 +81,10 @@ def array(value: Any, where: str) -> npt.NDArray[Any]:
 def _array(value: Any) -> npt.NDArray[Any]:
     if isinstance(value, list | tuple):
         made = np.asarray([_number(one) for one in value] or np.empty(0, np.int64))
-        if made.dtype.kind not in _NUMBERS:  # integers beyond 64 bits become objects
+        if made.dtype.kind not in _NUMBERS:  # e.g. objects, for integers beyond 64 bits
             raise TypeError("no numbers")
         return made
-    if not isinstance(value, _Recorded) or value.name != "_reconstruct" or not isinstance(value.state, tuple):
+    if not isinstance(value, _RecordedCall) or value.name != "_reconstruct" or not isinstance(value.state, tuple):
         raise TypeError(type(value).__name__)
     _version, shape, dtype, fortran, content = value.state
     flat = np.frombuffer(_bytes(content), _dtype(dtype))
@@ -92,7 +92,7 @@ def _array(value: Any) -> npt.NDArray[Any]:
 
 
 def _number(value: Any) -> int | float:
-    if isinstance(value, _Recorded) and value.name == "scalar" and value.args is not None:
+    if isinstance(value, _RecordedCall) and value.name == "scalar" and value.args is not None:
         dtype, content = value.args
         number: int | float = np.frombuffer(_bytes(content), _dtype(dtype))[0].item()
         return number
@@ -102,8 +102,8 @@ def _number(value: Any) -> int | float:
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
-    """The number type out of ``dtype('i8', 0, 1)`` and its state, whose second item is the byte order."""
-    if not isinstance(value, _Recorded) or value.name != "dtype" or value.args is None:
+    """The dtype of a recorded call such as ``dtype('i8', 0, 1)``. The second item of its state is the byte order."""
+    if not isinstance(value, _RecordedCall) or value.name != "dtype" or value.args is None:
         raise TypeError("no dtype")
     code = str(value.args[0])
     if code[:1] not in _NUMBERS or not code[1:].isdigit():
@@ -113,6 +113,6 @@ def _dtype(value: Any) -> np.dtype[Any]:
 
 
 def _bytes(value: Any) -> bytes:
-    if isinstance(value, _Recorded) and value.name in {"encode", "bytes"} and value.args is not None:
+    if isinstance(value, _RecordedCall) and value.name in {"encode", "bytes"} and value.args is not None:
         value = value.args[0] if value.args else b""
     return value.encode("latin1") if isinstance(value, str) else bytes(memoryview(value))

@@ -1,4 +1,4 @@
-"""Re-identification images, whose file names say who was seen by which camera."""
+"""Re-identification images: the file name has the identity (a person or a vehicle) and the camera."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._class_folders import image_files
 from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import numbered
+from prunnet_export.training.data._lists import number_classes
 
 _NAME = re.compile(r"(-?[0-9]{1,9})_c([0-9]{1,9})(?![0-9])", re.ASCII)
 
 
 class Sighting(NamedTuple):
-    """One image: who (or which vehicle) was seen by which camera."""
+    """One image of an identity, by one camera."""
 
     file: Path
     identity: int
@@ -25,7 +25,7 @@ class Sighting(NamedTuple):
 
 
 def sightings(folder: Path) -> list[Sighting]:
-    """The images ``IDENTITY_cCAMERA...`` in a folder, by name."""
+    """The images ``IDENTITY_cCAMERA...`` in a folder, sorted by name."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder", hint="unpack the data set again")
     found = []
@@ -40,28 +40,28 @@ def sightings(folder: Path) -> list[Sighting]:
 
 
 class CameraFolders(DatasetFormat):
-    """Three folders of images ``ID_cCAMERA...``: to learn from, to search with and to search.
+    """Three folders of images ``ID_cCAMERA...``: training images, queries and gallery.
 
-    What shows the query's identity by the query's camera is removed from its ranking.
+    Gallery images with the query's identity and the query's camera are removed from its ranking.
 
     Args:
-        name: Of the format.
-        splits: The folders.
-        nobody: Identities that may be in the gallery alone.
-        junk: Those of them that are left out of it.
+        name: Name of the format.
+        splits: Names of the three folders.
+        gallery_only: Identities that are allowed only in the gallery.
+        junk: Identities among these that are left out of the gallery.
     """
 
     def __init__(
-        self, name: str, splits: tuple[str, str, str], *, nobody: Collection[int] = (), junk: Collection[int] = ()
+        self, name: str, splits: tuple[str, str, str], *, gallery_only: Collection[int] = (), junk: Collection[int] = ()
     ) -> None:
         self.name, self.marks = name, splits
-        self._nobody, self._junk = nobody, junk
+        self._gallery_only, self._junk = gallery_only, junk
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
         train, query, gallery = (sightings(path / split) for split in self.marks)
         for one in (*train, *query):
-            if one.identity in self._nobody:
+            if one.identity in self._gallery_only:
                 raise InvalidInput(f"{one.file}: id {one.identity} names no person", hint="put it into the gallery")
         return RetrievalData(
             name=f"{self.name} {path}",
@@ -72,10 +72,10 @@ class CameraFolders(DatasetFormat):
 
 
 def train_split(seen: Sequence[Sighting]) -> FileSplit:
-    """Images to learn from, the identities numbered from 0 without gaps."""
-    return FileSplit([one.file for one in seen], numbered([one.identity for one in seen]))
+    """Training images, with the identities numbered from 0 without gaps."""
+    return FileSplit([one.file for one in seen], number_classes([one.identity for one in seen]))
 
 
 def search_split(seen: Sequence[Sighting]) -> FileSplit:
-    """Images to search, labelled by their identities, with cameras."""
+    """Query or gallery images. Their labels are the identities."""
     return FileSplit([one.file for one in seen], [one.identity for one in seen], [one.camera for one in seen])

@@ -1,4 +1,4 @@
-"""CIFAR-100: small pictures of a hundred classes, in the binary version or the one for Python."""
+"""CIFAR-100: small pictures of a hundred classes, in the binary or the Python version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._arrays import ArraySplit
-from prunnet_export.training.data._lists import numbered
+from prunnet_export.training.data._lists import number_classes
 from prunnet_export.training.data._pickles import array, read_pickle
 
 BINARY, PYTHON = ("train.bin", "test.bin"), ("train", "test")
@@ -25,15 +25,15 @@ _HINT = "download it again"
 
 
 class Cifar100(DatasetFormat):
-    """``train.bin`` and ``test.bin``, or the pickles ``train``, ``test`` and ``meta``, read without executing them.
+    """``train.bin`` and ``test.bin``, or the pickles ``train``, ``test`` and ``meta``, whose code is not executed.
 
-    Every test image is a query and searches the others, by the hundred fine classes.
+    Every test image is a query, and the other test images are its gallery. The labels are the hundred fine classes.
     """
 
     name = "cifar-100"
 
     def matches(self, path: Path) -> bool:
-        """Whether both files of either version are there."""
+        """Whether the files of one version are there."""
         return _find(path) is not None
 
     def load(self, path: Path) -> RetrievalData:
@@ -46,13 +46,13 @@ class Cifar100(DatasetFormat):
         )
         return RetrievalData.searching_itself(
             f"cifar-100 {path}",
-            ArraySplit(train_images, numbered(train_labels.tolist()), name=found[0].name),
+            ArraySplit(train_images, number_classes(train_labels.tolist()), name=found[0].name),
             ArraySplit(test_images, test_labels, name=found[1].name),
         )
 
 
 def _find(path: Path) -> tuple[Path, Path] | None:
-    """The files of the binary version, else those of the one for Python, here or in the folder they are packed in."""
+    """The files of the binary version, or those of the Python version, in ``path`` or in the folder of the archive."""
     for folder in FOLDERS:
         if all((path / folder / name).is_file() for name in BINARY):
             return path / folder / BINARY[0], path / folder / BINARY[1]
@@ -86,7 +86,7 @@ def _read_python(file: Path) -> tuple[_Images, npt.NDArray[np.int64]]:
 
 
 def _as_images(pixels: npt.NDArray[np.uint8]) -> _Images:
-    """Uint8 [n, 32, 32, 3] of rows that hold one colour after the other."""
+    """Images uint8 [n, 32, 32, 3], from rows that hold one colour after the other."""
     return pixels.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
 
 

@@ -13,7 +13,7 @@ SPLITS = ("train", "query", "gallery")
 
 
 class Folder(DatasetFormat):
-    """Images sorted into folders by the user; hidden files and files that are no images are passed over."""
+    """Images that the user has sorted into folders. Hidden files and files that are no images are ignored."""
 
     name = "folder"
     marks = SPLITS

@@ -1,4 +1,4 @@
-"""Google Landmarks v2: millions of photos of sights."""
+"""Google Landmarks v2: millions of photos of landmarks."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training.data._files import FileSplit, first_file
-from prunnet_export.training.data._landmarks import Entry, read_entries, read_truth
-from prunnet_export.training.data._lists import integer, numbered
+from prunnet_export.training.data._landmarks import Entry, read_entries, read_ground_truth
+from prunnet_export.training.data._lists import integer, number_classes
 from prunnet_export.training.data._lmdb import LmdbSplit, find_store
 
-# The first that is there is taken: a list of one's own, the 24,393 landmarks of the compatible-training papers
-# (Pan et al., AdvBCT, CVPR 2023), the release's clean list, the release's whole list.
+# The first existing file is used: the user's own list, the 24,393 landmarks of the papers on compatible training (Pan
+# et al., AdvBCT, CVPR 2023), the release's clean list, the release's whole list.
 TRAIN = ("train_list.txt", "gldv2_train_old_30percent_class.txt", "train_clean.csv", "train.csv")
 GALLERY = ("gldv2_gallery_list.txt", "index.csv")
 TRUTH = ("gldv2_private_query_gt.txt", "retrieval_solution_v2.1.csv", "retrieval_solution.csv")
-_FOLDERS = ("", "train", "index", "test")  # lists lie beside the images' folders, or in them as they are downloaded
+_FOLDERS = ("", "train", "index", "test")  # the official archives have the lists in the folders of the images
 
 
 class Gldv2(DatasetFormat):
-    """Lists, images ``train|index|test/a/b/c/abc....jpg``, and maybe ``train.lmdb`` in the place of ``train/``.
+    """Lists, and images ``train|index|test/a/b/c/abc....jpg``. A ``train.lmdb`` can replace ``train/``.
 
-    A folder may hold what is needed to train, to test, or both; what is not there is an empty split. The test searches
-    the index with the private queries by mAP@100 (Weyand et al., CVPR 2020).
+    A folder can hold the training part, the test part, or both; a missing part gives empty splits. In the test, the
+    private queries search the index, and the figure is mAP@100 (Weyand et al., CVPR 2020).
     """
 
     name = "gldv2"
 
     def matches(self, path: Path) -> bool:
-        """Whether the ground truth is there, or a list to train with beside ``train/`` or its store and no ``val/``."""
+        """Whether there is a ground truth; or a training list with ``train/`` or its store, and no ``val/``."""
         if _find(path, TRUTH) is not None:
             return True
         images = (path / "train").is_dir() or find_store(path) is not None
-        # ImageNet and its relatives come with lists of these names too.
+        # Data sets in ImageNet's layout can have lists of the same names, but these have `val/`.
         return images and _find(path, TRAIN) is not None and not (path / "val").is_dir()
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`.
 
-        Of each list only the first image is looked for, since a million cannot be looked for in a few seconds; the
-        others are named when they are read.
+        Only the first image of each list is checked, because a check of a million files takes too long. Another missing
+        image raises an error when it is read.
 
         Raises:
             MissingExtra: there is an LMDB store, and the package ``lmdb`` is not installed.
@@ -56,9 +56,9 @@ class Gldv2(DatasetFormat):
                 f"{path}: no list to train or to test with", hint=f"known: {', '.join((*TRAIN, *TRUTH))}"
             )
         if truth is not None and gallery is None:
-            raise InvalidInput(f"{truth}: no list of the gallery beside it", hint=f"known: {', '.join(GALLERY)}")
+            raise InvalidInput(f"{truth}: no list of the gallery next to it", hint=f"known: {', '.join(GALLERY)}")
         index = [] if truth is None or gallery is None else read_entries(gallery, "index")
-        queries, positives = ([], Lists.of([])) if truth is None else read_truth(truth, index)
+        queries, positives = ([], Lists.of([])) if truth is None else read_ground_truth(truth, index)
         return RetrievalData(
             name=f"gldv2 {path}",
             train=FileSplit([], []) if train is None else _train(path, read_entries(train, "train")),
@@ -74,7 +74,7 @@ def _find(path: Path, names: Sequence[str]) -> Path | None:
 
 
 def _train(path: Path, entries: Sequence[Entry]) -> ImageSplit:
-    labels = numbered([integer(entry.where, entry.label, "landmark") for entry in entries])
+    labels = number_classes([integer(entry.where, entry.label, "landmark") for entry in entries])
     store = find_store(path)
     if store is not None:
         return LmdbSplit(store, [entry.path for entry in entries], labels)

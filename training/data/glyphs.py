@@ -1,4 +1,4 @@
-"""The built-in data set: characters rendered from the fonts that matplotlib ships, nothing to download."""
+"""The built-in data set: characters rendered with matplotlib's fonts, so that nothing must be downloaded."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from PIL import Image, ImageFont
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import BuiltInDataset, ImageSplit, RetrievalData
-from prunnet_export.training.data._glyph_classes import FACES, GlyphClass, discover, font_files
+from prunnet_export.training.data._glyph_classes import FACES, GlyphClass, find_classes, font_files
 from prunnet_export.training.data._glyph_rendering import FONT_SIZE, SIDE, render
 
 TEST_SHARE = 5  # every fifth class is a test class
 TRAIN_INSTANCES = 24
 QUERY_INSTANCES = 2
 GALLERY_INSTANCES = 6
-_TRAIN, _TEST = 0, 1  # part of the seed of every picture
+_TRAIN, _TEST = 0, 1  # the seed of every picture includes one of these
 
 
 class GlyphSplit(ImageSplit):
-    """Pictures of characters, rendered when they are first asked for and kept from then on.
+    """Pictures of characters. A picture is rendered at the first access and then kept in memory.
 
-    Picture i is a function of the seed, the part, its character and its instance, never of the order in which
-    pictures are asked for. The kept pictures take 12 KiB each and do not travel to other processes.
+    A picture depends only on the seed, the part, its character and its instance, not on the order of access. The kept
+    pictures take 12 KiB each and are not sent to other processes.
 
     Args:
-        classes: The characters; their positions are the labels.
-        instances: The instances of each character.
+        classes: The characters; their indices are the labels.
+        instances: Numbers of the instances of each character.
         files: The font file of each face.
-        seed: Of the data set.
+        seed: Seed of the data set.
         part: 0 for train, 1 for test.
     """
 
@@ -42,10 +42,10 @@ class GlyphSplit(ImageSplit):
         self._seed, self._part = seed, part
         self.labels = np.repeat(np.arange(len(classes), dtype=np.int64), len(instances))
         self.names = [f"U+{one.code_point:04X}#{instance}" for one in classes for instance in instances]
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
-        # np.empty takes no memory before a picture is written.
+    def _clear(self) -> None:
+        # np.empty uses no memory before a picture is written.
         self._pictures = np.empty((len(self.labels), SIDE, SIDE, 3), np.uint8)
         self._rendered = np.zeros(len(self.labels), np.bool_)
         self._fonts: dict[int, ImageFont.FreeTypeFont] = {}
@@ -62,11 +62,11 @@ class GlyphSplit(ImageSplit):
         label, position = divmod(index, len(self._instances))
         glyph, instance = self._classes[label], self._instances[position]
         identity = (self._seed, self._part, glyph.code_point)
-        # One order of the faces for all instances of a character: a test query and its gallery share no face.
+        # All instances of a character use one order of the faces, so a test query and its gallery have no common face.
         order = np.random.default_rng(identity).permutation(len(glyph.faces))
         face = glyph.faces[order[instance % len(order)]]
         if face not in self._fonts:
-            # Basic layout, because whether libraqm is there must not change the picture.
+            # The basic layout is the same whether libraqm is installed or not.
             self._fonts[face] = ImageFont.truetype(self._files[face], FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
         return render(self._fonts[face], chr(glyph.code_point), np.random.default_rng((*identity, instance)))
 
@@ -76,16 +76,16 @@ class GlyphSplit(ImageSplit):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self._clear()
 
 
 class Glyphs(BuiltInDataset):
-    """Class = character, instance = face and distortion; no character is both in train and in test."""
+    """A class is a character, an instance a face with a distortion. Train and test have no common character."""
 
     name = "glyphs"
 
     def load(self, seed: int = 0) -> RetrievalData:
-        """The data set; the seed, at least 0, changes the pictures and not the characters, so that results compare.
+        """The data set. The seed, at least 0, changes the pictures but not the characters.
 
         Raises:
             MissingExtra: matplotlib is not installed.
@@ -94,8 +94,8 @@ class Glyphs(BuiltInDataset):
         if seed < 0:
             raise InvalidInput(f"seed {seed} is negative", hint="give 0 or more")
         files = font_files()
-        classes = discover(files)
-        # Striding over the code points gives both parts every script.
+        classes = find_classes(files)
+        # Every fifth character, so that both parts have characters of every script.
         test = classes[TEST_SHARE - 1 :: TEST_SHARE]
         train = [one for position, one in enumerate(classes) if position % TEST_SHARE != TEST_SHARE - 1]
         queries, gallery = range(QUERY_INSTANCES), range(QUERY_INSTANCES, QUERY_INSTANCES + GALLERY_INSTANCES)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: small pictures of clothes, in MNIST's idx files, gzipped or not."""
+"""Fashion-MNIST: small pictures of clothes, in MNIST's idx files, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.training.data._files import first_file
 
 STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-_IMAGES, _LABELS = 3, 1  # dimensions, the last byte of the magic number
-_UBYTE = 0x08  # type code, the third byte of the magic number
-_LARGEST_SIDE = 4096  # pixels; more is a damaged header
-_DEFLATE_LIMIT = 1032  # deflate never expands one byte into more
+_IMAGES, _LABELS = 3, 1  # numbers of dimensions, in the last byte of the magic number
+_UBYTE = 0x08  # type code, in the third byte of the magic number
+_LARGEST_SIDE = 4096  # pixels; a larger side means a damaged header
+_DEFLATE_LIMIT = 1032  # deflate never expands one byte into more bytes than this
 
 
 class Idx(DatasetFormat):
-    """``train-images-idx3-ubyte`` and its three siblings, ``.gz`` or plain, here or in ``raw/``.
+    """``train-images-idx3-ubyte`` and the three other files, plain or ``.gz``, in the folder or in ``raw/``.
 
-    For Fashion-MNIST, whose images may be mirrored. Other idx sets such as MNIST have files of the same names, and
-    their characters would be mirrored too.
+    This layout is for Fashion-MNIST, whose images may be mirrored. MNIST and other sets have files of the same names,
+    but mirroring makes their characters wrong.
     """
 
     name = "fashion-mnist"
 
     def matches(self, path: Path) -> bool:
-        """Whether the training images are there, under either spelling."""
+        """Whether the training images are there."""
         return _find(path, STEMS[0]) is not None
 
     def load(self, path: Path) -> RetrievalData:
@@ -66,14 +66,14 @@ def _load_split(path: Path, image_stem: str, label_stem: str, *, gapless: bool) 
 
 
 def _find(path: Path, stem: str) -> Path | None:
-    """The file under either spelling (``-idx3`` or ``.idx3``), the plain one before the gzipped one."""
+    """The file with ``-idx3`` or ``.idx3`` in its name; a plain file is preferred to a gzipped one."""
     dotted = stem.replace("-idx", ".idx")
     names = [f"{spelling}-ubyte{suffix}" for suffix in ("", ".gz") for spelling in (stem, dotted)]
     return first_file(folder / name for folder in (path, path / "raw") for name in names)
 
 
 def _read(file: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """The uint8 array of an idx file, after a check of every field of its header."""
+    """The uint8 array of an idx file. Every field of its header is checked."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             return _parse(file, cast("BinaryIO", stream), dimensions)
@@ -97,7 +97,7 @@ def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint
     if shape[0] == 0 or any(not 1 <= side <= _LARGEST_SIDE for side in shape[1:]):
         raise InvalidInput(f"{file}: its header announces the shape {shape}", hint="the file is empty or damaged")
     size = math.prod(shape)
-    # A header may announce terabytes: compare with what the file can hold before memory is asked for.
+    # A damaged header can announce terabytes, so compare it with the size of the file before allocating memory.
     on_disk = file.stat().st_size
     if size > on_disk * (_DEFLATE_LIMIT if file.suffix == ".gz" else 1):
         raise InvalidInput(f"{file}: truncated, {size} bytes announced", hint="download it again")

@@ -1,4 +1,4 @@
-"""DeepFashion In-shop Clothes Retrieval: one list file that assigns every image to a split."""
+"""DeepFashion In-shop Clothes Retrieval: clothes, with one list file that assigns every image to a split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
 from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import inside, locate, once, read_lines, read_rows
+from prunnet_export.training.data._lists import check_unique, checked_path, find_image, read_lines, read_rows
 
 LIST = "list_eval_partition.txt"
 STATUSES = ("train", "query", "gallery")
@@ -18,7 +18,7 @@ _FIRST_ROW = 3  # line 1 is the count, line 2 the header
 
 
 class _Row(NamedTuple):
-    """One image of the list; ``where`` is its line, for messages."""
+    """One image of the list."""
 
     where: str
     file: str
@@ -27,7 +27,7 @@ class _Row(NamedTuple):
 
 
 class InShop(DatasetFormat):
-    """``list_eval_partition.txt`` (or ``Eval/`` before it); images beside it or in ``Img/``."""
+    """``list_eval_partition.txt``, in the folder or in ``Eval/``. Image paths start in the folder or in ``Img/``."""
 
     name = "in-shop"
     marks = (LIST,)
@@ -57,7 +57,7 @@ class InShop(DatasetFormat):
 def _load(path: Path, rows: list[_Row], items: list[str]) -> FileSplit:
     number = {item: label for label, item in enumerate(items)}
     folders = (path, path / "Img")
-    return FileSplit([locate(row.where, row.file, folders) for row in rows], [number[row.item] for row in rows])
+    return FileSplit([find_image(row.where, row.file, folders) for row in rows], [number[row.item] for row in rows])
 
 
 def _parse(listing: Path) -> list[_Row]:
@@ -71,14 +71,14 @@ def _parse(listing: Path) -> list[_Row]:
         raise InvalidInput(f"{listing}:2: no header line", hint="line 2 is 'image_name item_id evaluation_status'")
     seen: dict[str, str] = {}
     rows = [
-        _Row(where, inside(where, file), item, status)
+        _Row(where, checked_path(where, file), item, status)
         for where, (file, item, status) in read_rows(listing, COLUMNS, first=_FIRST_ROW)
     ]
     for row in rows:
         if row.status not in STATUSES:
             raise InvalidInput(f"{row.where}: unknown status {row.status[:40]!r}", hint=f"known: {', '.join(STATUSES)}")
-        once(row.where, row.file, seen)
-    # Compared as text of a bounded length: int() refuses, slowly, a number of many thousand digits.
+        check_unique(row.where, row.file, seen)
+    # The counts are compared as text, because int() fails for a number with many thousand digits.
     if count.lstrip("0") != str(len(rows)).lstrip("0"):
         raise InvalidInput(
             f"{listing}:1: announces {count[:20]} rows and {len(rows)} follow", hint="the file may be cut short"

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.training.data._lists import integer, locate, read_rows
+from prunnet_export.training.data._lists import find_image, integer, read_rows
 from prunnet_export.training.data._reid import Sighting, search_split, train_split
 
 TRAIN_LISTS = ("list_train.txt", "list_val.txt")
 QUERY_LIST, GALLERY_LIST = "list_query.txt", "list_gallery.txt"
-# The names of the second release, whose faces are masked, stand behind those of the first.
+# The folders of the first release, then those of the second, in which faces are masked.
 TRAIN_FOLDERS, TEST_FOLDERS = ("train", "mask_train_v2"), ("test", "mask_test_v2")
 _CAMERA = re.compile(r"[0-9]+_[0-9]+_([0-9]{1,9})_", re.ASCII)
 
 
 class Msmt17(DatasetFormat):
-    """Four lists of rows ``PATH ID`` and the folders ``train`` and ``test``; the camera is in the file name.
+    """Four lists of rows ``PATH ID``, and the folders ``train`` and ``test``. The file name has the camera.
 
-    One learns from the lists for training and for validation together. What shows the query's person by the query's
-    camera is removed from its ranking (Wei et al., CVPR 2018).
+    The lists for training and for validation are both used for training. Gallery images with the query's person and
+    the query's camera are removed from its ranking (Wei et al., CVPR 2018).
     """
 
     name = "msmt17"
@@ -48,7 +48,7 @@ def _read(listing: Path, folders: Sequence[Path]) -> list[Sighting]:
             raise InvalidInput(
                 f"{where}: {file[:80]} does not name a camera", hint="e.g. 0000/0000_000_01_0303morning_0008_0.jpg"
             )
-        found.append(Sighting(locate(where, file, folders), integer(where, identity, "id"), int(camera[1])))
+        found.append(Sighting(find_image(where, file, folders), integer(where, identity, "id"), int(camera[1])))
     return found
 
 

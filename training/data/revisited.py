@@ -1,4 +1,4 @@
-"""Revisited Oxford and Paris (ROxford5k, RParis6k): buildings, with three grades of difficulty."""
+"""Revisited Oxford and Paris (ROxford5k, RParis6k): buildings, with three levels of difficulty."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from prunnet_export.preprocessing import decode
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Listed, Lists
 from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import locate
+from prunnet_export.training.data._lists import find_image
 from prunnet_export.training.data._pickles import array, read_pickle
 
-# What is relevant and what is junk; what is in neither is wrong. Medium is the one that papers compare by.
+# The kinds of images that are relevant, and those that are ignored. All other images are wrong. Papers compare by the
+# medium level.
 GRADES = {
     "medium": (("easy", "hard"), ("junk",)),
     "easy": (("easy",), ("junk", "hard")),
@@ -32,11 +33,11 @@ Item = TypeVar("Item", str, dict[str, Any])
 
 
 class CroppedSplit(ImageSplit):
-    """Query images, of each the part in its box.
+    """Query images, each cropped to its box.
 
     Args:
         paths: n image files.
-        boxes: float64 [n, 4]: left, top, right, bottom in pixels; what is beyond the image is left out.
+        boxes: float64 [n, 4]: left, top, right, bottom in pixels. The part outside of the image is left out.
     """
 
     def __init__(self, paths: Sequence[Path], boxes: np.ndarray[Any, np.dtype[np.float64]]) -> None:
@@ -45,10 +46,10 @@ class CroppedSplit(ImageSplit):
         self._boxes = boxes
 
     def image(self, index: int) -> Image.Image:
-        """Image ``index``, decoded, RGB, cut to its box.
+        """Image ``index``, decoded, RGB, cropped to its box.
 
         Raises:
-            InvalidInput: the file cannot be read or is no image, or nothing of it is in the box; the message names it.
+            InvalidInput: the file cannot be read, is no image, or has no part in the box; the message names it.
         """
         name = self.names[index]
         image = decode(Path(name), name=name)
@@ -65,20 +66,20 @@ class CroppedSplit(ImageSplit):
 class Revisited(DatasetFormat):
     """``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``, or the same as JSON, and the images in ``jpg/``.
 
-    Where both ground truths lie in one folder, each may have its own, ``roxford5k/jpg/`` and ``rparis6k/jpg/``.
-    The ground truth holds ``imlist`` (names without suffix), ``qimlist``, and for each query in ``gnd`` its box ``bbx``
-    and the rows ``easy``, ``hard`` and ``junk`` of ``imlist`` (Radenovic et al., CVPR 2018). There are no images to
-    learn from.
+    If one folder has both ground truths, the images can be in ``roxford5k/jpg/`` and ``rparis6k/jpg/``. A ground truth
+    has the lists ``imlist`` (names without suffix), ``qimlist`` and ``gnd``. An item of ``gnd`` is for one query: its
+    box ``bbx``, and its rows ``easy``, ``hard`` and ``junk`` of ``imlist`` (Radenovic et al., CVPR 2018). There are no
+    training images.
     """
 
     name = "revisited"
 
     def matches(self, path: Path) -> bool:
-        """Whether a ground truth is there, or ``path`` is one."""
+        """Whether ``path`` is a ground truth or a folder with one."""
         return bool(_ground_truths(path))
 
     def load(self, path: Path) -> RetrievalData:
-        """See :class:`DatasetFormat`; the path may be the ground truth itself."""
+        """See :class:`DatasetFormat`. The path can also be that of the ground truth."""
         files = _ground_truths(path)
         if len({file.stem for file in files}) != 1:
             found = ", ".join(file.name for file in files) or "no gnd_*.pkl or gnd_*.json"
@@ -103,7 +104,7 @@ class Revisited(DatasetFormat):
 
 
 def _ground_truths(path: Path) -> list[Path]:
-    """JSON first, where both are there."""
+    """The ground truths at ``path``, those in JSON first."""
     patterns = ("gnd_*.json", "gnd_*.pkl")
     if path.is_file():
         return [path] if any(path.match(pattern) for pattern in patterns) else []
@@ -111,10 +112,10 @@ def _ground_truths(path: Path) -> list[Path]:
 
 
 def _locate(file: Path, names: Sequence[str]) -> list[Path]:
-    """The images in ``jpg/``, here or in the set's own folder; their names are without suffix in the official files."""
+    """The images in ``jpg/`` or ``SET/jpg/``. The names in the official files have no suffix."""
     suffixed = (name if name.endswith(".jpg") else f"{name}.jpg" for name in names)
     folders = [file.parent / "jpg", file.parent / _set_name(file) / "jpg"]
-    return [locate(str(file), name, folders) for name in suffixed]
+    return [find_image(str(file), name, folders) for name in suffixed]
 
 
 def _set_name(file: Path) -> str:
@@ -122,7 +123,7 @@ def _set_name(file: Path) -> str:
 
 
 def _read(file: Path) -> tuple[list[str], list[str], list[dict[str, Any]]]:
-    """The names of the gallery and of the queries, and what the file says of each query."""
+    """The names of the gallery images, the names of the queries, and the entry of each query."""
     document: Any
     if file.suffix == ".json":
         try:

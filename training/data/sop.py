@@ -7,16 +7,16 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._files import FileSplit
-from prunnet_export.training.data._lists import integer, locate, numbered, read_rows
+from prunnet_export.training.data._lists import find_image, integer, number_classes, read_rows
 
 TRAIN, TEST = "Ebay_train.txt", "Ebay_test.txt"
 COLUMNS = ("image_id", "class_id", "super_class_id", "path")
 
 
 class Sop(DatasetFormat):
-    """``Ebay_train.txt``, ``Ebay_test.txt`` and the images beside them, here or in ``Stanford_Online_Products/``.
+    """``Ebay_train.txt``, ``Ebay_test.txt`` and the images, in the folder or in ``Stanford_Online_Products/``.
 
-    Every test image is a query and searches the others (Song et al., CVPR 2016).
+    Every test image is a query, and the other test images are its gallery (Song et al., CVPR 2016).
     """
 
     name = "sop"
@@ -31,7 +31,7 @@ class Sop(DatasetFormat):
         both = set(train_classes) & set(test_classes)
         if both:
             raise InvalidInput(f"{root / TEST}: class {min(both)} is in {TRAIN} too", hint="download the lists again")
-        splits = FileSplit(train, numbered(train_classes)), FileSplit(test, test_classes)
+        splits = FileSplit(train, number_classes(train_classes)), FileSplit(test, test_classes)
         return RetrievalData.searching_itself(f"sop {root}", *splits, recall_at=(1, 10, 100, 1000))
 
 
@@ -40,7 +40,7 @@ def _read(root: Path, name: str) -> tuple[list[Path], list[int]]:
     rows = list(read_rows(root / name, COLUMNS, header=True, key="path"))
     if not rows:
         raise InvalidInput(f"{root / name}: no row", hint="download the list again")
-    files = [locate(where, file, [root]) for where, (*_, file) in rows]
+    files = [find_image(where, file, [root]) for where, (*_, file) in rows]
     return files, [integer(where, label, "class") for where, (_, label, *_) in rows]
 
 

@@ -1,4 +1,4 @@
-"""ImageNet, Places365 and their relatives: ``train/<class>/*`` and ``val/<class>/*``."""
+"""The layout of ImageNet, Places365 and others: ``train/<class>/*`` and ``val/<class>/*``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SPLITS = ("train", "val")
 
 
 class TrainVal(DatasetFormat):
-    """A folder per class below ``train`` and ``val``, as torchvision's ImageFolder reads them.
+    """A folder per class in ``train`` and in ``val``, as torchvision's ImageFolder reads them.
 
-    Every image of ``val`` is a query and searches the others.
+    Every image of ``val`` is a query, and the other images of ``val`` are its gallery.
     """
 
     name = "train-val"

@@ -1,4 +1,4 @@
-"""VeRi-776: vehicles seen by the cameras of a town (Liu et al., ECCV 2016)."""
+"""VeRi-776: vehicles in the pictures of a city's cameras (Liu et al., ECCV 2016)."""
 
 from __future__ import annotations
 

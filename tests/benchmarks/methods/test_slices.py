@@ -42,7 +42,7 @@ def test_a_width_is_the_cut_network_with_its_own_norms(slices: Slices) -> None:
     with torch.no_grad():
         for parameter in slices.own(1):
             parameter.normal_(1, 0.2, generator=torch.Generator().manual_seed(0))
-    module = slices.at(0.3)
+    module = slices.network_at(0.3)
     own = dict(zip(slices._norms, slices.own(1), strict=True))
     for name, tensor in norms(module):
         assert torch.equal(tensor, own[name][: len(tensor)]), name
@@ -65,7 +65,7 @@ def test_norms_are_separate(slices: Slices) -> None:
 
 
 def test_statistics_are_separate(slices: Slices) -> None:
-    wide, narrow = slices.at(0.6), slices.at(0.3)
+    wide, narrow = slices.network_at(0.6), slices.network_at(0.3)
     untouched = {name: tensor.clone() for name, tensor in narrow.named_buffers()}
     dense = {name: tensor.clone() for name, tensor in slices.embedder.named_buffers()}
     reestimate_batchnorm(wide, [IMAGES])
@@ -89,7 +89,7 @@ def test_untrained_capacities_borrow_from_the_nearest_width_that_is_as_wide(
         for number, one in enumerate((0, 1, DENSE)):
             for parameter in slices.own(one):
                 parameter.fill_(number + 1)
-    found = {float(value) for _, tensor in norms(slices.at(capacity)) for value in tensor.detach().flatten()}
+    found = {float(value) for _, tensor in norms(slices.network_at(capacity)) for value in tensor.detach().flatten()}
     assert found == {(0, 1, DENSE).index(width) + 1}
 
 
@@ -125,7 +125,7 @@ def test_the_dense_network_is_untouched_by_slicing() -> None:
 
 def test_below_the_narrowest(slices: Slices) -> None:
     with pytest.raises(InvalidInput, match="smallest channel cut"):
-        slices.at(1e-6)
+        slices.network_at(1e-6)
 
 
 def test_switchable_is_the_plain_sum() -> None:

@@ -12,7 +12,7 @@ import pytest
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.training.data import _glyph_classes, glyphs
-from prunnet_export.training.data._glyph_classes import FACES, discover, font_files
+from prunnet_export.training.data._glyph_classes import FACES, find_classes, font_files
 from prunnet_export.training.data.glyphs import FORMAT, GlyphSplit
 
 
@@ -75,10 +75,10 @@ class TestClasses:
 
         files = font_files()
         fonts = [ImageFont.truetype(file, 24, layout_engine=ImageFont.Layout.BASIC) for file in files]
-        for glyph in discover(files)[::9]:
+        for glyph in find_classes(files)[::9]:
             assert len(glyph.faces) >= _glyph_classes.MIN_FACES
             for face in glyph.faces:
-                assert _glyph_classes.ink(fonts[face], chr(glyph.code_point)) is not None, (
+                assert _glyph_classes.draw_character(fonts[face], chr(glyph.code_point)) is not None, (
                     glyph,
                     FACES[face],
                 )

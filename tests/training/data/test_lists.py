@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.training.data._lists import integer, locate, numbered, read_lines, read_rows
+from prunnet_export.training.data._lists import find_image, integer, number_classes, read_lines, read_rows
 from tests._asserts import assert_one_line
 
 
 @given(st.lists(st.integers(-5, 5), max_size=20))
 def test_numbered_keeps_the_order_and_leaves_no_gap(classes: list[int]) -> None:
-    labels = numbered(classes).tolist()
+    labels = number_classes(classes).tolist()
     assert sorted(set(labels)) == list(range(len(set(classes))))
     for one, label in zip(classes, labels, strict=True):
         assert label == len({other for other in classes if other < one})
@@ -48,5 +48,5 @@ def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path: Path) -> None:
 def test_nothing_is_looked_for_outside(name: str, tmp_path: Path) -> None:
     (tmp_path.parent / "x").touch()
     with pytest.raises(InvalidInput, match=r"x:1: .*outside") as caught:
-        locate("x:1", name, [tmp_path])
+        find_image("x:1", name, [tmp_path])
     assert_one_line(caught.value)

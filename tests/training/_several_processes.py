@@ -16,7 +16,7 @@ from torch import nn
 from prunnet_export._errors import InvalidInput, PrunnetError
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.training import _distributed
-from prunnet_export.training._distributed import Ranks, joined
+from prunnet_export.training._distributed import Ranks, process_group
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
@@ -39,7 +39,7 @@ class Broken(ArraySplit):
 
 
 def main(folder: Path) -> None:
-    with joined() as ranks:
+    with process_group() as ranks:
         losses: list[float] = []
         report = {
             "averaged": averaged(ranks),
@@ -115,7 +115,7 @@ def averaged(ranks: Ranks) -> list[list[float]]:
 
 
 def agree(ranks: Ranks, failing: list[int]) -> None:
-    with ranks.agreeing():
+    with ranks.sharing_failures():
         if ranks.rank in failing:
             raise InvalidInput(f"rank {ranks.rank}", hint="none")
 
