@@ -1,4 +1,4 @@
-"""A compiled model on a device, as a verification observes it."""
+"""A compiled model on a device, for a verification."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """A model and where it runs.
+    """A model and the device that it runs on.
 
     Attributes:
-        model: What the engine opens.
-        device: Where it runs.
+        model: The compiled model.
+        device: The device.
         threads: Intra-operator threads; None leaves it to the engine.
     """
 
@@ -37,5 +37,5 @@ class ModelOnDevice:
         return joined
 
     def placement(self) -> dict[str, int]:
-        """How many nodes are on each device of the engine."""
+        """The number of nodes on each device of the engine."""
         return placement(self.device, self.model)
