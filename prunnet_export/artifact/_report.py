@@ -40,13 +40,7 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
 
 
 def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> list[Check]:
-    """A check for each limit of a budget.
-
-    Args:
-        budget: The budget.
-        latency: Latency, measured or predicted.
-        figures: The figures that the budget limits.
-    """
+    """A check for each limit of a budget, given the latency and the other figures of a candidate."""
     limits = budget.limits(figures)
     came_out = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
     return [

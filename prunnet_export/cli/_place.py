@@ -1,4 +1,4 @@
-"""Where an export measures and verifies: here, on another machine, or nowhere, from a prediction."""
+"""The place where an export measures and verifies: this machine, another one, or none if latencies are predicted."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Place:
-    """Where candidates run.
+    """The place where candidates run.
 
     Attributes:
-        device: Runs models, to measure them and to verify them.
-        obstacle: Why the latency is predicted instead of measured; None where it is measured.
-        by_twin: The runtime cannot run on the device at all.
+        device: The device that runs models, to measure and to verify them.
+        obstacle: The reason why the latency is predicted; None if it is measured.
+        by_twin: Whether twins are verified, because the runtime cannot run on the device.
     """
 
     device: Device
@@ -41,20 +41,20 @@ class Place:
 
     @property
     def key(self) -> str:
-        """What tells builds for this place from those for others."""
+        """The part of the build cache's key that depends on the place."""
         return self.device.fingerprint().id if self.obstacle is None else PREDICTED
 
 
 def choose_place(name: str, target: Target, runtime: Runtime, *, require_measured: bool) -> Place:
-    """The place called ``name``; ``auto`` is this machine where the target can be measured on it, else ``predicted``.
+    """The place called ``name``. ``auto`` is this machine if it can measure the target, else ``predicted``.
 
     Raises:
-        Unreachable: it cannot be measured there, and that was asked for.
+        Unreachable: a measurement is required, but the place cannot measure the target.
         UnknownName: there is no such device.
     """
     if name not in {AUTO, PREDICTED, LOCAL}:
         there = find_device(name)
-        # Now, so that a board that does not answer is found before minutes of work.
+        # The fingerprint is read now, so that a board that does not answer is found before minutes of work.
         if why := target.unlike(there.fingerprint().arch):
             _LOG.warning("%s differs from the target's device: %s", name, why)
         return Place(there, None, by_twin=False)
@@ -71,13 +71,13 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
 def predictor_for(
     target: Target, place: Place, budget: Budget, calibrations: Sequence[Path], *, threads: int | None = None
 ) -> Predictor | None:
-    """What predicts the latency where it is not measured, from given tables, else from those in the user's cache.
+    """The predictor of latencies, or None if they are measured.
 
-    Tables of another number of threads than is asked for are passed over.
+    It uses the given tables, or else those in the user's cache. Cached tables of another number of threads are ignored.
 
     Raises:
         InvalidInput: a given table cannot be read.
-        UsageError: a table is of another target, or the budget limits what is not predicted.
+        UsageError: a given table is of another target or number of threads, or the budget limits the memory.
     """
     if place.obstacle is None:
         if calibrations:

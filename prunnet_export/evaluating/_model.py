@@ -14,13 +14,7 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """A model and the device that it runs on.
-
-    Attributes:
-        model: The compiled model.
-        device: The device.
-        threads: Intra-operator threads; None leaves it to the engine.
-    """
+    """A compiled model, the device that runs it, and its number of intra-operator threads (None: the engine chooses)."""
 
     model: Model
     device: Device

@@ -15,13 +15,7 @@ from prunnet_export.runtimes import Runtime
 
 @dataclass(frozen=True)
 class MeasuredTiming:
-    """Measures candidates on a device.
-
-    Attributes:
-        device: The device.
-        runtime: The engine.
-        threads: Intra-operator threads; None leaves it to the engine.
-    """
+    """Measures candidates on a device, with a number of intra-operator threads (None: the engine chooses)."""
 
     device: Device
     runtime: Runtime
@@ -66,12 +60,7 @@ class MeasuredTiming:
 
 @dataclass(frozen=True)
 class PredictedTiming:
-    """Predicts the latency of a device that cannot be measured.
-
-    Attributes:
-        predictor: Predictor of the target.
-        runtime: The engine; its compiler may estimate latencies too.
-    """
+    """Predicts the latency of candidates on a target that cannot be measured."""
 
     predictor: Predictor
     runtime: Runtime
