@@ -130,9 +130,9 @@ def _describe(error: BaseException, name: str, extra: str) -> tuple[str, str, in
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", "no half-written file is left; run the same command again", EXIT_INTERRUPTED
     if isinstance(error, OSError):
-        where = error.filename or "a file or the output"
+        file = error.filename or "a file or the output"
         hint = "check the disk, the path and its permissions"
-        return f"cannot use {where}: {error.strerror or error}", hint, StorageError.exit_code
+        return f"cannot use {file}: {error.strerror or error}", hint, StorageError.exit_code
     line = (str(error).splitlines() or [""])[0]
     if is_out_of_memory(error):
         return "memory ran out", "close other programs, or use a smaller batch or image", Unreachable.exit_code

@@ -82,8 +82,8 @@ def _latency(manifest: Manifest) -> str:
     lines = ["## Latency", _table(head, tuple(_latency_row(name, report) for name, report in reports))]
     lines.append("Compute only: no decoding, no preprocessing.")
     if manifest.latency.source != "measured":
-        again = ": on the device, `prunnet-export finish` measures and picks again"
-        lines.append(f"Not measured{again if manifest.alternatives or not manifest.built else ''}.")
+        next_step = ": on the device, `prunnet-export finish` measures and chooses again"
+        lines.append(f"Not measured{next_step if manifest.alternatives or not manifest.built else ''}.")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:

@@ -21,9 +21,9 @@ def encode_manifest(manifest: Manifest) -> bytes:
     Raises:
         InvalidInput: it holds NaN or infinity, or a value that :func:`decode_manifest` refuses.
     """
-    where = _not_finite(msgspec.to_builtins(manifest), "$")
-    if where is not None:
-        raise InvalidInput(f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN")
+    path = _not_finite(msgspec.to_builtins(manifest), "$")
+    if path is not None:
+        raise InvalidInput(f"the manifest is not finite at {path}", hint="a measurement or a metric came out as NaN")
     document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
     decode_manifest(document, name=MANIFEST)
     return document
@@ -104,13 +104,13 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
         raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
 
 
-def _not_finite(value: object, where: str) -> str | None:
+def _not_finite(value: object, path: str) -> str | None:
     """The path of the first NaN or infinity, or None."""
     if isinstance(value, float):
-        return None if math.isfinite(value) else where
+        return None if math.isfinite(value) else path
     children: list[tuple[object, str]] = []
     if isinstance(value, dict):
-        children = [(child, f"{where}.{key}") for key, child in value.items()]
+        children = [(child, f"{path}.{key}") for key, child in value.items()]
     elif isinstance(value, list | tuple):
-        children = [(child, f"{where}[{index}]") for index, child in enumerate(value)]
-    return next((found for child, at in children if (found := _not_finite(child, at)) is not None), None)
+        children = [(child, f"{path}[{index}]") for index, child in enumerate(value)]
+    return next((found for child, below in children if (found := _not_finite(child, below)) is not None), None)

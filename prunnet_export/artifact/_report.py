@@ -42,10 +42,10 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
 def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> list[Check]:
     """A check for each limit of a budget, given the latency and the other figures of a candidate."""
     limits = budget.limits(figures)
-    came_out = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
+    figures_text = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
     return [
-        Check(f"{limit.name} budget", limit.inside, f"{one}, budget {limit.allowed:g} {limit.unit}")
-        for limit, one in zip(limits, came_out, strict=True)
+        Check(f"{limit.name} budget", limit.inside, f"{text}, budget {limit.allowed:g} {limit.unit}")
+        for limit, text in zip(limits, figures_text, strict=True)
     ]
 
 

@@ -44,18 +44,16 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         ("chosen", str(manifest.subnetwork)),
         ("latency", str(latency)),
     ]
-    if manifest.dense_latency is not None:
-        ratio = manifest.dense_latency.p50_ms / latency.p50_ms
-        source = manifest.dense_latency.source
-        same = "in the same runs" if source == "measured" else f"({source})"
-        exact = "in the most exact precision searched"
-        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}, {exact}: {ratio:.2f}x"))
+    if (dense := manifest.dense_latency) is not None:
+        how = "in the same runs" if dense.source == "measured" else f"({dense.source})"
+        ratio = f"in the most exact precision searched: {dense.p50_ms / latency.p50_ms:.2f}x"
+        rows.append(("dense", f"p50 {dense.p50_ms:.3g} ms {how}, {ratio}"))
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
     if verification.cross_r1 is not None and verification.dense_self_r1 is not None:
-        itself = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
-        figures = f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
+        self_test = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
+        figures = f"cross-test {verification.cross_r1:.1%}{self_test}, dense self-test {verification.dense_self_r1:.1%}"
         rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     rows.append(("data", verification.data))
     if manifest.verified_by is not None:

@@ -53,19 +53,19 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
         UnknownName: there is no such device.
     """
     if name not in {AUTO, PREDICTED, LOCAL}:
-        there = find_device(name)
+        device = find_device(name)
         # The fingerprint is read now, so that a board that does not answer is found before minutes of work.
-        if why := target.unlike(there.fingerprint().arch):
+        if why := target.unlike(device.fingerprint().arch):
             _LOG.warning("%s differs from the target's device: %s", name, why)
-        return Place(there, None, by_twin=False)
-    here, unable = find_device(LOCAL), runtime.obstacle()
-    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or unable
+        return Place(device, None, by_twin=False)
+    runtime_obstacle = runtime.obstacle()
+    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or runtime_obstacle
     hint = "give the device, --device ssh://user@host"
     if obstacle is not None and require_measured:
         raise Unreachable(f"{target.name} cannot be measured here: {obstacle}", hint=hint)
     if obstacle is not None and name == LOCAL:
         raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{hint}, or --device predicted")
-    return Place(here, obstacle, by_twin=unable is not None)
+    return Place(find_device(LOCAL), obstacle, by_twin=runtime_obstacle is not None)
 
 
 def predictor_for(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 
-_LONGEST = 160
+_MESSAGE_LENGTH = 160
 
 
 def read_arrays(file: Path, *, what: str, hint: str) -> dict[str, npt.NDArray[Any]]:
@@ -39,4 +39,4 @@ def read_arrays(file: Path, *, what: str, hint: str) -> dict[str, npt.NDArray[An
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__

@@ -116,13 +116,13 @@ class Evidence:
             relevance = ByLabel(data.query.labels[queries], labels)
         else:  # judgements, own images and cameras belong to the data set's rows, which this gallery does not have
             return queries, None
-        answered = np.flatnonzero(relevance.counts())
-        if len(answered) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
+        rows = np.flatnonzero(relevance.counts())
+        if len(rows) < 2:  # noqa: PLR2004  # a spread needs two images
             raise InvalidInput(
-                f"the gallery has relevant images of {len(answered)} of the {len(queries)} queries",
+                f"the gallery has relevant images of {len(rows)} of the {len(queries)} queries",
                 hint="its labels have to be those of the data set; leave them out to compare neighbours instead",
             )
-        return queries[answered], relevance.restricted(answered, np.arange(len(labels)))
+        return queries[rows], relevance.restricted(rows, np.arange(len(labels)))
 
     def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
         """The reference that the exported subnetwork is verified against."""

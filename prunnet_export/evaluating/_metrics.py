@@ -66,7 +66,7 @@ def retrieval_metrics(
 
     Args:
         query: Embeddings [n, d]; they need not be unit vectors, but must not be zero.
-        gallery: Embeddings [m, d], likewise.
+        gallery: Embeddings [m, d], also not zero.
         relevance: Relevance of m gallery images to n queries.
         protocol: The figures to compute; a depth above m uses all ranks.
 

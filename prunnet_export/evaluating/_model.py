@@ -14,7 +14,7 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """A compiled model, the device that runs it, and its number of intra-operator threads (None: the engine chooses)."""
+    """A compiled model, the device that runs it, and the number of intra-operator threads (None: the engine's)."""
 
     model: Model
     device: Device

@@ -11,7 +11,7 @@ from prunnet_export.datasets import Labels, RetrievalData
 from prunnet_export.relevance import Indices, Relevance
 
 _LEAST_QUERIES = 2  # a spread needs two images
-_LEAST_PER_GROUP = 4  # a drawn class has room for this many of its gallery images, if it has as many
+_LEAST_PER_GROUP = 4  # so few groups are drawn that each can give this many rows, if it has as many
 
 
 def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int = 0) -> tuple[Indices, Indices]:
@@ -37,14 +37,14 @@ def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int
         groups = _classes(gallery, query[relevance.counts() > 0]) if data.judged is None else _relevant_rows(relevance)
         chosen = _sample(groups, max_gallery, generator)
     candidates = chosen if data.exclude_self else np.arange(len(query))
-    answered = candidates[relevance.restricted(candidates, chosen).counts() > 0]
-    if len(answered) < _LEAST_QUERIES:
+    with_match = candidates[relevance.restricted(candidates, chosen).counts() > 0]
+    if len(with_match) < _LEAST_QUERIES:
         raise InvalidInput(
-            f"{data.name}: {len(answered)} of {len(candidates)} queries have a relevant gallery image;"
+            f"{data.name}: {len(with_match)} of {len(candidates)} queries have a relevant gallery image;"
             " two or more are needed",
             hint="query and gallery need images that match, and a larger --max-gallery leaves more of them",
         )
-    candidates = answered
+    candidates = with_match
     if len(candidates) > max_queries and not data.exclude_self:
         candidates = candidates[_sample(_classes(query[candidates], query[candidates]), max_queries, generator)]
     return candidates, chosen

@@ -87,7 +87,7 @@ class Finish:
         for index, candidate in enumerate(candidates):
             try:
                 one = self._build(candidate, temporary / str(index))
-            except (InvalidInput, Unreachable) as error:  # too large to build, perhaps
+            except (InvalidInput, Unreachable) as error:  # it may be too large to build, so try the next one
                 if candidate is candidates[-1] and not measured:
                     raise
                 _LOG.warning("%s: %s", candidate.subnetwork, error.message)

@@ -102,7 +102,7 @@ class Export(BudgetSearch):
             if choices.best() is not None:
                 _LOG.info("%s is not taken: %s", candidate, attempt.reasons[0])
         if refused is None:
-            assert unverified is not None  # noqa: S101  # every candidate either raised or was refused
+            assert unverified is not None  # noqa: S101  # some candidates fitted, and each attempt raised
             raise unverified
         return self._finish(writer, refused)
 

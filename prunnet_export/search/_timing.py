@@ -15,7 +15,7 @@ from prunnet_export.runtimes import Runtime
 
 @dataclass(frozen=True)
 class MeasuredTiming:
-    """Measures candidates on a device, with a number of intra-operator threads (None: the engine chooses)."""
+    """Measures candidates on a device, with the given number of intra-operator threads (None: the engine's)."""
 
     device: Device
     runtime: Runtime
