@@ -1,4 +1,4 @@
-"""Relevance: cases written down by hand, and what has to hold of any."""
+"""Relevance: cases written by hand, and general properties."""
 
 from __future__ import annotations
 
