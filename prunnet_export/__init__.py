@@ -7,7 +7,7 @@
     model = prunnet_export.load("dist/jetson")
     embeddings = model.embed(["query.jpg"])  # float32 [1, dim]
 
-Names are looked up when they are used: importing this package imports no numpy, no torch and no runtime.
+A name is imported when it is first used. Importing this package imports no numpy, no torch and no runtime.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ __all__ = [
     "load",
 ]
 
-_ROOMS = {"LoadedArtifact": "prunnet_export.artifact", "load": "prunnet_export.artifact"}
+_MODULES = {"LoadedArtifact": "prunnet_export.artifact", "load": "prunnet_export.artifact"}
 
 
-if not TYPE_CHECKING:  # a type checker that sees this would believe in every name
+if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
@@ -63,7 +63,7 @@ if not TYPE_CHECKING:  # a type checker that sees this would believe in every na
             return version("prunnet-export")
         from importlib import import_module
 
-        return getattr(import_module(_ROOMS.get(name, "prunnet_export._errors")), name)
+        return getattr(import_module(_MODULES.get(name, "prunnet_export._errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Where this package keeps what it can make again."""
+"""The cache folder: it holds files that this package can make again."""
 
 from __future__ import annotations
 

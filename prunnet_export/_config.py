@@ -17,11 +17,11 @@ else:
 
 
 class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """What a project sets once.
+    """Settings of a project.
 
     Attributes:
-        network: Folder of the network that commands take without ``--network``.
-        data: Data set that commands take without ``--data``.
+        network: Folder of the network that commands use without ``--network``.
+        data: Data set that commands use without ``--data``.
     """
 
     network: str | None = None
@@ -29,10 +29,10 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def read_project_config(folder: Path) -> ProjectConfig:
-    """The settings in a folder's ``pyproject.toml``; empty where there is none.
+    """The settings in a folder's ``pyproject.toml``; empty if there is no such file.
 
     Raises:
-        InvalidInput: the file cannot be parsed, or the table holds something unknown.
+        InvalidInput: the file cannot be parsed, or the table has an unknown key.
     """
     file = folder / "pyproject.toml"
     try:
@@ -40,7 +40,7 @@ def read_project_config(folder: Path) -> ProjectConfig:
     except FileNotFoundError:
         return ProjectConfig()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", hint="mend the file, or give --network") from None
+        raise InvalidInput(f"{file} cannot be read: {error}", hint="correct the file, or give --network") from None
     table = document.get("tool", {}).get("prunnet-export", {})
     try:
         return msgspec.convert(table, ProjectConfig)

@@ -1,8 +1,8 @@
-"""What the commands print, where, and how they end.
+"""The output of the commands, their error lines and their exit codes.
 
-The result goes to stdout; progress, warnings and errors go to stderr. Progress is shown on a terminal alone.
-Rooms say what they do through ``logging.getLogger(__name__)``: information is progress, a warning is a warning line.
-``NO_COLOR`` is honoured by rich; under ``CI`` nothing is animated.
+The result goes to stdout. Progress, warnings and errors go to stderr. Progress is shown only on a terminal.
+Modules log to ``logging.getLogger(__name__)``: an INFO record is shown as progress, a WARNING as a warning line.
+rich reads ``NO_COLOR``. No progress is shown if ``CI`` is set.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ EXIT_BUG = 70
 
 
 def stderr_console() -> Console:
-    """A console on stderr, made at use so that redirections are seen."""
+    """A console on stderr. Each use makes a new one, so that it follows a redirected stderr."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """One warning line on stderr."""
-    stderr_console().print(f"[yellow]warning:[/yellow] {_plain(message)}")
+    """Print one warning line on stderr."""
+    stderr_console().print(f"[yellow]warning:[/yellow] {_one_safe_line(message)}")
 
 
 def note(message: str) -> None:
-    """One line of progress on stderr, if that is a terminal."""
-    if _animated():
-        stderr_console().print(f"[dim]{_plain(message)}[/dim]")
+    """Print one line of progress on stderr, if that is a terminal."""
+    if _shows_progress():
+        stderr_console().print(f"[dim]{_one_safe_line(message)}[/dim]")
 
 
 class _StderrHandler(logging.Handler):
-    """Shows what this package logs."""
+    """Prints log records on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one record."""
+        """Print one record."""
         (warn if record.levelno >= logging.WARNING else note)(record.getMessage())
 
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Show what this package logs, and nothing of other packages, until the end of the block."""
+    """Until the end of the block, print the log records of this package, but not those of other packages."""
     logger, handler = logging.getLogger("prunnet_export"), _StderrHandler()
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # a library that sets up the root logger would show every line twice
+    logger.propagate = False  # if a library sets up the root logger, every line would appear twice
     try:
         yield
     finally:
@@ -71,8 +71,8 @@ def log_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on stderr, where that is a terminal; call it with what is done, how much there is, and a text."""
-    if not _animated():
+    """A progress bar on stderr if that is a terminal. Call it with the steps done, all steps, and a text."""
+    if not _shows_progress():
         yield lambda _done, _total, _text: None
         return
     columns = (
@@ -88,15 +88,14 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
-    """Run a command line to its end and exit with the documented code.
+    """Run a command and exit with its documented exit code.
 
-    A :class:`PrunnetError` is one ``error:`` line and one ``hint:`` line. Anything else is a bug of ours: one
-    line too, and the traceback with ``--debug``.
+    An error is shown as one ``error:`` line and, if it has a hint, one ``hint:`` line; ``--debug`` adds the traceback.
 
     Args:
-        command: What to run.
-        name: What it is called.
-        extra: The extra that brings what this command imports and a base install lacks.
+        command: The command.
+        name: Its name, for messages.
+        extra: The extra that installs the modules which this command imports and a base install lacks.
     """
     _catch_signals()
     debug = "--debug" in sys.argv[1:]
@@ -106,21 +105,21 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # The reader of stdout went away, e.g. `| head`; click makes that a SystemExit(1), which is a failed gate here.
+        # The reader of stdout closed it, e.g. `| head`. click exits with 1 then, but 1 means a failed gate here.
         _close_stdout()
         code = 0
-    except BaseException as error:  # noqa: BLE001  # the last line of defence: no traceback without --debug
+    except BaseException as error:  # noqa: BLE001  # no error may show a traceback without --debug
         if debug:
             traceback.print_exc()
-        message, hint, code = _told(error, name, extra)
+        message, hint, code = _describe(error, name, extra)
         fail_line(message, hint)
-        if isinstance(error, OSError):  # which stdout may be the cause of
+        if isinstance(error, OSError):  # stdout may be the cause
             _close_stdout()
     sys.exit(code)
 
 
-def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
-    """What an error is called, what helps, and the exit code."""
+def _describe(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
+    """The message, the hint and the exit code of an error."""
     if isinstance(error, ModuleNotFoundError):
         error = MissingExtra(error.name or "a module", extra)
     if isinstance(error, PrunnetError):
@@ -129,50 +128,46 @@ def _told(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
         command = error.ctx.command_path if error.ctx else name
         return error.format_message(), f"{command} --help lists the options", UsageError.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return "interrupted", "nothing half-written was left behind; run the same command again", EXIT_INTERRUPTED
+        return "interrupted", "no half-written file is left; run the same command again", EXIT_INTERRUPTED
     if isinstance(error, OSError):
-        where = error.filename or "a file or the output"
+        file = error.filename or "a file or the output"
         hint = "check the disk, the path and its permissions"
-        return f"cannot use {where}: {error.strerror or error}", hint, StorageError.exit_code
+        return f"cannot use {file}: {error.strerror or error}", hint, StorageError.exit_code
     line = (str(error).splitlines() or [""])[0]
     if is_out_of_memory(error):
-        return (
-            "memory ran out",
-            "close other programs, or ask for less: a smaller batch or image",
-            Unreachable.exit_code,
-        )
+        return "memory ran out", "close other programs, or use a smaller batch or image", Unreachable.exit_code
     hint = "this is a bug; run again with --debug and report the traceback"
     return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
 
 
 def _close_stdout() -> None:
-    """Keep the interpreter from complaining at exit of what it could not write."""
-    with suppress(io.UnsupportedOperation):  # a process that is to be silent prints into memory
+    """Redirect stdout to the null device, so that Python reports no write error at exit."""
+    with suppress(io.UnsupportedOperation):  # stdout may be a buffer in memory
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _catch_signals() -> None:
-    """A request to stop, and a terminal that goes away, end like Ctrl-C."""
+    """Handle a request to stop, and a closed terminal, like Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup sets SIG_IGN
         signal.signal(signal.SIGHUP, _interrupt)
 
 
 def fail_line(message: str, hint: str) -> None:
-    """One ``error:`` line and one ``hint:`` line on stderr."""
+    """Print one ``error:`` line and one ``hint:`` line on stderr."""
     console = stderr_console()
-    console.print(f"[red]error:[/red] {_plain(message)}")
+    console.print(f"[red]error:[/red] {_one_safe_line(message)}")
     if hint:
-        console.print(f"[cyan]hint:[/cyan] {_plain(hint)}")
+        console.print(f"[cyan]hint:[/cyan] {_one_safe_line(hint)}")
 
 
-def _plain(message: str) -> str:
+def _one_safe_line(message: str) -> str:
     from rich.markup import escape
 
     return escape(printable(" ".join(message.split())))
 
 
-def _animated() -> bool:
+def _shows_progress() -> bool:
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 

@@ -1,19 +1,19 @@
-"""Every exception that this package raises on purpose.
+"""The exceptions that this package raises.
 
 ::
 
-    PrunnetError                  one line that says what and why, one hint, one exit code
-    ├── GateFailed           1    the artifact was made and does not hold
-    │   └── VerificationFailed    the exported file does not match the dense gallery
-    ├── UsageError           2    what was asked for cannot be done as asked
-    │   ├── InvalidInput          a file, image, tensor or number is not what it has to be
+    PrunnetError                  a message of one line, a hint, an exit code
+    ├── GateFailed           1    the artifact was made, but a gate failed
+    │   └── VerificationFailed    the exported file failed its verification
+    ├── UsageError           2    the command or the input is wrong
+    │   ├── InvalidInput          a file, image, tensor or number is not valid
     │   ├── UnknownName           no such target, runtime, pattern, data set or network
     │   ├── UnsupportedPattern    this network cannot be cut in this pattern
-    │   ├── UnsupportedPrecision  this machine does not execute in this precision
+    │   ├── UnsupportedPrecision  this machine cannot compute in this precision
     │   ├── MissingExtra          an optional dependency is not installed
-    │   └── StorageError          the disk is full, read-only, or somebody else writes there
+    │   └── StorageError          the disk is full, read-only, or another process writes there
     ├── Unreachable          3    a device, its runtime or another process does not answer now
-    │   └── PeerFailed            another of the processes that train together failed, and says why
+    │   └── PeerFailed            another process of the same training failed and reported why
     └── Interrupted        130    Ctrl-C or a termination signal
 """
 
@@ -41,30 +41,30 @@ class PrunnetError(Exception):
 
 
 class GateFailed(PrunnetError):
-    """A gate (budget or verification) did not hold."""
+    """A gate (budget or verification) failed."""
 
     exit_code = 1
 
 
 class VerificationFailed(GateFailed):
-    """The exported file does not hold against the dense gallery."""
+    """The exported file failed its verification."""
 
 
 class UsageError(PrunnetError):
-    """Usage, configuration or input that cannot be worked with."""
+    """The command, the configuration or the input is wrong."""
 
     exit_code = 2
 
 
 class InvalidInput(UsageError):
-    """A file, image, tensor or number is not what it has to be."""
+    """A file, image, tensor or number is not valid."""
 
 
 class UnknownName(UsageError):
-    """A name that nothing answers to.
+    """A name that is not known.
 
     Args:
-        kind: What was looked for, e.g. ``"target"``.
+        kind: The kind of thing that was looked for, e.g. ``"target"``.
         name: The name that was given.
         known: The names that exist.
     """
@@ -82,15 +82,15 @@ class UnsupportedPattern(UsageError):
 
 
 class UnsupportedPrecision(UsageError):
-    """This machine does not execute in this precision."""
+    """This machine cannot compute in this precision."""
 
 
 class MissingExtra(UsageError):
     """An optional dependency is not installed.
 
     Args:
-        module: The import that failed.
-        extra: The extra of this package that brings it.
+        module: The module that could not be imported.
+        extra: The extra of this package that installs it.
     """
 
     def __init__(self, module: str, extra: str) -> None:
@@ -108,7 +108,7 @@ class Unreachable(PrunnetError):
 
 
 class PeerFailed(Unreachable):
-    """Another of the processes that train together failed, and says why."""
+    """Another process of the same training failed and reported why."""
 
 
 class Interrupted(PrunnetError):
@@ -118,9 +118,7 @@ class Interrupted(PrunnetError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out.
-
-    torch's own error is told by its name: this module is loaded where torch is not installed.
-    """
+    """Whether an error means that memory ran out."""
+    # torch's error is recognised by its name, because torch may not be installed.
     named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and named)

@@ -1,4 +1,4 @@
-"""Reading and replacing files so that a reader never sees half of one."""
+"""Reading files, and replacing them so that a reader never sees a half-written one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _HINTS = {
     errno.EEXIST: "a part of the path is a file; choose another folder",
 }
 
-
-# Where the package lies: child processes start there, as Python would import what lies in the user's folder.
+# Child processes start in the folder of the package. In the user's folder, Python could import the user's files.
 PACKAGE_HOME = Path(__file__).parents[1]
 
 
@@ -61,12 +60,10 @@ def sha256(file: Path) -> str:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file in one step: a reader sees the old contents or the new ones.
-
-    Folders are made as needed.
+    """Write a file, and its folders, in one step: a reader sees the old contents or the new ones.
 
     Raises:
-        StorageError: the disk is full, read-only, or the path is no place for a file.
+        StorageError: the disk is full, read-only, or no file can be written at this path.
     """
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +74,7 @@ def replace_file(file: Path, content: bytes) -> None:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())
-            temporary.chmod(0o644)  # mkstemp makes it private, a checkpoint is shared
+            temporary.chmod(0o644)  # mkstemp makes the file private, but others may read a checkpoint
             temporary.replace(file)
         except BaseException:
             with suppress(OSError):

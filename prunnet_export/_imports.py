@@ -1,4 +1,4 @@
-"""Optional dependencies and entry points, looked up when they are needed and not before."""
+"""Optional dependencies and entry points, imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prunnet_export._errors import MissingExtra, UnknownName, Unreachable, Usage
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """An optional module.
+    """Import an optional module.
 
     Raises:
         MissingExtra: it is not installed; the hint names the extra.
-        Unreachable: it is installed, for another processor or Python, say, and cannot be loaded.
+        Unreachable: it is installed but cannot be loaded, e.g. because it is for another processor or Python.
     """
     try:
         return importlib.import_module(module)
@@ -38,8 +38,8 @@ def plugin(group: str, kind: str, name: str) -> Any:
     """The object registered as ``name`` under ``prunnet_export.<group>``.
 
     Raises:
-        UnknownName: nothing is registered under that name.
-        UsageError: what is registered cannot be imported.
+        UnknownName: no object is registered under that name.
+        UsageError: the registered object cannot be imported.
     """
     for point in entry_points(group=f"prunnet_export.{group}"):
         if point.name == name:
@@ -54,7 +54,7 @@ def plugin(group: str, kind: str, name: str) -> Any:
 
 
 def plugin_version(group: str, name: str) -> str | None:
-    """The distribution and version that registered a name under ``prunnet_export.<group>``; None where nothing did."""
+    """The distribution, and its version, that registered a name under ``prunnet_export.<group>``; None if none did."""
     for point in entry_points(group=f"prunnet_export.{group}"):
         if point.name == name and point.dist is not None:
             return f"{point.dist.name} {point.dist.version}"
@@ -70,16 +70,16 @@ def installed_version(distribution: str) -> str | None:
 
 
 def installed_versions(*distributions: str) -> dict[str, str]:
-    """The versions of those distributions that are installed, by name."""
+    """The versions of the installed ones among some distributions, by name."""
     return {name: found for name in distributions if (found := installed_version(name)) is not None}
 
 
 def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
-    """A module's ``__getattr__`` (PEP 562) that imports a name's module when the name is first used.
+    """A ``__getattr__`` for a package (PEP 562). It imports a module when one of its names is first used.
 
     Args:
-        package: The package whose names they are.
-        homes: The names by the module of the package that defines them.
+        package: Name of the package.
+        homes: For each module of the package, the names that it defines.
     """
     modules = {name: module for module, names in homes.items() for name in names}
 

@@ -11,12 +11,11 @@ from prunnet_export._files import storage_errors
 
 
 class FolderLock:
-    """An exclusive lock on a folder; it dies with the process.
+    """An exclusive lock on a folder. The system releases it when the process ends.
 
     Args:
         folder: The folder; it need not exist.
-        file: What is locked in its place, made with its parents and removed at the end; ``.NAME.lock`` beside the
-            folder NAME if None.
+        file: The lock file, which is made and removed here; None means ``.NAME.lock`` next to the folder NAME.
     """
 
     def __init__(self, folder: Path, file: Path | None = None) -> None:
@@ -28,7 +27,7 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            StorageError: somebody else has it, or the file cannot be made.
+            StorageError: another process has it, or the file cannot be made.
         """
         with storage_errors(self._folder):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,15 +46,15 @@ class FolderLock:
             except OSError:
                 os.close(handle)
                 raise
-            # The former owner unlinks the file before it lets go: what was locked may have no name any more.
+            # The last owner removes the file before it releases the lock. So the locked file may be a removed one.
             if self._is_current(handle):
                 self._handle = handle
             else:
                 os.close(handle)
 
     def close(self) -> None:
-        """Let go and remove the file; while it is locked, nobody else can own that name."""
-        if self._handle is not None:
+        """Remove the file and release the lock."""
+        if self._handle is not None:  # remove first: after the release, the file may be another process's lock
             self._file.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None

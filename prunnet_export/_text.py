@@ -1,8 +1,8 @@
-"""Text of files and machines that are not trusted."""
+"""Safe printing of text from files and machines that are not trusted."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which would steer a terminal; line breaks are among them."""
+    """The text without control characters, which could change the terminal. Line breaks are removed too."""
     return "".join(filter(str.isprintable, text))

@@ -1,4 +1,4 @@
-"""What the user allows, and the one rule for what is inside."""
+"""The budget that the user allows, and the one rule that decides whether figures are inside it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Percent = Annotated[float, msgspec.Meta(gt=0, lt=100)]
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit of a budget, and the figure that is held against it.
+    """One limit of a budget, and the figure that it limits.
 
     Attributes:
         name: ``latency``, ``size`` or ``memory``.
         option: The option that sets the limit.
         allowed: The limit.
-        figure: What has to be at most that.
-        unit: Of both.
-        label: What the figure is, in a sentence that goes on with its value.
+        figure: The figure, which has to be at most ``allowed``.
+        unit: Unit of ``allowed`` and ``figure``.
+        label: Text that stands before the figure in a message.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is held against a budget.
+    """The figures that a budget limits.
 
     Attributes:
         upper_ms: Upper bound of the latency at the percentile, in milliseconds.
-        size_mb: All model files, in 10^6 bytes.
-        peak_mb: Peak memory in MiB; None where it is not known, and then it is not held against the budget.
+        size_mb: Size of all model files, in 10^6 bytes.
+        peak_mb: Peak memory in MiB; None if it is not known, and then it is not checked.
     """
 
     upper_ms: float
@@ -62,16 +62,16 @@ class Figures:
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits that an artifact has to stay inside; None where nothing is asked.
+    """The limits of an artifact; None means no limit.
 
     Attributes:
-        latency_ms: Latency of one image, the upper confidence bound of its percentile, in milliseconds.
-        size_mb: All model files, in 10^6 bytes.
-        ram_mb: Peak resident memory above the engine alone, in MiB.
-        percentile: The percentile that ``latency_ms`` is asked at, in per cent.
+        latency_ms: Limit of the latency of one image: of the upper confidence bound of its percentile, in milliseconds.
+        size_mb: Limit of the size of all model files, in 10^6 bytes.
+        ram_mb: Limit of the peak resident memory above the engine alone, in MiB.
+        percentile: The percentile that ``latency_ms`` limits, in per cent.
 
     Raises:
-        UsageError: nothing is asked.
+        UsageError: no limit is given.
         InvalidInput: a limit is not positive and finite.
     """
 
@@ -89,7 +89,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidInput(f"{option} {limit:g} is out of range", hint="a budget is positive and finite")
 
     def limits(self, figures: Figures) -> list[Limit]:
-        """Each limit that is asked for, with its figure. This is the one place that says what is inside."""
+        """Each limit that is given, with its figure. No other place compares figures with a budget."""
         asked = (
             ("latency", "--budget-ms", self.latency_ms, figures.upper_ms, "ms", f"p{self.percentile:g} is up to "),
             ("size", "--budget-mb", self.size_mb, figures.size_mb, "MB", ""),
@@ -106,11 +106,11 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return all(limit.inside for limit in self.limits(figures))
 
     def exceeded(self, figures: Figures) -> list[str]:
-        """One sentence for each limit that does not hold."""
+        """One sentence for each limit that is exceeded."""
         return [str(limit) for limit in self.limits(figures) if not limit.inside]
 
     def options_that_fit(self, figures: Figures) -> str:
-        """The options that would let these figures in; empty where all limits hold."""
+        """Options with larger limits that these figures would meet; empty if all limits hold."""
         limits = [limit for limit in self.limits(figures) if not limit.inside]
         return " ".join(f"{limit.option} {_round_up(limit.figure):g}" for limit in limits)
 
@@ -126,6 +126,6 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _round_up(value: float) -> float:
-    """A little more than ``value``, to two significant digits."""
+    """``value`` plus 2 %, rounded up to two significant digits."""
     step = 10 ** (math.floor(math.log10(value)) - 1)
     return float(round(math.ceil(value * 1.02 / step) * step, 9))

@@ -1,7 +1,7 @@
-"""What a data set is to this package: three splits of labelled images, found through entry points.
+"""The interface of data sets: three splits of labelled images, found through entry points.
 
 A format, or a built-in data set, is an object under the entry-point group ``prunnet_export.datasets``. Those of this
-project live in :mod:`prunnet_export.training.data`; a third party's is their peer.
+project are in :mod:`prunnet_export.training.data`. Another package may register its own.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class ImageSplit(ABC):
     Attributes:
         labels: int64 [n], the class of each image; classes are numbered from 0 without gaps in a train split.
         names: n strings that name each image in messages (a path, or an index).
-        cameras: int64 [n], what took each image, where query and gallery images of one camera are no match; else
-            None.
+        cameras: int64 [n], the camera of each image, if images of one camera do not count as a match; else None.
     """
 
     labels: Labels
@@ -45,7 +44,7 @@ class ImageSplit(ABC):
         """Image ``index``, decoded, RGB.
 
         Raises:
-            InvalidInput: the file cannot be read or is no image; the message names it.
+            InvalidInput: the file cannot be read or is not an image; the message names it.
         """
 
     def encoded(self, index: int) -> bytes:
@@ -62,17 +61,17 @@ class RetrievalData:
     """A retrieval data set.
 
     Attributes:
-        name: The format's name and where it came from, for people.
-        train: Images to learn from and to re-estimate BatchNorm statistics on. Empty where the data set is for
-            tests alone; statistics are then taken on the network's own training images.
+        name: Name of the format and its source, for people.
+        train: Images for training and for BatchNorm statistics. Empty in a data set that is only for tests; statistics
+            are then taken on the network's own training images.
         query: Images to search with.
         gallery: Images to search in.
-        exclude_self: Query and gallery are the same images in the same order, so a query's own image is
+        exclude_self: Whether query and gallery are the same images in the same order. A query's own image is then
             removed from its ranking.
-        flip: A mirrored image keeps its class (false for characters).
-        protocol: The figures that it is judged by.
-        judged: What is relevant by the name of the judgement, the one that counts first; None where labels (and
-            cameras) say it. Where it is given, labels of query and gallery are row numbers.
+        flip: Whether a mirrored image keeps its class (false for characters).
+        protocol: The figures to compute.
+        judged: The relevance of each judgement, by name, the main one first; None if labels (and cameras) decide. If
+            it is given, labels of query and gallery are row numbers.
     """
 
     name: str
@@ -88,12 +87,12 @@ class RetrievalData:
     def searching_itself(
         cls, name: str, train: ImageSplit, test: ImageSplit, *, recall_at: tuple[int, ...] = (1,)
     ) -> RetrievalData:
-        """A data set whose every test image is a query and searches the others."""
+        """A data set where each test image is a query and searches the other test images."""
         return cls(name, train, test, test, exclude_self=True, protocol=Protocol(recall_at=recall_at))
 
     @property
     def relevances(self) -> Mapping[str, Relevance]:
-        """What is relevant, by the name of the judgement, the one that counts first."""
+        """The relevance of each judgement, by name, the main one first."""
         if self.judged is not None:
             return self.judged
         return {
@@ -108,17 +107,17 @@ class RetrievalData:
 
     @property
     def relevance(self) -> Relevance:
-        """What is relevant, by the judgement that counts."""
+        """The relevance of the main judgement."""
         return next(iter(self.relevances.values()))
 
 
 class DatasetFormat(ABC):
-    """A layout that people have on disk.
+    """A layout of files and folders on disk.
 
     Attributes:
         name: The entry point's name.
         marks: Files and folders that every data set of this layout has.
-        places: Where they may be below the path.
+        places: Subfolders of the path that may hold them.
     """
 
     name: str
@@ -126,14 +125,14 @@ class DatasetFormat(ABC):
     places: tuple[str, ...] = ("",)
 
     def matches(self, path: Path) -> bool:
-        """Whether ``path`` is laid out like this: it has all marks. It looks at names only, which is cheap."""
+        """Whether ``path`` has this layout: all marks exist. No file is read."""
         return bool(self.marks and self._roots(path))
 
     def root(self, path: Path) -> Path:
-        """The folder that has all marks, the first of the places.
+        """The first of the places that has all marks.
 
         Raises:
-            InvalidInput: none of them has.
+            InvalidInput: no place has all marks.
         """
         for root in self._roots(path):
             return root
@@ -147,26 +146,22 @@ class DatasetFormat(ABC):
         """The data set at ``path``; images are not decoded yet.
 
         Raises:
-            InvalidInput: the first offending line or file, by name.
+            InvalidInput: a line or a file is wrong; the message names the first one.
             StorageError: a file cannot be read.
         """
 
 
 class BuiltInDataset(ABC):
-    """A data set that needs no files; ``prunnet-train NAME`` is enough.
+    """A data set that needs no files; ``prunnet-train NAME`` is enough."""
 
-    Attributes:
-        name: The entry point's name.
-    """
-
-    name: str
+    name: str  # the entry point's name
 
     @abstractmethod
     def load(self, seed: int = 0) -> RetrievalData:
         """The data set; the seed is for images that are rendered.
 
         Raises:
-            InvalidInput: the seed is no good.
+            InvalidInput: the seed is out of range.
         """
 
 
@@ -174,14 +169,14 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
     """The data set that ``source`` names: a built-in one, or a path whose layout is recognised.
 
     Args:
-        source: ``"glyphs"``, or a path.
-        layout: Name of the format, where recognition is not wanted.
-        seed: For built-in sources that are rendered.
+        source: Name of a built-in data set, e.g. ``"glyphs"``, or a path.
+        layout: Name of the format; None recognises it.
+        seed: Seed of built-in data sets that are rendered.
 
     Raises:
         UnknownName: no format is called ``layout``.
         InvalidInput: the path does not exist, or no format recognises it.
-        StorageError: it may not be read.
+        StorageError: there is no permission to read it.
     """
     try:
         chosen = _choose(source, layout)

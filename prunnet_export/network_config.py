@@ -1,4 +1,4 @@
-"""What ``config.json`` says of a network, read without torch."""
+"""The configuration of a network, ``config.json``, read without torch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from prunnet_export.preprocessing import Preprocessing
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "network.safetensors"
-DEMO = Path(__file__).parent / "network" / "demo"  # the network that is taken where none is given
-STATISTICS_IMAGES = 2000  # on which BatchNorm statistics are taken, at most
+DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if none is given
+STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
 
 BackboneOption = bool | int | float | list[int | float]
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a network's images came from, so that a later command finds them again.
+    """The data set of a network, so that a later command finds its images again.
 
     Attributes:
-        source: A built-in data set's name, or a path.
-        layout: Name of the format, where it was forced.
-        seed: For built-in sources that are rendered.
+        source: Name of a built-in data set, or a path.
+        layout: Name of the format, if the user gave it.
+        seed: Seed of a built-in data set that is rendered.
     """
 
     source: str
@@ -34,16 +34,16 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``config.json`` says.
+    """The values of ``config.json``.
 
     Attributes:
-        backbone: A timm architecture, or a name of :func:`prunnet_export.network.build_embedder`'s own.
-        backbone_options: Its keyword arguments.
+        backbone: A timm architecture, or an architecture of :func:`prunnet_export.network.build_embedder`.
+        backbone_options: Keyword arguments of the backbone.
         embedding_dim: Length of the embedding.
         preprocessing: How an image becomes an input.
-        weights_sha256: Of the weights file; it names the network in manifests and galleries.
-        data: What it was trained on.
-        training: How it was trained, for people.
+        weights_sha256: SHA-256 of the weights file; it identifies the network in manifests and galleries.
+        data: The data set that the network was trained on.
+        training: Settings of the training, for people.
     """
 
     backbone: str

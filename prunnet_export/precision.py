@@ -1,4 +1,4 @@
-"""Precisions: what a runtime executes in, and what follows from that."""
+"""Precisions: the number formats that runtimes compute in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Precision:
-    """A number format that a runtime executes in. A runtime of another package may bring its own.
+    """A number format that a runtime computes in. A runtime of another package may define its own.
 
     Attributes:
-        name: What ``--precision`` takes.
+        name: Its name in ``--precision``.
         weight_bytes: Bytes of a weight or activation.
-        parity: Worst cosine to the torch subnetwork that an exported file has to reach, unless another is asked for.
+        parity: Default of the parity gate: the least cosine to the torch subnetwork, on the worst image.
         needs_images: Whether compiling needs calibration images, for the ranges of activations.
     """
 
@@ -22,8 +22,8 @@ class Precision:
     needs_images: bool = False
 
 
-# The parity of bf16 and int8: 1 - cosine came to 1.6e-4 and 6e-3, the worst of 400 queries over six cuts of the demo
-# network. A ResNet-18 of random weights comes to 1.2e-3 in bf16; fp16 has three bits more: a 64th.
+# Source of the parity of bf16 and int8: on six cuts of the demo network, the worst 1 - cosine of 400 queries was 1.6e-4
+# and 6e-3. A ResNet-18 with random weights has 1.2e-3 in bf16. fp16 has three bits more, so a 64th of that error.
 FP32 = Precision("fp32", weight_bytes=4, parity=0.999)
 FP16 = Precision("fp16", weight_bytes=2, parity=0.999)
 BF16 = Precision("bf16", weight_bytes=2, parity=0.995)

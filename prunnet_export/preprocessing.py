@@ -1,4 +1,4 @@
-"""From an image to the network's input, the same code in training, verification and on the device."""
+"""Preprocessing: from an image to the network's input. Training, verification and the device use the same code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 
-if TYPE_CHECKING:  # options have these values too, and `--help` is to be instant
+if TYPE_CHECKING:  # `--help` imports this module and has to be fast
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
@@ -28,8 +28,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         crop: Side of the square centre crop, pixels.
         resize: Length of the shorter side before the crop, pixels; bilinear with antialiasing.
-        mean: Per channel, of values in 0..1.
-        std: Per channel, of values in 0..1.
+        mean: Mean of each channel, for values in 0..1.
+        std: Standard deviation of each channel, for values in 0..1.
     """
 
     crop: int
@@ -46,7 +46,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise InvalidInput(f"preprocessing divides by std {self.std}", hint="std has to be positive")
 
     def resized(self, image: Image.Image) -> Image.Image:
-        """The image, RGB, its shorter side ``resize`` pixels long."""
+        """The image in RGB, resized so that its shorter side has ``resize`` pixels."""
         from PIL import Image
 
         image = image.convert("RGB")
@@ -58,13 +58,13 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return image.resize(size, Image.Resampling.BILINEAR)
 
     def cropped(self, image: Image.Image) -> Image.Image:
-        """The image, RGB, resized and centre-cropped to ``crop`` x ``crop``."""
+        """The image in RGB, resized and centre-cropped to ``crop`` x ``crop``."""
         image = self.resized(image)
         left, top = (image.size[0] - self.crop) // 2, (image.size[1] - self.crop) // 2
         return image.crop((left, top, left + self.crop, top + self.crop))
 
     def __call__(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
-        """Inputs for a network.
+        """The inputs of a network.
 
         Args:
             images: Paths, file contents, PIL images, or uint8 arrays [height, width, 3] or [height, width].
@@ -96,7 +96,7 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
 
     Args:
         image: A path, a file's contents, a PIL image, or a uint8 array [height, width, 3] or [height, width].
-        name: What to call it in an error, where it has no path.
+        name: Name for error messages, used if the image has no path.
 
     Raises:
         InvalidInput: it cannot be read.
@@ -127,7 +127,7 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """The image in RGB; 16 bits of grey become their upper 8, where Pillow would clip them to white."""
+    """The image in RGB. Of 16-bit grey the upper 8 bits are kept, because Pillow would clip the values to white."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The figures that a data set is judged by, as its field reports them."""
+"""The figures that are usually reported on a data set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from prunnet_export._errors import InvalidInput
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which figures to compute of a search.
+    """The figures to compute.
 
     Args:
-        recall_at: Depths k of R@k, ascending; 1 is always the first, since verification is stated in R@1.
+        recall_at: Depths k of R@k, ascending from 1, because verification uses R@1.
         precision_at: Depths k of the mean precision mP@k.
-        depth: Average precision looks at the first ``depth`` ranks only (mAP@depth); None looks at all.
-        trapezoid: Average precision is the area under the precision-recall curve by the trapezoid rule, as in the
-            evaluation of Oxford and Paris, and not the mean of the precisions at the relevant ranks.
+        depth: Number of ranks that average precision uses (mAP@depth); None uses all.
+        trapezoid: Whether average precision is the area under the precision-recall curve by the trapezoid rule, as in
+            the evaluation of Oxford and Paris. Otherwise it is the mean of the precisions at the relevant ranks.
 
     Raises:
         InvalidInput: a depth is below 1, or depths do not ascend from 1.
@@ -36,5 +36,5 @@ class Protocol:
 
     @property
     def average(self) -> str:
-        """What its mean average precision is called."""
+        """The name of its mean average precision."""
         return "mAP" if self.depth is None else f"mAP@{self.depth}"

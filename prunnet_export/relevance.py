@@ -1,4 +1,4 @@
-"""What answers a query, and what is taken out of its ranking."""
+"""Which gallery images are relevant to a query, and which are removed from its ranking."""
 
 from __future__ import annotations
 
@@ -17,48 +17,47 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Relevance(ABC):
-    """Of each pair of a query and a gallery image: relevant, junk, or neither.
+    """The relevance of each gallery image to each query: it is relevant, junk, or neither, but never both.
 
-    Junk is removed from the query's ranking before ranks are counted, as if the gallery did not have it. No pair
-    is both.
+    Junk is removed from the query's ranking before ranks are counted, as if it were not in the gallery.
     """
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """How many queries and how many gallery images there are."""
+        """The number of queries and the number of gallery images."""
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> tuple[Mask, Mask]:
-        """What is relevant to the queries start..stop-1 and what is junk, two bool arrays [stop - start, m]."""
+        """The relevant images and the junk of the queries start..stop-1, two bool arrays [stop - start, m]."""
 
     @abstractmethod
     def counts(self) -> Indices:
-        """How many gallery images are relevant to each query, int64 [n]."""
+        """The number of gallery images that are relevant to each query, int64 [n]."""
 
     @abstractmethod
     def restricted(self, queries: Indices, gallery: Indices) -> Relevance:
-        """The relevance of some queries to some gallery images, by their indices, each at most once."""
+        """The relevance of some gallery images to some queries. Each index may occur once."""
 
     @abstractmethod
     def arrays(self) -> dict[str, Indices]:
-        """What :func:`relevance_from_arrays` makes it from again."""
+        """The arrays from which :func:`relevance_from_arrays` makes the same relevance."""
 
 
 @dataclass(frozen=True, eq=False)
 class ByLabel(Relevance):
-    """Images of one label answer each other, except the query's own image and those of the query's camera.
+    """Images with the query's label are relevant, except the query's own image and images of its camera.
 
     Args:
         query_labels: Integers [n].
         gallery_labels: Integers [m].
-        query_cameras: Integers [n]: what has the label of a query and its camera too is junk, as in
-            re-identification. None where cameras are not known.
-        gallery_cameras: Integers [m], with ``query_cameras``.
-        own: Integers [n]: the gallery row that is the query's own image, which is junk; -1 where it is not there.
+        query_cameras: Integers [n]: images with the query's label and its camera are junk, as in re-identification.
+            None if cameras are not known.
+        gallery_cameras: Integers [m]; None if ``query_cameras`` is None.
+        own: Integers [n]: the gallery row of the query's own image, which is junk; -1 if the gallery lacks it.
 
     Raises:
         InvalidInput: an array has another shape or type, or a row does not exist.
@@ -72,7 +71,7 @@ class ByLabel(Relevance):
 
     def __post_init__(self) -> None:
         if (self.query_cameras is None) != (self.gallery_cameras is None):
-            raise InvalidInput("cameras of one side alone", hint="give the cameras of the queries and of the gallery")
+            raise InvalidInput("only one side has cameras", hint="give the cameras of the queries and of the gallery")
         query, gallery = _size(self.query_labels), _size(self.gallery_labels)
         for field in fields(self):
             array, count = getattr(self, field.name), gallery if field.name.startswith("gallery") else query
@@ -81,11 +80,11 @@ class ByLabel(Relevance):
                     f"{field.name} is a {array.dtype} array of shape {array.shape}", hint=f"give {count} integers"
                 )
         if self.own is not None and self.own.size and not -1 <= self.own.min() <= self.own.max() < gallery:
-            raise InvalidInput(f"own goes beyond the gallery's {gallery} rows", hint="-1 where there is none")
+            raise InvalidInput(f"own has a row outside the gallery's {gallery} rows", hint="-1 means none")
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The lengths of the labels."""
+        """The numbers of query labels and gallery labels."""
         return len(self.query_labels), len(self.gallery_labels)
 
     def rows(self, start: int, stop: int) -> tuple[Mask, Mask]:
@@ -101,7 +100,7 @@ class ByLabel(Relevance):
         return same & ~junk, junk
 
     def counts(self) -> Indices:
-        """Images of the label, less those of the camera, less the own image where it is neither."""
+        """Images with the query's label, minus those of its camera, minus its own image if it was still counted."""
         found = _occurrences(self.query_labels[:, None], self.gallery_labels[:, None])
         removed = np.zeros(len(self), np.bool_) if self.own is None else self.own >= 0
         if self.own is not None:
@@ -115,7 +114,7 @@ class ByLabel(Relevance):
         return found - removed
 
     def restricted(self, queries: Indices, gallery: Indices) -> ByLabel:
-        """The same labels, cameras and own images, of some rows."""
+        """The labels, cameras and own images of some rows."""
         own = None if self.own is None else _renumbered(len(self.gallery_labels), gallery)[self.own[queries]]
         return ByLabel(
             self.query_labels[queries],
@@ -126,14 +125,14 @@ class ByLabel(Relevance):
         )
 
     def arrays(self) -> dict[str, Indices]:
-        """Its arrays, by their names."""
+        """The fields that are not None, by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: array.astype(np.int64) for name, array in named.items() if array is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """A list of gallery rows for each query, end to end.
+    """A list of gallery rows for each query, all in one array.
 
     Args:
         starts: int64 [n + 1]: the list of query i is ``items[starts[i]:starts[i + 1]]``.
@@ -145,7 +144,7 @@ class Lists:
 
     @staticmethod
     def of(lists: Iterable[Sequence[int] | Indices]) -> Lists:
-        """The lists, each without what it repeats."""
+        """Make it from lists of rows; repeated rows are kept once."""
         rows = [np.unique(np.asarray(one, np.int64)) for one in lists]
         return Lists(np.cumsum([0, *map(len, rows)], dtype=np.int64), np.concatenate([np.empty(0, np.int64), *rows]))
 
@@ -165,21 +164,21 @@ class Lists:
         return mask
 
     def restricted(self, queries: Indices, position: Indices) -> Lists:
-        """The lists of some queries; ``position`` has the new number of each row, -1 for one that is left out."""
+        """The lists of some queries; ``position`` is the new number of each row, -1 for a row that is left out."""
         moved = [position[self.items[self.starts[query] : self.starts[query + 1]]] for query in queries]
         return Lists.of(one[one >= 0] for one in moved)
 
     def check(self, n_gallery: int) -> None:
-        """See that the arrays belong together.
+        """Check the two arrays.
 
         Raises:
-            InvalidInput: they do not, or a row does not exist.
+            InvalidInput: they do not fit together, or a row does not exist.
         """
         starts, items = self.starts, self.items
         if any(array.ndim != 1 or array.dtype != np.int64 for array in (starts, items)) or starts.size == 0:
             raise InvalidInput("lists of rows are not int64 [n + 1] and [k]", hint="make them with Lists.of")
         if starts[0] != 0 or starts[-1] != len(items) or (np.diff(starts) < 0).any():
-            raise InvalidInput("lists of rows begin and end where they must not", hint="make them with Lists.of")
+            raise InvalidInput("starts do not ascend from 0 to the number of items", hint="make them with Lists.of")
         if items.size and not 0 <= items.min() <= items.max() < n_gallery:
             wrong = items[(items < 0) | (items >= n_gallery)][0]
             raise InvalidInput(f"row {wrong} is beyond the {n_gallery} gallery images", hint="rows count from 0")
@@ -187,15 +186,15 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Listed(Relevance):
-    """A list of what is relevant to each query, and a list of its junk.
+    """For each query, a list of relevant gallery images and a list of junk.
 
     Args:
-        positives: Rows that are relevant.
-        junk: Rows that are junk.
-        n_gallery: How many gallery images there are.
+        positives: Relevant rows of each query.
+        junk: Junk rows of each query.
+        n_gallery: Number of gallery images.
 
     Raises:
-        InvalidInput: the lists are of different queries, a row does not exist, or is in both of a query's lists.
+        InvalidInput: the numbers of lists differ, a row does not exist, or it is in both lists of a query.
     """
 
     positives: Lists
@@ -207,7 +206,7 @@ class Listed(Relevance):
         self.junk.check(self.n_gallery)
         if len(self.positives) != len(self.junk):
             raise InvalidInput(
-                f"positives of {len(self.positives)} queries and junk of {len(self.junk)}", hint="an empty list will do"
+                f"positives of {len(self.positives)} queries and junk of {len(self.junk)}", hint="give empty lists"
             )
         positives, junk = (one.queries * self.n_gallery + one.items for one in (self.positives, self.junk))
         both = np.intersect1d(positives, junk)
@@ -217,7 +216,7 @@ class Listed(Relevance):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """As many queries as there are lists."""
+        """The number of lists and the number of gallery images."""
         return len(self.positives), self.n_gallery
 
     def rows(self, start: int, stop: int) -> tuple[Mask, Mask]:
@@ -236,7 +235,7 @@ class Listed(Relevance):
         )
 
     def arrays(self) -> dict[str, Indices]:
-        """Both lists."""
+        """The starts and items of both lists."""
         return {
             "positive_starts": self.positives.starts,
             "positives": self.positives.items,
@@ -246,11 +245,11 @@ class Listed(Relevance):
 
 
 def relevance_from_arrays(arrays: Mapping[str, npt.NDArray[Any]], *, n_gallery: int) -> Relevance | None:
-    """The relevance in :meth:`Relevance.arrays`; None where there is none. Other arrays are not looked at.
+    """The relevance that :meth:`Relevance.arrays` stored; None if there is none. Other arrays are ignored.
 
     Raises:
-        InvalidInput: the arrays do not belong together.
-        KeyError: one is missing.
+        InvalidInput: the arrays do not fit together.
+        KeyError: an array is missing.
     """
     if "positive_starts" in arrays:
         positives = Lists(arrays["positive_starts"], arrays["positives"])
@@ -265,7 +264,7 @@ def _size(array: Indices) -> int:
 
 
 def _renumbered(count: int, chosen: Indices) -> Indices:
-    """The place of each row among the chosen ones, -1 for one that is not chosen; one more at the end, for row -1."""
+    """The new number of each row, -1 for a row that is not chosen. The last entry is for row -1."""
     position = np.full(count + 1, -1, np.int64)
     position[chosen] = np.arange(len(chosen))
     return position

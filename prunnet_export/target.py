@@ -1,4 +1,4 @@
-"""What a target is to this package: a device, its runtime, and what they profit from."""
+"""Targets: a device, its runtime, and the patterns and precisions that they profit from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from prunnet_export._imports import plugin, plugin_names
 
 @dataclass(frozen=True)
 class Limits:
-    """What a device can do at most, for predictions where it is not here.
+    """The peak speed of a device, for predictions without the device.
 
     Attributes:
-        tera_macs: 10^12 dense multiply-adds per second, by precision: half of what data sheets call TOPS or TFLOPS,
-            and a quarter of those that count zeros of 2:4.
-        memory_gb_s: 10^9 bytes per second.
+        tera_macs: 10^12 dense multiply-adds per second, by precision. This is half of the TOPS or TFLOPS of data
+            sheets, and a quarter of those that count the zeros of 2:4.
+        memory_gb_s: Memory bandwidth, 10^9 bytes per second.
         efficiency: Share of the peak that convolutions of one image reach.
         layer_us: Microseconds to start a layer.
-        source: Where the figures come from.
+        source: Source of these figures.
     """
 
     tera_macs: Mapping[str, float]
@@ -34,18 +34,18 @@ class Target:
     """A hardware profile.
 
     Attributes:
-        name: What ``--target`` takes, and the entry point's name.
+        name: Its name in ``--target``; also the entry point's name.
         device: The hardware, for people.
-        runtime: Name of the runtime that drives it.
-        patterns: Patterns that this device and runtime turn into speed, the most useful first.
+        runtime: Name of its runtime.
+        patterns: Patterns that make a model faster there, the most useful first.
         precisions: Precisions that are worth trying there, the most exact first.
         channel_multiple: Kept widths are multiples of this.
-        source: Where these facts come from.
-        aliases: Other names for the same target.
-        machines: What ``platform.machine()`` says on such a device; empty where any will do.
-        options: What the runtime compiles for, in its own words.
+        source: Source of these facts.
+        aliases: Other names of the same target.
+        machines: Values of ``platform.machine()`` on such a device; empty if every machine is suitable.
+        options: Compile options for the runtime, in the runtime's own terms.
         has_python: Whether this package can run there, to measure and to finish an artifact.
-        limits: For predictions where the device is not here; None where nobody knows them.
+        limits: Peak speed, for predictions; None if it is not known.
     """
 
     name: str
@@ -62,21 +62,17 @@ class Target:
     limits: Limits | None = None
 
     def unlike(self, machine: str) -> str | None:
-        """Why a latency of such a machine would not be one of the target's; None where it would.
-
-        Args:
-            machine: What ``platform.machine()`` says there.
-        """
+        """Why a latency measured on such a machine (``platform.machine()``) is not valid for the target, or None."""
         if not self.machines or machine in self.machines:
             return None
         return f"the target is {self.device} ({', '.join(self.machines)}), and this machine is {machine}"
 
 
 def find_target(name: str) -> Target:
-    """The target called ``name``, or that has it as an alias.
+    """The target with this name or alias.
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: there is no such target.
     """
     names = plugin_names("targets")
     if name not in names:

@@ -1,4 +1,4 @@
-"""What the verification gates ask for."""
+"""The thresholds of the verification gates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from prunnet_export._errors import InvalidInput
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the verification gates ask for.
+    """The least values that the verification gates accept.
 
     Attributes:
-        parity: Worst cosine between the exported file and the torch subnetwork; None takes the precision's own.
-        recall: Cross-test R@1 as a share of the dense network's self-test R@1.
-        overlap: Mean share of the dense query's nearest neighbours, asked for where there are no labels.
-        spread: Spread of the embeddings as a share of the dense network's.
+        parity: Worst cosine between the exported file and the torch subnetwork; None is the default of the precision.
+        recall: Cross-test R@1, as a share of the dense network's self-test R@1.
+        overlap: Mean share of nearest neighbours that the dense network finds too; used if there are no labels.
+        spread: Spread of the embeddings, as a share of the dense network's.
 
     Raises:
-        InvalidInput: one is not finite.
+        InvalidInput: a threshold is not finite.
     """
 
     parity: float | None = None
@@ -34,9 +34,5 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 raise InvalidInput(f"the gate for {name} asks for {asked}", hint="give a finite number")
 
     def with_parity(self, default: float) -> Thresholds:
-        """These, with the parity filled in where none was asked for.
-
-        Args:
-            default: What the precision allows.
-        """
+        """The same thresholds; a parity of None becomes the default of the precision."""
         return self if self.parity is not None else msgspec.structs.replace(self, parity=default)

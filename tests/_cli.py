@@ -24,12 +24,12 @@ __all__ = ["Ran", "assert_error", "call", "command_file", "environment", "shell"
 
 CROP, DIM = 32, 16
 OPTIONS: dict[str, BackboneOption] = {"channels": [8, 16, 16, 16]}
-SECONDS = 120  # before a command that hangs is given up
+SECONDS = 120  # time limit of a command
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -57,19 +57,19 @@ def write_network(folder: Path, *, dim: int = DIM, seed: int = 0) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an untrained network; nobody changes it."""
+    """A folder with an untrained network; no test changes it."""
     return write_network(tmp_path_factory.mktemp("networks") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder data set of a few small images; nobody changes it."""
+    """A folder data set of a few small images; no test changes it."""
     return write_folder(tmp_path_factory.mktemp("data") / "tiny", side=CROP)
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of a shell without terminal, with a cache that commands share."""
+    """The environment of a shell without terminal, with a cache that commands share."""
     kept = {key: value for key, value in os.environ.items() if key not in {"CI", "FORCE_COLOR", "TTY_COMPATIBLE"}}
     cache = folder_of_the_run(tmp_path_factory, "cache")
     return {**kept, "PRUNNET_EXPORT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
@@ -84,7 +84,7 @@ def folder_of_the_run(factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 def command_file(name: str) -> str:
-    """The console script beside the interpreter."""
+    """The console script in the interpreter's folder."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -118,7 +118,7 @@ def call(
 
 
 def assert_error(ran: Ran, code: int) -> None:
-    """The documented exit code, one ``error:`` and one ``hint:`` line, and nothing else."""
+    """Assert the documented exit code, one ``error:`` and one ``hint:`` line, and no other output."""
     lines = ran.err.splitlines()
     assert ran.code == code, ran.err
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], ran.err

@@ -1,4 +1,4 @@
-"""How commands end where the machine fails them, and what reaches the terminal."""
+"""How commands end after errors of the machine, and what the terminal shows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_is_unforeseen_is_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 class OutOfMemoryError(RuntimeError):
-    """Called as torch's own."""
+    """An error with the name of torch's."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The example of a target and a runtime in a package of their own, as a stranger would install and use it."""
+"""The example of a target and a runtime in another package, installed and used as its users do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_it_needs_nothing_private() -> None:
 
 @pytest.fixture(scope="module")
 def installed(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Of a shell where the example is installed. It is built from a copy, since building leaves files behind."""
+    """The environment of a shell with the example installed. It is built from a copy, because a build leaves files."""
     folder = tmp_path_factory.mktemp("plugin")
     clean = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
     source = shutil.copytree(EXAMPLE, folder / "source", ignore=clean)
@@ -71,7 +71,7 @@ def installed(environment: Environment, tmp_path_factory: pytest.TempPathFactory
 def exported(
     installed: Environment, tiny_network: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, Path]:
-    """One whole export, and where it went."""
+    """One whole export, and the folder of its artifact."""
     place = tmp_path_factory.mktemp("export") / "kiosk"
     ran = shell(
         installed, "prunnet-export", "--target=kiosk", f"--network={tiny_network}", f"--data={tiny_data}",
@@ -127,7 +127,7 @@ def test_the_artifact_is_proved_again(exported: tuple[Ran, Path], installed: Env
 
 
 def assert_proved(ran: Ran) -> None:
-    """Every check holds, and none is missing."""
+    """Every check passes, and none is missing."""
     assert ran.code == 0, ran.err
     checks = {check["name"].partition(": ")[2]: check["passed"] for check in json.loads(ran.out)["checks"]}
     assert {"parity", "zeros kept", "weights shipped", "placement"} <= set(checks)
@@ -226,7 +226,7 @@ def test_another_format_is_refused(tiny_model: TinyModel, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Path]:
-    """A compiled network's bytes, and a file to spoil."""
+    """A compiled network's bytes, and a file that a test may damage."""
     onnx = pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("hostile")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT

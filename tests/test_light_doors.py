@@ -1,4 +1,4 @@
-"""What a bare import costs: no torch, no runtime, and for the package itself not even numpy."""
+"""Imports are light: no torch, no runtime, and for the package itself no numpy."""
 
 from __future__ import annotations
 

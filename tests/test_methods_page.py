@@ -1,4 +1,4 @@
-"""The page of compared methods says what the finished runs beside it say, and shows the commands that made them."""
+"""The page of compared methods has the figures of the stored runs, and the commands that made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as they come, in RGB."""
+"""Images of any mode become RGB."""
 
 from __future__ import annotations
 

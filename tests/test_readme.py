@@ -33,7 +33,7 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
             if kind == "console" and not line.startswith("$ "):
                 continue  # what the command printed
             stripped = line.removeprefix("$ ").split(" # ")[0].strip()
-            stripped = re.sub(r"^torchrun .*?(?=prunnet-)", "", stripped)  # what it starts is what we parse
+            stripped = re.sub(r"^torchrun .*?(?=prunnet-)", "", stripped)  # parse the command that torchrun starts
             if stripped.startswith(("prunnet-", "make ")):
                 yield shlex.split(stripped)
     for code in re.findall(r"`(prunnet-(?:export|train|bench) [^`]*)`", text):
@@ -62,15 +62,15 @@ def test_every_shown_command_parses(command: list[str]) -> None:
 
 
 def _parse(command: click.Command, name: str, arguments: list[str]) -> None:
-    """Parse arguments as the command line does, down to the subcommand; click raises on anything it does not know."""
-    # Words in capitals stand for something of the reader's own.
+    """Parse arguments as the command line does, down to the subcommand; click raises on unknown ones."""
+    # Words in capitals are placeholders.
     filled = [{"T": "x86-onnxruntime", "MS": "2", "B": "resnet18"}.get(word, word) for word in arguments]
     context = command.make_context(name, list(filled), resilient_parsing=False)
     if isinstance(command, click.Group):
         rest = [*context._protected_args, *context.args]
-        if not rest:  # a group that works by itself
+        if not rest:  # a group that runs without a subcommand
             return
-        if rest[0] not in command.commands:  # an artifact that the reader has: short for `check`
+        if rest[0] not in command.commands:  # an artifact instead of a subcommand means `check`
             assert rest[0].startswith(("dist/", "ARTIFACT"))
             return
         _parse(command.commands[rest[0]], rest[0], rest[1:])
@@ -131,7 +131,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_source_file_that_a_page_names_exists() -> None:
     folders = "prunnet_export|training|targets|benchmarks|tests"
-    pages = [page for page in PAGES if page.name != "ARCHITECTURE.md"]  # a test of its own holds that one
+    pages = [page for page in PAGES if page.name != "ARCHITECTURE.md"]  # another test checks that page
     named = {name for page in pages for name in re.findall(rf"`((?:{folders})/[\w/.]+)`", page.read_text("utf-8"))}
     assert len(named) > 5  # the pattern still finds some
     assert sorted(name for name in named if not (ROOT / name).exists()) == []

@@ -1,4 +1,4 @@
-"""Relevance: cases written down by hand, and what has to hold of any."""
+"""Relevance: cases written by hand, and general properties."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class TestByLabel:
             ({"query_labels": np.array([0.0])}, "query_labels is a float64"),
             ({"gallery_labels": np.array([[0]])}, r"gallery_labels .* \(1, 1\)"),
             ({"query_labels": np.array(0)}, r"query_labels .* \(\)"),
-            ({"query_cameras": np.array([1])}, "one side alone"),
+            ({"query_cameras": np.array([1])}, "only one side"),
             ({"query_cameras": np.array([1, 2]), "gallery_cameras": np.array([1, 1])}, "query_cameras"),
-            ({"own": np.array([2])}, "beyond the gallery's 2 rows"),
-            ({"own": np.array([-2])}, "beyond"),
+            ({"own": np.array([2])}, "outside the gallery's 2 rows"),
+            ({"own": np.array([-2])}, "outside"),
             ({"own": np.array([0, 1])}, "own"),
         ],
     )
@@ -97,8 +97,8 @@ class TestListed:
             (Lists.of([[0], [3]]), Lists.of([[], []]), "row 3 is beyond the 3"),
             (Lists.of([[0], [-1]]), Lists.of([[], []]), "row -1"),
             (Lists.of([[], [2]]), Lists.of([[], [1, 2]]), "row 2 is both relevant to query 1 and junk"),
-            (Lists(np.array([0, 2, 1]), np.array([0])), Lists.of([[], []]), "begin and end"),
-            (Lists(np.array([0, 1]), np.array([0, 1])), Lists.of([[]]), "begin and end"),
+            (Lists(np.array([0, 2, 1]), np.array([0])), Lists.of([[], []]), "do not ascend"),
+            (Lists(np.array([0, 1]), np.array([0, 1])), Lists.of([[]]), "do not ascend"),
             (Lists(EMPTY, EMPTY), Lists(EMPTY, EMPTY), "int64"),
             (Lists(np.array([0, 0], np.int32), EMPTY), Lists.of([[]]), "int64"),
         ],

@@ -1,4 +1,4 @@
-"""The plan of the house: an import goes down, through the face of a room, and never in a circle."""
+"""The rules of imports: a room imports only the public faces of lower rooms, and never in a circle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "prunnet_export"
 FLOORS = ("training", "targets", "benchmarks")
 
-# The ground first. A room imports those before it. Modules at the top level are plain values and stand below all.
+# The lowest room comes first. A room imports only rooms before it. Modules at the top level are below all rooms.
 ROOMS = (
     "plain values",
     "measuring",
@@ -36,7 +36,7 @@ ROOMS = (
     "benchmarks",
 )
 PLAIN = ROOMS[0]
-# The door of the whole package, which hands out names of rooms when they are used.
+# The face of the whole package, which imports names of rooms when they are used.
 DOORS = {PACKAGE}
 
 
@@ -137,7 +137,7 @@ def test_nobody_reaches_behind_the_face_of_a_room() -> None:
 
 
 def behind_the_face(name: str, room: str) -> bool:
-    """Whether a name is not of the room's own ``__init__.py``, nor of that of an engine or of the methods."""
+    """Whether a name is outside the ``__init__.py`` of its room, of an engine and of the methods."""
     face = re.fullmatch(rf"{PACKAGE}\.{room}(\.[a-z]\w*)?(\.\w+)?", name)
     return face is None or (module_of(name) in modules() and modules()[module_of(name)].name != "__init__.py")
 

@@ -1,4 +1,4 @@
-"""The page of what runtimes gain from says what the classes say."""
+"""The page about the runtimes has the same facts as their classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATTERNS = ("channel", "2:4", "channel+2:4", "block", "unstructured")
 
 
 def runtimes() -> list[str]:
-    """Those of this package, not of others that may be installed beside it."""
+    """The runtimes of this package, without those of other installed packages."""
     found = entry_points(group="prunnet_export.runtimes")
     return sorted({point.name for point in found if point.value.startswith("prunnet_export.")})
 

@@ -1,4 +1,4 @@
-"""Artifacts: the folder that is deployed, with the manifest that says what was measured and verified."""
+"""Artifacts: the folder that is deployed, with a manifest of everything that was measured and verified."""
 
 from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_model_files, read_manifest, verify_files
 from prunnet_export.artifact._loaded import LoadedArtifact, load

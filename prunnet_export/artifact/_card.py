@@ -1,4 +1,4 @@
-"""README.md of an artifact: its manifest, for people."""
+"""The model card of an artifact: README.md, which shows the manifest to people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from prunnet_export.runtimes import find_runtime
 
 
 def render_card(manifest: Manifest) -> str:
-    """The model card, Markdown; every number with its percentile, n, engine and origin."""
-    sections = [_what(manifest), _use(manifest), _latency(manifest), _budget(manifest), _verification(manifest)]
+    """The model card in Markdown. Each latency has its percentile, number of samples, engine and source."""
+    sections = [_summary(manifest), _usage(manifest), _latency(manifest), _budget(manifest), _verification(manifest)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _what(manifest: Manifest) -> str:
+def _summary(manifest: Manifest) -> str:
     cut, network, size = manifest.subnetwork, manifest.network, manifest.preprocessing.crop
     lines = [
         f"# {markdown_text(network.name)} for {markdown_text(manifest.target)}",
@@ -47,7 +47,7 @@ def _what(manifest: Manifest) -> str:
     return "\n\n".join(lines)
 
 
-def _use(manifest: Manifest) -> str:
+def _usage(manifest: Manifest) -> str:
     allow = ", allow_rejected=True" if manifest.status == "rejected" else ""
     return f"""## Use
 
@@ -67,7 +67,7 @@ the model."""
 
 
 def _extra(runtime: str) -> str:
-    """What installs an engine; its own name where the engine is a third party's and not here."""
+    """The extra that installs an engine; its own name if the engine is of another package that is not installed."""
     try:
         return str(find_runtime(runtime).extra)
     except UnknownName:
@@ -82,8 +82,8 @@ def _latency(manifest: Manifest) -> str:
     lines = ["## Latency", _table(head, tuple(_latency_row(name, report) for name, report in reports))]
     lines.append("Compute only: no decoding, no preprocessing.")
     if manifest.latency.source != "measured":
-        again = ": on the device, `prunnet-export finish` measures and picks again"
-        lines.append(f"Not measured{again if manifest.alternatives or not manifest.built else ''}.")
+        next_step = ": on the device, `prunnet-export finish` measures and chooses again"
+        lines.append(f"Not measured{next_step if manifest.alternatives or not manifest.built else ''}.")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:
@@ -145,7 +145,7 @@ def _engine(manifest: Manifest) -> str:
     own, other = manifest.runtime, manifest.verified_by
     if other is None:
         return f"{own.name} {own.version}"
-    return f"{other.name} {other.version} in the place of {own.name}, which did not run on the host"
+    return f"{other.name} {other.version} instead of {own.name}, which did not run on the host"
 
 
 def _gate(gate: Gate) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""An artifact's files: read strictly, hashed, and never outside their folder."""
+"""The files of an artifact: they are checked strictly, hashed, and never read outside their folder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
 from prunnet_export.artifact._manifest_file import decode_manifest
 
 CARD = "README.md"
-REFERENCE_FILE = "verification.npz"  # what the artifact was verified against
-ALTERNATIVES = "alternatives"  # the folder of the candidates that travel beside the chosen one
+REFERENCE_FILE = "verification.npz"  # the images and embeddings of the verification
+ALTERNATIVES = "alternatives"  # the folder of the other candidates
 _LARGEST_MANIFEST = 16 * 2**20
-_AGAIN = "copy or export the artifact again"
+_RETRY = "copy or export the artifact again"
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact.
 
     Raises:
-        InvalidInput: no artifact, or a manifest that is damaged or too new; the message says where.
+        InvalidInput: the folder is not an artifact, or its manifest is damaged or too new; the message says where.
     """
     folder = Path(folder)
     file = folder / MANIFEST
@@ -39,35 +39,35 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Every file is there, in its folder, with the length and the SHA-256 that the manifest states.
+    """Check that every file is in the folder, with the length and the SHA-256 of the manifest.
 
     Raises:
-        InvalidInput: one is not; the message names it.
+        InvalidInput: a file is missing or different; the message names it.
     """
     for name, entry in manifest.files.items():
         file = inside(folder, name)
         if file.stat().st_size != entry.bytes:
-            raise InvalidInput(f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_AGAIN)
+            raise InvalidInput(f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_RETRY)
         if sha256(file) != entry.sha256:
-            raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_AGAIN)
+            raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_RETRY)
 
 
 def inside(folder: Path, name: str) -> Path:
     """The file ``name`` of an artifact.
 
     Raises:
-        InvalidInput: it is missing, no regular file, or a link leads out of the folder.
+        InvalidInput: it is missing or not a regular file, or a link leads out of the folder.
     """
     file, home = (Path(folder) / name).resolve(), Path(folder).resolve()
     if not file.is_relative_to(home):
         raise InvalidInput(f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact")
     if not file.is_file():
-        raise InvalidInput(f"{Path(folder) / name}: missing", hint=_AGAIN)
+        raise InvalidInput(f"{Path(folder) / name}: missing", hint=_RETRY)
     return file
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
-    """Every file in the folder but the manifest, by name, sorted."""
+    """The entry of every file in the folder except the manifest, sorted by name."""
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
     return {
         name: FileEntry(sha256=sha256(folder / name), bytes=(folder / name).stat().st_size)
@@ -77,6 +77,6 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
 
 
 def chosen_model_files(manifest: Manifest) -> tuple[str, ...]:
-    """The files of the chosen model, without those of alternatives and those that describe the artifact."""
-    described = {CARD, REFERENCE_FILE}
-    return tuple(name for name in manifest.files if name not in described and not name.startswith(f"{ALTERNATIVES}/"))
+    """The files of the chosen model: not the alternatives, the model card and the verification reference."""
+    other = {CARD, REFERENCE_FILE}
+    return tuple(name for name in manifest.files if name not in other and not name.startswith(f"{ALTERNATIVES}/"))

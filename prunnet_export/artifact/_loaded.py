@@ -20,8 +20,8 @@ class LoadedArtifact:
     """An artifact that is ready to embed images; made by :func:`load`.
 
     Attributes:
-        folder: Where it is from.
-        manifest: What is known about it.
+        folder: Folder of the artifact.
+        manifest: Manifest of the artifact.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, session: Session, *, threads: int | None) -> None:
@@ -44,9 +44,8 @@ class LoadedArtifact:
 
         Args:
             images: A list of paths, file contents, PIL images, or uint8 arrays [height, width, 3] in RGB or
-                [height, width]. One image is a list of one: a bare path, array or image is refused, because
-                an array could as well be a batch, and a string a list of letters.
-            batch_size: Images per inference, where the model leaves the choice.
+                [height, width]. Give one image as a list of one.
+            batch_size: Images per inference, if the model has no fixed batch size.
 
         Returns:
             float32 [n, dim], rows of unit length, in the order of the images.
@@ -54,6 +53,7 @@ class LoadedArtifact:
         Raises:
             InvalidInput: an image cannot be read; the message names it.
         """
+        # A single array could also be a batch of images, and a string a list of letters.
         if isinstance(images, str | bytes | Path | Image.Image | np.ndarray) or not isinstance(images, Sequence):
             raise InvalidInput(
                 f"embed() takes a list of images, not one {type(images).__name__}",
@@ -77,19 +77,19 @@ class LoadedArtifact:
 def load(
     folder: str | Path, *, threads: int | None = None, check_hashes: bool = True, allow_rejected: bool = False
 ) -> LoadedArtifact:
-    """An artifact, checked and loaded by its runtime.
+    """Check an artifact and load it with its runtime.
 
     Args:
-        folder: What ``prunnet-export`` wrote.
+        folder: A folder that ``prunnet-export`` wrote.
         threads: Intra-operator threads; None leaves it to the engine.
-        check_hashes: Compare every file with the manifest first.
-        allow_rejected: Load an artifact that a gate rejected.
+        check_hashes: Whether to compare every file with the manifest first.
+        allow_rejected: Whether to load an artifact that a gate rejected.
 
     Raises:
-        InvalidInput: no artifact, or a damaged one.
-        VerificationFailed: a gate rejected it.
-        MissingExtra: its engine is not installed; the hint says how to.
-        UnknownName: its engine is not known here.
+        InvalidInput: the folder is not an artifact, or the artifact is damaged.
+        VerificationFailed: a gate rejected the artifact.
+        MissingExtra: its engine is not installed; the hint says how to install it.
+        UnknownName: its engine is not known on this machine.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -112,5 +112,5 @@ def _check_shape(folder: Path, manifest: Manifest, session: Session) -> None:
         raise InvalidInput(
             f"{folder}: the model maps {shape.height} x {shape.width} pixels to {shape.dim} numbers,"
             f" the manifest says {crop} x {crop} to {dim}",
-            hint="the files are of two artifacts; export again",
+            hint="the files are from two artifacts; export again",
         )

@@ -1,4 +1,4 @@
-"""The values of manifest.json: everything that is known about an artifact, versioned and strict."""
+"""The types of manifest.json: everything that is known about an artifact. Unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from prunnet_export.thresholds import Thresholds
 VERSION = 2
 MANIFEST = "manifest.json"
 
-# Plain relative names: no "..", nothing hidden, nothing absolute, no backslash. (?!\n) because in Python's
-# dialect $ also matches before a last line feed.
+# Relative names without "..", hidden parts and backslashes. (?!\n): in Python, $ also matches before a last line feed.
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*(?!\n)$"
 
 FileName = Annotated[str, msgspec.Meta(pattern=_NAME, max_length=200)]
@@ -35,14 +34,14 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The engine that the artifact was compiled for and verified with."""
+    """An engine: its name and its version."""
 
     name: str
     version: str
 
 
 class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The prunable network that the subnetwork was cut from."""
+    """The prunable network of the subnetwork."""
 
     name: str
     sha256: Sha256
@@ -54,14 +53,14 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The subnetwork.
 
     Attributes:
-        pattern: The shape that zeros take.
+        pattern: The shape of the zeros.
         capacity: Kept fraction of the prunable weights.
         capacity_asked: The fraction before widths were rounded.
-        precision: What the engine executes in.
+        precision: The number format that the engine computes in.
         channel_multiple: Kept widths are multiples of this.
-        weights_kept: Prunable weights that remain.
-        weights_total: Prunable weights of the dense network.
-        widths: Channels by layer, where the pattern cuts channels.
+        weights_kept: Number of prunable weights that remain.
+        weights_total: Number of prunable weights of the dense network.
+        widths: Number of channels of each layer, if the pattern cuts channels; else null.
     """
 
     pattern: str
@@ -78,23 +77,23 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Peak resident memory above the engine alone, MiB."""
+    """Peak resident memory above the engine alone, in MiB, and the source of that figure."""
 
     peak_mb: Annotated[float, msgspec.Meta(ge=0)]
     source: str
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that was verified.
+    """One gate of a verification.
 
     Attributes:
-        name: What it is.
-        value: What came out.
-        threshold: What it had to reach; None where it is only reported.
-        comparison: How.
-        passed: Whether it did.
-        n: Images, nodes or weights that it was computed on.
-        note: For people.
+        name: Name of the gate.
+        value: The value that was found.
+        threshold: The value to compare with; null if the value is only reported.
+        comparison: The required relation of value to threshold; null if there is no threshold.
+        passed: Whether the gate passed.
+        n: Number of images, nodes, layers or weights that the value was computed on.
+        note: What the value means, for people.
     """
 
     name: str
@@ -107,28 +106,28 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ExpectedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many weights of two or more dimensions the torch subnetwork has, and how many of them are zero."""
+    """Number of elements, and of zeros, in the torch subnetwork's weights of two or more dimensions."""
 
     elements: Positive
     zeros: Count
 
 
 class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the exported file does against the dense gallery.
+    """The verification of the exported file against the dense gallery.
 
     Attributes:
-        gates: One by one.
-        thresholds: What the gates asked for.
-        expected: What the shipped file had to contain.
-        cross_r1: R@1, query by the artifact, gallery by the dense network.
-        cross_map: mAP of the same.
-        self_r1: R@1, query and gallery by the artifact.
-        self_map: mAP of the same.
-        dense_self_r1: R@1, query and gallery by the dense network.
-        dense_self_map: mAP of the same.
-        n_queries: Query images.
-        n_gallery: Gallery images.
-        data: Where they are from.
+        gates: Results of all gates.
+        thresholds: Thresholds of the gates.
+        expected: Expected weights of the shipped file.
+        cross_r1: R@1 of the cross-test: query by the artifact, gallery by the dense network.
+        cross_map: mAP of the cross-test.
+        self_r1: R@1 of the self-test: query and gallery by the artifact.
+        self_map: mAP of the self-test.
+        dense_self_r1: R@1 of the dense self-test: query and gallery by the dense network.
+        dense_self_map: mAP of the dense self-test.
+        n_queries: Number of query images.
+        n_gallery: Number of gallery images.
+        data: Name of the data set.
     """
 
     gates: list[Gate]
@@ -145,7 +144,7 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     data: str
 
     def failures(self) -> list[str]:
-        """The gates that did not hold, one sentence each."""
+        """One sentence for each gate that failed."""
         return [
             f"{gate.name}: {gate.value:.4g}, the gate asks for {gate.threshold:.4g}"
             for gate in self.gates
@@ -154,7 +153,7 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class _Candidate(Protocol):
-    """What is said of a candidate in a row of the frontier."""
+    """The facts of a candidate in a row of the frontier."""
 
     @property
     def pattern(self) -> str: ...
@@ -165,7 +164,7 @@ class _Candidate(Protocol):
 
 
 class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A candidate that the search measured, or predicted."""
+    """A candidate that the search measured or predicted."""
 
     pattern: str
     capacity: Capacity
@@ -194,15 +193,15 @@ class FrontierEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class AlternativeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A candidate that travels beside the chosen one, for the device to pick from once it can measure.
+    """Another candidate in the artifact. The device may choose it after measuring.
 
     Attributes:
         entry: The file that the engine opens.
-        reference: What it is verified against.
-        subnetwork: What was cut.
-        latency: What was predicted.
-        size_mb: Its files, in MB of 10^6 bytes.
-        verification: On the host.
+        reference: The file with the embeddings of its torch subnetwork.
+        subnetwork: The subnetwork.
+        latency: Predicted latency.
+        size_mb: Size of its files, in MB of 10^6 bytes.
+        verification: Verification on the host.
     """
 
     entry: FileName
@@ -218,29 +217,29 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         format: Always ``prunnet-artifact``.
-        version: Of this format.
-        status: Whether every gate held.
-        reasons: Why not.
-        created: UTC, ISO 8601, to the second.
-        files: Every file but the manifest.
+        version: Version of this format.
+        status: ``verified`` if every gate passed, else ``rejected``.
+        reasons: The reasons of a rejection.
+        created: Time of the export: UTC, ISO 8601, to the second.
+        files: Every file except the manifest.
         entry: The file that the engine opens.
-        target: The hardware profile.
-        runtime: The engine.
-        network: Where the subnetwork is from.
-        subnetwork: What was cut.
-        preprocessing: From an image to the input; mean and std are inside the graph.
-        budget: What was allowed.
-        latency: What was measured, or predicted.
-        dense_latency: The dense network, beside it.
-        memory: Peak memory.
-        size_mb: All model files, in MB of 10^6 bytes.
-        verification: Against the dense gallery.
-        frontier: All candidates of the search.
-        built: The files are what the engine runs; False where the device still has to build that from them.
-        verified_by: The engine that stood in for the artifact's own, where that does not run on the host.
-        alternatives: Other candidates, where the latency was not measured.
-        device: Where it was measured; None where the latency is predicted.
-        tools: Versions by distribution.
+        target: Name of the hardware profile.
+        runtime: The engine that the artifact was compiled for.
+        network: The prunable network.
+        subnetwork: The subnetwork that was cut from the network.
+        preprocessing: How an image becomes an input; mean and std are applied inside the graph.
+        budget: The budget of the export.
+        latency: Latency, measured or predicted.
+        dense_latency: Latency of the dense network, from the same measurement or prediction.
+        memory: Peak memory; null if it is not known.
+        size_mb: Size of all model files, in MB of 10^6 bytes.
+        verification: Verification against the dense gallery.
+        frontier: All candidates that the search measured or predicted.
+        built: Whether the engine can run the files; if not, the device still has to build the engine from them.
+        verified_by: The engine of the verification, if the artifact's own engine does not run on the host; else null.
+        alternatives: Other candidates; only if the latency was predicted.
+        device: The device that measured; null if the latency is predicted.
+        tools: Versions of the installed distributions.
     """
 
     format: Literal["prunnet-artifact"] = "prunnet-artifact"
@@ -270,5 +269,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def figures(self) -> Figures:
-        """What is held against the budget."""
+        """The figures that the budget limits."""
         return Figures(self.latency.upper_ms, self.size_mb, None if self.memory is None else self.memory.peak_mb)

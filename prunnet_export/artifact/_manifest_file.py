@@ -1,4 +1,4 @@
-"""manifest.json as a file: written, read strictly, and described by a JSON Schema."""
+"""Writing manifest.json, reading it strictly, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _T = TypeVar("_T")
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as it is written: JSON, indented, a newline at the end.
+    """The contents of manifest.json: indented JSON with a newline at the end.
 
     Raises:
-        InvalidInput: it holds NaN or infinity, or something that reading it back would refuse.
+        InvalidInput: it holds NaN or infinity, or a value that :func:`decode_manifest` refuses.
     """
-    where = _not_finite(msgspec.to_builtins(manifest), "$")
-    if where is not None:
-        raise InvalidInput(f"the manifest is not finite at {where}", hint="a measurement or a metric came out as NaN")
+    path = _not_finite(msgspec.to_builtins(manifest), "$")
+    if path is not None:
+        raise InvalidInput(f"the manifest is not finite at {path}", hint="a measurement or a metric came out as NaN")
     document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
     decode_manifest(document, name=MANIFEST)
     return document
@@ -33,11 +33,11 @@ def decode_manifest(document: bytes, *, name: str) -> Manifest:
     """The manifest in a JSON document.
 
     Args:
-        document: UTF-8.
-        name: What to call it in an error.
+        document: The document in UTF-8.
+        name: Name of the document in error messages.
 
     Raises:
-        InvalidInput: it is not a manifest, or of an unknown version; the message says where.
+        InvalidInput: it is not a manifest, or its version is not known; the message says where.
     """
     head = _decode(document, _Head, name)
     if head.format != "prunnet-artifact":
@@ -48,12 +48,12 @@ def decode_manifest(document: bytes, *, name: str) -> Manifest:
             hint="pip install --upgrade prunnet-export" if head.version > VERSION else _EXPORT_AGAIN,
         )
     manifest = _decode(document, Manifest, name)
-    _check_sense(manifest, name)
+    _check_consistency(manifest, name)
     return manifest
 
 
 def utc_now() -> str:
-    """The time now, as a manifest writes it: UTC, ISO 8601, to the second."""
+    """The time now in the format of a manifest: UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -67,7 +67,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def schema_document() -> str:
-    """The JSON Schema as it is committed."""
+    """The contents of the committed file manifest.schema.json."""
     return msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode() + "\n"
 
 
@@ -84,8 +84,8 @@ class _Head(msgspec.Struct):
     version: int
 
 
-def _check_sense(manifest: Manifest, name: str) -> None:
-    """What types cannot say."""
+def _check_consistency(manifest: Manifest, name: str) -> None:
+    """Check the relations between fields, which types cannot express."""
     if manifest.files and manifest.entry not in manifest.files:
         raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
     for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
@@ -99,18 +99,18 @@ def _check_sense(manifest: Manifest, name: str) -> None:
         raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
     if (manifest.status == "rejected") != bool(manifest.reasons):
         count = len(manifest.reasons)
-        raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="reasons go with rejected")
+        raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="only rejected ones have reasons")
     if manifest.subnetwork.weights_kept > manifest.subnetwork.weights_total:
         raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
 
 
-def _not_finite(value: object, where: str) -> str | None:
-    """Where the first NaN or infinity is."""
+def _not_finite(value: object, path: str) -> str | None:
+    """The path of the first NaN or infinity, or None."""
     if isinstance(value, float):
-        return None if math.isfinite(value) else where
+        return None if math.isfinite(value) else path
     children: list[tuple[object, str]] = []
     if isinstance(value, dict):
-        children = [(child, f"{where}.{key}") for key, child in value.items()]
+        children = [(child, f"{path}.{key}") for key, child in value.items()]
     elif isinstance(value, list | tuple):
-        children = [(child, f"{where}[{index}]") for index, child in enumerate(value)]
-    return next((found for child, at in children if (found := _not_finite(child, at)) is not None), None)
+        children = [(child, f"{path}[{index}]") for index, child in enumerate(value)]
+    return next((found for child, below in children if (found := _not_finite(child, below)) is not None), None)

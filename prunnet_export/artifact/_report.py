@@ -1,4 +1,4 @@
-"""What a manifest says, as parts of a report."""
+"""The parts of a report that show a manifest."""
 
 from __future__ import annotations
 
@@ -40,49 +40,43 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
 
 
 def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> list[Check]:
-    """Each limit of a budget, as something that passed or failed.
-
-    Args:
-        budget: What was allowed.
-        latency: What was measured, or predicted.
-        figures: What is held against the budget.
-    """
+    """A check for each limit of a budget, given the latency and the other figures of a candidate."""
     limits = budget.limits(figures)
-    came_out = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
+    figures_text = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
     return [
-        Check(f"{limit.name} budget", limit.inside, f"{one}, budget {limit.allowed:g} {limit.unit}")
-        for limit, one in zip(limits, came_out, strict=True)
+        Check(f"{limit.name} budget", limit.inside, f"{text}, budget {limit.allowed:g} {limit.unit}")
+        for limit, text in zip(limits, figures_text, strict=True)
     ]
 
 
 def gate_check(gate: Gate) -> Check:
-    """A gate, as something that passed or failed."""
+    """The check of a gate."""
     asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
     return Check(gate.name, gate.passed, f"{gate.value:.4g}, {asked}, n {gate.n}: {gate.note}")
 
 
 def manifest_checks(manifest: Manifest) -> tuple[Check, ...]:
-    """The budget and every gate of an artifact, as things that passed or failed."""
+    """The checks of the budget and of every gate of an artifact."""
     limits = budget_checks(manifest.budget, manifest.latency, manifest.figures)
     return (*limits, *map(gate_check, manifest.verification.gates))
 
 
 def frontier_table(manifest: Manifest) -> Table:
-    """Every candidate that was looked at."""
+    """A table of every candidate that was measured or predicted."""
     label = f"p{manifest.budget.percentile:g} <= ms"
     rows = tuple(
         (
-            e.pattern,
-            f"{e.capacity:.1%}",
-            e.precision,
-            e.p50_ms,
-            e.upper_ms,
-            e.size_mb,
-            e.n,
-            e.source,
-            "yes" if e.inside else "no",
+            row.pattern,
+            f"{row.capacity:.1%}",
+            row.precision,
+            row.p50_ms,
+            row.upper_ms,
+            row.size_mb,
+            row.n,
+            row.source,
+            "yes" if row.inside else "no",
         )
-        for e in manifest.frontier
+        for row in manifest.frontier
     )
     columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "source", "inside")
     return Table("candidates", columns, rows)

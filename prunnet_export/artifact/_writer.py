@@ -1,4 +1,4 @@
-"""Writing an artifact so that a reader never sees half of one."""
+"""Writing an artifact so that a reader never sees a half-written one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from prunnet_export.artifact._manifest_file import encode_manifest
 
 REJECTED = ".rejected"
 
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @final
 class ArtifactWriter:
-    """A temporary folder beside the destination that takes its place in one rename.
+    """A temporary folder next to the destination. At the end it is renamed to the destination.
 
     ::
 
@@ -38,15 +38,15 @@ class ArtifactWriter:
             ...
             folder = writer.finish(manifest)
 
-    Without :meth:`finish`, and after any error, the destination is as it was. A rejected artifact goes to
-    ``NAME.rejected`` and leaves NAME alone.
+    Without :meth:`finish`, and after any error, the destination does not change. A rejected artifact is written to
+    ``NAME.rejected``, and the folder NAME does not change.
 
     Args:
-        destination: The artifact's folder; parents are made, an artifact that is there is replaced.
+        destination: The artifact's folder; its parents are made, and an older artifact there is replaced.
 
     Raises:
-        StorageError: on entering: another process writes there, something that is no artifact is in the way,
-            or the disk is full or read-only.
+        StorageError: raised on entering: another process writes there, the folder holds something that is not an
+            artifact, or the disk is full or read-only.
 
     Attributes:
         folder: The temporary folder, inside the ``with`` block.
@@ -55,8 +55,8 @@ class ArtifactWriter:
     def __init__(self, destination: Path) -> None:
         self.destination = Path(destination).resolve()
         if not self.destination.name:
-            raise StorageError(f"{destination} is no place for an artifact", hint="choose another folder")
-        self.folder = self._beside(self.destination, "partial")
+            raise StorageError(f"{destination} cannot be an artifact's folder", hint="choose another folder")
+        self.folder = self._temporary_name(self.destination, "partial")
         self._lock = FolderLock(self.destination)
 
     def __enter__(self) -> ArtifactWriter:
@@ -77,22 +77,22 @@ class ArtifactWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             self._lock.close()
-        if isinstance(error, OSError) and self._is_ours(error):
+        if isinstance(error, OSError) and self._concerns_artifact(error):
             with storage_errors(self.destination):
                 raise error
 
     def finish(self, manifest: Manifest) -> Path:
-        """Add the card and the manifest, make all of it durable, and put it in place.
+        """Write the model card and the manifest, sync all files to disk, and move the artifact to its place.
 
         Args:
-            manifest: ``files`` is filled in here.
+            manifest: The manifest; its field ``files`` is set here.
 
         Returns:
             The artifact's folder.
 
         Raises:
-            InvalidInput: the manifest is not one that could be read back, or its entry is missing.
-            StorageError: the disk is full or read-only, or something else is in the way.
+            InvalidInput: the manifest could not be read back, or its entry is missing.
+            StorageError: the disk is full or read-only, or the place holds something that is not an artifact.
         """
         rejected = manifest.status == "rejected"
         place = self.destination.with_name(self.destination.name + REJECTED) if rejected else self.destination
@@ -108,12 +108,12 @@ class ArtifactWriter:
         return place
 
     def _move_into(self, place: Path) -> None:
-        old = self._beside(place, "old")
+        old = self._temporary_name(place, "old")
         try:
             if place.exists():
                 place.rename(old)
             self.folder.rename(place)
-        except BaseException:  # a signal is raised after the call that it came in
+        except BaseException:  # a signal may interrupt between the two renames
             if old.exists() and not place.exists():
                 old.rename(place)
             raise
@@ -121,7 +121,7 @@ class ArtifactWriter:
             shutil.rmtree(old, ignore_errors=True)
 
     def _clean_up(self) -> None:
-        """Remove what killed exports left; bring back an artifact whose replacement did not arrive."""
+        """Remove the temporary folders of killed exports; restore an artifact that was moved but not replaced."""
         for place in (self.destination, self.destination.with_name(self.destination.name + REJECTED)):
             pattern = re.compile(rf"\.{re.escape(place.name)}\.(partial|old)-[0-9a-f]{{12}}")
             for entry in sorted(place.parent.iterdir()):
@@ -134,19 +134,19 @@ class ArtifactWriter:
                     shutil.rmtree(entry, ignore_errors=True)
 
     @staticmethod
-    def _beside(place: Path, kind: str) -> Path:
+    def _temporary_name(place: Path, kind: str) -> Path:
         return place.with_name(f".{place.name}.{kind}-{secrets.token_hex(6)}")
 
-    def _is_ours(self, error: OSError) -> bool:
+    def _concerns_artifact(self, error: OSError) -> bool:
         named = str(error.filename or "")
-        return error.errno in _OF_THE_DISK or named.startswith((str(self.folder), str(self.destination)))
+        return error.errno in _DISK_ERRORS or named.startswith((str(self.folder), str(self.destination)))
 
 
 def _check_replaceable(place: Path) -> None:
-    """Nothing, an empty folder, or an artifact and no more than that is at ``place``.
+    """Check that ``place`` is free, an empty folder, or an artifact without other files.
 
     Raises:
-        StorageError: something is there that an export has no right to delete.
+        StorageError: an export must not delete what is there.
     """
     if not place.exists():
         return

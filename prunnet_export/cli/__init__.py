@@ -1,4 +1,4 @@
-"""``prunnet-export``, and what the other commands share with it."""
+"""The command ``prunnet-export``, and options that other commands use too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def main() -> None:
-    """The entry point."""
+    """Entry point of ``prunnet-export``."""
     from prunnet_export._console import run
     from prunnet_export.cli._command import command
 

@@ -1,4 +1,4 @@
-"""The options of ``prunnet-export``; what they do is imported when it is asked for."""
+"""The options of ``prunnet-export``. The modules that carry them out are imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DEFAULTS = Thresholds()
     type=click.Choice(["capacity", "accuracy"]),
     default="capacity",
     show_default=True,
-    help="Of the candidates that fit, take the largest capacity or the highest accuracy.",
+    help="Among the candidates that fit, take the largest capacity or the highest accuracy.",
 )
 @click.option(
     "--device",
@@ -134,9 +134,9 @@ def command(ctx: click.Context, /, *, list_targets: bool, doctor: bool, output_f
 @threads_option
 @output_options
 def finish(artifact: Path, out: Path | None, threads: int | None, output_format: str) -> int:
-    """Complete an artifact on the device that it was predicted for: build, measure, pick again, verify.
+    """Complete an artifact on the device that it was predicted for: build, measure, choose again, verify.
 
-    Needs the base install and the artifact's runtime. Where no candidate that travelled fits, the fastest is kept
+    Needs the base install and the artifact's runtime. If no candidate in the artifact fits, the fastest is kept
     as OUT.rejected and the exit code is 1.
     """
     from prunnet_export.cli._finish import finish_artifact

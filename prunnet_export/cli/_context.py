@@ -1,4 +1,4 @@
-"""What several commands find out first: the network, its data, the target."""
+"""The first choices of several commands: the network, its data, the patterns and the precisions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """Which network was taken, and why.
-
-    Attributes:
-        folder: Where it is.
-        name: What to call it.
-        because: Why it was taken.
-    """
+    """The folder and the name of the chosen network, and the reason of the choice."""
 
     folder: Path
     name: str
@@ -33,7 +27,7 @@ class NetworkChoice:
 
 
 def choose_network(given: Path | None) -> NetworkChoice:
-    """The network that was given, else the project's, else the demo network.
+    """The network of ``--network``, else of the project's settings, else the demo network.
 
     Raises:
         InvalidInput: the project's settings cannot be read.
@@ -49,10 +43,10 @@ def choose_network(given: Path | None) -> NetworkChoice:
 
 
 def open_data(given: str | None, layout: str | None, checkpoint: Checkpoint) -> RetrievalData:
-    """The data set that was given, else the project's, else the one that the network was trained on.
+    """The data set of ``--data``, else of the project's settings, else the one that the network was trained on.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: none of them is known.
     """
     from prunnet_export.datasets import open_dataset
 
@@ -69,7 +63,7 @@ def choose_patterns(given: str, target: Target) -> tuple[str, ...]:
     """The patterns to search: the given one, or those that the target profits from.
 
     Raises:
-        InvalidInput: the target names none.
+        InvalidInput: ``auto`` is given, but the target names no pattern.
         UnknownName: there is no such pattern.
     """
     from prunnet_export.patterns import find_pattern

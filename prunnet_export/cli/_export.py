@@ -1,4 +1,4 @@
-"""What ``prunnet-export`` does."""
+"""Running an export from the options of ``prunnet-export``."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ class ExportOptions:
 
     @property
     def budget(self) -> Budget:
-        """What is allowed.
+        """The budget.
 
         Raises:
-            UsageError: nothing is asked.
+            UsageError: no limit is given.
             InvalidInput: a limit or the percentile is out of range.
         """
         return Budget(self.budget_ms, self.budget_mb, self.budget_ram_mb, parse_percentile(self.at))
 
     @property
     def thresholds(self) -> Thresholds:
-        """What the gates ask for."""
+        """The thresholds of the gates."""
         return Thresholds(parity=self.min_parity, recall=self.min_recall, overlap=self.min_overlap)
 
 
@@ -83,7 +83,7 @@ def export(options: ExportOptions) -> int:
     """Run one export and print its report; returns the exit code."""
     if not options.target:
         raise click.UsageError("no target is given: add --target NAME; --list-targets shows them")
-    # Everything that is cheap to check is checked before torch is imported.
+    # All quick checks come before the import of torch, which is slow.
     target, budget = find_target(options.target), options.budget
     runtime = find_runtime(target.runtime)
     runtime.version()
@@ -150,7 +150,7 @@ def _job(
 
 
 def _builder(options: ExportOptions, evidence: Evidence, target: Target, place: Place) -> Builder:
-    """What makes candidates of the network, each at most once."""
+    """The builder of the network's candidates. It builds each candidate at most once."""
     from prunnet_export.building import BuildCache, Builder
 
     def times(model: Model) -> dict[str, float]:
@@ -160,7 +160,7 @@ def _builder(options: ExportOptions, evidence: Evidence, target: Target, place: 
         evidence.checkpoint.network,
         find_runtime(target.runtime),
         BuildCache(cache_folder()),
-        device=f"{place.key}, {options.threads} threads",  # MNN's gate is timed
+        device=f"{place.key}, {options.threads} threads",  # MNN's gate depends on measured times
         settle=evidence.settle,
         calibration=evidence.calibration,
         options=target.options,
@@ -179,7 +179,7 @@ def _given_gallery(file: Path, checkpoint: Checkpoint) -> Gallery:
 
 
 def _exit_code(outcome: Outcome) -> int:
-    """The exit code of an export, with the error line where it was rejected."""
+    """The exit code of an export; also prints the error line if it was rejected."""
     if outcome.manifest.status != "rejected":
         return 0
     fail_line("; ".join(outcome.manifest.reasons), outcome.hint or f"{outcome.folder}/manifest.json has the figures")

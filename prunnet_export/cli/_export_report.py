@@ -10,7 +10,7 @@ from prunnet_export.target import find_target
 
 
 def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
-    """What an export came to."""
+    """The report of a finished export."""
     manifest = outcome.manifest
     document = {
         "network": {"path": str(chosen.folder), "because": chosen.because, "sha256": manifest.network.sha256},
@@ -23,11 +23,11 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
         tables=(_result_table(manifest, chosen), frontier_table(manifest)),
         checks=manifest_checks(manifest),
         document=document,
-        footer=(f"{verb}: {outcome.folder}", _next(outcome)),
+        footer=(f"{verb}: {outcome.folder}", _next_command(outcome)),
     )
 
 
-def _next(outcome: Outcome) -> str:
+def _next_command(outcome: Outcome) -> str:
     manifest = outcome.manifest
     if manifest.latency.source == "measured" or manifest.status == "rejected":
         return f"next: prunnet-bench {outcome.folder}"
@@ -44,33 +44,31 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         ("chosen", str(manifest.subnetwork)),
         ("latency", str(latency)),
     ]
-    if manifest.dense_latency is not None:
-        ratio = manifest.dense_latency.p50_ms / latency.p50_ms
-        source = manifest.dense_latency.source
-        same = "in the same runs" if source == "measured" else f"({source})"
-        exact = "in the most exact precision searched"
-        rows.append(("dense", f"p50 {manifest.dense_latency.p50_ms:.3g} ms {same}, {exact}: {ratio:.2f}x"))
+    if (dense := manifest.dense_latency) is not None:
+        how = "in the same runs" if dense.source == "measured" else f"({dense.source})"
+        ratio = f"in the most exact precision searched: {dense.p50_ms / latency.p50_ms:.2f}x"
+        rows.append(("dense", f"p50 {dense.p50_ms:.3g} ms {how}, {ratio}"))
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
     if verification.cross_r1 is not None and verification.dense_self_r1 is not None:
-        itself = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
-        figures = f"cross-test {verification.cross_r1:.1%}{itself}, dense self-test {verification.dense_self_r1:.1%}"
+        self_test = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
+        figures = f"cross-test {verification.cross_r1:.1%}{self_test}, dense self-test {verification.dense_self_r1:.1%}"
         rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     rows.append(("data", verification.data))
     if manifest.verified_by is not None:
-        stand_in = f"{manifest.verified_by.name} {manifest.verified_by.version}"
-        rows.append(("verified by", f"{stand_in}, as {manifest.runtime.name} does not run here"))
+        engine = f"{manifest.verified_by.name} {manifest.verified_by.version}"
+        rows.append(("verified by", f"{engine}, because {manifest.runtime.name} does not run here"))
     if not manifest.built:
         rows.append(("built", f"no: {manifest.runtime.name} builds its engine on the device"))
     if manifest.alternatives:
         others = ", ".join(f"{other.subnetwork.capacity:.1%}" for other in manifest.alternatives)
-        rows.append(("travel along", f"{others}, to pick again from what the device measures"))
+        rows.append(("alternatives", f"{others}, so that the device can measure and choose again"))
     return Table("result", ("", ""), tuple(rows))
 
 
 def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:
-    """What an export would search."""
+    """The report of ``--dry-run``: the candidates that an export would search."""
     candidates = [candidate for rungs in job.candidates().values() for candidate in rungs]
     rows = [
         (c.pattern, f"{c.subnetwork.asked:.1%}", f"{c.capacity:.1%}", c.precision, c.subnetwork.kept / 1e6)

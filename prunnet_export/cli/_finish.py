@@ -1,4 +1,4 @@
-"""What ``prunnet-export finish`` does."""
+"""Running ``prunnet-export finish``."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
 
 
 def _target_options(artifact: Path, manifest: Manifest) -> dict[str, str]:
-    """What the artifact's target compiles for; nothing where its package is not on the device.
+    """The compile options of the artifact's target; empty if the target's package is not on the device.
 
     Raises:
-        Unreachable: this machine is not the target's.
+        Unreachable: this machine is not the target's device.
     """
     try:
         target = find_target(manifest.target)

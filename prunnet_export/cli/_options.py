@@ -1,4 +1,4 @@
-"""Groups of options that commands share, so that the same thing is called the same everywhere."""
+"""Options that several commands share, so that an option has the same name and meaning everywhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FORMATS = ("table", "json", "junit", "github", "markdown")
 
 
 def output_options(command: F) -> F:
-    """How the result is printed, and how errors are."""
-    # The console reads it from the command line itself: an error may come before the options are parsed.
+    """Add the options of the output: ``--output-format`` and ``--debug``."""
+    # The console reads --debug from the command line, because an error may occur before the options are parsed.
     command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
     return click.option(
         "--output-format",
@@ -29,7 +29,7 @@ def output_options(command: F) -> F:
 
 
 def backbone_options(command: F) -> F:
-    """Keyword arguments of a backbone, by name."""
+    """Add ``--backbone-option``: keyword arguments of a backbone, by name."""
     return click.option(
         "--backbone-option",
         "backbone_options",
@@ -41,7 +41,7 @@ def backbone_options(command: F) -> F:
 
 
 def data_options(command: F) -> F:
-    """Which images to verify with."""
+    """Add the options of the images: ``--data`` and ``--layout``."""
     command = click.option("--layout", help="Layout of --data, if the tool should not guess it.")(command)
     return click.option(
         "--data",
@@ -50,7 +50,7 @@ def data_options(command: F) -> F:
 
 
 def network_option(command: F) -> F:
-    """Which network."""
+    """Add ``--network``."""
     return click.option(
         "--network",
         type=click.Path(path_type=Path),
@@ -59,7 +59,7 @@ def network_option(command: F) -> F:
 
 
 def run_options(command: F) -> F:
-    """Where and how models are run."""
+    """Add the options for running models: ``--device`` and ``--threads``."""
     command = threads_option(command)
     return click.option(
         "--device",
@@ -70,7 +70,7 @@ def run_options(command: F) -> F:
 
 
 def threads_option(command: F) -> F:
-    """How many threads a runtime gets."""
+    """Add ``--threads``: the number of threads of a runtime."""
     return click.option(
         "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: the runtime's own]"
     )(command)
@@ -80,7 +80,7 @@ def parse_percentile(text: str) -> float:
     """The percentile in ``p90``, in per cent.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a percentile.
     """
     found = re.fullmatch(r"p(\d{1,2}(?:\.\d+)?)", text)
     if not found or not 0 < float(found[1]) < 100:  # noqa: PLR2004  # per cent
@@ -92,7 +92,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     """The numbers in ``0.8,0.6``.
 
     Raises:
-        InvalidInput: there is none, or something else among them.
+        InvalidInput: there is no number, or a part is not a number.
     """
     try:
         found = tuple(float(part) for part in text.split(",") if part.strip())
@@ -104,12 +104,12 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def number_list(_context: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
-    """The callback of an option that :func:`numbers` reads."""
+    """Callback of an option with a list of numbers."""
     return numbers(text, option.opts[0])
 
 
 def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:
-    """NAME=VALUE, where the value is a number, true, false, or numbers with commas between them."""
+    """The name and the value of ``NAME=VALUE``: a number, true, false, or numbers with commas between them."""
     import msgspec
 
     name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Where an export measures and verifies: here, on another machine, or nowhere, from a prediction."""
+"""The place where an export measures and verifies: this machine, another one, or none if latencies are predicted."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Place:
-    """Where candidates run.
+    """The place where candidates run.
 
     Attributes:
-        device: Runs models, to measure them and to verify them.
-        obstacle: Why the latency is predicted instead of measured; None where it is measured.
-        by_twin: The runtime cannot run on the device at all.
+        device: The device that runs models, to measure and to verify them.
+        obstacle: The reason why the latency is predicted; None if it is measured.
+        by_twin: Whether twins are verified, because the runtime cannot run on the device.
     """
 
     device: Device
@@ -41,43 +41,43 @@ class Place:
 
     @property
     def key(self) -> str:
-        """What tells builds for this place from those for others."""
+        """The part of the build cache's key that depends on the place."""
         return self.device.fingerprint().id if self.obstacle is None else PREDICTED
 
 
 def choose_place(name: str, target: Target, runtime: Runtime, *, require_measured: bool) -> Place:
-    """The place called ``name``; ``auto`` is this machine where the target can be measured on it, else ``predicted``.
+    """The place called ``name``. ``auto`` is this machine if it can measure the target, else ``predicted``.
 
     Raises:
-        Unreachable: it cannot be measured there, and that was asked for.
+        Unreachable: a measurement is required, but the place cannot measure the target.
         UnknownName: there is no such device.
     """
     if name not in {AUTO, PREDICTED, LOCAL}:
-        there = find_device(name)
-        # Now, so that a board that does not answer is found before minutes of work.
-        if why := target.unlike(there.fingerprint().arch):
+        device = find_device(name)
+        # The fingerprint is read now, so that a board that does not answer is found before minutes of work.
+        if why := target.unlike(device.fingerprint().arch):
             _LOG.warning("%s differs from the target's device: %s", name, why)
-        return Place(there, None, by_twin=False)
-    here, unable = find_device(LOCAL), runtime.obstacle()
-    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or unable
+        return Place(device, None, by_twin=False)
+    runtime_obstacle = runtime.obstacle()
+    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or runtime_obstacle
     hint = "give the device, --device ssh://user@host"
     if obstacle is not None and require_measured:
         raise Unreachable(f"{target.name} cannot be measured here: {obstacle}", hint=hint)
     if obstacle is not None and name == LOCAL:
         raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{hint}, or --device predicted")
-    return Place(here, obstacle, by_twin=unable is not None)
+    return Place(find_device(LOCAL), obstacle, by_twin=runtime_obstacle is not None)
 
 
 def predictor_for(
     target: Target, place: Place, budget: Budget, calibrations: Sequence[Path], *, threads: int | None = None
 ) -> Predictor | None:
-    """What predicts the latency where it is not measured, from given tables, else from those in the user's cache.
+    """The predictor of latencies, or None if they are measured.
 
-    Tables of another number of threads than is asked for are passed over.
+    It uses the given tables, or else those in the user's cache. Cached tables of another number of threads are ignored.
 
     Raises:
         InvalidInput: a given table cannot be read.
-        UsageError: a table is of another target, or the budget limits what is not predicted.
+        UsageError: a given table is of another target or number of threads, or the budget limits the memory.
     """
     if place.obstacle is None:
         if calibrations:

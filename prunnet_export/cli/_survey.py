@@ -1,4 +1,4 @@
-"""``--list-targets`` and ``--doctor``: what there is, and what can run here."""
+"""``--list-targets`` and ``--doctor``: the known targets, the installed packages, and what can run here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOST = ("torch", "timm", "torch-pruning", "safetensors", "matplotlib", "onnx", 
 
 
 def list_targets(output_format: str) -> int:
-    """Print every installed target; one that cannot be loaded is shown with the reason."""
+    """Print every installed target; a target that cannot be loaded is printed with the reason."""
     rows: list[tuple[str, ...]] = []
     documents: list[dict[str, object]] = []
     for name in plugin_names("targets"):
@@ -72,7 +72,7 @@ def doctor(output_format: str) -> int:
 
 
 def _distributions() -> dict[str, str]:
-    """What this package and each runtime use of other distributions, with what pip installs each by."""
+    """The distributions that this package and its runtimes use, each with the requirement for ``pip install``."""
     found = {**dict.fromkeys(_BASE, "prunnet-export"), **dict.fromkeys(_HOST, "prunnet-export[host]")}
     for name in plugin_names("runtimes"):
         with suppress(UsageError):  # --list-targets says why a runtime cannot be loaded
@@ -82,7 +82,7 @@ def _distributions() -> dict[str, str]:
 
 
 def _state(target: Target) -> tuple[str | None, str]:
-    """The engine's version here, and what can be done here for the target."""
+    """The engine's version on this machine, and what this machine can do for the target."""
     runtime = find_runtime(target.runtime)
     try:
         version = runtime.version()

@@ -1,6 +1,6 @@
-"""Evaluating: embed images, let a cut network settle, self-test and cross-test, and the gates of a verification.
+"""Evaluating: embed images, self-test and cross-test, and the gates of a verification.
 
-What a device needs imports no torch. The names that need it are imported at first use.
+A device may lack torch. Names that need torch are imported at first use.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
     "verify_again",
 ]
 
-if not TYPE_CHECKING:  # a type checker that sees this would believe in every name
+if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
     __getattr__ = lazy_names(
         __name__,
         {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "statistics_inputs"), "_verifier": ("Verifier",)},

@@ -1,4 +1,4 @@
-"""Arrays out of ``.npz`` and ``.npy`` files that nobody vouches for."""
+"""Reading arrays from ``.npz`` and ``.npy`` files that are not trusted."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 
-_LONGEST = 160
+_MESSAGE_LENGTH = 160
 
 
 def read_arrays(file: Path, *, what: str, hint: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an ``.npz`` by name, or the one of an ``.npy`` as ``embeddings``; nothing is executed.
+    """The arrays of an ``.npz`` by name, or the array of an ``.npy`` as ``embeddings``. No code in it is executed.
 
     Args:
         file: The file.
-        what: What it should be, for the error.
-        hint: For the error.
+        what: The expected kind of file, for error messages.
+        hint: Hint of error messages.
 
     Raises:
-        InvalidInput: it cannot be read, or is something else.
+        InvalidInput: the file cannot be read, or is of another kind.
     """
     content = read_bytes(file)
     try:
         stored = np.load(io.BytesIO(content), allow_pickle=False)
         arrays = {"embeddings": stored} if isinstance(stored, np.ndarray) else {n: stored[n] for n in stored.files}
-    except Exception as error:  # noqa: BLE001  # on foreign bytes numpy, zipfile, zlib and tokenize raise what they like
+    except Exception as error:  # noqa: BLE001  # numpy, zipfile, zlib and tokenize raise many types on bad bytes
         raise InvalidInput(f"{file} is not {what} ({_one_line(error)})", hint=hint) from None
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy hands out other members as bytes
+        if not isinstance(array, np.ndarray):  # numpy returns other members as bytes
             raise InvalidInput(f"{file} is not {what} ({name} is no array)", hint=hint)
     return arrays
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__

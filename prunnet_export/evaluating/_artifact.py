@@ -1,4 +1,4 @@
-"""Verifying a model again from an artifact's own files: no data set, no torch."""
+"""Verifying a model again from the files of its artifact, without a data set and without torch."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from prunnet_export.evaluating._reference import Reference, load_reference
 from prunnet_export.runtimes import Model, find_runtime
 
 _LOG = logging.getLogger(__name__)
-_COUNTED_BEFORE = ("zeros kept", "weights shipped")
+_COUNTED_GATES = ("zeros kept", "weights shipped")
 
 
 def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None = None) -> Reference:
-    """What an artifact's model was verified against.
+    """The reference that an artifact's model was verified against.
 
     Args:
-        folder: The artifact.
-        manifest: The artifact's.
-        embeddings: The .npy file of another candidate's torch embeddings, which take the place of the chosen one's.
+        folder: Folder of the artifact.
+        manifest: Manifest of the artifact.
+        embeddings: The .npy file with an alternative's torch embeddings; None takes those of the chosen candidate.
 
     Raises:
         InvalidInput: a file is damaged, or of another network.
@@ -51,13 +51,13 @@ def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None 
 def verify_again(
     tested: ModelOnDevice, manifest: Manifest, reference: Reference, before: VerificationEntry
 ) -> VerificationEntry:
-    """Verify a model of an artifact once more. The self-test is not repeated, as its images do not travel.
+    """Verify a model of an artifact again. The self-test is not repeated, because the artifact lacks its images.
 
     Args:
-        tested: The model, and where it runs.
-        manifest: The artifact's, for the preprocessing.
-        reference: Of :func:`artifact_reference`.
-        before: What came out at the export. The same weights are expected, and the same thresholds are asked for.
+        tested: The model and its device.
+        manifest: Manifest of the artifact, for the preprocessing.
+        reference: The result of :func:`artifact_reference`.
+        before: The verification at the export; its expected weights and thresholds are used again.
 
     Raises:
         PrunnetError: the device does not answer, or a file is damaged.
@@ -70,15 +70,15 @@ def verify_again(
     if weights is not None:
         return entry
     counted = [
-        msgspec.structs.replace(gate, note="counted at the export; the file's hash vouches for it")
+        msgspec.structs.replace(gate, note="counted at the export; the file has the same hash")
         for gate in before.gates
-        if gate.name in _COUNTED_BEFORE
+        if gate.name in _COUNTED_GATES
     ]
     return msgspec.structs.replace(entry, gates=[*entry.gates, *counted])
 
 
 def _weights(model: Model) -> Mapping[str, npt.NDArray[np.generic]] | None:
-    """The shipped weights, or None on a device that has the runtime and nothing to read its files with."""
+    """The weights in the model's files, or None if the device lacks the package that reads them."""
     try:
         return find_runtime(model.runtime).read_weights(model)
     except MissingExtra as error:

@@ -1,4 +1,4 @@
-"""The images of an export: what statistics are taken on and what the result is verified with."""
+"""The images of an export: for BatchNorm statistics, for calibration and for the verification."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from prunnet_export.network_config import STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import ByLabel, Relevance
 
-CALIBRATION_IMAGES = 300  # what post-training quantisation is usually given
+CALIBRATION_IMAGES = 300  # a usual number for post-training quantisation
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an export is judged on.
+    """The network and the images of an export.
 
     Args:
         checkpoint: The network.
         data: The images.
-        max_queries: Query images to verify with.
-        max_gallery: Gallery images to verify with.
-        gallery: A gallery that the dense network made earlier, in place of the data set's.
+        max_queries: Verify with at most this many query images.
+        max_gallery: Verify with at most this many gallery images.
+        gallery: A gallery that the dense network embedded earlier; None embeds the data set's gallery.
     """
 
     checkpoint: Checkpoint
@@ -43,7 +43,7 @@ class Evidence:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The network's own."""
+        """The network's preprocessing."""
         return self.checkpoint.config.preprocessing
 
     @cached_property
@@ -52,16 +52,16 @@ class Evidence:
         return ChosenImages(self.data, self.preprocessing, self.max_queries, self.max_gallery)
 
     def calibration(self) -> Iterator[Tensor]:
-        """Training images for the ranges of quantised activations; fewer, and chosen as for the statistics."""
+        """Training images for the ranges of quantised activations, chosen like those for BatchNorm statistics."""
         return self.statistics(CALIBRATION_IMAGES)
 
     def statistics(self, limit: int = STATISTICS_IMAGES) -> Iterator[Tensor]:
         """Training images for BatchNorm statistics.
 
-        A data set for tests alone has none. Then the images are those that the network was trained on.
+        If the data set has none, they are the images that the network was trained on.
 
         Raises:
-            InvalidInput: there are fewer than two, or none and the network does not say what it was trained on.
+            InvalidInput: there are fewer than two, or none and the network does not name its training data.
         """
         name, train = self.data.name, self.data.train
         if len(train) == 0:
@@ -90,7 +90,7 @@ class Evidence:
         return own.name, own.train
 
     def dense(self) -> DenseSide:
-        """What the dense network makes of the verification images; expensive, so made once an export."""
+        """The dense network's embeddings of the verification images; slow, so an export computes them once."""
 
         def embed(indices: Labels, split: ImageSplit) -> Embeddings:
             network = self.checkpoint.network.embedder
@@ -106,7 +106,7 @@ class Evidence:
         return DenseSide(queries, embed(queries, self.data.query), embeddings, relevance)
 
     def _in_given_gallery(self, queries: Labels, labels: Labels | None) -> tuple[Labels, Relevance | None]:
-        """The queries that have something to find in the given gallery, and what; all of them where nobody knows."""
+        """The queries with relevant images in the given gallery, and the relevance; all queries if it is not known."""
         data = self.data
         if labels is None:
             return queries, None
@@ -114,18 +114,18 @@ class Evidence:
             relevance = data.relevance.restricted(queries, np.arange(len(labels)))
         elif data.judged is None and not data.exclude_self and data.query.cameras is None:
             relevance = ByLabel(data.query.labels[queries], labels)
-        else:  # nothing says which of these rows the data set judges by number, or removes from a ranking
+        else:  # judgements, own images and cameras belong to the data set's rows, which this gallery does not have
             return queries, None
-        answered = np.flatnonzero(relevance.counts())
-        if len(answered) < 2:  # noqa: PLR2004  # one image says nothing about a spread or a ranking
+        rows = np.flatnonzero(relevance.counts())
+        if len(rows) < 2:  # noqa: PLR2004  # a spread needs two images
             raise InvalidInput(
-                f"the gallery has relevant images of {len(answered)} of the {len(queries)} queries",
+                f"the gallery has relevant images of {len(rows)} of the {len(queries)} queries",
                 hint="its labels have to be those of the data set; leave them out to compare neighbours instead",
             )
-        return queries[answered], relevance.restricted(answered, np.arange(len(labels)))
+        return queries[rows], relevance.restricted(rows, np.arange(len(labels)))
 
     def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
-        """The reference that the exported subnetwork is held against."""
+        """The reference that the exported subnetwork is verified against."""
         inputs = inputs_of(self.data.query, dense.queries, self.preprocessing)
         return Reference(
             network=self.checkpoint.config.weights_sha256,
@@ -141,13 +141,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class DenseSide:
-    """The dense network's view of the verification images.
+    """The dense network's embeddings of the verification images.
 
     Attributes:
         queries: Indices into the query split.
         query_embeddings: float32 [n, d].
-        gallery_embeddings: float32 [m, d], of the data set's gallery or of the one that was given.
-        relevance: Of n queries and m gallery images, or None where it is not known.
+        gallery_embeddings: float32 [m, d], of the data set's gallery or of a given gallery.
+        relevance: Relevance of m gallery images to n queries; None if it is not known.
     """
 
     queries: Labels

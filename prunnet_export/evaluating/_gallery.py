@@ -1,4 +1,4 @@
-"""Gallery files: a dense network's embeddings of a gallery, as a retrieval service keeps them."""
+"""Gallery files: a dense network's embeddings of gallery images, as a retrieval service stores them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gallery:
     Attributes:
         embeddings: float32 [m, d], unit vectors.
         labels: int64 [m], or None.
-        network: SHA-256 of the weights of the network that made it, or None where the file does not say.
+        network: SHA-256 of the weights of the network that made it; None if the file does not contain it.
     """
 
     embeddings: npt.NDArray[np.float32]
@@ -50,12 +50,12 @@ def save_gallery(gallery: Gallery, file: Path) -> None:
 
 
 def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
-    """Read a gallery: ``.npz`` as :func:`save_gallery` writes it, or ``.npy`` with the embeddings alone.
+    """Read a gallery: ``.npz`` as :func:`save_gallery` writes it, or ``.npy`` with only the embeddings.
 
     Args:
-        file: The file; nothing in it is executed.
-        network: SHA-256 of the weights that it has to be from, where it says.
-        dim: Length that its embeddings have to have.
+        file: The file; no code in it is executed.
+        network: SHA-256 of the expected network's weights; compared if the file contains one.
+        dim: Expected length of its embeddings.
 
     Raises:
         InvalidInput: it is corrupt, empty, not finite, of another network, or of another dimension.

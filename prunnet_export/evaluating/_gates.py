@@ -1,4 +1,4 @@
-"""The gates: what has to hold of an exported file before it is called verified."""
+"""The gates: the checks that an exported file has to pass to be called verified."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from prunnet_export.relevance import Relevance
 from prunnet_export.thresholds import Thresholds
 
 NEIGHBOURS = 10
-BYTES_IMAGES = 32  # images that go from their bytes through the artifact's own preprocessing
+BYTES_IMAGES = 32  # images that are tested from their file bytes, with the artifact's preprocessing
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the artifact did, on its own runtime.
+    """The results of the artifact on its runtime.
 
     Attributes:
         queries: float32 [n, d], embeddings of the reference's images.
-        from_bytes: float32 [k, d], embeddings of the first k images from their bytes, through the artifact's own
-            preprocessing and graph.
+        from_bytes: float32 [k, d], embeddings of the first k images, computed from their file bytes with the
+            artifact's preprocessing.
         gallery: float32 [m, d], the artifact's embeddings of the gallery images, for the self-test; or None.
-        weights: Constant tensors in the shipped file; None where nothing here can read them.
-        placement: Nodes per device of the runtime.
+        weights: Constant tensors in the shipped file; None if this machine cannot read them.
+        placement: Number of nodes on each device of the runtime.
     """
 
     queries: Embeddings
@@ -42,12 +42,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the shipped file has to contain.
+    """The expected content of the shipped file.
 
     Attributes:
-        weights: How many weights the torch subnetwork has, and how many of them are zero.
-        device: The runtime's device that nodes were meant for.
-        masks: Which weights stay, of each layer that a pattern put zeros into.
+        weights: Numbers of weights and of zeros in the torch subnetwork.
+        device: The device of the runtime that all nodes should run on.
+        masks: For each layer with zeros of the pattern, the mask of the weights that stay.
     """
 
     weights: ExpectedWeights
@@ -56,15 +56,15 @@ class Expected:
 
 
 def verify(observed: Observed, reference: Reference, expected: Expected, thresholds: Thresholds) -> VerificationEntry:
-    """Hold an artifact against the dense gallery.
+    """Verify an artifact against its reference.
 
-    Embeddings that are not finite fail a gate of their own, and nothing else is computed from them.
+    Embeddings that are not finite or are zero fail the gate ``finite``. Then no gate uses the embeddings.
 
     Args:
-        observed: What the artifact did.
-        reference: What the torch side did.
-        expected: What the shipped file has to contain.
-        thresholds: What the gates ask for; the parity has to be filled in.
+        observed: Results of the artifact.
+        reference: Embeddings of the dense network and of the torch subnetwork.
+        expected: Expected content of the shipped file.
+        thresholds: Thresholds of the gates; the parity must not be None.
 
     Raises:
         InvalidInput: embeddings do not have the reference's shape.
@@ -91,7 +91,7 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
 def _search_gates(
     observed: Observed, reference: Reference, thresholds: Thresholds
 ) -> tuple[list[Gate], dict[str, float]]:
-    """The gates of what the queries find in the dense gallery, and the figures of the tests where there are labels."""
+    """The gates of the search in the dense gallery, and the test figures if the relevance is known."""
     overlap = topk_overlap(
         observed.queries, reference.dense_queries, reference.gallery, k=NEIGHBOURS, relevance=reference.relevance
     )
@@ -116,7 +116,7 @@ def _search_gates(
 
 
 def at_least(name: str, value: float, threshold: float | None, *, n: int, note: str) -> Gate:
-    """A gate that asks for a value of at least the threshold; without one it is only reported."""
+    """A gate that passes if the value is at least the threshold, or if the threshold is None."""
     return Gate(
         name=name,
         value=value,
@@ -138,7 +138,7 @@ def _finite_gate(observed: Observed) -> Gate:
 
 def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thresholds) -> list[Gate]:
     if thresholds.parity is None:
-        raise ValueError("the parity that the precision allows is not filled in")
+        raise ValueError("the threshold of the parity is None")
     torch_side = reference.subnetwork_queries
     dense_spread = spread(reference.dense_queries)
     return [
@@ -189,7 +189,7 @@ def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expe
         at_least(
             "zeros kept",
             zeros / max(1, elements),
-            # Constants that are no weights (mean, std) are a few elements among millions.
+            # Mean and std are constants too, but only a few elements among millions.
             expected.weights.zeros / elements_expected * 0.999,
             n=elements,
             note="share of zeros among the weights in the shipped file",
@@ -211,7 +211,7 @@ def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expe
                 layers_in_place(expected.masks, tensors) / len(expected.masks),
                 1.0,
                 n=len(expected.masks),
-                note="share of the layers with zeros that have them all where the pattern put them",
+                note="share of the layers with zeros that have all of them where the pattern put them",
             )
         )
     return gates

@@ -1,4 +1,4 @@
-"""The query and gallery images that an evaluation looks at, and the inputs that they become."""
+"""The query and gallery images of an evaluation, and their network inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prunnet_export.relevance import Indices, Relevance
 Embeddings = npt.NDArray[np.float32]
 Embed = Callable[[Iterable[Embeddings]], Embeddings]
 
-_CHUNK = 250  # images that are decoded and held at a time
+_CHUNK = 250  # images that are decoded and kept in memory at once
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class ChosenImages:
     Attributes:
         data: The data set.
         preprocessing: How an image becomes an input.
-        max_queries: At most so many query images.
-        max_gallery: At most so many gallery images.
+        max_queries: Largest number of query images.
+        max_gallery: Largest number of gallery images.
 
     Raises:
-        InvalidInput: at the first use: fewer than two queries have a relevant gallery image.
+        InvalidInput: raised at the first use, if fewer than two queries have a relevant gallery image.
     """
 
     data: RetrievalData
@@ -42,32 +42,32 @@ class ChosenImages:
 
     @cached_property
     def indices(self) -> tuple[Indices, Indices]:
-        """Rows of the query split and of the gallery split, as :func:`choose` picks them."""
+        """Rows of the query split and of the gallery split that :func:`choose` chose."""
         return choose(self.data, max_queries=self.max_queries, max_gallery=self.max_gallery)
 
     @property
     def same_images(self) -> bool:
-        """Whether query and gallery are the same images, so that their embeddings are the same too."""
+        """Whether query and gallery are the same images, so that they are embedded once."""
         return self.data.exclude_self and np.array_equal(*self.indices)
 
     @cached_property
     def relevance(self) -> Relevance:
-        """What is relevant among the chosen images, by the judgement that counts."""
+        """The relevance of the chosen images, by the main judgement."""
         return self.data.relevance.restricted(*self.indices)
 
     def self_and_cross_test(
         self, queries: Embeddings, gallery: Embeddings, dense_gallery: Embeddings, relevance: Relevance | None = None
     ) -> tuple[RetrievalMetrics, RetrievalMetrics]:
-        """How well the queries search their own embedder's gallery, and the dense network's.
+        """The metrics of the self-test and of the cross-test.
 
         Args:
-            queries: float32 [n, d].
-            gallery: float32 [m, d], by the embedder of the queries.
-            dense_gallery: float32 [m, d], by the dense network.
-            relevance: Of n queries and m gallery images; by default :attr:`relevance`.
+            queries: float32 [n, d], embedded by the tested embedder.
+            gallery: float32 [m, d], embedded by the tested embedder.
+            dense_gallery: float32 [m, d], embedded by the dense network.
+            relevance: Relevance of m gallery images to n queries; by default :attr:`relevance`.
 
         Raises:
-            InvalidInput: as :func:`retrieval_metrics`.
+            InvalidInput: for the reasons of :func:`retrieval_metrics`.
         """
         judged = self.relevance if relevance is None else relevance
         own, cross = (retrieval_metrics(queries, one, judged, self.data.protocol) for one in (gallery, dense_gallery))
@@ -82,7 +82,7 @@ class ChosenImages:
 
         Args:
             embed: The embedder.
-            queries: What :meth:`embed_queries` gave for it; used again where query and gallery are the same images.
+            queries: The embedder's query embeddings; returned if query and gallery are the same images.
         """
         if queries is not None and self.same_images:
             return queries

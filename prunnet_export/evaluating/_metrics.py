@@ -1,8 +1,8 @@
-"""Retrieval metrics over embeddings, by cosine. Cosines are made in chunks; embeddings are held whole, in float64.
+"""Retrieval metrics of embeddings, by cosine. Cosines are computed in chunks; all embeddings are in memory, as float64.
 
 Cosines are summed in float64 and compared in steps of 2^-24, so that rows which differ only by rounding tie.
-Ties are broken pessimistically: what is relevant ranks behind whatever is as close to the query. An embedder
-that maps every image to one point scores worst, not what the order of the files happens to give it.
+Among equal cosines, relevant images rank last. So an embedder that maps every image to one point gets the worst
+score, and the order of the files does not matter.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Relevance
 
-_CHUNK = 4_000_000  # cosines at a time: 32 MB in float64
-_STEP = 2.0**24  # steps in a cosine of 1; float32 counts up to here
+_CHUNK = 4_000_000  # cosines in memory at once: 32 MB in float64
+_STEP = 2.0**24  # steps in a cosine of 1; float32 holds all integers up to this one
 _Rows = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
-    """How well a gallery is searched.
+    """The metrics of a search.
 
     Attributes:
-        recall_at: Share of the queries with a relevant image among the first k, by k.
-        precision_at: Mean share of relevant images among the first k, by k; where the last relevant image ranks r < k,
-            among the first r.
+        recall_at: For each k, the share of queries with a relevant image among the first k.
+        precision_at: For each k, the mean share of relevant images among the first k. If the last relevant image has
+            a rank r < k, it is the share among the first r.
         mean_average_precision: Mean over queries of the average precision, as the protocol defines it.
-        n_queries: How many queries the means are of.
-        n_left_out: How many further queries have nothing relevant in the gallery.
+        n_queries: Number of queries with a relevant image; only these count.
+        n_left_out: Number of queries without a relevant image in the gallery.
     """
 
     recall_at: dict[int, float]
@@ -43,7 +43,7 @@ class RetrievalMetrics:
     n_left_out: int = 0
 
     def figures(self, protocol: Protocol) -> dict[str, float]:
-        """What the protocol reports, by the names that the field gives it."""
+        """The figures of the protocol, by their usual names."""
         return {
             **{f"R@{k}": self.recall_at[k] for k in protocol.recall_at},
             protocol.average: self.mean_average_precision,
@@ -59,22 +59,20 @@ def retrieval_metrics(
 ) -> RetrievalMetrics:
     """R@k, mP@k, and mAP = mean_q 1/min(|P_q|, depth) sum_{j: rank_j <= depth} j / rank_j over the positives P_q.
 
-    The positives are counted closest first, and ranks after junk is removed. With ``depth`` this is the mAP@100 of
-    Google Landmarks v2 (Weyand et al., CVPR 2020, eq. 1). The trapezoid rule takes, in the place of j / rank_j, the
-    mean of that and (j - 1) / (rank_j - 1), which is 1 at the first rank (Philbin et al., CVPR 2007). mP@k is that of
-    the revisited Oxford and Paris (Radenovic et al., CVPR 2018).
-
-    Queries without anything relevant are left out, and counted.
+    j counts the positives from the closest one; ranks are counted after junk is removed. With ``depth`` 100 this is
+    the mAP@100 of Google Landmarks v2 (Weyand et al., CVPR 2020, eq. 1). The trapezoid rule replaces j / rank_j by the
+    mean of j / rank_j and (j - 1) / (rank_j - 1), where the latter is 1 at rank 1 (Philbin et al., CVPR 2007). mP@k is
+    that of the revisited Oxford and Paris (Radenovic et al., CVPR 2018). Queries without relevant images are left out.
 
     Args:
-        query: Embeddings [n, d], of any length but 0.
-        gallery: Embeddings [m, d].
-        relevance: Of n queries and m gallery images.
-        protocol: Which figures; a depth beyond the gallery's size sees all of it.
+        query: Embeddings [n, d]; they need not be unit vectors, but must not be zero.
+        gallery: Embeddings [m, d], also not zero.
+        relevance: Relevance of m gallery images to n queries.
+        protocol: The figures to compute; a depth above m uses all ranks.
 
     Raises:
-        InvalidInput: a shape, a type or a value is wrong (the message names the first such row), or no query has
-            anything relevant in the gallery.
+        InvalidInput: a shape, a type or a value is wrong (the message names the first such row), or no query has a
+            relevant image in the gallery.
     """
     queries, images = _pair(query, gallery, "query", "gallery")
     first, precisions, averages = [], [], []
@@ -107,24 +105,23 @@ def topk_overlap(
     k: int = 10,
     relevance: Relevance | None = None,
 ) -> npt.NDArray[np.float64]:
-    """|top-k(a_i) & top-k(b_i)| / k for each query i, the neighbours that two embedders agree on.
+    """|top-k(a_i) & top-k(b_i)| / k for each query i: the share of neighbours that two embedders have in common.
 
-    Without labels no choice is the pessimistic one: among ties at the k-th place the first rows are taken. Where fewer
-    than k images are left to a query, k is their number.
+    Among ties at the k-th place the first rows are taken. If fewer than k images are not junk, k is their number.
 
     Args:
         query_a: Embeddings [n, d] of one embedder.
-        query_b: Embeddings [n, d] of the other one, of the same images.
+        query_b: Embeddings [n, d] of another embedder, of the same images.
         gallery: Embeddings [m, d] that both search.
-        k: Neighbours, at least 1.
-        relevance: Of n queries and m gallery images; junk takes no part in a query's ranking.
+        k: Number of neighbours, at least 1.
+        relevance: Relevance of m gallery images to n queries; only its junk is used, which is removed from rankings.
 
     Returns:
         float64 [n] in 0..1.
 
     Raises:
-        InvalidInput: a shape or a value is wrong (the message names the first such row), or all of the gallery is junk
-            to a query.
+        InvalidInput: a shape or a value is wrong (the message names the first such row), or the whole gallery is junk
+            for a query.
     """
     a, images = _pair(query_a, gallery, "query_a", "gallery")
     b, _ = _pair(query_b, gallery, "query_b", "gallery")
@@ -146,10 +143,7 @@ def topk_overlap(
 def spread(embeddings: npt.NDArray[Any]) -> float:
     """1 - mean_{i != j} cos(x_i, x_j) = 1 - (|sum_i u_i|^2 - n) / (n (n - 1)), with u_i = x_i / |x_i|.
 
-    0 where all embeddings point one way, about 1 where they point everywhere.
-
-    Args:
-        embeddings: [n, d], n at least 2.
+    It is 0 if all embeddings [n, d] have one direction, and about 1 if their directions are random.
 
     Raises:
         InvalidInput: there are fewer than two rows, or a row is not finite or zero.
@@ -184,13 +178,13 @@ def _average_precision(ranks: Indices, protocol: Protocol) -> float:
 
 
 def _precision(ranks: Indices, k: int) -> float:
-    """Precision among the first k, or up to the last positive, where that comes earlier."""
+    """Precision among the first k ranks, or up to the last positive if that comes earlier."""
     depth = min(k, int(ranks[-1]))
     return float((ranks <= depth).sum() / depth)
 
 
 def _nearest(cosines: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
-    """Which columns are among the k largest finite ones of each row, [rows, m]; of those that tie, the first."""
+    """A mask [rows, m] of the k largest finite values of each row; among ties the first columns are taken."""
     last = np.partition(cosines, -min(k, cosines.shape[1]), axis=1)[:, -min(k, cosines.shape[1]), None]
     above, tied = cosines > last, (cosines == last) & np.isfinite(last)
     missing = k - above.sum(axis=1, keepdims=True)
@@ -201,7 +195,7 @@ def _nearest(cosines: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
 def _cosines(
     queries: _Rows, images: _Rows, relevance: Relevance | None
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
-    """In chunks of queries: cosines [rows, m] in steps of 2^-24, -inf for junk, and which are of relevant images."""
+    """Per chunk of queries: cosines [rows, m] in steps of 2^-24, -inf for junk; and the mask of relevant images."""
     if relevance is not None and relevance.shape != (len(queries), len(images)):
         raise InvalidInput(
             f"the relevance is of {relevance.shape}, the embeddings are of {(len(queries), len(images))}",
@@ -220,7 +214,7 @@ def _cosines(
 def _pair(
     first: npt.NDArray[Any], second: npt.NDArray[Any], first_name: str, second_name: str, *, row_by_row: bool = False
 ) -> tuple[_Rows, _Rows]:
-    """Both as unit rows, of one width, and of one length where rows belong together one by one."""
+    """Both arrays with unit rows, after a check of their widths and, with ``row_by_row``, their lengths."""
     a, b = _unit(first, first_name), _unit(second, second_name)
     if a.shape[1] != b.shape[1] or (row_by_row and len(a) != len(b)):
         raise InvalidInput(
@@ -231,7 +225,7 @@ def _pair(
 
 
 def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
-    """The rows, divided by their lengths, float64."""
+    """The rows divided by their norms, float64."""
     array = np.asarray(embeddings)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":  # noqa: PLR2004 - a matrix
         raise InvalidInput(
@@ -244,7 +238,7 @@ def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
         raise InvalidInput(f"{name}: row {bad[0]} holds NaN or infinity", hint="the network diverged or overflowed")
     bad = np.flatnonzero(largest == 0)
     if bad.size:
-        raise InvalidInput(f"{name}: row {bad[0]} is zero and has no direction", hint="the network's output died")
-    rows /= largest[:, None]  # first, so that no square overflows
+        raise InvalidInput(f"{name}: row {bad[0]} is zero and has no direction", hint="the network returned zeros")
+    rows /= largest[:, None]  # so that no square overflows in the norm
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows

@@ -1,4 +1,4 @@
-"""A compiled model on a device, as a verification observes it."""
+"""A compiled model on a device, for a verification."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """A model and where it runs.
-
-    Attributes:
-        model: What the engine opens.
-        device: Where it runs.
-        threads: Intra-operator threads; None leaves it to the engine.
-    """
+    """A compiled model, the device that runs it, and the number of intra-operator threads (None: the engine's)."""
 
     model: Model
     device: Device
@@ -37,5 +31,5 @@ class ModelOnDevice:
         return joined
 
     def placement(self) -> dict[str, int]:
-        """How many nodes are on each device of the engine."""
+        """The number of nodes on each device of the engine."""
         return placement(self.device, self.model)

@@ -1,4 +1,4 @@
-"""What an artifact is verified against: query images, and what the dense network makes of them and the gallery."""
+"""The reference of a verification: query images, and the dense network's embeddings of them and of the gallery."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _RANK = 2
 
 @dataclass(frozen=True)
 class Reference:
-    """The dense side of a verification.
+    """The images and embeddings that an artifact is verified against.
 
-    It travels with the artifact as ``verification.npz``, so that the artifact can be verified again from its
-    own files; a device does not need that file.
+    The artifact contains it as ``verification.npz``, so that it can be verified again without a data set. Embedding
+    images on a device does not need that file.
 
     Attributes:
         network: SHA-256 of the network's weights.
-        source: Where the images are from.
+        source: Name of the data set.
         images: n query images, each as the bytes of an image file.
-        dense_queries: float32 [n, d], the dense network's embeddings of them.
-        subnetwork_queries: float32 [n, d], those of the torch subnetwork that was exported.
+        dense_queries: float32 [n, d], the dense network's embeddings of the query images.
+        subnetwork_queries: float32 [n, d], the torch subnetwork's embeddings of the query images.
         gallery: float32 [m, d], the dense network's embeddings of the gallery.
-        relevance: Of n queries and m gallery images; None where it is not known.
-        protocol: The figures that the data set is judged by.
+        relevance: Relevance of m gallery images to n queries; None if it is not known.
+        protocol: The figures of the data set.
     """
 
     network: str
@@ -73,7 +73,7 @@ def save_reference(reference: Reference, file: Path) -> None:
 
 
 def load_reference(file: Path) -> Reference:
-    """Read a reference; nothing in the file is executed.
+    """Read a reference; no code in the file is executed.
 
     Raises:
         InvalidInput: it is missing, corrupt, or its parts do not fit together.
@@ -107,7 +107,7 @@ def load_reference(file: Path) -> Reference:
 def _fits(reference: Reference, lengths: npt.NDArray[np.int64], n_bytes: int) -> bool:
     n, shape = len(reference.images), reference.gallery.shape
     return (
-        n >= 2  # noqa: PLR2004  # one image says nothing about a spread
+        n >= 2  # noqa: PLR2004  # a spread needs two images
         and int(lengths.min()) >= 0
         and int(lengths.sum()) == n_bytes
         and len(shape) == _RANK

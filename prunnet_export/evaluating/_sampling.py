@@ -1,4 +1,4 @@
-"""Choosing which images a verification looks at: every class in turn, so that small samples stay fair."""
+"""Choosing the images of a verification: from each class in turn, so that a small sample is fair to all classes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import Labels, RetrievalData
 from prunnet_export.relevance import Indices, Relevance
 
-_LEAST_QUERIES = 2  # one image says nothing about a spread or a ranking
-_LEAST_PER_GROUP = 4  # a class that is sampled at all brings this many gallery images, where it has them
+_LEAST_QUERIES = 2  # a spread needs two images
+_LEAST_PER_GROUP = 4  # so few groups are drawn that each can give this many rows, if it has as many
 
 
 def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int = 0) -> tuple[Indices, Indices]:
     """Indices of the query and gallery images to verify with, sorted.
 
-    All of them where they fit. Otherwise classes are drawn at random and each brings its gallery images in turn; where
-    a list says what is relevant, queries are drawn and bring theirs. Only queries that have a relevant gallery image
-    left stay. Where query and gallery are the same images (``exclude_self``), the queries are those of the gallery's
-    choice.
+    If the gallery is too large, groups are drawn at random, and one image of each group is taken in turn. A group is a
+    class, or, if the data set has lists of relevant images, the list of one query. Queries without a relevant image
+    among the chosen ones are left out; the others are drawn by class if they are too many. If query and gallery are
+    the same images (``exclude_self``), the queries are the chosen gallery images.
 
     Raises:
-        InvalidInput: fewer than two queries are there, or have a relevant gallery image.
+        InvalidInput: there are fewer than two queries, or fewer than two have a relevant gallery image.
     """
     query, gallery, relevance = data.query.labels, data.gallery.labels, data.relevance
     if len(query) < _LEAST_QUERIES:
@@ -34,20 +34,19 @@ def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int
     generator = np.random.default_rng(seed)
     chosen = np.arange(len(gallery))
     if len(gallery) > max_gallery:
-        groups = _classes(gallery, query[relevance.counts() > 0]) if data.judged is None else _answers(relevance)
-        chosen = _in_turn(groups, max_gallery, generator)
+        groups = _classes(gallery, query[relevance.counts() > 0]) if data.judged is None else _relevant_rows(relevance)
+        chosen = _sample(groups, max_gallery, generator)
     candidates = chosen if data.exclude_self else np.arange(len(query))
-    answered = candidates[relevance.restricted(candidates, chosen).counts() > 0]
-    if len(answered) < _LEAST_QUERIES:
+    with_match = candidates[relevance.restricted(candidates, chosen).counts() > 0]
+    if len(with_match) < _LEAST_QUERIES:
         raise InvalidInput(
-            f"{data.name}: {len(answered)} of {len(candidates)} queries have a relevant gallery image;"
+            f"{data.name}: {len(with_match)} of {len(candidates)} queries have a relevant gallery image;"
             " two or more are needed",
             hint="query and gallery need images that match, and a larger --max-gallery leaves more of them",
         )
-    candidates = answered
+    candidates = with_match
     if len(candidates) > max_queries and not data.exclude_self:
-        inside = _in_turn(_classes(query[candidates], query[candidates]), max_queries, generator)
-        candidates = candidates[inside]
+        candidates = candidates[_sample(_classes(query[candidates], query[candidates]), max_queries, generator)]
     return candidates, chosen
 
 
@@ -59,19 +58,19 @@ def _classes(labels: Labels, wanted: Labels) -> list[Indices]:
     return [order[first:last] for first, last in zip(firsts, lasts, strict=True)]
 
 
-def _answers(relevance: Relevance) -> list[Indices]:
+def _relevant_rows(relevance: Relevance) -> list[Indices]:
     """The gallery rows that are relevant to each query."""
     return [np.flatnonzero(relevance.rows(query, query + 1)[0][0]) for query in range(len(relevance))]
 
 
-def _in_turn(groups: Iterable[Indices], most: int, generator: np.random.Generator) -> Indices:
-    """At most ``most`` rows: random groups that fit with a few rows each, and of these groups one row in turn."""
+def _sample(groups: Iterable[Indices], most: int, generator: np.random.Generator) -> Indices:
+    """At most ``most`` rows: draws as many groups as fit with a few rows each, then takes one row of each in turn."""
     drawn = [group for group in groups if len(group)]
     drawn = [drawn[index] for index in generator.permutation(len(drawn))]
-    brought = np.cumsum([min(_LEAST_PER_GROUP, len(group)) for group in drawn])
-    drawn = drawn[: max(1, int(np.searchsorted(brought, most, side="right")))]
+    needed = np.cumsum([min(_LEAST_PER_GROUP, len(group)) for group in drawn])
+    drawn = drawn[: max(1, int(np.searchsorted(needed, most, side="right")))]
     queues = [generator.permutation(group) for group in drawn]
     longest = max((len(queue) for queue in queues), default=0)
-    # Groups may share rows, where a list says what is relevant.
-    in_turn = dict.fromkeys(int(queue[turn]) for turn in range(longest) for queue in queues if turn < len(queue))
-    return np.sort(np.array(list(in_turn)[:most], np.int64))
+    # A dict removes repeated rows: lists of relevant images may share rows.
+    rows = dict.fromkeys(int(queue[turn]) for turn in range(longest) for queue in queues if turn < len(queue))
+    return np.sort(np.array(list(rows)[:most], np.int64))

@@ -1,4 +1,4 @@
-"""Embedding with torch, and the training images that BatchNorm statistics are taken on."""
+"""Embedding with torch, and inputs of the training images for BatchNorm statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = 50
 
 
 def embed_in_torch(module: nn.Module, inputs: Iterable[Embeddings]) -> Embeddings:
-    """Unit vectors float32 [n, d] of an embedder, computed by torch."""
+    """Embeddings of an embedder, computed by torch: unit vectors, float32 [n, d]."""
     deployed = Normalised(module).eval()
     with torch.inference_mode():
         parts = [deployed(part).numpy() for batch in inputs for part in torch.split(torch.from_numpy(batch), _BATCH)]
@@ -26,12 +26,6 @@ def embed_in_torch(module: nn.Module, inputs: Iterable[Embeddings]) -> Embedding
 
 
 def statistics_inputs(train: ImageSplit, preprocessing: Preprocessing, limit: int) -> Iterator[Tensor]:
-    """Inputs of the training images that :func:`statistics_batches` chooses, batch by batch.
-
-    Args:
-        train: The training images.
-        preprocessing: How an image becomes an input.
-        limit: At most so many images.
-    """
+    """Inputs of at most ``limit`` training images, in the batches that :func:`statistics_batches` chooses."""
     for batch in statistics_batches(len(train), limit):
         yield torch.from_numpy(preprocessing([train.image(int(index)) for index in batch]))

@@ -1,4 +1,4 @@
-"""Verifying a build: what it does on its own runtime, held against the dense network."""
+"""Verifying a build: its results on its runtime are compared with the dense network."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Verifier:
-    """Holds builds against one dense network and one set of images.
+    """Verifies builds with one dense network and one set of images.
 
     Attributes:
         evidence: The network and the images.
-        runtime: What the builds are for.
-        device: Where they run, or their twins where the runtime cannot.
-        by_twin: The runtime cannot run there: what computes the same runs instead.
-        thresholds: Of the gates.
+        runtime: The runtime that the builds are compiled for.
+        device: The device that runs the builds or their twins.
+        thresholds: Thresholds of the gates.
         threads: Intra-operator threads of the runtime; None leaves it to the engine.
+        by_twin: Whether twins run instead of the builds, because the runtime cannot run on the device.
     """
 
     evidence: Evidence
@@ -47,7 +47,7 @@ class Verifier:
 
     @cached_property
     def dense(self) -> DenseSide:
-        """What the dense network makes of the images; computed at first use."""
+        """The dense network's embeddings of the images; computed at first use."""
         _LOG.info("embedding the gallery with the dense network")
         return self.evidence.dense()
 
@@ -55,15 +55,15 @@ class Verifier:
         """The verification of a build.
 
         Args:
-            build: Compiled, with BatchNorm statistics of its own.
+            build: The compiled subnetwork, with BatchNorm statistics of its own.
             module: The same subnetwork in torch.
 
         Returns:
-            What came out, and the reference that it was held against.
+            The verification, and the reference that was used.
 
         Raises:
-            InvalidInput: an image or an embedding is not what it has to be.
-            Unreachable: the device does not answer, or nothing here computes what the model does.
+            InvalidInput: an image or an embedding is not valid.
+            Unreachable: the device does not answer, or the model has to run by a twin and has none.
         """
         model = self.model(build)
         tested = ModelOnDevice(model, self.device, self.threads)
@@ -90,10 +90,10 @@ class Verifier:
         return verify(observed, reference, expected, thresholds), reference
 
     def model(self, build: Build) -> Model:
-        """What is run to verify a build: itself, or its twin.
+        """The model that is run to verify a build: its own, or its twin.
 
         Raises:
-            Unreachable: the runtime cannot run here, and nothing else computes what the model does.
+            Unreachable: the runtime cannot run here, and the model has no twin.
         """
         if not self.by_twin:
             return build.model
@@ -107,5 +107,5 @@ class Verifier:
 
 
 def _masks(subnetwork: Subnetwork) -> tuple[Mask, ...]:
-    """What the pattern promised, not what the module holds."""
+    """The masks of the layers with zeros, as the pattern defines them; the module's tensors may have other zeros."""
     return tuple(mask.cpu().numpy() for mask in subnetwork.cut_masks().values() if not bool(mask.all()))

@@ -1,4 +1,4 @@
-"""Whether zeros are still where a pattern put them, in a file whose layers go by other names."""
+"""Checking that zeros are still where a pattern put them, in a file whose layers have other names."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _MATRIX = 2
 
 
 def layers_in_place(masks: Iterable[Mask], weights: Iterable[npt.NDArray[np.generic]]) -> int:
-    """How many masks find a tensor of their own that is zero wherever the mask drops a weight.
+    """The number of masks that match a tensor of the file: the tensor is zero wherever the mask drops a weight.
 
-    Exporters rename layers, transpose the weights of linear ones, and split the first axis of a grouped
-    convolution's. So a layer is known by where its zeros are. Folding a norm can add some and moves none. A tensor
-    that is zero everywhere would fit every mask of its size: it serves those alone that drop everything.
+    Exporters rename layers, transpose the weights of linear layers, and split the first axis of grouped convolutions.
+    So a layer is recognised by the places of its zeros. Folding a norm can add zeros, but moves none. A tensor of
+    zeros would match every mask of its size, so it only matches a mask that drops everything. A tensor matches once.
 
     Args:
-        masks: bool, which weights of each layer stay, at the layer's shape; a matrix fits transposed too.
-        weights: The file's tensors.
+        masks: For each layer, a bool array of its shape, true where a weight stays; a matrix may be transposed.
+        weights: The tensors of the file.
     """
-    # The fewest zeros first: a tensor with many must not take the place of another.
+    # Tensors with few zeros come first, because a tensor with many zeros may also match another layer's mask.
     free = sorted((np.ravel(tensor == 0) for tensor in weights), key=np.count_nonzero)
     found = 0
     for mask in masks:

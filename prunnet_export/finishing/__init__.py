@@ -1,4 +1,4 @@
-"""Finishing: an artifact whose latency was predicted is completed on its device. No torch is needed."""
+"""Finishing: completing an artifact with a predicted latency on its device, without torch."""
 
 from prunnet_export.finishing._finish import Finish
 

@@ -1,4 +1,4 @@
-"""The candidates that travelled in an artifact, and what the device makes of them."""
+"""The candidates in an artifact, and their builds and measurements on the device."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from prunnet_export.runtimes import Model
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate that travelled: the chosen one, or an alternative.
+    """A candidate in an artifact: the chosen one, or an alternative.
 
     Attributes:
         home: The alternative's folder in the artifact; empty for the chosen one.
-        entry: The file that the engine opens, as the artifact names it.
-        embeddings: The file of its torch embeddings; None for the chosen one, whose embeddings the reference holds.
-        files: Its files, as the artifact names them.
-        subnetwork: What was cut.
-        verification: What came out on the host.
+        entry: Name in the artifact of the file that the engine opens.
+        embeddings: Name of the file with its torch embeddings; None for the chosen one, as the reference has them.
+        files: Names of its files in the artifact.
+        subnetwork: The subnetwork.
+        verification: Its verification on the host.
     """
 
     home: str
@@ -38,13 +38,13 @@ class Candidate:
     subnetwork: SubnetworkEntry
     verification: VerificationEntry
 
-    def within(self, name: str) -> str:
-        """A file's name once the candidate is the chosen one."""
+    def finished_name(self, name: str) -> str:
+        """The name of a file in the finished artifact."""
         return name.removeprefix(f"{self.home}/") if self.home else name
 
     def copy_to(self, folder: Path, artifact: Path) -> list[str]:
-        """Copy the candidate's files out of the artifact; their names there."""
-        names = [self.within(name) for name in self.files]
+        """Copy the candidate's files from the artifact to a folder; returns their names in that folder."""
+        names = [self.finished_name(name) for name in self.files]
         copy_files({artifact / source: folder / name for source, name in zip(self.files, names, strict=True)})
         return names
 
@@ -54,14 +54,14 @@ class MeasuredCandidate:
     """A candidate that was built and measured on the device.
 
     Attributes:
-        candidate: What it is.
-        folder: Where it was built.
-        model: What the engine opens there.
-        names: All files that travel on, by their names in the folder.
-        size_mb: Of what the engine opens, in 10^6 bytes: a graph that an engine was built from is not counted.
-        latency: Measured.
-        memory: Measured.
-        over_budget: One sentence for each limit that does not hold.
+        candidate: The candidate.
+        folder: The folder in which it was built.
+        model: The model that the engine opens.
+        names: Names in that folder of all files for the finished artifact.
+        size_mb: Size of the files that the engine opens, in 10^6 bytes, without a graph that it was built from.
+        latency: Measured latency.
+        memory: Measured memory.
+        over_budget: One sentence for each limit that is exceeded.
     """
 
     candidate: Candidate
@@ -80,7 +80,7 @@ class MeasuredCandidate:
 
     @property
     def entry(self) -> str:
-        """What the engine opens first, as the finished artifact names it."""
+        """Name in the finished artifact of the file that the engine opens."""
         return self.model.file.relative_to(self.folder).as_posix()
 
     def frontier_entry(self) -> FrontierEntry:
@@ -88,7 +88,7 @@ class MeasuredCandidate:
         return FrontierEntry.of(self.candidate.subnetwork, self.latency, size_mb=self.size_mb, inside=self.inside)
 
 
-def travelling_candidates(manifest: Manifest) -> list[Candidate]:
+def stored_candidates(manifest: Manifest) -> list[Candidate]:
     """The chosen candidate and its alternatives, the largest capacity first."""
     chosen_files = chosen_model_files(manifest)
     found = [Candidate("", manifest.entry, None, chosen_files, manifest.subnetwork, manifest.verification)]
@@ -100,11 +100,7 @@ def travelling_candidates(manifest: Manifest) -> list[Candidate]:
 
 
 def copy_files(places: dict[Path, Path]) -> None:
-    """Copy files to new places, whose folders are made.
-
-    Raises:
-        OSError: a file cannot be read or written.
-    """
+    """Copy files to new places, and make their folders."""
     for source, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         copyfile(source, place)

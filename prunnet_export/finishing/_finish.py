@@ -1,4 +1,4 @@
-"""Finishing an artifact on its device: build, measure, and pick again among the candidates that travelled."""
+"""Finishing an artifact on its device: build and measure its candidates, and choose again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prunnet_export.artifact import (
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, measure_latency, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, Reference, artifact_reference, save_reference, verify_again
-from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, travelling_candidates
+from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, stored_candidates
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -31,16 +31,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finish:
-    """Completes an artifact whose latency was predicted, on a device that can measure it.
-
-    Needs the base install and the runtime's extra, no torch.
+    """Completes an artifact with a predicted latency, on a device that can measure it. Torch is not needed.
 
     Attributes:
-        folder: The artifact.
-        manifest: Its manifest.
-        runtime: Its engine.
-        device: Where to measure and verify.
-        options: What the runtime compiles for, in its own words.
+        folder: Folder of the artifact.
+        manifest: Manifest of the artifact.
+        runtime: Runtime of the artifact.
+        device: The device that measures and verifies.
+        options: Compile options for the runtime, in the runtime's own terms.
         threads: Intra-operator threads; None leaves it to the engine.
     """
 
@@ -52,14 +50,14 @@ class Finish:
     threads: int | None
 
     def run(self, destination: Path) -> tuple[Path, Manifest]:
-        """Build and measure from the largest candidate down to the first that fits, verify that one, and write it.
+        """Build and measure candidates from the largest to the first that fits; verify that one and write it.
 
         Args:
-            destination: Where to; it may be the artifact itself, which is replaced at the end.
+            destination: Folder to write; it may be the artifact itself, which is replaced at the end.
 
         Raises:
-            UsageError: there is nothing left to finish.
-            Unreachable: this is not the device.
+            UsageError: the artifact is already finished.
+            Unreachable: the runtime does not run on this machine.
             StorageError: the disk is full.
         """
         if self.manifest.built and self.manifest.latency.source == "measured":
@@ -83,13 +81,13 @@ class Finish:
             return writer.finish(finished), finished
 
     def _measure(self, temporary: Path) -> list[MeasuredCandidate]:
-        """The candidates from the largest down to the first that fits."""
+        """Build and measure candidates from the largest to the first that fits."""
         measured: list[MeasuredCandidate] = []
-        candidates = travelling_candidates(self.manifest)
+        candidates = stored_candidates(self.manifest)
         for index, candidate in enumerate(candidates):
             try:
                 one = self._build(candidate, temporary / str(index))
-            except (InvalidInput, Unreachable) as error:  # a large one may be too large to build; a smaller one is not
+            except (InvalidInput, Unreachable) as error:  # it may be too large to build, so try the next one
                 if candidate is candidates[-1] and not measured:
                     raise
                 _LOG.warning("%s: %s", candidate.subnetwork, error.message)
@@ -107,7 +105,7 @@ class Finish:
         with storage_errors(folder):
             names = candidate.copy_to(folder, self.folder)
         _LOG.info("building %s", candidate.subnetwork)
-        entry = candidate.within(candidate.entry)
+        entry = candidate.finished_name(candidate.entry)
         model = Model(folder / entry, self.runtime.name, precision)
         made = self.runtime.finish(model, folder, self.options)
         if made:

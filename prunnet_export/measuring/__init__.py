@@ -1,4 +1,4 @@
-"""Measuring: what turns samples into a latency that a budget can be held against."""
+"""Measuring: from latency samples to a report with an upper bound, which a budget can limit."""
 
 from prunnet_export.measuring._report import UNSTEADY, LatencyReport, Source, summarise
 from prunnet_export.measuring._statistics import check_confidence, coefficient_of_variation, percentile, samples_needed

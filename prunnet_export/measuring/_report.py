@@ -1,4 +1,4 @@
-"""A latency with everything that makes it a measurement: percentile, n, runs, bound, engine, device."""
+"""A latency report: percentiles, an upper bound, number of samples and runs, engine and device."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Source = Literal["measured", "calibrated", "predicted"]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 
 UNSTEADY = 0.025
-"""A coefficient of variation beyond which the clocks are worth a look."""
+"""A larger coefficient of variation suggests that the clocks were not steady."""
 
 
 class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The latency of one model on one device.
 
     Attributes:
-        source: Where the numbers come from; the three are never mixed.
+        source: Source of all figures.
         p50_ms: Median.
         p90_ms: 90th percentile.
         p99_ms: 99th percentile.
         mean_ms: Mean.
         cv: Coefficient of variation of all samples.
-        n: Samples, over all runs; 0 where nothing was measured.
-        runs: Fresh processes; 0 as well.
-        percentile: The percentile that was asked for.
-        percentile_ms: Its value.
-        upper_ms: What that percentile stays under, in this measurement and in the next run.
-        confidence: Of ``upper_ms``; None where that bound is no statistic.
-        threads: Intra-operator threads; None where the engine chose.
+        n: Number of samples in all runs; 0 if not measured.
+        runs: Number of runs, each in a new process; 0 if not measured.
+        percentile: The percentile of the budget, in per cent.
+        percentile_ms: Value of that percentile.
+        upper_ms: Upper bound of that percentile, in this measurement and in the next run.
+        confidence: Confidence of ``upper_ms``; null if that bound is not from a statistic.
+        threads: Intra-operator threads; null if the engine chose.
         batch: Images per inference.
         runtime: The engine.
         runtime_version: Its version.
-        scope: ``compute`` is the engine alone: no decoding, no preprocessing.
-        device: The device's fingerprint; empty where nothing was measured.
-        basis: What a figure that was not measured rests on.
+        scope: ``compute`` is the engine alone, without decoding and preprocessing.
+        device: The device's fingerprint; empty if not measured.
+        basis: How the figures were predicted; empty if measured.
     """
 
     source: Source
@@ -73,30 +73,30 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def steady(self) -> bool:
-        """The coefficient of variation is small enough for the clocks not to be suspect."""
+        """Whether the coefficient of variation is small enough for steady clocks."""
         return self.cv <= UNSTEADY
 
     def terms(self) -> str:
-        """How the numbers came about, on one line."""
+        """The terms of the measurement or prediction, on one line."""
         if self.source != "measured":
             return f"{self.source}, {self.basis}, {self.runtime}, batch 1"
-        threads = "the engine's own threads" if self.threads is None else f"{self.threads} threads"
-        threads = threads.replace("1 threads", "1 thread") if self.threads == 1 else threads
+        plural = "" if self.threads == 1 else "s"
+        threads = "the engine's own threads" if self.threads is None else f"{self.threads} thread{plural}"
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
         return f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, batch 1"
 
     def bound(self) -> str:
-        """The upper bound, and what makes it one."""
-        upper = f"{significant(self.upper_ms)} ms"
-        return f"{upper} {self._room()}" if self.confidence is None else f"{upper} at {self.confidence:.0%} confidence"
+        """The upper bound, with its confidence or margin."""
+        return f"{significant(self.upper_ms)} ms {self._certainty()}"
 
-    def _room(self) -> str:
-        return "with room" if self.upper_ms > self.percentile_ms else "without room"
+    def _certainty(self) -> str:
+        if self.confidence is not None:
+            return f"at {self.confidence:.0%} confidence"
+        return "with a margin" if self.upper_ms > self.percentile_ms else "without a margin"
 
     def __str__(self) -> str:
-        value = significant(self.percentile_ms)
-        how = self._room() if self.confidence is None else f"at {self.confidence:.0%} confidence"
-        return f"p{self.percentile:g} {value} ms ({how} <= {significant(self.upper_ms)} ms; {self.terms()})"
+        value, upper = significant(self.percentile_ms), significant(self.upper_ms)
+        return f"p{self.percentile:g} {value} ms ({self._certainty()} <= {upper} ms; {self.terms()})"
 
 
 def summarise(
@@ -112,28 +112,28 @@ def summarise(
 ) -> LatencyReport:
     """A report on samples from one or more independent runs.
 
-    ``upper_ms`` is the larger of two bounds: the distribution-free one on the percentile of all samples, and,
-    from two runs on, the prediction bound on the percentile of one more run.
+    ``upper_ms`` is the larger of two bounds: the distribution-free bound of the percentile of all samples, and, if
+    there are two or more runs, the prediction bound of the percentile of one more run.
 
     Args:
         samples: Milliseconds, one list per run.
-        percentile_asked: In per cent.
+        percentile_asked: The percentile of the budget, in per cent.
         confidence: 0.90, 0.95 or 0.99.
-        threads: What the engine was given.
+        threads: Number of threads that the engine was given; None if it chose.
         runtime: The engine.
         runtime_version: Its version.
         device: The device's fingerprint.
-        source: Where the samples come from.
+        source: Source of the samples.
 
     Raises:
-        InvalidInput: an empty run, a time that is not positive and finite, or too few samples for the bound.
+        InvalidInput: a run is empty, a time is not positive and finite, or there are too few samples for the bound.
     """
     check_confidence(confidence)
     pooled = [sample for run in samples for sample in run]
     if not pooled or not all(samples):
         raise InvalidInput("a run without samples", hint="take one or more samples in every run")
     if not all(math.isfinite(sample) and sample > 0 for sample in pooled):
-        raise InvalidInput("a latency that is not positive and finite", hint="the device's clock is not to be trusted")
+        raise InvalidInput("a latency that is not positive and finite", hint="the device's clock is wrong")
     within = percentile_upper_bound(pooled, percentile_asked, confidence=confidence)
     if within is None:
         raise InvalidInput(

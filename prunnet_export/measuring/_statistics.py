@@ -1,4 +1,4 @@
-"""Order statistics: percentiles, and how far above them the next measurement may come out."""
+"""Percentiles of samples, and upper bounds of the percentile of the next measurement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from prunnet_export._errors import InvalidInput
 
-# Student's t, one-sided, for 1..30 degrees of freedom: by confidence, the quantile.
+# One-sided quantiles of Student's t for 1..30 degrees of freedom, by confidence.
 _STUDENT_T = {
     0.90: (
         *(3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372),
@@ -30,7 +30,7 @@ CONFIDENCES = tuple(_STUDENT_T)
 
 
 def check_percentile(q: float) -> float:
-    """The percentile.
+    """The percentile ``q`` itself, after a check.
 
     Raises:
         InvalidInput: it is not strictly between 0 and 100.
@@ -41,7 +41,7 @@ def check_percentile(q: float) -> float:
 
 
 def check_confidence(confidence: float) -> float:
-    """The confidence.
+    """The confidence itself, after a check.
 
     Raises:
         InvalidInput: it is not one of :data:`CONFIDENCES`.
@@ -54,14 +54,14 @@ def check_confidence(confidence: float) -> float:
 def percentile(samples: Sequence[float], q: float) -> float:
     """The least x with F_n(x) >= q / 100, the inverse of the empirical distribution function (nearest rank).
 
-    Always one of the samples, never an interpolation: with n samples it is the ceil(q n / 100)-th smallest.
+    It is always one of the samples, never an interpolation: with n samples it is the ceil(q n / 100)-th smallest.
 
     Args:
         samples: One or more numbers, in any order.
-        q: In per cent, 0 < q < 100.
+        q: Percentile in per cent, 0 < q < 100.
 
     Raises:
-        InvalidInput: no samples, or q is out of range.
+        InvalidInput: there are no samples, or q is out of range.
     """
     check_percentile(q)
     if not samples:
@@ -74,16 +74,15 @@ def percentile_upper_bound(samples: Sequence[float], q: float, *, confidence: fl
     """The smallest order statistic X_(k) with P(X_(k) >= x_q) >= confidence, whatever the distribution.
 
     X_(k) is below the true percentile x_q only if at least k of the n samples are, so that
-    P(X_(k) >= x_q) >= P(Bin(n, q / 100) <= k - 1). Samples are taken as independent.
+    P(X_(k) >= x_q) >= P(Bin(n, q / 100) <= k - 1). Samples are assumed to be independent.
 
     Args:
         samples: Numbers, in any order.
-        q: In per cent, 0 < q < 100.
+        q: Percentile in per cent, 0 < q < 100.
         confidence: 0 < confidence < 1.
 
     Returns:
-        The bound, or None where even the largest sample does not reach the confidence
-        (see :func:`samples_needed`).
+        The bound, or None if even the largest sample does not reach the confidence (see :func:`samples_needed`).
 
     Raises:
         InvalidInput: q is out of range.
@@ -98,24 +97,24 @@ def percentile_upper_bound(samples: Sequence[float], q: float, *, confidence: fl
 
 
 def samples_needed(q: float, *, confidence: float) -> int:
-    """The smallest n with 1 - (q / 100)^n >= confidence: fewer samples bound the percentile not at all.
+    """The smallest n with 1 - (q / 100)^n >= confidence; fewer samples give no bound of the percentile.
 
     Args:
-        q: In per cent, 0 < q < 100.
+        q: Percentile in per cent, 0 < q < 100.
         confidence: 0 < confidence < 1.
     """
     n = max(1, math.ceil(math.log1p(-confidence) / math.log(check_percentile(q) / 100)) - 1)
-    # The sum in percentile_upper_bound is rounded: start one lower and take the first n that passes there.
+    # percentile_upper_bound has rounding errors. So start one lower and take the first n that gives a bound there.
     while percentile_upper_bound([0.0] * n, q, confidence=confidence) is None:
         n += 1
     return n
 
 
 def prediction_bound(values: Sequence[float], *, confidence: float) -> float | None:
-    """The bound m + t s sqrt(1 + 1/k): what one more of k independent, roughly normal values stays under.
+    """The upper bound m + t s sqrt(1 + 1/k) of one more value, after k independent, roughly normal values.
 
-    Where ``values`` are the percentiles of k runs, this covers what differs from run to run and not from
-    sample to sample: memory layout, clocks, neighbours.
+    If ``values`` are the percentiles of k runs, the bound includes effects that differ between runs and not between
+    samples: memory layout, clocks, other processes.
 
     Args:
         values: One number per run.
@@ -132,15 +131,15 @@ def prediction_bound(values: Sequence[float], *, confidence: float) -> float | N
     if k < 2:  # noqa: PLR2004  # one run has no spread
         return None
     table = _STUDENT_T[confidence]
-    t = table[min(k - 1, len(table)) - 1]  # beyond the table its last entry is on the safe side
+    t = table[min(k - 1, len(table)) - 1]  # after the table's end, its last entry is a safe, larger value
     return math.fsum(values) / k + t * _deviation(values) * math.sqrt(1 + 1 / k)
 
 
 def coefficient_of_variation(samples: Sequence[float]) -> float:
-    """The ratio s / m, with the unbiased variance; 0 for a single sample.
+    """The ratio of standard deviation (from the unbiased variance) to mean; 0 for a single sample.
 
     Raises:
-        InvalidInput: no samples.
+        InvalidInput: there are no samples.
     """
     if not samples:
         raise InvalidInput("no samples", hint="take one or more")
@@ -159,5 +158,5 @@ def _binomial(n: int, k: int, p: float) -> float:
 
 
 def _exact(q: float) -> Fraction:
-    """``q`` / 100 as the decimal that was written: 99.9 is 999/1000, and no rank is missed by a rounding."""
+    """``q`` / 100 as an exact fraction: 99.9 becomes 999/1000, so that no rounding error changes a rank."""
     return Fraction(repr(float(q))) / 100

@@ -1,4 +1,4 @@
-"""Reports: one value that says what a command found out, rendered for people, programs and build servers."""
+"""Reports: the result of a command as one value, rendered for people, programs and build servers."""
 
 from prunnet_export.reports._markdown import markdown_table, markdown_text
 from prunnet_export.reports._render import print_report, render

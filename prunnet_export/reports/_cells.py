@@ -1,4 +1,4 @@
-"""How a single value is written in a table."""
+"""Cells of tables as text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ UNKNOWN = "-"
 
 
 def cell_text(value: Cell) -> str:
-    """A cell as text.
-
-    A float has three significant digits, see :func:`significant`. None is "-".
-    """
+    """A cell as text. A float has three significant digits, see :func:`significant`. None is "-"."""
     if value is None:
         return UNKNOWN
-    if not isinstance(value, float):
-        return str(value)
-    return significant(value)
+    return significant(value) if isinstance(value, float) else str(value)
 
 
 def is_numeric(values: list[Cell]) -> bool:
-    """Whether a column is of numbers, which stand to the right."""
+    """Whether all known values of a column are numbers, so that it is aligned to the right."""
     known = [value for value in values if value is not None]
     return bool(known) and all(isinstance(value, int | float) for value in known)

@@ -8,21 +8,21 @@ import xml.etree.ElementTree as ET
 
 from prunnet_export.reports._report import Report
 
-# What XML 1.0 has no way to write, not even escaped.
+# Characters that XML 1.0 does not allow, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_json(report: Report) -> str:
-    """The document, in the order of its fields.
+    """The document as JSON, in the order of its fields.
 
     Raises:
-        ValueError: it holds NaN or infinity, which JSON cannot say.
+        ValueError: it holds NaN or infinity, which JSON does not have.
     """
     return json.dumps(report.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def render_junit(report: Report) -> str:
-    """One test suite, one test case for each check."""
+    """JUnit XML: one test suite with a test case for each check."""
     failures = sum(not check.passed for check in report.checks)
     suite = ET.Element(
         "testsuite",
@@ -45,21 +45,21 @@ def render_junit(report: Report) -> str:
 
 
 def render_github(report: Report) -> str:
-    """One annotation for each check, and the footer as notices."""
+    """GitHub workflow commands: one annotation for each check, and a notice for each line of the footer."""
     lines = [
-        _command("notice" if check.passed else "error", check.message, title=f"{report.title}: {check.name}")
+        _annotation("notice" if check.passed else "error", check.message, title=f"{report.title}: {check.name}")
         for check in report.checks
     ]
-    lines += [_command("notice", line, title=report.title) for line in report.footer]
+    lines += [_annotation("notice", line, title=report.title) for line in report.footer]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _command(kind: str, message: str, *, title: str) -> str:
-    title = _data(title).replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={title}::{_data(message)}"
+def _annotation(kind: str, message: str, *, title: str) -> str:
+    title = _escaped(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={title}::{_escaped(message)}"
 
 
-def _data(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,4 +1,4 @@
-"""GitHub-flavoured Markdown: for pull requests, job summaries and model cards."""
+"""GitHub-flavoured Markdown for pull requests, job summaries and model cards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prunnet_export.reports._report import Check, Report, Table
 
 
 def render_markdown(report: Report) -> str:
-    """Headings, tables, a list of checks, and the footer."""
+    """The report as Markdown: headings, tables, a list of checks, and the footer."""
     parts = [f"## {markdown_text(report.title)}"] if report.title else []
     for table in report.tables:
         if table.title:
@@ -22,7 +22,7 @@ def render_markdown(report: Report) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """The rows and columns, without the title."""
+    """The table in Markdown, without its title."""
     numeric = [is_numeric([row[index] for row in table.rows]) for index in range(len(table.columns))]
     lines = [
         _row(table.columns),
@@ -42,7 +42,7 @@ def _check(check: Check) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text on one line that opens no cell, no emphasis, no link and no HTML."""
+    """The text on one line, escaped so that Markdown and HTML show it as it is."""
     text = printable(" ".join(text.split()))
     for character in ("\\", "|", "`", "*", "_", "[", "]"):
         text = text.replace(character, f"\\{character}")

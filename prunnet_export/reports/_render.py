@@ -1,4 +1,4 @@
-"""One report, five renderings."""
+"""Rendering a report in one of five formats, and printing it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ OUTPUT_FORMATS = ("table", "json", "junit", "github", "markdown")
 def render(report: Report, output_format: str = "table") -> str:
     """The report as text that ends with a line feed, for stdout.
 
-    ``table`` fits the terminal and is coloured where stdout is one and ``NO_COLOR`` is not set; elsewhere it is
-    plain and as wide as it takes. The other formats do not depend on where they go.
+    On a terminal, ``table`` has the terminal's width, and colours unless ``NO_COLOR`` is set. Elsewhere it has no
+    colours and no limit of width. The other formats are the same everywhere.
 
     Args:
-        report: What to show.
+        report: The report.
         output_format: One of :data:`OUTPUT_FORMATS`.
 
     Raises:
         UnknownName: there is no such format.
-        ValueError: ``json`` is asked for and the document holds NaN or infinity.
+        ValueError: the format is ``json`` and the document holds NaN or infinity.
     """
     if output_format == "table":
         terminal = sys.stdout.isatty()
@@ -47,5 +47,5 @@ def render(report: Report, output_format: str = "table") -> str:
 
 
 def print_report(report: Report, output_format: str) -> None:
-    """Print a report on stdout, as :func:`render` gives it."""
+    """Print a rendered report on stdout."""
     click.echo(render(report, output_format), nl=False)

@@ -1,4 +1,4 @@
-"""What a command found out, before anybody decides how it is shown."""
+"""The result of a command as a value that does not depend on the output format."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Table:
     """Rows under named columns.
 
     Attributes:
-        title: What the table shows.
-        columns: Names; with the unit, where there is one.
-        rows: As many cells each as there are columns; None is "not known".
+        title: Title of the table.
+        columns: Names of the columns, with their units.
+        rows: Rows with one cell for each column; None means "not known".
     """
 
     title: str
@@ -30,11 +30,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Check:
-    """A gate that held or did not.
+    """A check with its result.
 
     Attributes:
-        name: What was checked.
-        passed: Whether it held.
+        name: Name of the check.
+        passed: Whether it passed.
         message: The figure and its threshold, in one line.
     """
 
@@ -45,14 +45,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command prints, in any format.
+    """The result of a command, for any output format.
 
     Attributes:
-        title: What was done.
-        tables: For people.
-        checks: For people and for continuous integration.
-        document: Everything, for programs; what ``json`` prints.
-        footer: The last lines: the artifact and the next command.
+        title: Title of the report.
+        tables: Tables for people.
+        checks: Checks for people and for continuous integration.
+        document: All results for programs; ``json`` prints it.
+        footer: The last lines, e.g. the artifact and the next command.
     """
 
     title: str
@@ -63,5 +63,5 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check held."""
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)

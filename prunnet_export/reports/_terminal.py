@@ -1,4 +1,4 @@
-"""Tables for people: in colour on a terminal, plain in a file."""
+"""The report as text for people: with colours on a terminal, without them in a file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
 from prunnet_export.reports._report import Check, Report, Table
 
-# Nothing that is read by a program or in a file is cut off.
+# Wide enough that no text is cut off in a file or for a program.
 _WIDE = 100_000
 
 
 def render_table(report: Report, *, colour: bool = False, width: int | None = None) -> str:
-    """Title, tables, checks and footer.
+    """The report as text: title, tables, checks and footer.
 
     Args:
-        report: What to show.
-        colour: Whether escape sequences are wanted.
-        width: Of the terminal, in columns; None is as wide as it takes.
+        report: The report.
+        colour: Whether to use colours.
+        width: Width of the terminal in columns; None means no limit.
     """
     buffer = StringIO()
     console = Console(
@@ -44,7 +44,7 @@ def render_table(report: Report, *, colour: bool = False, width: int | None = No
     for index, part in enumerate(parts):
         if index:
             console.print()
-        # A path or a command that is broken over two lines cannot be copied.
+        # Text is not wrapped, because a path or a command on two lines cannot be copied.
         console.print(part, soft_wrap=isinstance(part, Text))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 

@@ -1,4 +1,4 @@
-"""Candidates that travel beside a predicted choice, so that the device can pick again from what it measures."""
+"""Alternatives: other candidates in a predicted artifact, so that the device can measure and choose again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prunnet_export.search._outcome import Attempt
 
 EMBEDDINGS = "embeddings.npy"
 
-# Of the chosen capacity: a roofline is often off by a factor of two, and more often too fast than too slow.
+# Shares of the chosen capacity. A roofline prediction is often wrong by a factor of two, and more often too low.
 _SHARES = (1.5, 0.7, 0.4)
 
 
-def beside(chosen: Candidate, rungs: Sequence[Candidate]) -> list[Candidate]:
-    """The rungs of a ladder nearest to some shares of the chosen capacity, largest first, without the chosen one."""
+def alternatives_to(chosen: Candidate, rungs: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates of a ladder closest to some shares of the chosen capacity, largest first, without the chosen."""
     found: list[Candidate] = []
     for share in _SHARES:
         nearest = min(rungs, key=lambda rung: abs(rung.capacity - share * chosen.capacity))
@@ -29,14 +29,12 @@ def beside(chosen: Candidate, rungs: Sequence[Candidate]) -> list[Candidate]:
 
 
 def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multiple: int) -> AlternativeEntry:
-    """Copy a candidate into an artifact.
-
-    Of its reference the embeddings of the torch subnetwork alone are kept: the rest is the artifact's own.
+    """Copy a candidate into an artifact, with its torch embeddings. The artifact has the rest of its reference.
 
     Args:
-        attempt: Verified on the host, with what is predicted.
-        folder: The artifact's.
-        name: Of the alternative's folder in it.
+        attempt: The candidate, verified on the host, with a predicted latency.
+        folder: Folder of the artifact.
+        name: Name of the alternative's folder in the artifact.
         channel_multiple: Kept widths are multiples of this.
 
     Raises:
@@ -45,7 +43,7 @@ def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multi
     """
     build, verification, reference = attempt.build, attempt.verification, attempt.reference
     if verification is None or reference is None:
-        raise ValueError("an attempt that was not verified does not travel")
+        raise ValueError("an alternative has to be verified")
     home = f"{ALTERNATIVES}/{name}"
     build.copy_to(folder / home)
     np.save(folder / home / EMBEDDINGS, reference.subnetwork_queries, allow_pickle=False)

@@ -9,17 +9,17 @@ T = TypeVar("T")
 
 
 def largest_inside(rungs: Sequence[T], inside: Callable[[T], bool]) -> T | None:
-    """The largest rung that is inside, as far as bisection can tell.
+    """The largest rung that bisection finds inside the budget.
 
-    The largest and the smallest are looked at first: one of them often settles it. Each rung is looked at once
-    at most, so O(log n) of them are built.
+    The largest and the smallest rung are tested first, because one of them is often the answer. No rung is tested
+    twice, so O(log n) rungs are built.
 
     Args:
-        rungs: Smallest first.
-        inside: Whether a rung is inside the budget; expensive, and taken at its word.
+        rungs: Rungs of a ladder, smallest first.
+        inside: Whether a rung is inside the budget. This is slow and may be noisy, but is asked once.
 
     Returns:
-        The rung, or None where the smallest is outside.
+        The rung, or None if the smallest is outside.
     """
     if not rungs:
         return None

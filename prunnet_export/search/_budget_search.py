@@ -1,4 +1,4 @@
-"""The search for what is inside the budget: ladders of candidates, and bisection on what is measured."""
+"""The search for candidates inside the budget: bisection on measured latencies, one ladder after the other."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class BudgetSearch:
 
     Attributes:
         checkpoint: The network.
-        runtime: The target's.
-        device: Where to measure.
-        budget: What is allowed.
-        builder: Makes candidates.
+        runtime: Runtime of the target.
+        device: The device that measures.
+        budget: The limits.
+        builder: Builds candidates.
         patterns: Patterns to search.
         precisions: Precisions to search, the most exact first.
         channel_multiple: Kept widths are multiples of this.
         threads: Intra-operator threads of the runtime; None leaves it to the engine.
-        predictor: Gives the latencies in the place of the device, where the target is not at hand.
+        predictor: Predicts latencies if the target cannot be measured; else None.
     """
 
     checkpoint: Checkpoint
@@ -67,7 +67,7 @@ class BudgetSearch:
         return self._rungs
 
     def _search(self) -> dict[Candidate, Measured]:
-        """Bisect every ladder; what is inside the budget of what was measured.
+        """Bisect every ladder and return the measured candidates that are inside the budget.
 
         Raises:
             PrunnetError: no ladder can be searched.
@@ -77,7 +77,7 @@ class BudgetSearch:
             try:
                 largest_inside(rungs, lambda candidate: self._probe(candidate).inside)
             except (UnsupportedPrecision, Unreachable) as error:
-                # A machine that lacks a precision, or a target of which nothing predicts it, has others.
+                # The machine lacks this precision, or it cannot be predicted. Other precisions may work.
                 del self._rungs[pattern, precision]
                 if not self._rungs or (self.predictor is None and isinstance(error, Unreachable)):
                     raise
@@ -85,13 +85,13 @@ class BudgetSearch:
         return {candidate: measured for candidate, measured in self._measured.items() if measured.inside}
 
     def _probe(self, candidate: Candidate) -> Measured:
-        """The candidate's latency, and whether it is inside the budget; looked at once."""
+        """The candidate's latency, and whether it is inside the budget; measured once."""
         if candidate not in self._measured:
             build = self.builder.build(candidate, re_estimated=False)
             [latency] = self._measure([build], runs=3, samples=60, seconds=5)
             limit = self.budget.latency_ms
             if limit is not None and latency.p50_ms <= limit < latency.upper_ms:
-                # The bound is wide where something disturbed the runs; a longer look is fairer than a verdict.
+                # The median fits, but not the bound: something may have disturbed the runs, so measure longer.
                 [latency] = self._measure([build], runs=5, samples=100, seconds=10)
             inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, None))
             if inside and self.budget.ram_mb is not None:

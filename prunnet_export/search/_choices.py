@@ -1,4 +1,4 @@
-"""In which order fitting candidates are tried, once their latency has to be confirmed and their file verified."""
+"""The order in which fitting candidates are confirmed and verified."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prunnet_export.building import Candidate
 
 
 class Choices:
-    """The best of several ladders, then what is left of them.
+    """Gives the best candidate of several ladders, and the next best one after each failure.
 
     Args:
-        ladders: Each from its smallest candidate to the largest that is worth a try.
-        rank: The candidate of lowest rank is the best; candidates of one ladder fall in rank as they grow.
+        ladders: Ladders of candidates, each from the smallest to the largest one to try.
+        rank: The candidate with the lowest rank is the best; in a ladder, the largest candidate has the lowest rank.
     """
 
     def __init__(self, ladders: Sequence[Sequence[Candidate]], rank: Callable[[Candidate], Any]) -> None:
@@ -21,16 +21,16 @@ class Choices:
         self._rank = rank
 
     def best(self) -> Candidate | None:
-        """What to try next; None where nothing is left."""
+        """The candidate to try next; None if no candidate is left."""
         return min((ladder[-1] for ladder in self._ladders), key=self._rank, default=None)
 
     def step_down(self, candidate: Candidate) -> None:
-        """The candidate is over the budget: its ladder goes on with the next smaller one."""
+        """Remove a candidate that is over the budget; the next smaller one of its ladder remains."""
         for ladder in self._ladders:
             if ladder[-1] == candidate:
                 ladder.pop()
         self._ladders = [ladder for ladder in self._ladders if ladder]
 
     def drop(self, candidate: Candidate) -> None:
-        """The candidate's file does not hold: nothing smaller of its ladder will."""
+        """Remove the ladder of a candidate that fails its verification, because smaller ones would fail too."""
         self._ladders = [ladder for ladder in self._ladders if ladder[-1] != candidate]

@@ -1,4 +1,4 @@
-"""The export: search the budget, build the winner, measure it, verify it, write the artifact."""
+"""The export: search the budget, build the best candidate, measure it, verify it, write the artifact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prunnet_export.evaluating import Evidence, Reference, Verifier, save_refere
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import find_runtime
-from prunnet_export.search._alternatives import beside, save_alternative
+from prunnet_export.search._alternatives import alternatives_to, save_alternative
 from prunnet_export.search._budget_search import BudgetSearch
 from prunnet_export.search._choices import Choices
 from prunnet_export.search._ladder import ladder
@@ -31,15 +31,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Export(BudgetSearch):
-    """One export: a budget search whose winner is verified and written.
+    """One export: a budget search whose best candidate is verified and written.
 
     Attributes:
-        network_name: What to call the network.
+        network_name: Name of the network in the manifest.
         target: The hardware profile.
-        evidence: The images.
-        thresholds: Of the verification gates.
-        select: ``capacity`` takes the largest that fits, ``accuracy`` the best verified one among those that fit.
-        by_twin: The runtime cannot run on the device: what computes the same is verified instead.
+        evidence: The network and the images.
+        thresholds: Thresholds of the verification gates.
+        select: ``capacity`` takes the largest candidate that fits, ``accuracy`` the most accurate one that fits.
+        by_twin: Whether twins are verified, because the runtime cannot run on the device.
     """
 
     network_name: str
@@ -69,23 +69,23 @@ class Export(BudgetSearch):
 
         Raises:
             StorageError: the destination cannot be written.
-            UsageError: a limit of memory, and an engine that is built later.
+            UsageError: memory is limited, but cannot be measured before the engine is built on the device.
             PrunnetError: a candidate cannot be built, measured or verified.
         """
         with ArtifactWriter(destination) as writer:
-            _ = self._verifier.dense  # images that cannot be used are found before minutes of measuring
+            _ = self._verifier.dense  # so that bad images are found before the search, which takes minutes
             fitting = self._search()
             return self._choose(writer, fitting) if fitting else self._reject_all(writer)
 
     def _choose(self, writer: ArtifactWriter, fitting: Mapping[Candidate, Measured]) -> Outcome:
-        """Confirm and verify the best candidates until one holds."""
+        """Confirm and verify the best candidates, one after the other, until one passes."""
         choices = self._choices(fitting)
         refused: Attempt | None = None
         unverified: UnsupportedPrecision | None = None
         while (candidate := choices.best()) is not None:
             try:
                 attempt = self._attempt(candidate)
-            except UnsupportedPrecision as error:  # it is verified here, and was predicted for elsewhere
+            except UnsupportedPrecision as error:  # a prediction works, but this machine lacks the precision
                 _LOG.info("%s cannot be verified: %s", candidate, error.message)
                 choices.drop(candidate)
                 unverified = error
@@ -96,13 +96,13 @@ class Export(BudgetSearch):
                 choices.step_down(candidate)
             else:
                 choices.drop(candidate)
-            # What a rejected artifact shows: the best one whose file does not hold, else the smallest one tried.
+            # A rejected artifact shows the best candidate that failed its verification, else the last one tried.
             if refused is None or refused.verification is None:
                 refused = attempt
             if choices.best() is not None:
                 _LOG.info("%s is not taken: %s", candidate, attempt.reasons[0])
         if refused is None:
-            assert unverified is not None  # noqa: S101  # something fitted
+            assert unverified is not None  # noqa: S101  # some candidates fitted, and each attempt raised
             raise unverified
         return self._finish(writer, refused)
 
@@ -112,7 +112,7 @@ class Export(BudgetSearch):
             return Choices([[candidate] for candidate in scores], lambda candidate: -scores[candidate])
         ladders = []
         for rungs in self.candidates().values():
-            # Below its largest that fits every rung of a ladder may have to be tried, measured so far or not.
+            # Every rung up to the largest that fits may have to be tried, even if the search did not measure it.
             last = max((index for index, rung in enumerate(rungs) if rung in fitting), default=-1)
             ladders.append(rungs[: last + 1])
 
@@ -124,14 +124,14 @@ class Export(BudgetSearch):
         return Choices(ladders, rank)
 
     def _accuracies(self, fitting: Iterable[Candidate]) -> dict[Candidate, float]:
-        """What each candidate finds, of those that can be verified here."""
+        """The accuracy of each candidate that can be verified here."""
         scores: dict[Candidate, float] = {}
         unverified: UnsupportedPrecision | None = None
         for candidate in fitting:
             _LOG.info("measuring the accuracy of %s", candidate)
             try:
                 scores[candidate] = self._accuracy(candidate)
-            except UnsupportedPrecision as error:  # it was predicted for elsewhere
+            except UnsupportedPrecision as error:  # a prediction works, but this machine lacks the precision
                 _LOG.info("%s cannot be verified: %s", candidate, error.message)
                 unverified = error
         if unverified is not None and not scores:
@@ -140,12 +140,12 @@ class Export(BudgetSearch):
 
     def _accuracy(self, candidate: Candidate) -> float:
         entry, _ = self._verify(self.builder.build(candidate, re_estimated=True))
-        # Embeddings that are not finite have none.
+        # If embeddings are not finite, this gate is missing.
         overlap = next((gate.value for gate in entry.gates if gate.name == "neighbour overlap"), -1.0)
         return overlap if entry.cross_r1 is None else entry.cross_r1
 
     def _attempt(self, candidate: Candidate) -> Attempt:
-        """Build a candidate with statistics of its own, look at it for longer, and verify it where it fits."""
+        """Build a candidate with statistics of its own, measure it longer, and verify it if it fits."""
         _LOG.info("building %s with its own BatchNorm statistics", candidate)
         build = self.builder.build(candidate, re_estimated=True)
         latency, dense = self._confirm(build)
@@ -154,13 +154,13 @@ class Export(BudgetSearch):
         return replace(attempt, reasons=reasons) if reasons else self._verified(attempt)
 
     def _verified(self, attempt: Attempt) -> Attempt:
-        """The attempt with its verification, and the gates that failed among the reasons."""
+        """The attempt with its verification; failed gates are added to the reasons."""
         verification, reference = self._verify(attempt.build)
         reasons = [*attempt.reasons, *verification.failures()]
         return replace(attempt, reasons=reasons, verification=verification, reference=reference)
 
     def _verify(self, build: Build) -> tuple[VerificationEntry, Reference]:
-        """The verification of a build, made once: choosing by accuracy needs it before the choice is confirmed."""
+        """The verification of a build, made once per candidate: it is needed twice if accuracy selects."""
         candidate = build.candidate
         if candidate not in self._verifications:
             _LOG.info("verifying %s against the dense gallery", candidate)
@@ -169,7 +169,7 @@ class Export(BudgetSearch):
         return self._verifications[candidate]
 
     def _confirm(self, build: Build) -> tuple[LatencyReport, LatencyReport]:
-        """A longer measurement, side by side with the dense network in the most exact precision."""
+        """A longer measurement, together with the dense network in the most exact precision."""
         pattern = find_pattern(build.candidate.pattern, self.channel_multiple)
         [top] = ladder(self.checkpoint.network, pattern, self.precisions[0], capacities=[1.0])
         dense = self.builder.build(top, re_estimated=False)
@@ -177,10 +177,10 @@ class Export(BudgetSearch):
         return latency, dense_latency
 
     def _reject_all(self, writer: ArtifactWriter) -> Outcome:
-        """Nothing fits: keep the fastest candidate that was measured, and say so."""
+        """Write the fastest measured candidate as rejected, because no candidate fits."""
         fastest = min(self._measured.values(), key=lambda m: m.latency.upper_ms).build.candidate
         attempt = self._attempt(fastest)
-        if attempt.verification is not None:  # the longer measurement disagrees, in its favour
+        if attempt.verification is not None:  # it fits in the longer measurement
             return self._finish(writer, attempt)
         reason = attempt.why_nothing_fits(self.budget)
         would_fit = self.budget.options_that_fit(attempt.figures)
@@ -192,11 +192,12 @@ class Export(BudgetSearch):
         if attempt.verification is None:
             attempt = self._verified(attempt)
         reference = attempt.reference
-        assert reference is not None  # noqa: S101  # as _verified() returns it
+        assert reference is not None  # noqa: S101  # _verified() sets it
         attempt.build.copy_to(writer.folder)
         save_reference(reference, writer.folder / REFERENCE_FILE)
         alternatives = [] if attempt.reasons else self._alternatives(writer, attempt)
-        stand_in = find_runtime(self._verifier.model(attempt.build).runtime) if self.by_twin else None
+        twin_runtime = find_runtime(self._verifier.model(attempt.build).runtime) if self.by_twin else None
+        verified_by = RuntimeEntry(name=twin_runtime.name, version=twin_runtime.version()) if twin_runtime else None
         manifest = compose_manifest(
             attempt,
             target=self.target,
@@ -205,7 +206,7 @@ class Export(BudgetSearch):
             network_name=self.network_name,
             channel_multiple=self.channel_multiple,
             budget=self.budget,
-            verified_by=None if stand_in is None else RuntimeEntry(name=stand_in.name, version=stand_in.version()),
+            verified_by=verified_by,
             frontier=[measured.entry() for measured in sorted(self._measured.values(), key=Measured.order)],
             alternatives=alternatives,
             device=self._timing().fingerprint(),
@@ -213,12 +214,13 @@ class Export(BudgetSearch):
         return Outcome(writer.finish(manifest), manifest, hint)
 
     def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> list[AlternativeEntry]:
-        """Capacities around the chosen one, for a device that will measure what is only predicted here."""
+        """Build and save candidates of other capacities, for a device that will measure what was predicted."""
         if self.predictor is None or not self.target.has_python:
             return []
         candidate = chosen.build.candidate
         found = []
-        for index, other in enumerate(beside(candidate, self.candidates()[candidate.pattern, candidate.precision])):
+        rungs = self.candidates()[candidate.pattern, candidate.precision]
+        for index, other in enumerate(alternatives_to(candidate, rungs)):
             _LOG.info("building %s as an alternative for the device", other)
             build = self.builder.build(other, re_estimated=True)
             [latency] = self._measure([build], runs=0, samples=0, seconds=0)

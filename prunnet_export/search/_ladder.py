@@ -1,4 +1,4 @@
-"""Ladders of candidates: what could be deployed, before it is built."""
+"""Ladders: the candidates that could be built, in the order of their capacities."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from prunnet_export.building import Candidate
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Pattern
 
-# Finer than the steps that widths in multiples of 8 make on common backbones; equal widths are merged.
+# On common backbones these steps are finer than those of widths in multiples of 8. Equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
 
 
 def ladder(
     network: PrunableNetwork, pattern: Pattern, precision: str, *, capacities: Sequence[float] = CAPACITIES
 ) -> list[Candidate]:
-    """The candidates of one (pattern, precision), smallest first, each different from the one before.
+    """The candidates of one (pattern, precision), smallest first. Each keeps more weights than the one before.
 
-    Capacities that the pattern cannot reach are left out; a pattern of one fixed share has that one and 1.
+    Capacities that the pattern cannot reach are left out. A pattern with one fixed share has that capacity and 1.
 
     Args:
-        network: What is cut.
+        network: The network to cut.
         pattern: The shape of the zeros.
-        precision: What the runtime executes in.
-        capacities: What to try, rising.
+        precision: Name of the precision.
+        capacities: Capacities to try, ascending.
 
     Raises:
-        UnsupportedPattern: the network cannot be cut like this.
+        UnsupportedPattern: the network cannot be cut in this pattern.
     """
     found: list[Candidate] = []
     for subnetwork in pattern.subnetworks(network, pattern.reachable(network, capacities)):

@@ -1,4 +1,4 @@
-"""The manifest of an export: everything that it found out, in one place."""
+"""The manifest of an export, made from all its results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compose_manifest(
     alternatives: Sequence[AlternativeEntry],
     device: Fingerprint | None,
 ) -> Manifest:
-    """The manifest of an attempt, rejected where it has reasons; the writer fills in the files.
+    """The manifest of an attempt, rejected if the attempt has reasons. The writer adds the files.
 
     Raises:
         ValueError: the attempt was not verified.
@@ -78,7 +78,7 @@ def compose_manifest(
 
 
 def subnetwork_entry(candidate: Candidate, *, channel_multiple: int) -> SubnetworkEntry:
-    """What a manifest says of a candidate."""
+    """The manifest's entry of a candidate."""
     subnetwork = candidate.subnetwork
     return SubnetworkEntry(
         pattern=subnetwork.pattern,

@@ -1,4 +1,4 @@
-"""What an export finds on its way, and what it comes to."""
+"""The results of an export: of each measured candidate, of each attempt, and of the whole export."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Measured:
 
     Attributes:
         build: The compiled candidate, without BatchNorm statistics of its own.
-        latency: On the device.
-        inside: The budget.
+        latency: Its latency, measured or predicted.
+        inside: Whether it is inside the budget.
     """
 
     build: Build
@@ -28,27 +28,27 @@ class Measured:
     inside: bool
 
     def entry(self) -> FrontierEntry:
-        """The row of the manifest's frontier."""
+        """Its row of the manifest's frontier."""
         return FrontierEntry.of(self.build.candidate, self.latency, size_mb=self.build.size_mb, inside=self.inside)
 
     def order(self) -> tuple[str, str, float]:
-        """Where it stands in the frontier."""
+        """Sort key of the frontier."""
         candidate = self.build.candidate
         return candidate.pattern, candidate.precision, candidate.capacity
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A candidate that was to be the one.
+    """A candidate that was measured longer and, if it fits, verified.
 
     Attributes:
-        build: With BatchNorm statistics of its own.
-        latency: Confirmed.
-        dense: Of the dense network beside it.
-        memory: Peak memory; None where it is not known.
-        reasons: What keeps it from being the one.
-        verification: None where it was over the budget.
-        reference: What it was verified against.
+        build: The compiled candidate, with BatchNorm statistics of its own.
+        latency: Latency of the longer measurement.
+        dense: Latency of the dense network in the same measurement.
+        memory: Peak memory; None if it is not known.
+        reasons: The reasons why it is not chosen; empty if it passes.
+        verification: Its verification; None if it was not verified.
+        reference: The reference of the verification.
     """
 
     build: Build
@@ -61,12 +61,12 @@ class Attempt:
 
     @property
     def figures(self) -> Figures:
-        """What is held against the budget."""
+        """The figures that the budget limits."""
         peak_mb = None if self.memory is None else self.memory.peak_mb
         return Figures(self.latency.upper_ms, self.build.size_mb, peak_mb)
 
     def why_nothing_fits(self, budget: Budget) -> str:
-        """What is said of the fastest candidate where nothing is inside the budget."""
+        """The reason of a rejection if no candidate fits; this attempt is the fastest candidate."""
         latency, memory = self.latency, self.memory
         peak = "" if memory is None else f", {memory.peak_mb:.3g} MiB"
         figures = f"up to {latency.upper_ms:.3g} ms, {self.build.size_mb:.3g} MB{peak}"
@@ -77,12 +77,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an export came to.
+    """The result of an export.
 
     Attributes:
-        folder: The artifact, or the rejected one.
-        manifest: What is written there.
-        hint: What would fit, where the budget did not hold.
+        folder: Folder of the artifact, verified or rejected.
+        manifest: Manifest of the artifact.
+        hint: Options that would fit, if no candidate is inside the budget.
     """
 
     folder: Path

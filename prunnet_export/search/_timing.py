@@ -1,4 +1,4 @@
-"""Where the figures of a candidate come from: a device, or a prediction."""
+"""The source of a candidate's latency and memory: a measurement on a device, or a prediction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from prunnet_export.runtimes import Runtime
 
 @dataclass(frozen=True)
 class MeasuredTiming:
-    """What a device measures.
-
-    Attributes:
-        device: Where.
-        runtime: The engine.
-        threads: Intra-operator threads; None leaves it to the engine.
-    """
+    """Measures candidates on a device, with the given number of intra-operator threads (None: the engine's)."""
 
     device: Device
     runtime: Runtime
@@ -30,14 +24,14 @@ class MeasuredTiming:
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
     ) -> list[LatencyReport]:
-        """One report per build, in order, side by side.
+        """One report per build, in order. All builds are measured in the same runs.
 
         Args:
             builds: Compiled candidates.
-            percentile: The one that is asked for, in per cent.
-            runs: Fresh processes.
-            samples: Of each build and run.
-            seconds: Time for them.
+            percentile: The percentile of the budget, in per cent.
+            runs: Number of runs, each in a new process.
+            samples: Number of samples of each build in each run.
+            seconds: Time limit of the samples.
 
         Raises:
             PrunnetError: the device does not answer.
@@ -53,25 +47,20 @@ class MeasuredTiming:
         )
 
     def memory(self, build: Build) -> MemoryEntry | None:
-        """Peak memory; None where the engine is not built yet, as building takes other memory than running."""
+        """Peak memory; None if the engine is not built yet, because building needs other memory than running."""
         if not self.runtime.built(build.model):
             return None
         reply = peak_memory_mb(self.device, build.model, threads=self.threads)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
 
     def fingerprint(self) -> Fingerprint:
-        """Of the device."""
+        """The fingerprint of the device."""
         return self.device.fingerprint()
 
 
 @dataclass(frozen=True)
 class PredictedTiming:
-    """What is expected of a device that is not here.
-
-    Attributes:
-        predictor: Of the target.
-        runtime: The engine, whose compiler may have an estimate of its own.
-    """
+    """Predicts the latency of candidates on a target that cannot be measured."""
 
     predictor: Predictor
     runtime: Runtime
@@ -79,7 +68,7 @@ class PredictedTiming:
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
     ) -> list[LatencyReport]:
-        """One prediction per build, in order; nothing is run."""
+        """One prediction per build, in order. No model is run."""
         del runs, samples, seconds
         return [
             self.predictor.report(
@@ -93,11 +82,11 @@ class PredictedTiming:
         ]
 
     def memory(self, build: Build) -> None:
-        """Memory is not predicted."""
+        """Always None: memory is not predicted."""
         del build
 
     def fingerprint(self) -> None:
-        """There is no device."""
+        """Always None: there is no device."""
 
 
 Timing = MeasuredTiming | PredictedTiming

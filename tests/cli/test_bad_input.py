@@ -30,7 +30,7 @@ TARGET, BUDGET = "--target=x86-onnxruntime", "--budget-ms=1000"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder of which nothing may be written to."""
+    """A read-only folder."""
     folder = tmp_path / "place"
     folder.mkdir()
     return folder
@@ -38,13 +38,13 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sound(tiny_network: Path, tiny_data: Path) -> list[str]:
-    """Arguments of an export that nothing is wrong with."""
+    """Valid arguments of an export."""
     return [TARGET, BUDGET, "--network", str(tiny_network), "--data", str(tiny_data)]
 
 
 @pytest.fixture
 def run(sound: list[str], environment: Environment, place: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """An export whose later arguments replace the sound earlier ones."""
+    """An export with valid arguments, and then others that replace them."""
 
     def run_it(*args: str | Path, alone: bool = False) -> Ran:
         given = [] if alone else sound
@@ -154,7 +154,7 @@ def _rewrite(file: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def _weights(network: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
-    """Change tensors, and keep the hash right so that the tensors themselves are looked at."""
+    """Change tensors and update the hash, so that the check of the tensors is reached."""
     import hashlib
 
     tensors = load_file(network / WEIGHTS_FILE)
@@ -278,7 +278,7 @@ def test_data_sets(kind: str, run: Run, tiny_data: Path, tmp_path: Path, place: 
     shutil.copytree(tiny_data, data)
     spoil, told = DATA[kind]
     spoil(data)
-    # Only a cut subnetwork looks at train images: ask for a size that the dense network is over.
+    # Only a cut subnetwork needs train images, so the budget excludes the dense network.
     ran = run("--data", data, "--budget-mb=0.1", "--precision=fp32")
     assert_error(ran, 2)
     assert told in ran.err
@@ -354,7 +354,7 @@ def test_an_interrupt_in_the_middle(
             time.sleep(0.01)
         running.send_signal(number)
         out, err = running.communicate(timeout=SECONDS)
-    assert_error(Ran(running.returncode, out, err.removeprefix("\n")), 130)  # click goes below the ^C of a terminal
+    assert_error(Ran(running.returncode, out, err.removeprefix("\n")), 130)  # click prints a line feed after ^C
     assert not tree(place)
     assert not [name for name in tree(tmp_path / "cache") if "partial" in name]
 

@@ -26,7 +26,7 @@ def run(environment: Environment, capfd: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="module")
 def arguments(tiny_network: Path, tiny_data: Path) -> list[str]:
-    """Of an export whose gates an untrained network can pass."""
+    """Arguments of an export whose gates an untrained network can pass."""
     return [
         "--target=x86-onnxruntime",
         f"--network={tiny_network}",
@@ -40,7 +40,7 @@ def arguments(tiny_network: Path, tiny_data: Path) -> list[str]:
 def exported(
     arguments: list[str], environment: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, Path]:
-    """One whole export, and where it went."""
+    """One whole export, and the folder of its artifact."""
     place = tmp_path_factory.mktemp("export") / "dist" / "tiny"
     ran = shell(environment, "prunnet-export", *arguments, "--budget-ms=1000", f"--out={place}", "--output-format=json")
     return ran, place
@@ -133,7 +133,7 @@ def test_the_artifact_is_proved_again_on_a_device(exported: tuple[Ran, Path], en
 
 @pytest.fixture
 def copied(exported: tuple[Ran, Path], tmp_path: Path) -> Path:
-    """A copy of the artifact that a test may spoil."""
+    """A copy of the artifact that a test may damage."""
     place = tmp_path / "copy"
     place.mkdir()
     for file in exported[1].iterdir():
@@ -178,7 +178,7 @@ def test_output_formats_of_an_export(
 def rejected(
     arguments: list[str], environment: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, Path]:
-    """An export that nothing fits, and the folder that it was asked for."""
+    """An export in which no candidate fits, and the folder that was given."""
     place = tmp_path_factory.mktemp("rejected") / "tiny"
     ran = shell(
         environment, "prunnet-export", *arguments, "--budget-ms=0.001", f"--out={place}", "--output-format=json"

@@ -19,14 +19,14 @@ __all__ = ["board"]
 pytestmark = needs_sshd
 Environment = dict[str, str]
 
-# What a clock or the kernel says is another figure each time, here as there.
+# Figures of the clock or the kernel, which differ in each run.
 FIGURES = {
     "p50_ms", "p90_ms", "p99_ms", "mean_ms", "percentile_ms", "upper_ms", "cv", "n", "peak_mb", "message",
 }  # fmt: skip
 
 
 def without_figures(value: Any) -> Any:
-    """A document without what was timed."""
+    """A document without the measured figures."""
     if isinstance(value, dict):
         return {key: without_figures(item) for key, item in value.items() if key not in FIGURES}
     return [without_figures(item) for item in value] if isinstance(value, list) else value
@@ -34,7 +34,7 @@ def without_figures(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def words(tiny_network: Path, tiny_data: Path) -> list[str]:
-    """Of an export whose budgets an untrained network is well inside."""
+    """Arguments of an export with budgets that an untrained network meets easily."""
     return [
         "--target=x86-onnxruntime",
         "--budget-ms=50",
@@ -49,7 +49,7 @@ def words(tiny_network: Path, tiny_data: Path) -> list[str]:
 
 @pytest.fixture
 def reaching(board: Board, environment: Environment) -> Environment:
-    """The environment with the ssh that knows the board."""
+    """The environment with an ssh that reaches the board."""
     return {**environment, "PATH": f"{board.bin}:{environment['PATH']}"}
 
 

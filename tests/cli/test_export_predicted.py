@@ -1,4 +1,4 @@
-"""A target that is not here, through the real command: predicted, called so, verified by what computes the same."""
+"""The real command for a target that is not here: its latency is predicted and named so, a twin is verified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(platform.machine() == "aarch64", reason="the tar
 
 @pytest.fixture(scope="module")
 def words(tiny_network: Path, tiny_data: Path) -> list[str]:
-    """Of an export for a Jetson; an untrained network's neighbours are not asked for."""
+    """Arguments of an export for a Jetson; recall has no limit, because the network is untrained."""
     given = [f"--network={tiny_network}", f"--data={tiny_data}", "--min-recall=0", "--output-format=json"]
     return ["--target=jetson", "--budget-ms=15", "--precision=fp16", *given]
 

@@ -1,4 +1,4 @@
-"""Where an export measures: here where that is the target's own, nowhere where it is not, and never by mistake."""
+"""The place where an export measures: this machine only if it is the target's device, else latencies are predicted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place(name: str, target: Target = HERE, runtime: Runtime | None = None, *, r
 
 
 class Chipless(type(find_runtime("onnxruntime"))):  # type: ignore[misc]  # a class that is found at run time
-    """A runtime whose chip is not here."""
+    """A runtime whose chip this machine lacks."""
 
     def obstacle(self) -> str:
         return "no such chip"

@@ -1,4 +1,4 @@
-"""Files that attack whoever reads them."""
+"""Hostile files, which attack the program that reads them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_arrays(archive: bytes, **arrays: Any) -> bytes:
 
 
 def claims_to_be_huge() -> bytes:
-    """A .npy whose header promises a petabyte."""
+    """A .npy whose header states a size of a petabyte."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 256)}"
     header += b" " * (64 - (10 + len(header) + 1) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
@@ -75,7 +75,7 @@ def encrypted(archive: bytes) -> bytes:
 
 
 def unknown_compression(archive: bytes) -> bytes:
-    """The archive with a compression method that nobody has."""
+    """The archive with an unknown compression method."""
     changed = bytearray(archive)
     changed[8] = 77
     changed[changed.index(b"PK\x01\x02") + 10] = 77

@@ -1,4 +1,4 @@
-"""What verifying an artifact again asks for, and how its images are embedded for it."""
+"""Verifying an artifact again: its thresholds, and the embeddings of its images."""
 
 from __future__ import annotations
 

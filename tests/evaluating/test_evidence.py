@@ -127,7 +127,7 @@ def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(ev
     rows = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
     dense = replace(evidence, data=data, gallery=Gallery(rows, data.gallery.labels, None)).dense()
     assert dense.relevance is not None
-    assert_same_relevance(dense.relevance, data.relevance)  # the own image is junk
+    assert_same_relevance(dense.relevance, data.relevance)  # the query's own image is junk
 
 
 def test_a_foreign_gallery_says_nothing_where_a_list_says_what_is_relevant(evidence: Evidence) -> None:

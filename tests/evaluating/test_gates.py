@@ -143,7 +143,7 @@ def test_zeros_that_were_lost(kept: float, passes: bool) -> None:
     expected = replace(EXPECTED, weights=ExpectedWeights(elements=10_000, zeros=8_000))
     entry = run(replace(OBSERVED, weights=sparse(kept)), expected=expected)
     assert failed(entry) == (set() if passes else {"zeros kept"})
-    assert gate(entry, "zeros kept").n == 10_000  # vectors are no weights
+    assert gate(entry, "zeros kept").n == 10_000  # vectors do not count as weights
 
 
 def in_place(shape: tuple[int, ...] = (100, 100)) -> tuple[Expected, dict[str, np.ndarray]]:
@@ -170,7 +170,7 @@ def test_one_zero_that_moved(shape: tuple[int, ...]) -> None:
     row = weights["layer"].reshape(-1)
     row[[0, 1]] = row[[1, 0]]
     assert not failed(run(replace(OBSERVED, weights=weights), expected=replace(expected, masks=())))
-    row[[1, 4]] = row[[4, 1]]  # into the next run: as many zeros as before
+    row[[1, 4]] = row[[4, 1]]  # a zero moves into the next group of 2:4; the number of zeros stays
     entry = run(replace(OBSERVED, weights=weights), expected=expected)
     assert failed(entry) == {"zeros in place"}
     assert gate(entry, "zeros in place").value == 0
@@ -262,7 +262,7 @@ def test_a_gallery_smaller_than_ten() -> None:
 
 
 def test_the_querys_own_image_is_no_match() -> None:
-    # Two images a class, gallery = query: with its own image every query would find a relevant one.
+    # Two images per class, and query = gallery. If the own image counted, every query would find a relevant image.
     labels = np.repeat(np.arange(len(LABELS) // 2), 2)
     apart = scrambled(9)
     reference = replace(
@@ -278,7 +278,7 @@ def test_the_querys_own_image_is_no_match() -> None:
 
 
 def test_the_data_sets_own_relevance_and_figures_are_used() -> None:
-    # To each query the nearest image is junk and the third nearest relevant, so that it ranks second.
+    # For each query, the nearest image is junk and the third nearest is relevant, so its rank is 2.
     nearest = np.argsort(-(DENSE[:2] @ GALLERY.T), axis=1)
     listed = Listed(Lists.of(nearest[:, 2:3]), Lists.of(nearest[:, :1]), len(GALLERY))
     two = replace(

@@ -1,4 +1,4 @@
-"""Retrieval metrics: cases counted by hand, an independent implementation, and what has to hold of any."""
+"""Retrieval metrics: cases counted by hand, an independent implementation, and general properties."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _case(seed: int, *, queries: int = 7, gallery: int = 23, width: int = 5) -> 
 
 
 def _listed_case(seed: int, *, queries: int = 6, gallery: int = 19, width: int = 5) -> Case:
-    """Random embeddings with random junk; the first query has something relevant."""
+    """Random embeddings with random junk; the first query has a relevant image."""
     rng = np.random.default_rng(seed)
     kinds = rng.choice(3, (queries, gallery), p=[0.6, 0.25, 0.15])
     kinds[0, 0] = 1
@@ -57,7 +57,7 @@ def _listed_case(seed: int, *, queries: int = 6, gallery: int = 19, width: int =
 
 
 def _naive(case: Case, protocol: Protocol) -> RetrievalMetrics:
-    """One query, one image at a time: sort by falling cosine, irrelevant first, and walk the list."""
+    """A slow implementation for one query: sort by falling cosine, irrelevant images first among ties."""
     query, gallery, relevance = case
     hits: dict[int, list[bool]] = {k: [] for k in protocol.recall_at}
     precisions: dict[int, list[float]] = {k: [] for k in protocol.precision_at}
@@ -135,8 +135,8 @@ class TestRetrievalMetrics:
         ("protocol", "expected"),
         [
             (Protocol(), (1 + 2 / 3 + 3 / 5) / 3),
-            (Protocol(depth=4), (1 + 2 / 3) / 3),  # the third is beyond the depth, and is expected all the same
-            (Protocol(depth=2), 1 / 2),  # two ranks have no room for three
+            (Protocol(depth=4), (1 + 2 / 3) / 3),  # the third is beyond the depth, but still counts as missed
+            (Protocol(depth=2), 1 / 2),  # only two of the three can be found
             # The curve falls to 1/2 before it rises to 2/3, and to 2/4 before it rises to 3/5.
             (Protocol(trapezoid=True), (1 + (1 / 2 + 2 / 3) / 2 + (2 / 4 + 3 / 5) / 2) / 3),
         ],
@@ -148,7 +148,7 @@ class TestRetrievalMetrics:
         assert result.mean_average_precision == pytest.approx(expected)
 
     def test_junk_takes_no_rank(self) -> None:
-        # As the ranking of the test before, with junk before, between and behind.
+        # The ranking of the previous test, with added junk.
         listed = Listed(Lists.of([[1, 4, 7]]), Lists.of([[0, 2, 5, 9]]), 10)
         result = retrieval_metrics(_at(0), _at(*range(1, 11)), listed, Protocol(precision_at=(1, 2, 5)))
         assert result.mean_average_precision == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
@@ -271,7 +271,7 @@ class TestTopkOverlap:
         assert topk_overlap(x, _at(0, 60, 50), x, k=1, relevance=relevance).tolist() == [1.0, 0.0, 1.0]
 
     def test_where_fewer_are_left_all_of_them_count(self) -> None:
-        # Two images are left to the first query, and all three to the second.
+        # Without junk, the first query has two images, and the second has all three.
         listed = Listed(Lists.of([[], []]), Lists.of([[0], []]), 3)
         a, b, gallery = _at(0, 0), _at(40, 30), _at(5, 20, 40)
         assert topk_overlap(a, b, gallery, k=3, relevance=listed).tolist() == [1.0, 1.0]

@@ -85,7 +85,7 @@ def test_a_pickle_is_refused_and_not_executed(name: str, file: Path, tmp_path: P
     file.write_bytes(with_arrays(file.read_bytes(), **{name: attack}))
     with np.load(file, allow_pickle=True) as opened:
         opened[name]
-    assert mark.exists()  # the attack works on who lets it
+    assert mark.exists()  # the attack works on a reader that allows pickles
     mark.unlink()
     with pytest.raises(InvalidInput) as caught:
         load_reference(file)
@@ -151,7 +151,7 @@ def test_parts_that_do_not_fit_together_are_refused(name: str, array: Any, file:
         ("positives", np.array([4, 1, -1])),
         ("positives", np.array([4, 1])),
         ("positives", np.array([4.0, 1.0, 3.0])),
-        ("positives", np.array([0, 1, 3])),  # row 0 is junk to the first query
+        ("positives", np.array([0, 1, 3])),  # row 0 is junk for the first query
         ("positive_starts", np.array([0, 1, 3])),
         ("positive_starts", np.array([0, 3, 1, 3])),
         ("positive_starts", np.array([1, 1, 3, 3])),

@@ -43,7 +43,7 @@ def test_limits_order_and_determinism(query: Labels, gallery: Labels, most: int,
         assert 0 < len(one) <= limit
         assert 0 <= one[0] <= one[-1] < size
     chosen = {gallery[index] for index in images}
-    assert {query[index] for index in queries} <= chosen  # every query has something to find
+    assert {query[index] for index in queries} <= chosen  # every query has a relevant image
 
 
 @given(labels, labels)
@@ -78,7 +78,7 @@ def test_with_exclude_self_the_queries_are_among_the_gallerys_images(of: Labels,
     assume(max(Counter(of).values()) > 1)
     queries, images = choose(data(of, of, exclude_self=True), max_queries=2, max_gallery=most, seed=seed)
     counts = Counter(of[index] for index in images)
-    assert queries.tolist() == [index for index in images if counts[of[index]] > 1]  # the others find themselves alone
+    assert queries.tolist() == [index for index in images if counts[of[index]] > 1]  # others match no other image
     assert len(images) <= most
 
 
@@ -97,7 +97,7 @@ def test_where_a_list_says_what_is_relevant(n: int, m: int, most: int, many: int
     assert len(images) == m if m <= many else len(images) <= many
     assert 0 < len(queries) <= most
     left = kinds[np.ix_(queries, images)] == 1
-    assert left.any(axis=1).all()  # every query has something to find
+    assert left.any(axis=1).all()  # every query has a relevant image
     if m <= many and n <= most:
         assert queries.tolist() == np.flatnonzero((kinds == 1).any(axis=1)).tolist()
 

@@ -1,4 +1,4 @@
-"""What the verifier holds a shipped file against: the pattern's promise, and no less when one zero has moved."""
+"""The verifier compares the zeros of a shipped file with the pattern's masks, and finds a single moved zero."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def gates(export: Export, build: Build) -> dict[str, Gate]:
 
 
 def with_one_zero_moved(build: Build, folder: Path) -> Build:
-    """A copy in which a zero and the smallest other value of one weight have changed places."""
+    """A copy in which a zero and the smallest other value of one weight are swapped."""
     copytree(build.folder, folder)
     model = onnx.load(folder / build.names[0])
     values = {tensor.name: onnx.numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer}

@@ -1,4 +1,4 @@
-"""Layers are known by where their zeros are: in any order, transposed, with more zeros, and not with one moved."""
+"""Layers are recognised by the places of their zeros: in any order, transposed, with more zeros; not if one moved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def masks(tensors: list[Array]) -> list[npt.NDArray[np.bool_]]:
 
 
 def as_exported(tensors: list[Array], seed: int) -> list[Array]:
-    """In another order, matrices transposed, rows scaled, depthwise weights with one axis more, constants between."""
+    """Shuffled tensors: matrices transposed, rows scaled, depthwise weights with one more axis, and added constants."""
     draw = np.random.default_rng(seed)
     rows = [tensor * draw.uniform(0.5, 2, (len(tensor), *[1] * (tensor.ndim - 1))) for tensor in tensors]
     turned = [tensor.T if tensor.ndim == 2 else tensor for tensor in rows]

@@ -1,4 +1,4 @@
-"""What finishing on the device makes of a predicted choice and of the candidates that travel beside it."""
+"""Finishing on the device: the choice among the predicted candidate and its alternatives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
 
 @pytest.fixture(scope="module")
 def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact whose budget was held against a prediction: about half of the rungs fit."""
+    """An artifact with a predicted latency, and a budget that about half of the rungs fit."""
     workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)
     export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
     rungs = export.candidates()["channel", "fp32"]
@@ -43,7 +43,7 @@ def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_f
 
 @pytest.fixture
 def predicted(exported: Path, tmp_path: Path) -> Path:
-    """The artifact, to be finished or damaged."""
+    """A copy of the artifact that a test may finish or damage."""
     return shutil.copytree(exported, tmp_path / "dist")
 
 
@@ -113,7 +113,7 @@ def test_a_slow_device_steps_down(predicted: Path, tmp_path: Path) -> None:
     assert after.subnetwork == smallest.subnetwork
     assert [entry.inside for entry in after.frontier] == [True] + [False] * len(before.alternatives)
     assert folder == tmp_path / "finished"
-    assert read_manifest(predicted) == before  # the source stays
+    assert read_manifest(predicted) == before  # the source does not change
 
 
 def test_a_device_that_is_too_slow_for_all_rejects(predicted: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every command holds the same figure against the budget: the upper bound of the latency, not the percentile."""
+"""Every command compares the same figure with the budget: the upper bound of the latency, not the percentile."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ def test_golden_percentiles_of_one_to_ten(q: float, expected: float) -> None:
 
 
 def test_rank_is_not_missed_by_a_rounding() -> None:
-    # 0.999 * 1000 and 99.9 * 10 are not both 999 in binary.
+    # In binary, 0.999 * 1000 and 99.9 * 10 are not both 999.
     assert percentile([float(x) for x in range(1, 1001)], 99.9) == 999
     assert percentile([float(x) for x in range(1, 101)], 57) == 57
 
 
 @given(times, percents)
 def test_agrees_with_the_inverted_cdf_of_numpy(samples: list[float], q: float) -> None:
-    # Where q n / 100 is a whole number numpy's own rounding decides; both neighbours are then allowed.
+    # If q n / 100 is a whole number, numpy's rounding decides, so both neighbours are allowed.
     ours = percentile(samples, q)
     eps = 1e-7
     assert ours in {np.percentile(samples, max(0, q + d), method="inverted_cdf") for d in (-eps, 0, eps)}

@@ -1,4 +1,4 @@
-"""Five renderings of one report: golden texts, and escaping that survives parsing back."""
+"""Five renderings of one report: expected texts, and escaped texts that parse back to the original."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Terminal:
 
 
 def attach_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To be called in a test's body: pytest puts its own stdout in place after the fixtures."""
+    """Call it in the test's body, because pytest sets its own stdout after the fixtures."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")

@@ -1,4 +1,4 @@
-"""Exports on the tiny network, with latencies out of a table."""
+"""Exports of the tiny network, with latencies from a table."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def kilobytes(size: int, _request: LatencyRequest) -> float:
 
 @dataclass
 class Workshop:
-    """What exports of one test share."""
+    """The values that the exports of one test share."""
 
     checkpoint: Checkpoint
     data: RetrievalData

@@ -1,18 +1,18 @@
-"""What travels beside a predicted choice."""
+"""The alternatives in a predicted artifact."""
 
 from __future__ import annotations
 
 from prunnet_export.budget import Budget
-from prunnet_export.search._alternatives import beside
+from prunnet_export.search._alternatives import alternatives_to
 from tests.search._exports import Workshop
 
 
-def test_larger_and_smaller_ones_travel(workshop: Workshop) -> None:
+def test_larger_and_smaller_ones_are_alternatives(workshop: Workshop) -> None:
     ladder = workshop.export(Budget(latency_ms=1)).candidates()["channel", "fp32"]
     chosen = ladder[len(ladder) // 2]
-    found = beside(chosen, ladder)
+    found = alternatives_to(chosen, ladder)
     assert chosen not in found
     assert len(set(found)) == len(found) >= 2
     assert [one.capacity for one in found] == sorted((one.capacity for one in found), reverse=True)
     assert found[0].capacity > chosen.capacity > found[-1].capacity
-    assert beside(ladder[0], ladder[:1]) == []
+    assert alternatives_to(ladder[0], ladder[:1]) == []

@@ -1,4 +1,4 @@
-"""The order of trial: the best top; one rung down where the budget breaks, none more where the file does not hold."""
+"""The order of candidates: the best largest one; the next rung if it is over the budget; no rung if its file fails."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from prunnet_export.thresholds import Thresholds
 from tests._cli import tree
 from tests.search._exports import TableDevice, Workshop, kilobytes
 
-PROBE_RUNS = 3  # fewer processes than a confirmation starts
+PROBE_RUNS = 3  # a confirmation has more runs
 CONFIRM_SECONDS = 20
 
 
@@ -32,7 +32,7 @@ def size_mb(export: Export, candidate: Candidate) -> float:
 
 
 def between(export: Export, index: int) -> float:
-    """A size, MB, that rung ``index`` is under and the next rung is over."""
+    """A size in MB between those of rung ``index`` and of the next rung."""
     ladder = rungs(export)
     low, high = (size_mb(export, ladder[i]) for i in (index, index + 1))
     assert low < high
@@ -51,7 +51,7 @@ def assert_whole(outcome: Outcome) -> Manifest:
     """The artifact on disk is the one that was reported, and can be used."""
     manifest = read_manifest(outcome.folder)
     verify_files(outcome.folder, manifest)
-    # What the writer fills in apart, the manifest on disk is the outcome's.
+    # The manifest on disk is the outcome's, except the files, which the writer adds.
     assert manifest.created == outcome.manifest.created
     assert manifest.subnetwork == outcome.manifest.subnetwork
     assert manifest.verification == outcome.manifest.verification
@@ -93,7 +93,7 @@ def test_the_frontier_is_what_was_measured(workshop: Workshop, tmp_path: Path) -
     for entry in manifest.frontier:
         assert entry.inside == (entry.upper_ms <= (export.budget.latency_ms or 0))
     probes = [request.model for request in device.asked if request.seconds != CONFIRM_SECONDS]
-    assert len(probes) == PROBE_RUNS * len(capacities)  # each candidate is looked at once
+    assert len(probes) == PROBE_RUNS * len(capacities)  # each candidate is measured once
 
 
 def test_everything_fits(workshop: Workshop, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_memory_that_grows_after_the_search_is_rejected(workshop: Workshop, tmp_
 
 
 def slower_when_confirmed(factor: float) -> TableDevice:
-    """A device that is slower when it is looked at for longer, as under another load."""
+    """A device that is slower in a longer measurement, e.g. because of another load."""
 
     def table(size: int, request: LatencyRequest) -> float:
         return size / 1000 * (factor if request.seconds == CONFIRM_SECONDS else 1)
@@ -175,7 +175,7 @@ def test_a_confirmation_that_disagrees_steps_down(
     caplog.set_level("INFO", logger="prunnet_export")
     export = workshop.export(Budget(latency_ms=1))
     limit = 1000 * between(export, 3)
-    factor = limit / (1000 * between(export, 2))  # what fits when confirmed is one rung lower
+    factor = limit / (1000 * between(export, 2))  # in the confirmation, one rung less fits
     export.budget = Budget(latency_ms=limit)
     export.device = slower_when_confirmed(factor)
     outcome = export.run(tmp_path / "out")
@@ -216,14 +216,14 @@ def test_the_percentile_is_the_one_that_was_asked_for(workshop: Workshop, tmp_pa
     outcome = workshop.export(Budget(latency_ms=1e6, percentile=99)).run(tmp_path / "out")
     latency = outcome.manifest.latency
     assert (latency.percentile, outcome.manifest.budget.percentile) == (99, 99)
-    assert latency.n >= 299  # fewer samples do not bound p99
+    assert latency.n >= 299  # fewer samples give no bound of p99
 
 
 def test_the_fastest_of_equals_wins_over_patterns(workshop: Workshop, tmp_path: Path) -> None:
     export = workshop.export(Budget(latency_ms=1), patterns=("channel", "unstructured"))
     export.budget = Budget(latency_ms=1000 * between(export, 3))
     outcome = export.run(tmp_path / "out")
-    # Unstructured zeros stay in the file: no unstructured candidate but the dense one is smaller than dense.
+    # Unstructured zeros stay in the file, so no unstructured candidate is smaller than the dense one.
     assert outcome.manifest.subnetwork.pattern == "channel"
     assert {entry.pattern for entry in outcome.manifest.frontier} == {"channel", "unstructured"}
 

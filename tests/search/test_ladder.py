@@ -45,7 +45,7 @@ def test_a_pattern_of_one_share_has_two_rungs(workshop: Workshop) -> None:
     half, dense = ladder(network, find_pattern("2:4"), "fp32")
     assert (half.subnetwork.asked, dense.subnetwork.asked) == (0.5, 1)
     assert half.capacity < dense.capacity == 1
-    # Confirming a choice asks for the dense network alone.
+    # A confirmation asks only for the dense network.
     [top] = ladder(network, find_pattern("2:4"), "fp32", capacities=[1.0])
     assert top.capacity == 1
 
