@@ -73,11 +73,11 @@ class Embedder(nn.Module):
 
 
 def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
-    """Lay a narrow input out as torch does by default.
+    """Lay a narrow input out in torch's default layout.
 
-    With channels last, oneDNN 3.12 overruns its workspace in the gradient of a 1 x 1 kernel that strides over fewer
-    channels than a block has, 16 with AVX-512 and 8 with AVX2: wrong gradients, or a corrupt heap. ResNets have such
-    kernels in their shortcuts. https://github.com/uxlfoundation/oneDNN/issues/6035
+    With channels last, oneDNN 3.12 writes beyond its workspace in the gradient of a 1 x 1 kernel with a stride and with
+    fewer input channels than a block has: 16 with AVX-512, 8 with AVX2. Gradients are wrong, or the heap is corrupt.
+    ResNets have such kernels in their shortcuts. See https://github.com/uxlfoundation/oneDNN/issues/6035
     """
     (images,) = inputs
     if not torch.is_grad_enabled() or images.device.type != "cpu" or images.shape[1] >= _BLOCK:

@@ -30,7 +30,7 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
     """
-    # nncf makes engines of its own, and where it fails they go together with its traceback, in any order.
+    # nncf makes Core objects of its own. Where it fails, they are deleted with its traceback, in any order.
     with silenced(), same_signal_stack():
         with no_telemetry():
             nncf = require("nncf", extra=_EXTRA)

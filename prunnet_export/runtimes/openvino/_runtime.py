@@ -138,9 +138,9 @@ def engine() -> Any:
 
 @cache
 def core() -> Any:
-    """The one engine of this process, which is never let go.
+    """The one ``Core`` of this process. It is never deleted.
 
-    Another for each model would cost time, and the process at its next signal: see ``same_signal_stack``.
+    A ``Core`` for each model costs time, and deleting one can end the process: see ``same_signal_stack``.
     """
     return engine().Core()
 

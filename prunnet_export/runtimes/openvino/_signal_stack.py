@@ -1,4 +1,4 @@
-"""The stack on which a thread runs its signal handlers, which OpenVINO's CPU plugin replaces by one of its own."""
+"""Protects the stack on which a thread runs its signal handlers. OpenVINO's CPU plugin replaces it."""
 
 from __future__ import annotations
 
@@ -8,36 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class _Stack(ctypes.Structure):
-    # stack_t of Linux's signal.h.
+class SignalStack(ctypes.Structure):
+    """``stack_t`` of Linux's signal.h."""
+
     _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 @contextmanager
 def same_signal_stack() -> Iterator[None]:
-    """This thread ends with the signal stack that it began with, whichever engines come and go meanwhile.
+    """Give the thread back the signal stack that it had at the start of the block.
 
-    The CPU plugin of each engine gives the thread a stack. When it goes it unmaps it and, if it is still in use, brings
-    back the one that it found. Of two engines that overlap, the later one so brings back that of the earlier one, which
-    is gone if that engine went first: the next signal that Python handles ends the process, wherever it is, or
-    is written over what lies there by now. An engine that goes after this finds another stack than its own, and leaves
-    it alone.
+    OpenVINO's CPU plugin gives the thread that loads it a signal stack of its own. When a ``Core`` is deleted, the
+    plugin unmaps that stack and sets the stack that it found before. Where two ``Core`` objects overlap and the first
+    is deleted first, the second one sets the stack of the first, which is unmapped. The next signal that Python handles
+    then ends the process. After this block the plugin finds another stack than its own, and leaves it as it is.
     """
-    if sys.platform != "linux":  # elsewhere the plugin sets none
+    if sys.platform != "linux":  # on other systems the plugin sets no stack
         yield
         return
     sigaltstack = ctypes.CDLL(None).sigaltstack
-    before = _Stack()
+    before = SignalStack()
     sigaltstack(None, ctypes.byref(before))
     try:
         yield
     finally:
         sigaltstack(ctypes.byref(before), None)
-
-
-def signal_stack() -> int | None:
-    """Where the one of this thread begins."""
-    stack = _Stack()
-    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
-    start: int | None = stack.start
-    return start

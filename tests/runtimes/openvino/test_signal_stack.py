@@ -1,7 +1,8 @@
-"""Engines that come and go leave a thread the stack for its signal handlers: a signal ends the process otherwise."""
+"""Engines leave the signal stack of a thread as it was. Otherwise the next signal can end the process."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Callable
@@ -14,10 +15,18 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.openvino import OpenVino
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
-from prunnet_export.runtimes.openvino._signal_stack import same_signal_stack, signal_stack
+from prunnet_export.runtimes.openvino._signal_stack import SignalStack, same_signal_stack
 
 engine = pytest.importorskip("openvino")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the plugin sets a signal stack on Linux alone")
+
+
+def signal_stack() -> int | None:
+    """The address of this thread's signal stack."""
+    stack = SignalStack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    start: int | None = stack.start
+    return start
 
 
 def loaded() -> object:
