@@ -365,7 +365,7 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw[:200]), "manifest"),
     "foreign": (lambda folder: (folder / "manifest.json").write_text('{"name": "web app"}'), "manifest"),
     "newer": (
-        lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw.replace(b'"version": 1', b'"version": 9', 1)),
+        lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw.replace(b'"version": 2', b'"version": 9', 1)),
         "version",
     ),
     "outside": (
