@@ -35,14 +35,13 @@ SMALL = 10_000  # bytes that a file may have where there is no room
 class Keeper:
     """The board's process without ssh."""
 
-    def __init__(self, cache: Path, before: Callable[[], None] | None, modules: Path | None) -> None:
+    def __init__(self, cache: Path, modules: Path | None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", MAIN],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(modules or "")},
-            preexec_fn=before,  # noqa: PLW1509  # no threads here
         )
         self.to, self.out, self.err = (
             cast("IO[bytes]", pipe) for pipe in (self.process.stdin, self.process.stdout, self.process.stderr)
@@ -80,10 +79,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(
         cache: Path = tmp_path / "cache",
-        before: Callable[[], None] | None = None,
         modules: Path | None = None,
     ) -> Keeper:
-        started.append(Keeper(cache, before, modules))
+        started.append(Keeper(cache, modules))
         return started[-1]
 
     yield begin
@@ -197,7 +195,8 @@ def test_a_cache_folder_that_cannot_be_made_is_said(start: Start, tmp_path: Path
 
 
 def test_no_room_is_an_answer_and_the_next_message_is_understood(start: Start, tiny_model: TinyModel) -> None:
-    keeper = start(before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, SMALL)))
+    keeper = start()
+    resource.prlimit(keeper.process.pid, resource.RLIMIT_FSIZE, (SMALL, SMALL))
     assert keeper.put("models/large", b"0" * 5_000_000).error == "file too large"
     assert not (keeper.folder / "models/large").exists()
     assert keeper.put("models/small", b"0" * 100) == Stored()
