@@ -41,6 +41,7 @@ class Build:
         runtime: Name of the engine.
         folder: Folder of its files.
         names: Names of the files that are deployed. The runtime opens the first.
+        size_mb: Size of all files that are deployed, in 10^6 bytes.
         workload: Multiply-adds, weights and activations of its layers.
     """
 
@@ -48,17 +49,13 @@ class Build:
     runtime: str
     folder: Path
     names: tuple[str, ...]
+    size_mb: float
     workload: Workload
 
     @property
     def model(self) -> Model:
         """The model for its runtime."""
         return Model(self.folder / self.names[0], self.runtime, self.candidate.precision)
-
-    @property
-    def size_mb(self) -> float:
-        """Size of all files that are deployed, in 10^6 bytes."""
-        return sum((self.folder / name).stat().st_size for name in self.names) / 1e6
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files that are deployed; raises OSError if the disk is full."""

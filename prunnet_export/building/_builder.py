@@ -115,7 +115,9 @@ class Builder:
             parts, lambda folder: runtime.compile(onnx_file, folder, precision=precision, inputs=inputs)
         )
         workload = msgspec.json.decode((exported / _WORKLOAD).read_bytes(), type=Workload)
-        return Build(candidate, runtime.name, folder, names, workload)
+        # Taken now: another process may trim the cache before this one ends.
+        size_mb = sum((folder / name).stat().st_size for name in names) / 1e6
+        return Build(candidate, runtime.name, folder, names, size_mb, workload)
 
     def _export(self, module: Embedder) -> Path:
         """A folder with the module as ONNX and the workload of the module."""

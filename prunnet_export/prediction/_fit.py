@@ -16,6 +16,8 @@ from prunnet_export.prediction._workload import Workload
 MIN_ROWS = 3
 MIN_ROWS_FOR_ERROR = 8  # with fewer rows, a fit of one half cannot predict the other half
 
+_RIDGE = 1e-4  # small beside the noise of a measurement
+
 Vector = npt.NDArray[np.float64]
 
 
@@ -88,10 +90,18 @@ def _features(rows: Sequence[CalibrationRow]) -> Vector:
 
 
 def _coefficients(rows: Sequence[CalibrationRow]) -> Vector:
-    """Least squares of the relative error, with coefficients that are not negative."""
+    """Least squares of the relative error, with coefficients that are not negative.
+
+    The rows of one backbone have the same number of layers, and with masks also the same multiply-adds. Such columns
+    are proportional. A tiny ridge shares the cost among them. Without it all of the cost goes to one of them, and a
+    network of another size gets the same prediction.
+    """
     optimize = require("scipy.optimize", extra="host")
     features, times = _features(rows), np.array([row.p50_ms for row in rows])
     scale = features.max(axis=0)
     scale[scale == 0] = 1
-    coefficients: Vector = optimize.nnls(features / scale / times[:, None], np.ones(len(rows)))[0] / scale
+    relative, columns = features / scale / times[:, None], features.shape[1]
+    ridge = _RIDGE * np.abs(relative).max() * np.eye(columns)
+    target = np.concatenate([np.ones(len(rows)), np.zeros(columns)])
+    coefficients: Vector = optimize.nnls(np.vstack([relative, ridge]), target)[0] / scale
     return coefficients

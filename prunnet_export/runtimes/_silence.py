@@ -23,21 +23,31 @@ def silenced() -> Iterator[Callable[[], str]]:
     Yields:
         A function that returns what C code has printed so far.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # it may be closed
-            stream.flush()
     with _LOCK, ExitStack() as stack:
         stack.callback(logging.disable, logging.root.manager.disable)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
+        _flush_python()
         # The two buffers are never closed, because a logger that is set up meanwhile keeps using them.
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(redirect_stderr(io.StringIO()))
+        yield stack.enter_context(captured(1, 2))
+
+
+@contextmanager
+def captured(*descriptors: int) -> Iterator[Callable[[], str]]:
+    """Collect what C code prints to these descriptors. They belong to the whole process.
+
+    Yields:
+        A function that returns what was printed so far.
+    """
+    _flush_python()
+    with _LOCK, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         flush = ctypes.CDLL(None).fflush  # C buffers what it prints
         flush(None)
-        for descriptor in (1, 2):
+        for descriptor in descriptors:
             with suppress(OSError):
                 _redirect(descriptor, file.fileno(), stack)
         stack.callback(flush, None)
@@ -47,6 +57,12 @@ def silenced() -> Iterator[Callable[[], str]]:
             return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
         yield printed
+
+
+def _flush_python() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # it may be closed
+            stream.flush()
 
 
 def _redirect(descriptor: int, target: int, stack: ExitStack) -> None:

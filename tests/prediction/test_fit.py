@@ -40,6 +40,15 @@ def test_zeros_count_where_the_engine_uses_them_and_nowhere_else() -> None:
     assert flat.p50_ms(sparse) == pytest.approx(10, rel=0.01)
 
 
+@pytest.mark.parametrize("pattern", ["block", "channel"])
+def test_a_table_of_one_backbone_predicts_another_size(pattern: str) -> None:
+    works = [workload(GIGA, kept=kept) for kept in (1, 0.8, 0.6, 0.4, 0.2, 0.1)]  # only the zeros differ
+    found = fit([row(work, 10, pattern=pattern) for work in works], pattern=pattern, precision="fp32")
+    assert found.p50_ms(workload(GIGA, kept=0.5)) == pytest.approx(10, rel=0.01)
+    assert found.p50_ms(workload(5 * GIGA // 2, weights=2_500_000, layers=50)) > 15
+    assert found.p50_ms(workload(GIGA // 4, weights=250_000, layers=5)) < 7
+
+
 def test_the_error_is_of_rows_that_were_not_seen() -> None:
     noise = np.random.default_rng(0).uniform(0.8, 1.25, 10)
     noisy = [row(workload(size * GIGA), float(size * factor)) for size, factor in zip(range(1, 11), noise, strict=True)]

@@ -15,7 +15,7 @@ from prunnet_export._imports import require
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
-from prunnet_export.runtimes._silence import silenced
+from prunnet_export.runtimes._silence import captured
 from prunnet_export.runtimes.mnn._choice import choose_fastest
 from prunnet_export.runtimes.mnn._convert import Converter
 from prunnet_export.runtimes.mnn._file import constants, layers
@@ -84,7 +84,7 @@ class Mnn(Runtime):
         return {session.device: len(session.time_operators())}
 
     def _engine(self) -> Any:
-        with silenced():  # it prints a greeting
+        with captured(1):  # it prints a greeting
             return require("MNN", extra=self.extra)
 
 
@@ -98,7 +98,7 @@ class MnnSession(Session):
         self._engine = engine
         self._network = _interpreter(engine, model.file)
         config = {"backend": "CPU", "precision": _EXECUTES[model.precision]}
-        with silenced():  # it prints the precision
+        with captured(1):  # it prints the precision
             self._session = self._network.createSession(config if threads is None else {**config, "numThread": threads})
         source = self._network.getSessionInputAll(self._session)
         result = self._network.getSessionOutputAll(self._session)
@@ -141,7 +141,7 @@ class MnnSession(Session):
 
     def _fill(self, images: Batch) -> None:
         if len(images) != self._count:
-            with silenced():
+            with captured(1):
                 self._network.resizeTensor(self._input, images.shape)
                 self._network.resizeSession(self._session)
             self._count = len(images)
@@ -167,7 +167,7 @@ class MnnSession(Session):
 def _interpreter(engine: Any, model_file: Path) -> Any:
     """Load a file with the engine, which verifies it."""
     check_file(model_file)
-    with silenced() as printed:
+    with captured(1) as printed:
         try:
             return engine.Interpreter(str(model_file))
         except Exception:  # noqa: BLE001  the engine raises a bare Exception
