@@ -14,8 +14,8 @@ from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
 from prunnet_export.artifact import Manifest, VerificationEntry, budget_checks, gate_check, read_manifest, verify_files
 from prunnet_export.budget import Figures
-from prunnet_export.devices import Device, LocalDevice, find_device, measure_latency, peak_memory_mb
-from prunnet_export.evaluating import ModelOnDevice, artifact_reference, verify_again
+from prunnet_export.devices import Device, LocalDevice, find_device, peak_memory_mb
+from prunnet_export.evaluating import ModelOnDevice, artifact_reference, measure_for_budget, verify_again
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Report, Table, print_report
 from prunnet_export.runtimes import Model, find_runtime
@@ -96,7 +96,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
         )
     threads = threads if threads is not None else manifest.latency.threads
     model = Model(entry, runtime.name, manifest.subnetwork.precision)
-    [latency] = measure_latency(device, [model], threads=threads, runs=3, percentile=manifest.budget.percentile)
+    latency = measure_for_budget(device, model, manifest.budget, threads=threads, runs=3)
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)
     # Before an engine is built, the figure would include the memory of the build.

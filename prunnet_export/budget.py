@@ -105,6 +105,13 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether all limits hold."""
         return all(limit.inside for limit in self.limits(figures))
 
+    def unclear(self, *, p50_ms: float, upper_ms: float) -> bool:
+        """Whether the median is inside the latency limit and the upper bound is not.
+
+        The bound is wide if something disturbed a run. Then a longer measurement is fairer than a verdict.
+        """
+        return self.latency_ms is not None and p50_ms <= self.latency_ms < upper_ms
+
     def exceeded(self, figures: Figures) -> list[str]:
         """One sentence for each limit that is exceeded."""
         return [str(limit) for limit in self.limits(figures) if not limit.inside]

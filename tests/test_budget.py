@@ -57,6 +57,14 @@ def test_the_budget_that_it_names_is_held(upper_ms: float, size_mb: float, peak_
     assert not fitting.options_that_fit(figures)
 
 
+@pytest.mark.parametrize(
+    ("p50_ms", "upper_ms", "unclear"), [(1, 1.9, False), (1, 2.1, True), (2, 9, True), (2.1, 9, False)]
+)
+def test_a_bound_is_unclear_where_the_median_is_inside(p50_ms: float, upper_ms: float, unclear: bool) -> None:
+    assert Budget(latency_ms=2).unclear(p50_ms=p50_ms, upper_ms=upper_ms) == unclear
+    assert not Budget(size_mb=2).unclear(p50_ms=p50_ms, upper_ms=upper_ms)
+
+
 def test_what_would_fit_in_words() -> None:
     budget = Budget(latency_ms=2, size_mb=1)
     assert budget.options_that_fit(Figures(3.141, 0.5, None)) == "--budget-ms 3.3"

@@ -11,6 +11,7 @@ from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._gallery import Gallery, load_gallery, save_gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
+from prunnet_export.evaluating._latency import measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
@@ -34,6 +35,7 @@ __all__ = [
     "inputs_of",
     "load_gallery",
     "load_reference",
+    "measure_for_budget",
     "retrieval_metrics",
     "save_gallery",
     "save_reference",

@@ -21,8 +21,15 @@ from prunnet_export.artifact import (
     verify_files,
 )
 from prunnet_export.budget import Figures
-from prunnet_export.devices import Device, measure_latency, peak_memory_mb
-from prunnet_export.evaluating import ModelOnDevice, Reference, artifact_reference, save_reference, verify_again
+from prunnet_export.devices import Device, peak_memory_mb
+from prunnet_export.evaluating import (
+    ModelOnDevice,
+    Reference,
+    artifact_reference,
+    measure_for_budget,
+    save_reference,
+    verify_again,
+)
 from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, stored_candidates
 from prunnet_export.runtimes import Model, Runtime
 
@@ -111,9 +118,7 @@ class Finish:
         if made:
             model = replace(model, file=folder / made[0])
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
-        [latency] = measure_latency(
-            self.device, [model], threads=self.threads, runs=5, samples=100, percentile=budget.percentile
-        )
+        latency = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
         reply = peak_memory_mb(self.device, model, threads=self.threads)
         return MeasuredCandidate(
             candidate=candidate,

@@ -89,9 +89,7 @@ class BudgetSearch:
         if candidate not in self._measured:
             build = self.builder.build(candidate, re_estimated=False)
             [latency] = self._measure([build], runs=3, samples=60, seconds=5)
-            limit = self.budget.latency_ms
-            if limit is not None and latency.p50_ms <= limit < latency.upper_ms:
-                # The median fits, but not the bound: something may have disturbed the runs, so measure longer.
+            if self.budget.unclear(p50_ms=latency.p50_ms, upper_ms=latency.upper_ms):
                 [latency] = self._measure([build], runs=5, samples=100, seconds=10)
             inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, None))
             if inside and self.budget.ram_mb is not None:
