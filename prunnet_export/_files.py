@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import copyfile
 
 from prunnet_export._errors import InvalidInput, StorageError
 
@@ -80,3 +81,10 @@ def replace_file(file: Path, content: bytes) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def copy_files(places: Mapping[Path, Path]) -> None:
+    """Copy files to new places, and make their folders; raises OSError if the disk is full."""
+    for source, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copyfile(source, place)

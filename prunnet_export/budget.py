@@ -40,10 +40,8 @@ class Limit:
         return self.figure <= self.allowed
 
     def __str__(self) -> str:
-        over = "within" if self.inside else "over"
-        return (
-            f"{self.name}: {self.label}{self.figure:.3g} {self.unit}, {over} the budget of {self.allowed:g} {self.unit}"
-        )
+        verdict = f"{'within' if self.inside else 'over'} the budget of {self.allowed:g} {self.unit}"
+        return f"{self.name}: {self.label}{self.figure:.3g} {self.unit}, {verdict}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidInput(f"{option} {limit:g} is out of range", hint="a budget is positive and finite")
 
     def limits(self, figures: Figures) -> list[Limit]:
-        """Each limit that is given, with its figure. No other place compares figures with a budget."""
+        """Each limit that is given, with its figure. No other module compares figures with a budget."""
         asked = (
             ("latency", "--budget-ms", self.latency_ms, figures.upper_ms, "ms", f"p{self.percentile:g} is up to "),
             ("size", "--budget-mb", self.size_mb, figures.size_mb, "MB", ""),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
 
+from prunnet_export._files import copy_files
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.prediction import Workload
 from prunnet_export.runtimes import Model
@@ -59,6 +59,4 @@ class Build:
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files that are deployed; raises OSError if the disk is full."""
-        for name in self.names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            copyfile(self.folder / name, folder / name)
+        copy_files({self.folder / name: folder / name for name in self.names})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
 
+from prunnet_export._files import copy_files
 from prunnet_export.artifact import (
     FrontierEntry,
     Manifest,
@@ -97,10 +97,3 @@ def stored_candidates(manifest: Manifest) -> list[Candidate]:
         files = tuple(name for name in manifest.files if name.startswith(f"{home}/") and name != other.reference)
         found.append(Candidate(home, other.entry, other.reference, files, other.subnetwork, other.verification))
     return sorted(found, key=lambda one: -one.subnetwork.capacity)
-
-
-def copy_files(places: dict[Path, Path]) -> None:
-    """Copy files to new places, and make their folders."""
-    for source, place in places.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(source, place)

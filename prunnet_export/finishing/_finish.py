@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
-from prunnet_export._files import storage_errors
+from prunnet_export._files import copy_files, storage_errors
 from prunnet_export.artifact import (
     REFERENCE_FILE,
     ArtifactWriter,
@@ -30,7 +30,7 @@ from prunnet_export.evaluating import (
     save_reference,
     verify_again,
 )
-from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, copy_files, stored_candidates
+from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, stored_candidates
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
