@@ -13,6 +13,7 @@ from prunnet_export.preprocessing import Preprocessing
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "network.safetensors"
+TEACHER_FILE = "teacher.npz"
 DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if none is given
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
 
@@ -33,6 +34,22 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: int = 0
 
 
+class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The teacher whose gallery a network answers.
+
+    Attributes:
+        name: Name of its file or architecture, without folders.
+        kind: ``vectors`` if only its vectors are known, else the kind of the model: ``onnx``, ``network`` or ``timm``.
+        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        sample_sha256: SHA-256 of ``teacher.npz``, which holds some of its vectors.
+    """
+
+    name: str
+    kind: Literal["vectors", "onnx", "network", "timm"]
+    sha256: str
+    sample_sha256: str
+
+
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The values of ``config.json``.
 
@@ -44,6 +61,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         weights_sha256: SHA-256 of the weights file; it identifies the network in manifests and galleries.
         data: The data set that the network was trained on.
         training: Settings of the training, for people.
+        teacher: The teacher, if the network was trained to answer a gallery that it did not make.
     """
 
     backbone: str
@@ -53,6 +71,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     backbone_options: dict[str, BackboneOption] = {}
     data: DataSource | None = None
     training: dict[str, bool | int | float | str | list[float | str]] = {}
+    teacher: TeacherEntry | None = None
     format: Literal["prunnet-network"] = "prunnet-network"
     version: Literal[1] = 1
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.artifact import REFERENCE_FILE, Manifest, VerificationEntry
-from prunnet_export.evaluating._arrays import read_arrays
 from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
 from prunnet_export.evaluating._images import inputs_of_files
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference
 from prunnet_export.runtimes import Model, find_runtime
+from prunnet_export.vectors import read_arrays
 
 _LOG = logging.getLogger(__name__)
 _COUNTED_GATES = ("zeros kept", "weights shipped")

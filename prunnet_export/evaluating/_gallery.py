@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export.datasets import Labels
-from prunnet_export.evaluating._arrays import read_arrays
+from prunnet_export.vectors import read_arrays
 
 _RANK = 2
 

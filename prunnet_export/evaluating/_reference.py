@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
-from prunnet_export.evaluating._arrays import read_arrays
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Relevance, relevance_from_arrays
+from prunnet_export.vectors import read_arrays
 
 _RANK = 2
 
