@@ -106,7 +106,8 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
         (["{data}", "--seed", "4294967296"], "--seed", "--help"),
         (["{data}", "--device", "abacus"], "'abacus' cannot be used", "auto"),
         (["{data}", "--out", "{data}/train/class-0/0.png"], "is a file", ""),
-        (["{data}/train"], "known layouts", "--layout"),
+        (["{data}/query/class-0"], "has no labels to train with", "folder per class"),
+        ([str(Path(__file__).parent / "data")], "known layouts", "--layout"),
         (["no-such-folder"], "does not exist", "glyphs"),
     ],
 )  # fmt: skip
