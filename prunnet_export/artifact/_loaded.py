@@ -40,7 +40,7 @@ class LoadedArtifact:
         return self.manifest.network.embedding_dim
 
     def embed(self, images: Sequence[ImageLike], batch_size: int = 32) -> npt.NDArray[np.float32]:
-        """Embeddings of images, to be matched against a gallery of the dense network by inner product.
+        """Embeddings of images, to be matched against a gallery of the teacher, as the manifest's verification does.
 
         Args:
             images: A list of paths, file contents, PIL images, or uint8 arrays [height, width, 3] in RGB or

@@ -63,17 +63,19 @@ def open_gallery(
 
 
 def _check_maker(vectors: StoredVectors, config: NetworkConfig) -> None:
-    """Check that a file which names a network names the teacher."""
-    teacher = config.teacher
-    expected = config.weights_sha256 if teacher is None else teacher.sha256
-    if vectors.network is None:
-        if teacher is None:
-            _LOG.warning("%s does not name its network; the tool cannot notice a wrong gallery", vectors.file)
-        return
-    if vectors.network != expected:
+    """Check the network that a file names. A foreign teacher is known by its vectors and not by such a name."""
+    made_by, own = vectors.network, config.weights_sha256
+    if config.teacher is not None:
+        if made_by == own:
+            raise InvalidInput(
+                f"{vectors.file} was made by this network, not by its teacher", hint="give the gallery of the teacher"
+            )
+    elif made_by is None:
+        _LOG.warning("%s does not name its network; the tool cannot notice a wrong gallery", vectors.file)
+    elif made_by != own:
         raise InvalidInput(
-            f"{vectors.file} was made by network {vectors.network[:12]}, not {expected[:12]}",
-            hint="give the gallery of the teacher" if teacher else "embed the gallery with this dense network",
+            f"{vectors.file} was made by network {made_by[:12]}, not {own[:12]}",
+            hint="embed the gallery with this dense network",
         )
 
 

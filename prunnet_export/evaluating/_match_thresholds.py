@@ -36,7 +36,7 @@ def match_thresholds(
     """
     sign = -1 if metric == "l2" else 1
     pairs = len(teacher)
-    counts = [int(rate * pairs) for rate in RATES] if asked is None else [int((teacher >= sign * asked).sum())]
+    counts = [round(rate * pairs) for rate in RATES] if asked is None else [int((teacher >= sign * asked).sum())]
     accepted = [count for count in counts if count >= _LEAST_ACCEPTED]
     if not accepted:
         return []

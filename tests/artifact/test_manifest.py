@@ -11,10 +11,11 @@ import pytest
 
 import prunnet_export.artifact as room
 from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import Manifest, read_manifest, verify_files
+from prunnet_export.artifact import GalleryEntry, Gate, Manifest, MatchThreshold, read_manifest, verify_files
 from prunnet_export.artifact._files import hash_files
 from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, schema_document
 from prunnet_export.budget import Budget
+from prunnet_export.network_config import TeacherEntry
 
 replace = msgspec.structs.replace
 
@@ -47,6 +48,24 @@ def test_least_manifest_survives_too(manifest: Manifest) -> None:
         budget=Budget(size_mb=1),
     )
     assert decode_manifest(encode_manifest(least), name="m") == least
+
+
+def test_a_teacher_an_interval_and_thresholds_survive_too(manifest: Manifest) -> None:
+    teacher = TeacherEntry(name="their.onnx", kind="onnx", sha256="b" * 64, sample_sha256="c" * 64)
+    gallery = GalleryEntry(
+        made_by="teacher", file="g.npy", sha256="d" * 64, count=9, dim=4, stored="int8", metric="l2", query_scale=2.5
+    )
+    overlap = Gate(name="neighbour overlap", value=0.7, passed=True, n=64, interval=(0.6, 0.8))
+    verification = replace(
+        manifest.verification,
+        gallery=gallery,
+        gates=[overlap],
+        match_thresholds=[MatchThreshold(false_accept_rate=0.01, pairs=1000, teacher=-1.5, artifact=-2.5)],
+    )
+    taught = replace(manifest, network=replace(manifest.network, teacher=teacher), verification=verification)
+    document = encode_manifest(taught)
+    assert decode_manifest(document, name="m") == taught
+    jsonschema.validate(json.loads(document), manifest_schema())
 
 
 def test_committed_schema_is_current() -> None:

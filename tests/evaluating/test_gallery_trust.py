@@ -140,7 +140,6 @@ FAULTY: dict[str, tuple[Build, Metric | None, str]] = {
     "searched by another metric": (npz(VECTORS, metric="dot"), "cosine", "stated as cosine, but the file says dot"),
     "FAISS for another metric": (faiss("IndexFlatL2", VECTORS), "dot", "stated as dot, but the file says l2"),
     "a zero": (npz(np.where(np.arange(N)[:, None] == 7, 0, VECTORS)), None, "vector 7 .* is zero"),
-    "of another network": (npz(VECTORS, network="b" * 64), None, "made by network bbbbbbbbbbbb, not cccccccccccc"),
 }
 
 
@@ -172,6 +171,12 @@ def test_a_fault_is_named_and_refused(name: str, evidence: Evidence, tmp_path: P
     assert_one_line(caught.value)
     assert caught.value.exit_code == 2
     assert caught.value.hint
+
+
+def test_a_gallery_of_the_network_itself_is_not_the_teachers(evidence: Evidence, tmp_path: Path) -> None:
+    opened(evidence, npz(VECTORS, network="b" * 64), None, tmp_path)  # the teacher may be a network, too
+    with pytest.raises(InvalidInput, match="made by this network, not by its teacher"):
+        opened(evidence, npz(VECTORS, network=evidence.checkpoint.config.weights_sha256), None, tmp_path)
 
 
 def test_there_are_as_many_of_both() -> None:
