@@ -106,7 +106,7 @@ def _take_steps(
     for epoch in range(first // per_epoch, recipe.epochs):
         micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
         for step in range(first, (epoch + 1) * per_epoch):
-            batch = ((x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate))
+            batch = (one.to(device) for one in islice(micro_batches, recipe.accumulate))
             with _memory_errors():
                 taken = take_step(recipe, trainee.optimizer, gradients, batch, step=step, steps=steps, ranks=ranks)
             yield {"step": step, "epoch": epoch, **taken}

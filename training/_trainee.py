@@ -1,4 +1,4 @@
-"""The network, classifier and optimizer of a training run."""
+"""The network, objective and optimizer of a training run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from prunnet_export.network import PrunableNetwork, build_embedder
+from prunnet_export.training._objectives import Classification, Objective
 from prunnet_export.training._recipe import Recipe
 
 
@@ -18,30 +19,53 @@ class Trainee:
 
     Attributes:
         network: The prunable network.
-        classifier: The classifier of the un-normalised embedding, only for training.
+        objective: The loss, with its parameters, only for training.
         optimizer: The optimizer of the parameters of both.
     """
 
     network: PrunableNetwork
-    classifier: nn.Linear
+    objective: Objective
     optimizer: torch.optim.Optimizer
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The classifier of a run with labels.
+
+        Raises:
+            TypeError: the run has none.
+        """
+        if not isinstance(self.objective, Classification):
+            raise TypeError("a run without labels has no classifier")
+        return self.objective.classifier
 
     def parameters(self) -> list[nn.Parameter]:
         """Every trained parameter, in a fixed order."""
-        return [*self.network.parameters(), *self.classifier.parameters()]
+        return [*self.network.parameters(), *self.objective.parameters()]
 
 
 def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = None) -> Trainee:
-    """A new network, classifier and optimizer. They depend on the recipe, not on the device (None is the CPU)."""
+    """A new network that learns from labels. It depends on the recipe, not on the device (None is the CPU)."""
+    network = new_network(recipe)
+    objective = Classification(nn.Linear(recipe.embedding_dim, classes), bfloat16=recipe.bfloat16)
+    return trainee_of(recipe, network, objective, device)
+
+
+def new_network(recipe: Recipe) -> PrunableNetwork:
+    """A new network on the CPU, in training mode. It also seeds torch's global generator."""
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
         recipe.backbone, dim=recipe.embedding_dim, preprocessing=recipe.preprocessing, options=recipe.backbone_options
     )
-    network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
-    classifier = nn.Linear(recipe.embedding_dim, classes)
+    return PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
+
+
+def trainee_of(
+    recipe: Recipe, network: PrunableNetwork, objective: Objective, device: torch.device | None = None
+) -> Trainee:
+    """A network and an objective, moved to the device, with a new optimizer."""
     network.to(device)
-    classifier.to(device)
-    return Trainee(network, classifier, new_optimizer([*network.parameters(), *classifier.parameters()], recipe))
+    objective.to(device)
+    return Trainee(network, objective, new_optimizer([*network.parameters(), *objective.parameters()], recipe))
 
 
 def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:

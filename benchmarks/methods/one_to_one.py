@@ -71,9 +71,9 @@ def _train(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterio
     optimizer = new_optimizer(trained, recipe)
 
     def gradients(batches: Sequence[Batch], _step: int, _generator: torch.Generator) -> dict[str, float]:
-        [(images, labels)] = batches
+        [batch] = batches
         optimizer.zero_grad()
-        loss: Tensor = criterion(student(images), images, labels)
+        loss: Tensor = criterion(student(batch.images), batch.images, batch.labels)
         torch.autograd.backward(loss)
         return {"loss": loss.item()}
 
