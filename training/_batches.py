@@ -169,9 +169,7 @@ class TrainingBatches:
 class _EpochOrder(Sampler[list[_Key]]):
     """The images of each batch of this rank. It stays in the main process, so a new epoch needs no new workers."""
 
-    def __init__(
-        self, rows: Labels, *, views: int, batch_size: int, seed: int, rank: int, world_size: int
-    ) -> None:
+    def __init__(self, rows: Labels, *, views: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
         self.rows, self.views, self.batch_size, self.seed = rows, views, batch_size, seed
         self.rank, self.world_size = rank, world_size
         self.per_epoch = len(rows) // (batch_size * world_size)
