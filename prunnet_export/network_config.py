@@ -18,6 +18,7 @@ DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
 
 BackboneOption = bool | int | float | list[int | float]
+TeacherKind = Literal["vectors", "onnx", "network", "timm"]
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +46,7 @@ class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     name: str
-    kind: Literal["vectors", "onnx", "network", "timm"]
+    kind: TeacherKind
     sha256: str
     sample_sha256: str
 

@@ -11,13 +11,18 @@ import msgspec
 import torch
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
+from prunnet_export._files import sha256
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import statistics_inputs
+from prunnet_export.evaluating import settling_pairs, statistics_inputs
 from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network_config import TEACHER_FILE
+from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._journal import LOCK_FILE, Journal, begin_run
+from prunnet_export.training._match import Match
+from prunnet_export.training._matching_start import new_matching_trainee
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import load_state
 from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -35,6 +40,7 @@ def train(
     data: RetrievalData,
     out: Path,
     *,
+    match: Match | None = None,
     resume: bool = False,
     device: torch.device | None = None,
     workers: int = 0,
@@ -49,6 +55,7 @@ def train(
         recipe: The recipe of the run.
         data: The images of ``recipe.data``.
         out: The folder of the recipe, the metrics, the training state, and the checkpoint at the end.
+        match: The teacher's vectors of the images, for ``recipe.match``.
         resume: Continue the run in ``out``, with the same result as an uninterrupted run; start it if there is none.
         device: The device that computes; None is the CPU.
         workers: Number of processes that decode images for each rank; with 0 the rank itself decodes.
@@ -67,9 +74,13 @@ def train(
     """
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.sharing_failures():
-            batches = _batches(recipe, data, workers=workers, ranks=ranks)
+            batches = _batches(recipe, data, match, workers=workers, ranks=ranks)
             steps = recipe.epochs * (len(batches) // recipe.accumulate)
-            trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
+            classes = int(data.train.labels.max()) + 1
+            if match is None:
+                trainee = new_trainee(recipe, classes=classes, device=device)
+            else:
+                trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
             if ranks.rank == 0:
                 lock.acquire()
@@ -85,8 +96,8 @@ def train(
             progress(step + 1, steps, metrics)
         with ranks.sharing_failures():
             if ranks.rank == 0:
-                reestimate_dense_batchnorm(trainee.network, data, recipe, device)
-                _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
+                reestimate_dense_batchnorm(trainee.network, data, recipe, match, device)
+                _save(recipe, out, trainee, match, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
 
 
@@ -126,16 +137,25 @@ def _memory_errors() -> Iterator[None]:
 
 
 def reestimate_dense_batchnorm(
-    network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None
+    network: PrunableNetwork,
+    data: RetrievalData,
+    recipe: Recipe,
+    match: Match | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode."""
-    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+    if match is None:
+        inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+    else:
+        inputs = (images for images, _ in settling_pairs(data.train, match.sample, recipe.preprocessing))
     # Training uses the layout channels last too.
     moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
     reestimate_batchnorm(network.embedder, moved)
 
 
-def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
+def _batches(
+    recipe: Recipe, data: RetrievalData, match: Match | None, *, workers: int, ranks: Ranks
+) -> TrainingBatches:
     """The micro-batches of this rank. Those of a step, of all ranks in order, make its batch."""
     if recipe.processes != ranks.world_size:
         raise InvalidInput(
@@ -146,9 +166,10 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
         raise InvalidInput(
             f"{data.name} has no images to train on", hint="it has only test images; train on another set"
         )
-    if len(data.train) < recipe.batch_size:
+    images = len(data.train) if match is None else len(match.targets.rows)
+    if images < recipe.batch_size:
         raise InvalidInput(
-            f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
+            f"{images} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
         )
     return TrainingBatches(
         data.train,
@@ -159,11 +180,20 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
         workers=workers,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        targets=None if match is None else match.targets,
     )
 
 
-def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_precision: bool) -> None:
+def _save(
+    recipe: Recipe, out: Path, trainee: Trainee, match: Match | None, *, steps: int, half_precision: bool
+) -> None:
     fields = msgspec.to_builtins(recipe)
+    settings = {name: fields[name] for name in _IN_CHECKPOINT}
+    teacher = None
+    if match is not None:
+        save_sample(match.sample, out / TEACHER_FILE)
+        teacher = match.entry(sha256(out / TEACHER_FILE))
+        settings |= {name: fields["match"][name] for name in ("views", "label_weight")}
     save_checkpoint(
         out,
         trainee.network,
@@ -171,6 +201,7 @@ def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_preci
         backbone_options=recipe.backbone_options,
         preprocessing=recipe.preprocessing,
         data=recipe.data,
-        training={**{name: fields[name] for name in _IN_CHECKPOINT}, "steps": steps},
+        training={**settings, "steps": steps},
+        teacher=teacher,
         dtype=torch.float16 if half_precision else torch.float32,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.training._batches import Batch
-from prunnet_export.training._objectives import Objective
+from prunnet_export.training._objectives import Classification, Objective
 
 
 class Matching(Objective):
@@ -17,18 +17,24 @@ class Matching(Objective):
 
     Args:
         mean: Mean of the teacher's unit vectors, [d].
+        classifier: The classifier of the embedding if labels are used too, else None.
+        label_weight: Weight of the classifier's cross-entropy.
     """
 
     mean: Tensor
 
-    def __init__(self, mean: Tensor) -> None:
+    def __init__(self, mean: Tensor, classifier: nn.Linear | None = None, *, label_weight: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("mean", mean, persistent=False)
+        self.classification = None if classifier is None else Classification(classifier)
+        self._label_weight = label_weight
 
     def forward(self, embedding: Tensor, batch: Batch, *, dense: bool) -> Tensor:
         """See :class:`Objective`."""
-        del dense
         if batch.vectors is None:
             raise ValueError("the batch has no vectors of a teacher")
         student, teacher = F.normalize(embedding, dim=1) - self.mean, batch.vectors - self.mean
-        return (1 - F.cosine_similarity(student, teacher)).mean()
+        loss = (1 - F.cosine_similarity(student, teacher)).mean()
+        if self.classification is not None:
+            loss = loss + self._label_weight * self.classification(embedding, batch, dense=dense)
+        return loss

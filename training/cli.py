@@ -19,13 +19,16 @@ from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
 from prunnet_export.training._options import recipe_option, recipe_options
 from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
     import torch
 
+    from prunnet_export.datasets import RetrievalData
     from prunnet_export.training._distributed import Ranks
+    from prunnet_export.training._match import Match
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class TrainOptions:
     """The options of ``prunnet-train``, as its help describes them."""
 
     recipe: Recipe
+    match: MatchOptions | None
     out: Path
     resume: bool
     device: str
@@ -51,6 +55,7 @@ class TrainOptions:
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
 )
+@match_options
 @recipe_options(schedule="step")
 @recipe_option(
     "patterns",
@@ -79,23 +84,35 @@ class TrainOptions:
 @click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="prunnet-export")
+@click.pass_context
 def command(
-    *, data: str, layout: str | None, out: Path | None, crop_px: int, resize_px: int | None, **options: Any
+    context: click.Context,
+    /,
+    *,
+    data: str,
+    layout: str | None,
+    out: Path | None,
+    crop_px: int,
+    resize_px: int | None,
+    **options: Any,
 ) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
 
     DATA is a folder in a known layout, or `glyphs`, which is built in. The run's folder then holds the
     checkpoint (network.safetensors, config.json), the recipe, and one line of metrics every ten steps.
 
+    With --match TEACHER every subnetwork answers a gallery that TEACHER made. No labels are needed.
+
     Several processes train together where torchrun starts them:
     torchrun --no-python --nproc-per-node 2 prunnet-train DATA
     """
+    match = take_match_options(context, options)
     recipe = Recipe(
         data=DataSource(source=data, layout=layout, seed=options["seed"]),
         preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
-    chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
+    chosen = TrainOptions(recipe=recipe, match=match, out=out or Path("runs") / Path(data).resolve().name, **options)
 
     from prunnet_export.training._distributed import process_group
 
@@ -131,6 +148,9 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         for pattern in recipe.patterns:
             find_pattern(pattern)
         data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+    match = None
+    if options.match is not None:
+        recipe, match = _open_match(options, recipe, data, ranks)
     keep_freed_memory()
     if options.resume and not (out / RECIPE_FILE).exists():
         _log.info("%s holds no run to resume; a new run starts", out)
@@ -140,6 +160,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
                 recipe,
                 data,
                 out,
+                match=match,
                 resume=options.resume,
                 device=device,
                 workers=options.workers,
@@ -156,6 +177,20 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
     click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
+
+
+def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, ranks: Ranks) -> tuple[Recipe, Match]:
+    """The teacher's vectors. The first process computes them; the others then find them in the cache."""
+    if options.match is None:
+        raise ValueError("no teacher is given")
+    opened = None
+    for first in (True, False):
+        with ranks.sharing_failures(), progress_bar("embedding with the teacher") as show:
+            if first == (ranks.rank == 0):
+                opened = open_match(options.match, recipe, data, workers=options.workers, progress=show)
+    if opened is None:
+        raise AssertionError("every process opens the teacher in one of the two turns")
+    return opened
 
 
 def _device(name: str, ranks: Ranks) -> torch.device:

@@ -18,7 +18,7 @@ from prunnet_export.evaluating._reference import Reference, load_reference, save
 
 if TYPE_CHECKING:
     from prunnet_export.evaluating._evidence import Evidence
-    from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
+    from prunnet_export.evaluating._torch import embed_in_torch, settling_pairs, statistics_inputs
     from prunnet_export.evaluating._verifier import Verifier
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "retrieval_metrics",
     "save_gallery",
     "save_reference",
+    "settling_pairs",
     "statistics_inputs",
     "verify_again",
 ]
@@ -46,5 +47,5 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
     __getattr__ = lazy_names(
         __name__,
-        {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "statistics_inputs"), "_verifier": ("Verifier",)},
+        {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "settling_pairs", "statistics_inputs"), "_verifier": ("Verifier",)},
     )

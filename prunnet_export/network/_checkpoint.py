@@ -22,6 +22,7 @@ from prunnet_export.network_config import (
     BackboneOption,
     DataSource,
     NetworkConfig,
+    TeacherEntry,
     read_config,
 )
 from prunnet_export.preprocessing import Preprocessing
@@ -53,6 +54,7 @@ def save_checkpoint(
     preprocessing: Preprocessing,
     data: DataSource | None,
     training: Mapping[str, bool | int | float | str | list[float | str]],
+    teacher: TeacherEntry | None = None,
     extra: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> NetworkConfig:
@@ -66,6 +68,7 @@ def save_checkpoint(
         preprocessing: How an image becomes an input.
         data: The data set of the training.
         training: Facts about the training, for readers of the file.
+        teacher: The teacher, if the network answers a gallery that it did not make.
         extra: More tensors to store.
         dtype: Floating-point type on disk.
 
@@ -93,6 +96,7 @@ def save_checkpoint(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         data=data,
         training=dict(training),
+        teacher=teacher,
     )
     replace_file(folder / WEIGHTS_FILE, weights)
     replace_file(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
