@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from multiprocessing import resource_tracker
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._interrupts import block_interrupts
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import Preprocessing
 
@@ -103,7 +102,7 @@ class TrainingBatches:
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
         try:
-            with _block_interrupts() if self._loader.num_workers else nullcontext():
+            with block_interrupts() if self._loader.num_workers else nullcontext():
                 packed = iter(self._loader)  # starts the workers
             yield from map(_to_tensors, packed)
         except RuntimeError as error:
@@ -167,21 +166,6 @@ def _augmented(
     mirror = bool(rng.integers(2))  # always drawn, so that the generator's state does not depend on `flip`
     image = image.crop((left, top, left + crop, top + crop))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
-
-
-@contextmanager
-def _block_interrupts() -> Iterator[None]:
-    """Block Ctrl-C here and in the processes that are started here. This process ends them.
-
-    A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
-    """
-    # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _keep_batch(batch: object) -> object:
