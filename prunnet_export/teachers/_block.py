@@ -61,12 +61,11 @@ def embed_block(task: Task, teacher: Teacher, indices: Rows) -> Block:
                 inputs.clear()
     if inputs:
         vectors.append(teacher.run(np.stack(inputs)))
-    found = np.concatenate(vectors).reshape(len(indices), task.views, teacher.dim)
-    good = np.isfinite(found).all(axis=2) & found.any(axis=2)
-    if not good.all():
-        row = int(np.flatnonzero(~good.all(axis=1))[0])
+    found = np.concatenate(vectors)
+    bad = np.flatnonzero(~np.isfinite(found).all(axis=1) | ~found.any(axis=1))
+    if len(bad):
         raise InvalidInput(
-            f"{names[int(indices[row])]}: {teacher.name} gives a vector that is zero or not finite",
+            f"{names[int(indices[bad[0] // task.views])]}: {teacher.name} gives a vector that is zero or not finite",
             hint="leave the image out, or check the teacher and its preprocessing",
         )
-    return Block(indices, found, hashes, stamps)
+    return Block(indices, found.reshape(len(indices), task.views, teacher.dim), hashes, stamps)

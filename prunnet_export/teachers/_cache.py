@@ -24,6 +24,7 @@ _META = "meta.json"
 _HASH = 32  # bytes of a SHA-256
 _STAMP = 16  # it divides the size of a page, so that a crash cannot leave half a stamp
 _FLOAT = 4
+_CHUNK = 2**16  # rows that are looked at together
 
 
 class CacheKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +113,11 @@ class CacheFiles:
 
     def check_space(self) -> None:
         """Raise StorageError if the disk has no room for the vectors that are missing."""
-        needed = sum(file.missing_bytes() for file in self._files.values())
+        missing = 0
+        for start in range(0, self.key.count, _CHUNK):
+            chunk = np.arange(start, min(start + _CHUNK, self.key.count))
+            missing += int((~self._files["stamps"].read(chunk).any(axis=1)).sum())
+        needed = missing * (self.key.views * self.key.dim * _FLOAT + _HASH + _STAMP)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise StorageError(

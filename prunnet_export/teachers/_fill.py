@@ -96,7 +96,7 @@ def _fill(files: CacheFiles, teacher: Teacher, task: Task, workers: int, progres
             else:
                 progress(done, count, teacher.name)
 
-    with closing(embed_blocks(task, teacher, blocks(), workers=workers)) as finished:  # type: ignore[type-var]
+    with closing(embed_blocks(task, teacher, blocks(), workers=workers)) as finished:
         for block in finished:
             files.write(block)
             done += len(block.indices)

@@ -133,9 +133,9 @@ def _preprocessing(model: str, settings: TeacherSettings, side: int | None) -> P
                 hint="give mean and std; mean = [0, 0, 0] and std = [1, 1, 1] leave the pixels as they are",
             )
         mean, std = IMAGENET_MEAN, IMAGENET_STD
+        _log.info("%s: mean and std are not given; those of ImageNet are taken", model)
     elif settings.channels == "bgr":
         mean, std = mean[::-1], std[::-1]
-        _log.info("%s: mean and std are not given; those of ImageNet are taken", model)
     if settings.resize is None:
         _log.info("%s: resize is not given; the shorter side becomes %d px", model, crop)
     scale = settings.range or 1

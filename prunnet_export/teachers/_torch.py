@@ -88,7 +88,7 @@ class TimmTeacher(_TorchTeacher):
     def __init__(self, architecture: str, settings: TeacherSettings, *, threads: int | None = None) -> None:
         for name in sorted(settings.given().keys() - _TIMM_SETTINGS):
             raise InvalidInput(f"timm:{architecture} takes no setting {name}", hint=f"leave out {name}")
-        from prunnet_export.network import load_weights
+        from prunnet_export.network import load_weights  # type: ignore[attr-defined]
 
         if settings.weights is None:
             raise InvalidInput(
@@ -101,7 +101,7 @@ class TimmTeacher(_TorchTeacher):
         self.preprocessing, self.bicubic = _timm_preprocessing(architecture, settings)
         # The projector of this embedder is not used: its features are the vectors.
         embedder: Embedder = build_embedder(architecture, dim=1, preprocessing=self.preprocessing).eval()
-        load_weights(embedder.backbone, weights)
+        load_weights(embedder, weights)
         self.identity = identity_of(
             kind=self.kind,
             architecture=architecture,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -24,7 +24,7 @@ class _Job:
     identity: str
 
 
-def embed_blocks(task: Task, teacher: Teacher, blocks: Iterable[Rows], *, workers: int) -> Iterator[Block]:
+def embed_blocks(task: Task, teacher: Teacher, blocks: Iterable[Rows], *, workers: int) -> Generator[Block, None, None]:
     """The vectors of blocks of images, in the order in which they are done.
 
     Close the iterator to end the processes.
@@ -102,9 +102,8 @@ class _Worker:
 
 
 def _first_ready(busy: dict[Connection, _Worker]) -> _Worker:
-    ready = wait(list(busy))[0]
-    assert isinstance(ready, Connection)
-    return busy[ready]
+    ready = wait(list(busy))
+    return next(worker for connection, worker in busy.items() if connection in ready)
 
 
 def _killed() -> Unreachable:
