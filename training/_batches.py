@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from multiprocessing import resource_tracker
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +14,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._interrupts import block_interrupts
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.views import view as view_of
 
 
 class Batch(NamedTuple):
@@ -144,7 +144,7 @@ class TrainingBatches:
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
         try:
-            with _block_interrupts() if self._loader.num_workers else nullcontext():
+            with block_interrupts() if self._loader.num_workers else nullcontext():
                 packed = iter(self._loader)  # starts the workers
             yield from map(self._batch, packed)
         except RuntimeError as error:
@@ -213,9 +213,7 @@ class _Samples(Dataset[_Packed]):
     def _image(self, epoch: int, row: int, view: int) -> Image.Image:
         image = self.split.image(row)
         if self.views:
-            from prunnet_export.views import view as augmented_view
-
-            return self.preprocessing.cropped(augmented_view(image, self.seed, view, row, flip=self.flip))
+            return self.preprocessing.cropped(view_of(image, self.seed, view, row, flip=self.flip))
         rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, row))
         return _augmented(image, self.preprocessing, rng, flip=self.flip)
 
@@ -229,21 +227,6 @@ def _augmented(
     mirror = bool(rng.integers(2))  # always drawn, so that the generator's state does not depend on `flip`
     image = image.crop((left, top, left + crop, top + crop))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
-
-
-@contextmanager
-def _block_interrupts() -> Iterator[None]:
-    """Block Ctrl-C here and in the processes that are started here. This process ends them.
-
-    A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
-    """
-    # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _keep_batch(batch: object) -> object:

@@ -47,5 +47,9 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
     __getattr__ = lazy_names(
         __name__,
-        {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "settling_pairs", "statistics_inputs"), "_verifier": ("Verifier",)},
+        {
+            "_evidence": ("Evidence",),
+            "_torch": ("embed_in_torch", "settling_pairs", "statistics_inputs"),
+            "_verifier": ("Verifier",),
+        },
     )
