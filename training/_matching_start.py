@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,12 +35,16 @@ def new_matching_trainee(
     if recipe.match is None:
         raise ValueError("a recipe without a teacher")
     network = new_network(recipe)
-    start_from_vectors(
-        network.embedder,
-        lambda: settling_pairs(data.train, match.sample, recipe.preprocessing),
-        mean=match.mean,
-        std=match.std,
-    )
+    if recipe.match.kind == "self":
+        length = float(np.linalg.norm(match.sample.embeddings, axis=1).mean())
+        start_as_teacher(network.embedder, length=length, mean=match.mean, std=match.std)
+    else:
+        start_from_vectors(
+            network.embedder,
+            lambda: settling_pairs(data.train, match.sample, recipe.preprocessing),
+            mean=match.mean,
+            std=match.std,
+        )
     classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
     objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
     return trainee_of(recipe, network, objective, device)
@@ -61,15 +66,35 @@ def start_from_vectors(
         std: Their standard deviations, [dim].
     """
     reestimate_batchnorm(embedder, (images for images, _ in pairs()))
-    norm = embedder.norm
+    _start_norm(embedder.norm, mean, std)
     with torch.no_grad():
-        norm.weight.copy_(torch.from_numpy(std))
-        norm.bias.copy_(torch.from_numpy(mean))
-        # With these statistics the norm changes nothing, so the projector is fitted to the vectors themselves.
-        for statistic, value in ((norm.running_mean, mean), (norm.running_var, std**2)):
-            if statistic is not None:
-                statistic.copy_(torch.from_numpy(value))
         embedder.projector.weight.zero_()
         embedder.projector.bias.zero_()
     fit_projector(embedder, pairs())
     embedder.train()
+
+
+def start_as_teacher(embedder: Embedder, *, length: float, mean: Vectors, std: Vectors) -> None:
+    """Make the embedding equal to the pooled features of the backbone, divided by their mean length, in place.
+
+    Args:
+        embedder: The embedder. Its embedding is as long as its features.
+        length: Mean length of the features.
+        mean: Mean of their unit vectors, [dim].
+        std: Their standard deviations, [dim].
+    """
+    _start_norm(embedder.norm, mean, std)
+    with torch.no_grad():
+        embedder.projector.weight.copy_(torch.eye(len(mean)) / length)
+        embedder.projector.bias.zero_()
+
+
+def _start_norm(norm: nn.BatchNorm1d, mean: Vectors, std: Vectors) -> None:
+    """A norm that changes nothing in evaluation mode, and gives a batch this mean and deviation in training mode."""
+    variance = torch.from_numpy(std**2)
+    with torch.no_grad():
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(torch.from_numpy(mean))
+        for statistic, value in ((norm.running_mean, torch.from_numpy(mean)), (norm.running_var, variance)):
+            if statistic is not None:
+                statistic.copy_(value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from prunnet_export.network_config import TeacherKind
 from prunnet_export.preprocessing import Preprocessing, to_chw
 
 Floats = npt.NDArray[np.float32]
@@ -30,7 +31,7 @@ class Teacher(ABC):
         opener: Opens the same model with one thread. It can be sent to another process.
     """
 
-    kind: ClassVar[Literal["onnx", "network", "timm"]]
+    kind: ClassVar[TeacherKind]
     name: str
     identity: str
     dim: int
