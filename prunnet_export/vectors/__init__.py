@@ -1,5 +1,21 @@
 """Vectors: embeddings in the files that people have, and the search among them."""
 
 from prunnet_export.vectors._arrays import read_arrays
+from prunnet_export.vectors._forms import Stored, first_dimensions
+from prunnet_export.vectors._metrics import Metric
+from prunnet_export.vectors._names import Names
+from prunnet_export.vectors._nearest import Neighbours, nearest
+from prunnet_export.vectors._open import open_vectors
+from prunnet_export.vectors._stored import StoredVectors
 
-__all__ = ["read_arrays"]
+__all__ = [
+    "Metric",
+    "Names",
+    "Neighbours",
+    "Stored",
+    "StoredVectors",
+    "first_dimensions",
+    "nearest",
+    "open_vectors",
+    "read_arrays",
+]

@@ -31,12 +31,13 @@ def read_arrays(file: Path, *, what: str, hint: str) -> dict[str, npt.NDArray[An
         stored = np.load(io.BytesIO(content), allow_pickle=False)
         arrays = {"embeddings": stored} if isinstance(stored, np.ndarray) else {n: stored[n] for n in stored.files}
     except Exception as error:  # noqa: BLE001  # numpy, zipfile, zlib and tokenize raise many types on bad bytes
-        raise InvalidInput(f"{file} is not {what} ({_one_line(error)})", hint=hint) from None
+        raise InvalidInput(f"{file} is not {what} ({one_line(error)})", hint=hint) from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # numpy returns other members as bytes
             raise InvalidInput(f"{file} is not {what} ({name} is no array)", hint=hint)
     return arrays
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, short and in one line."""
     return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__

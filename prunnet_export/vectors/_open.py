@@ -1,0 +1,51 @@
+"""Opening a file of vectors, whatever its kind. The kind is read from its first bytes, not from its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.vectors._faiss_files import open_faiss
+from prunnet_export.vectors._names import names_beside, read_names
+from prunnet_export.vectors._numpy_files import open_npy, open_npz
+from prunnet_export.vectors._parquet_files import open_parquet
+from prunnet_export.vectors._stored import StoredVectors
+
+_OPENERS = {
+    b"\x93NUM": open_npy,
+    b"PK\x03\x04": open_npz,
+    b"PK\x05\x06": open_npz,  # an archive without members
+    b"PAR1": open_parquet,
+}
+_EXPECTED = "expected .npy, .npz, Parquet, or an index file of FAISS"
+
+
+def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
+    """The vectors of a file: ``.npy``, ``.npz``, Parquet, or an index file of FAISS.
+
+    Only what is asked for is read into memory, except from a compressed ``.npz`` and from an index that is not flat.
+    Nothing in the file is executed. NaN and zero rows are not looked for here; see ``StoredVectors.check_rows``.
+
+    Args:
+        file: The file.
+        names: A list of names, one on each line, or JSON. If the file has no names, and this is None, a list beside
+            it is used: ``X.names.txt``, ``X.txt``, ``X.names.json`` or ``X.json`` for ``X.npy``.
+
+    Raises:
+        InvalidInput: the file is missing, corrupt, empty or of another kind; its parts, or the names, do not fit
+            together; or a name is there twice.
+        MissingExtra: pyarrow or FAISS is needed and not installed.
+    """
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(4)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
+    opener = _OPENERS.get(start) or (open_faiss if start[:2] in {b"Ix", b"IB", b"Iw", b"IH", b"IN", b"IP"} else None)
+    if opener is None:
+        raise InvalidInput(f"{file} is {'empty' if not start else 'no file of vectors'}", hint=_EXPECTED)
+    vectors = opener(file)
+    if names is not None and vectors.names is not None:
+        raise InvalidInput(f"{file} has names of its own", hint=f"leave {names} out")
+    beside = names or (names_beside(file) if vectors.names is None else None)
+    return vectors if beside is None else vectors.named(read_names(beside), beside)
