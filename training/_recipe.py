@@ -23,7 +23,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         data: The images.
         preprocessing: How an image becomes an input.
-        backbone: A timm architecture, or ``resnet18-no-maxpool``.
+        backbone: A timm architecture, ``resnet18-no-maxpool``, or the backbone of an installed package.
         backbone_options: Keyword arguments of the backbone.
         embedding_dim: Length of the embedding.
         batch_size: Images in a step, of all processes together.
@@ -86,6 +86,7 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         warmup: Share of the steps with a linearly rising learning rate.
         seed: Seed of everything random.
         statistics_images: Number of training images for the re-estimation of BatchNorm statistics.
+        weights_sha256: SHA-256 of the file of weights that the backbone starts from; None if it starts at random.
     """
 
     patterns: tuple[str, ...] = ("channel",)
@@ -99,6 +100,7 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     warmup: float = 0.02
     seed: int = 0
     statistics_images: int = STATISTICS_IMAGES
+    weights_sha256: str | None = None
 
     @property
     def micro_batch(self) -> int:

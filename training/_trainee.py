@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from prunnet_export.network import PrunableNetwork, build_embedder
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
+from prunnet_export.network import PrunableNetwork, build_embedder, load_weights
 from prunnet_export.training._recipe import Recipe
 
 
@@ -31,17 +34,46 @@ class Trainee:
         return [*self.network.parameters(), *self.classifier.parameters()]
 
 
-def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = None) -> Trainee:
-    """A new network, classifier and optimizer. They depend on the recipe, not on the device (None is the CPU)."""
+def new_trainee(
+    recipe: Recipe, *, classes: int, device: torch.device | None = None, weights: Path | None = None
+) -> Trainee:
+    """A new network, classifier and optimizer.
+
+    Args:
+        recipe: The recipe. It decides the result, not the device.
+        classes: Number of classes.
+        device: Where the tensors are; None is the CPU.
+        weights: The file that ``recipe.weights_sha256`` names. It can be left out if a saved state follows.
+
+    Raises:
+        UnknownName: there is no such backbone.
+        InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
+    """
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
         recipe.backbone, dim=recipe.embedding_dim, preprocessing=recipe.preprocessing, options=recipe.backbone_options
     )
-    network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
+    if weights is not None:
+        _refuse_other_file(weights, recipe)
+        load_weights(embedder, weights)
+    network = PrunableNetwork(
+        embedder,
+        crop=recipe.preprocessing.crop,
+        seed=recipe.seed,
+        scores="random" if recipe.weights_sha256 is None else "weights",
+    )
     classifier = nn.Linear(recipe.embedding_dim, classes)
     network.to(device)
     classifier.to(device)
     return Trainee(network, classifier, new_optimizer([*network.parameters(), *classifier.parameters()], recipe))
+
+
+def _refuse_other_file(weights: Path, recipe: Recipe) -> None:
+    if sha256(weights) != recipe.weights_sha256:
+        raise InvalidInput(
+            f"{weights} is not the file that the recipe starts from (sha256 differs)",
+            hint="give the SHA-256 of the file as the recipe's weights_sha256",
+        )
 
 
 def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:

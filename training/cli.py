@@ -16,9 +16,10 @@ import msgspec
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
+from prunnet_export._files import sha256
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from prunnet_export.training._options import recipe_option, recipe_options
 from prunnet_export.training._recipe import Recipe, Rule
 
@@ -35,11 +36,23 @@ class TrainOptions:
     """The options of ``prunnet-train``, as its help describes them."""
 
     recipe: Recipe
+    weights: Path | None
     out: Path
     resume: bool
     device: str
     workers: int
     half_precision_checkpoint: bool
+
+
+def _channels(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
+    """Callback of an option with a value for each of the three channels."""
+    values = number_list(context, option, text)
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):  # noqa: PLR2004  # red, green, blue
+        raise InvalidInput(
+            f"{option.opts[0]} {text!r} is not three numbers between 0 and 1",
+            hint="e.g. 0.485,0.456,0.406; divide values between 0 and 255 by 255",
+        )
+    return values
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -50,6 +63,23 @@ class TrainOptions:
 )
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that the backbone starts from: safetensors, or written by torch.save. Scores start from it too.",
+)
+@click.option(
+    "--mean",
+    default=",".join(map(str, IMAGENET_MEAN)),
+    callback=_channels,
+    help="Mean of red, green and blue that is subtracted, for values in 0..1. Weights have theirs.",
+)
+@click.option(
+    "--std",
+    default=",".join(map(str, IMAGENET_STD)),
+    callback=_channels,
+    help="Standard deviation of red, green and blue to divide by, for values in 0..1. Weights have theirs.",
 )
 @recipe_options(schedule="step")
 @recipe_option(
@@ -80,7 +110,15 @@ class TrainOptions:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="prunnet-export")
 def command(
-    *, data: str, layout: str | None, out: Path | None, crop_px: int, resize_px: int | None, **options: Any
+    *,
+    data: str,
+    layout: str | None,
+    out: Path | None,
+    crop_px: int,
+    resize_px: int | None,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    **options: Any,
 ) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
 
@@ -92,7 +130,7 @@ def command(
     """
     recipe = Recipe(
         data=DataSource(source=data, layout=layout, seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7), mean=mean, std=std),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
     chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
@@ -120,11 +158,15 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
-    from prunnet_export.training._journal import RECIPE_FILE
+    from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
+        if options.weights is not None:
+            recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+        elif options.resume:
+            recipe = msgspec.structs.replace(recipe, weights_sha256=weights_of_run(out))
         device = _device(options.device, ranks)
         for capacity in recipe.capacities:
             check_capacity(capacity)
@@ -145,6 +187,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
                 workers=options.workers,
                 half_precision_checkpoint=options.half_precision_checkpoint,
                 ranks=ranks,
+                weights=options.weights,
                 progress=lambda step, steps, metrics: show(
                     step, steps, f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
                 ),
