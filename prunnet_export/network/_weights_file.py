@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pickle
 import re
 import warnings
 import zipfile
@@ -70,16 +69,15 @@ def _read_torch(file: Path) -> object:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # torch warns about old pickles, and an error follows
             return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"asks to execute {named[1]}" if named else "holds more than tensors"
-        raise InvalidInput(f"{file} {what}, and pickles are not executed here", hint=_HINT) from None
     except Exception as error:  # noqa: BLE001  # the parser raises errors of many types on foreign bytes
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named:
+            raise InvalidInput(f"{file} asks to execute {named[1]}, which is refused", hint=_HINT) from None
         if "TorchScript" in str(error):
             raise InvalidInput(f"{file} is a TorchScript archive, which holds code", hint=_HINT) from None
         raise InvalidInput(
             f"{file} is neither a safetensors file nor one that torch.save wrote",
-            hint="it may be truncated; copy the file again",
+            hint=f"it may be truncated; else {_HINT}",
         ) from None
 
 

