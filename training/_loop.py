@@ -32,6 +32,7 @@ Progress = Callable[[int, int, dict[str, float]], None]
 _IN_CHECKPOINT = (
     "patterns", "capacities", "random_capacities", "dense_first", "channel_multiple", "distillation", "integration",
     "epochs", "batch_size", "accumulate", "processes", "bfloat16", "seed",
+    "weights_sha256",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def train(
     workers: int = 0,
     half_precision_checkpoint: bool = False,
     ranks: Ranks = ALONE,
+    weights: Path | None = None,
     seconds_between_states: float = 300.0,
     progress: Progress = lambda _step, _steps, _metrics: None,
 ) -> PrunableNetwork:
@@ -61,6 +63,7 @@ def train(
         workers: Number of processes that decode images for each rank; with 0 the rank itself decodes.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
         ranks: The ``recipe.processes`` that train together. The first one writes the folder, all read the state.
+        weights: The file that ``recipe.weights_sha256`` names; a run to resume does not need it.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
@@ -68,7 +71,8 @@ def train(
         The network, in evaluation mode. The first rank re-estimates its dense BatchNorm statistics.
 
     Raises:
-        InvalidInput: another recipe or other images, a batch that cannot be divided, or a loss that is not finite.
+        InvalidInput: another recipe or other images, weights that are missing or do not fit, a batch that cannot be
+            divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or ended.
     """
@@ -78,13 +82,13 @@ def train(
             steps = recipe.epochs * (len(batches) // recipe.accumulate)
             classes = int(data.train.labels.max()) + 1
             if match is None:
-                trainee = new_trainee(recipe, classes=classes, device=device)
+                trainee = new_trainee(recipe, classes=classes, device=device, weights=weights)
             else:
-                trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device)
+                trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device, weights=weights)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
             if ranks.rank == 0:
                 lock.acquire()
-                begin_run(recipe, out, trainee, steps=steps, resume=resume)
+                begin_run(recipe, out, trainee, steps=steps, resume=resume, weights=weights)
         with ranks.sharing_failures():
             done = load_state(out, trainee, steps=steps)
             journal = Journal(out, trainee, done, steps, seconds_between_states) if ranks.rank == 0 else None
@@ -188,7 +192,7 @@ def _save(
     recipe: Recipe, out: Path, trainee: Trainee, match: Match | None, *, steps: int, half_precision: bool
 ) -> None:
     fields = msgspec.to_builtins(recipe)
-    settings = {name: fields[name] for name in _IN_CHECKPOINT}
+    settings = {name: fields[name] for name in _IN_CHECKPOINT if fields[name] is not None}
     teacher = None
     if match is not None:
         save_sample(match.sample, out / TEACHER_FILE)

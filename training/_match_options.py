@@ -15,10 +15,11 @@ from prunnet_export.training._recipe import MatchSettings, Recipe
 
 if TYPE_CHECKING:
     from prunnet_export.datasets import RetrievalData
-    from prunnet_export.teachers import TeacherSettings
+    from prunnet_export.teachers import Teacher, TeacherSettings
     from prunnet_export.training._match import Match
 
 F = TypeVar("F", bound=Callable[..., Any])
+SELF = "self"
 # What follows from the teacher, or has no meaning with one.
 _REFUSED = {
     "embedding_dim": ("--embedding-dim", "the embedding has the length of the teacher's vectors"),
@@ -45,7 +46,7 @@ def match_options(command: F) -> F:
             "--match",
             metavar="TEACHER",
             help="Answer a gallery that TEACHER made: a file of its vectors (.npz, .npy, .parquet, FAISS), an .onnx"
-            " file, a folder that prunnet-train wrote, or timm:ARCHITECTURE.",
+            " file, a folder that prunnet-train wrote, timm:ARCHITECTURE, or self, the backbone with its --weights.",
         ),
         click.option(
             "--teacher-names",
@@ -116,6 +117,7 @@ def open_match(
     recipe: Recipe,
     data: RetrievalData,
     *,
+    weights: Path | None,
     workers: int,
     progress: Callable[[int, int, str], None],
 ) -> tuple[Recipe, Match]:
@@ -125,13 +127,13 @@ def open_match(
         options: The options.
         recipe: The recipe of the run.
         data: The images.
+        weights: The weights that the run starts from.
         workers: Number of processes that a teacher that is a model embeds with.
         progress: Called with the finished images, all images and a text while it embeds.
 
     Raises:
         InvalidInput: the teacher cannot be read, or its vectors do not fit to the images.
     """
-    from prunnet_export.teachers import open_teacher, teacher_settings
     from prunnet_export.training._match_file import is_vector_file, match_file
     from prunnet_export.training._match_model import match_model
 
@@ -145,11 +147,8 @@ def open_match(
     else:
         if options.teacher_names is not None:
             raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
-        settings = teacher_settings(
-            options.match, given=_settings(options.teacher_options), file=options.teacher_settings
-        )
         match = match_model(
-            open_teacher(options.match, settings=settings),
+            _open_model(options, recipe, weights),
             data.train,
             views=options.views,
             seed=recipe.seed,
@@ -165,6 +164,23 @@ def open_match(
         label_weight=options.label_weight,
     )
     return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
+
+
+def _open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+    from prunnet_export.teachers import open_teacher, teacher_settings
+    from prunnet_export.training._self_teacher import SelfTeacher, check_weights
+
+    if options.match == SELF:
+        if options.teacher_options or options.teacher_settings is not None:
+            raise InvalidInput(
+                f"--match {SELF} takes images as the network does",
+                hint="leave --teacher-settings and --teacher-option out; --crop-px, --mean and --std say it",
+            )
+        return SelfTeacher(recipe, check_weights(weights))
+    given = _settings(options.teacher_options)
+    return open_teacher(
+        options.match, settings=teacher_settings(options.match, given=given, file=options.teacher_settings)
+    )
 
 
 def _settings(options: dict[str, Any]) -> TeacherSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,13 @@ from prunnet_export.training._trainee import Trainee, new_network, trainee_of
 
 
 def new_matching_trainee(
-    recipe: Recipe, match: Match, data: RetrievalData, *, classes: int, device: torch.device | None = None
+    recipe: Recipe,
+    match: Match,
+    data: RetrievalData,
+    *,
+    classes: int,
+    device: torch.device | None = None,
+    weights: Path | None = None,
 ) -> Trainee:
     """A new network that learns from a teacher's vectors, with its projector fitted to them.
 
@@ -28,13 +35,14 @@ def new_matching_trainee(
         data: The images.
         classes: Number of classes, for runs that learn from labels too.
         device: The device of the trainee; None is the CPU.
+        weights: See :func:`new_network`.
 
     Raises:
         InvalidInput: an image cannot be read.
     """
     if recipe.match is None:
         raise ValueError("a recipe without a teacher")
-    network = new_network(recipe)
+    network = new_network(recipe, weights)
     if recipe.match.kind == "self":
         length = float(np.linalg.norm(match.sample.embeddings, axis=1).mean())
         start_as_teacher(network.embedder, length=length, mean=match.mean, std=match.std)

@@ -26,7 +26,9 @@ def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
     """The options of every command that trains: fields of the recipe, and ``crop_px`` and ``resize_px``."""
     edge = click.IntRange(8, 2048)
     options = (
-        recipe_option("backbone", help="A timm architecture, or resnet18-no-maxpool."),
+        recipe_option(
+            "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
+        ),
         backbone_options,
         recipe_option("embedding_dim", type=click.IntRange(2, 8192)),
         click.option("--crop-px", type=edge, default=224, show_default=True, help="Side of the input image."),

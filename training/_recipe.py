@@ -23,7 +23,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         data: The images.
         preprocessing: How an image becomes an input.
-        backbone: A timm architecture, or ``resnet18-no-maxpool``.
+        backbone: A timm architecture, ``resnet18-no-maxpool``, or the backbone of an installed package.
         backbone_options: Keyword arguments of the backbone.
         embedding_dim: Length of the embedding.
         batch_size: Images in a step, of all processes together.
@@ -105,6 +105,7 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         seed: Seed of everything random.
         statistics_images: Number of training images for the re-estimation of BatchNorm statistics.
         match: The teacher, if the run answers a gallery that it does not make.
+        weights_sha256: SHA-256 of the file of weights that the backbone starts from; None if it starts at random.
     """
 
     patterns: tuple[str, ...] = ("channel",)
@@ -119,6 +120,7 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int = 0
     statistics_images: int = STATISTICS_IMAGES
     match: MatchSettings | None = None
+    weights_sha256: str | None = None
 
     @property
     def micro_batch(self) -> int:

@@ -16,16 +16,15 @@ import msgspec
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
+from prunnet_export._files import sha256
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
 from prunnet_export.training._options import recipe_option, recipe_options
 from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
-    import torch
-
     from prunnet_export.datasets import RetrievalData
     from prunnet_export.training._distributed import Ranks
     from prunnet_export.training._match import Match
@@ -39,11 +38,23 @@ class TrainOptions:
 
     recipe: Recipe
     match: MatchOptions | None
+    weights: Path | None
     out: Path
     resume: bool
     device: str
     workers: int
     half_precision_checkpoint: bool
+
+
+def _channels(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
+    """Callback of an option with a value for each of the three channels."""
+    values = number_list(context, option, text)
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):  # noqa: PLR2004  # red, green, blue
+        raise InvalidInput(
+            f"{option.opts[0]} {text!r} is not three numbers between 0 and 1",
+            hint="e.g. 0.485,0.456,0.406; divide values between 0 and 255 by 255",
+        )
+    return values
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -56,6 +67,23 @@ class TrainOptions:
     "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
 )
 @match_options
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that the backbone starts from: safetensors, or written by torch.save. Scores start from it too.",
+)
+@click.option(
+    "--mean",
+    default=",".join(map(str, IMAGENET_MEAN)),
+    callback=_channels,
+    help="Mean of red, green and blue that is subtracted, for values in 0..1. Weights have theirs.",
+)
+@click.option(
+    "--std",
+    default=",".join(map(str, IMAGENET_STD)),
+    callback=_channels,
+    help="Standard deviation of red, green and blue to divide by, for values in 0..1. Weights have theirs.",
+)
 @recipe_options(schedule="step")
 @recipe_option(
     "patterns",
@@ -94,6 +122,8 @@ def command(
     out: Path | None,
     crop_px: int,
     resize_px: int | None,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
     **options: Any,
 ) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
@@ -109,7 +139,7 @@ def command(
     match = take_match_options(context, options)
     recipe = Recipe(
         data=DataSource(source=data, layout=layout, seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7), mean=mean, std=std),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
     chosen = TrainOptions(recipe=recipe, match=match, out=out or Path("runs") / Path(data).resolve().name, **options)
@@ -137,12 +167,17 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
-    from prunnet_export.training._journal import RECIPE_FILE
+    from prunnet_export.training._device import choose_device
+    from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
-        device = _device(options.device, ranks)
+        if options.weights is not None:
+            recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+        elif options.resume:
+            recipe = msgspec.structs.replace(recipe, weights_sha256=weights_of_run(out))
+        device = choose_device(options.device, ranks)
         for capacity in recipe.capacities:
             check_capacity(capacity)
         for pattern in recipe.patterns:
@@ -166,6 +201,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
                 workers=options.workers,
                 half_precision_checkpoint=options.half_precision_checkpoint,
                 ranks=ranks,
+                weights=options.weights,
                 progress=lambda step, steps, metrics: show(
                     step, steps, f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
                 ),
@@ -176,7 +212,8 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             again = "repeat the same command with --resume" if begun else "repeat the same command"
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
-    click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
+    gallery = "" if match is None else " --gallery GALLERY"
+    click.echo(f"next:    prunnet-export --network {out}{gallery} --target x86-onnxruntime --budget-ms 5")
 
 
 def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, ranks: Ranks) -> tuple[Recipe, Match]:
@@ -187,38 +224,12 @@ def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, rank
     for first in (True, False):
         with ranks.sharing_failures(), progress_bar("embedding with the teacher") as show:
             if first == (ranks.rank == 0):
-                opened = open_match(options.match, recipe, data, workers=options.workers, progress=show)
+                opened = open_match(
+                    options.match, recipe, data, weights=options.weights, workers=options.workers, progress=show
+                )
     if opened is None:
         raise AssertionError("every process opens the teacher in one of the two turns")
     return opened
-
-
-def _device(name: str, ranks: Ranks) -> torch.device:
-    """The torch device of this name; ``auto`` is the current accelerator, or the CPU if there is none.
-
-    With several processes, each one uses the GPU of its local rank, or all share the CPU.
-    """
-    import torch
-
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        if ranks.world_size == 1:
-            return found or torch.device("cpu")
-        name = "cuda" if found is not None and found.type == "cuda" else "cpu"
-    try:
-        device = torch.device(name)
-        if ranks.world_size > 1 and name not in {"cpu", "cuda"}:
-            raise InvalidInput(
-                f"--device {name!r} cannot be used by {ranks.world_size} processes",
-                hint="cuda gives each process a GPU of its own; cpu is shared",
-            )
-        if ranks.world_size > 1 and device.type == "cuda":
-            device = torch.device("cuda", ranks.local_rank)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto chooses a device") from None
-    return device
 
 
 def _has_peers() -> bool:

@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
 from prunnet_export.network._embedder import build_embedder
@@ -108,7 +108,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         InvalidInput: a file is missing, truncated, of another kind, or holds NaN or infinite weights.
-        UnknownName: there is no such backbone.
+        UnknownName: there is no such backbone; the package that brings it may not be installed.
     """
     safetensors = require("safetensors.torch", extra="train")
     config = read_config(folder)
@@ -126,9 +126,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except Exception as error:  # noqa: BLE001  # the parser raises its own untyped errors on foreign bytes
         raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the whole folder again") from None
     _check_finite(stored, file)
-    embedder = build_embedder(
-        config.backbone, dim=config.embedding_dim, preprocessing=config.preprocessing, options=config.backbone_options
-    )
+    try:
+        embedder = build_embedder(
+            config.backbone,
+            dim=config.embedding_dim,
+            preprocessing=config.preprocessing,
+            options=config.backbone_options,
+        )
+    except UnknownName as error:
+        error.hint = (
+            f"install the package that registers {config.backbone!r} under prunnet_export.backbones, or timm anew"
+        )
+        raise
     network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
     _load_weights(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
     extra = {name.removeprefix("extra."): tensor for name, tensor in stored.items() if name.startswith("extra.")}
