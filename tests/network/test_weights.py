@@ -341,6 +341,10 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     assert "--backbone" in error.hint
 
 
+def test_a_name_of_endless_prefixes_ends(tmp_path: Path) -> None:
+    assert_refused(embedder(), saved(tmp_path, {"module." * 5000 + "weight": torch.zeros(2)}), "1 unexpected")
+
+
 def test_every_kind_of_mismatch_is_counted_and_named(tmp_path: Path) -> None:
     source = trained()
     source["layer1.0.conv1.weight"] = torch.zeros(8, 64, 5, 5)
