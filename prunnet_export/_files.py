@@ -41,16 +41,23 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while reading ``path`` into an InvalidInput."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="check the path and its permissions") from None
+
+
 def read_bytes(file: Path) -> bytes:
     """The contents of a file.
 
     Raises:
         InvalidInput: it cannot be read.
     """
-    try:
+    with reading_errors(file):
         return file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
 
 
 def read_toml(file: Path, *, hint: str) -> dict[str, Any]:

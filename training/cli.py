@@ -16,7 +16,7 @@ import msgspec
 
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
-from prunnet_export._files import sha256
+from prunnet_export._files import reading_errors, sha256
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -69,7 +69,7 @@ def _channels(context: click.Context, option: click.Parameter, text: str) -> tup
 @match_options
 @click.option(
     "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="File that the backbone starts from: safetensors, or written by torch.save. Scores start from it too.",
 )
 @click.option(
@@ -174,7 +174,8 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
         if options.weights is not None:
-            recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+            with reading_errors(options.weights):
+                recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
         elif options.resume:
             recipe = msgspec.structs.replace(recipe, weights_sha256=weights_of_run(out))
         device = choose_device(options.device, ranks)

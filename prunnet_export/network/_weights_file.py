@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import reading_errors
 from prunnet_export._imports import require
 
 _log = logging.getLogger(__name__)
@@ -40,11 +41,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         InvalidInput: the file cannot be read, holds no tensors, or holds more than tensors, e.g. code.
     """
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(9)
-    except OSError as error:
-        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
+    with reading_errors(file), file.open("rb") as opened:
+        head = opened.read(9)
     # A safetensors file begins with the length of its JSON header, in eight bytes.
     content = _read_safetensors(file) if head[8:] == b"{" else _read_torch(file)
     tensors, entries = _named_tensors(content)

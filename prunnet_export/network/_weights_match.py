@@ -16,6 +16,7 @@ _PREFIXES = (
     "module.", "model.", "backbone.", "encoder.", "_orig_mod.", "visual.", "trunk.", "base_model.",
     "network.", "embedder.",
 )  # fmt: skip
+_LONGEST = 100  # characters of nested prefixes; names in a hostile file may have any length
 _HEAD = re.compile(
     r"^(_fc|fc|classifier|head|heads|head_dist|last_linear|logits|projection|projector|mlp_head|linear_head"
     r"|projection_head|contrastive_head|dino_head|ibot_head)(\.|$)"
@@ -81,7 +82,7 @@ def _is_learned(tensor: Tensor) -> bool:
 def _views(tensors: Mapping[str, Tensor], prefix: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
     """The tensors, and those below each nesting of prefixes without it; the prefix comes first."""
     yield prefix, dict(tensors)
-    for more in _PREFIXES:
+    for more in _PREFIXES if len(prefix) < _LONGEST else ():
         inside = {name.removeprefix(more): tensor for name, tensor in tensors.items() if name.startswith(more)}
         if inside:
             yield from _views(inside, prefix + more)

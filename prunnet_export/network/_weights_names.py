@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from inspect import signature
@@ -15,8 +16,7 @@ _Names = dict[str, Tensor]
 
 # Modules of timm keep their converter of foreign checkpoints under one of these names; the first is the usual one.
 _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
-
-_RESAMPLED = "pos"  # in pos_embed and relative_position_bias_table
+_POSITIONS = "pos"  # in the names of what timm resamples: pos_embed and relative_position_bias_table
 
 # torchvision's transformers, whose tensors have another order than timm's. The rest of torchvision fits by name or by
 # order. For Swin the names are those of its authors, which timm's converter reads.
@@ -53,11 +53,13 @@ def readings(tensors: Mapping[str, Tensor], backbone: nn.Module) -> Iterator[tup
         return
     for how, named in (("timm converted them", dict(tensors)), ("torchvision's names", _from_torchvision(tensors))):
         try:
-            converted = convert(dict(named))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # timm's resampling calls torch in ways that torch warns about
+                converted = convert(dict(named))
         except Exception:  # noqa: BLE001, S112  # converters rely on names that this file may not have
             continue
         resampled = any(
-            _RESAMPLED in name and named[name].shape != converted.get(name, named[name]).shape for name in named
+            _POSITIONS in name and named[name].shape != converted.get(name, named[name]).shape for name in named
         )
         yield f"by name ({how}{'; positions resampled' if resampled else ''})", converted
 

@@ -298,6 +298,19 @@ def test_position_embeddings_are_resampled_by_timm(tmp_path: Path, caplog: pytes
     assert_same_tensors(others, {name: source[name] for name in others})
 
 
+def test_position_biases_of_windows_are_resampled_by_timm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options: Options = {"embed_dim": 24, "depths": [2, 2], "num_heads": [3, 6]}
+    source = trained("swin_tiny_patch4_window7_224", {**options, "img_size": 64, "window_size": 4})
+    whole = embedder("swin_tiny_patch4_window7_224", {**options, "window_size": 2})
+    with caplog.at_level(logging.INFO):
+        load_weights(whole, saved(tmp_path, source))
+    assert "positions resampled" in caplog.text
+    actual = learned(dict(whole.backbone.state_dict()))
+    tables = {name for name in actual if name.endswith("relative_position_bias_table")}
+    assert {actual[name].shape[0] for name in tables} == {9}
+    assert_same_tensors(*({name: one[name] for name in actual if name not in tables} for one in (actual, source)))
+
+
 class Positions(nn.Module):
     """A backbone that is unknown to timm, with positions."""
 
@@ -326,6 +339,10 @@ def test_a_file_of_another_architecture_is_refused_and_recognised(tmp_path: Path
 def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     error = assert_refused(embedder(), saved(tmp_path, {"layer.weight": torch.zeros(2)}), "105 tensor.s. missing")
     assert "--backbone" in error.hint
+
+
+def test_a_name_of_endless_prefixes_ends(tmp_path: Path) -> None:
+    assert_refused(embedder(), saved(tmp_path, {"module." * 5000 + "weight": torch.zeros(2)}), "1 unexpected")
 
 
 def test_every_kind_of_mismatch_is_counted_and_named(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
         (["{data}", "--out", "{data}/train/class-0/0.png"], "is a file", ""),
         (["{data}/train"], "known layouts", "--layout"),
         (["no-such-folder"], "does not exist", "glyphs"),
-        (["{data}", "--weights", "nowhere.pth"], "'nowhere.pth' does not exist", "--help"),
+        (["{data}", "--weights", "nowhere.pth"], "cannot read nowhere.pth", "path"),
         (["{data}", "--weights", "{data}/train/class-0/0.png"], "neither a safetensors file", "truncated"),
         (["{data}", "--mean", "0.5"], "--mean '0.5' is not three numbers", "255"),
         (["{data}", "--mean", "123.7,116.3,103.5"], "is not three numbers between 0 and 1", "divide"),
