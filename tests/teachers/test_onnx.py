@@ -109,8 +109,6 @@ def test_several_inputs_are_refused_unless_they_have_defaults(tmp_path: Path) ->
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((1, 3, SIDE, SIDE), np.float32), "text"))
     onnx.save(model, file)
     assert open_teacher(str(file), settings=PLAIN).dim == 5
-    with pytest.raises(InvalidInput, match="no input 'text'"):
-        open_teacher(str(file), settings=TeacherSettings(input="text").over(PLAIN))
 
 
 def test_the_side_is_asked_for_if_the_file_does_not_fix_it(tmp_path: Path) -> None:
