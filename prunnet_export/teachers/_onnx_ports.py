@@ -44,7 +44,7 @@ def choose_input(model: str, inputs: Sequence[Any], settings: TeacherSettings) -
     Args:
         model: Name of the model, for error messages.
         inputs: The inputs that have no default, as onnxruntime gives them.
-        settings: Name of the input and its layout.
+        settings: The layout of the input.
 
     Raises:
         InvalidInput: another input has to be filled too, or the input takes no images.
@@ -56,8 +56,6 @@ def choose_input(model: str, inputs: Sequence[Any], settings: TeacherSettings) -
             hint="export only the part that takes images, or give the other inputs default values",
         )
     [one] = inputs
-    if settings.input not in {None, one.name}:
-        raise InvalidInput(f"{model} has no input {settings.input!r}", hint=f"its input is {names}")
     if one.type not in _INPUT_TYPES:
         raise InvalidInput(f"{model}: its input is {one.type}", hint="export it with an input of float or float16")
     sizes = [size if isinstance(size, int) and size > 0 else None for size in one.shape]

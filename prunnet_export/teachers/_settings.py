@@ -27,7 +27,6 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         channels: Order of the colours.
         interpolation: How images are resized, with antialiasing.
         layout: Order of the axes of an ONNX model's input.
-        input: Name of the ONNX input that takes the images.
         output: Name of the ONNX output that is the vector.
         pool: How an ONNX output of higher rank becomes one vector: ``average`` over the height and width of a feature
             map, or ``first-token`` of a sequence of tokens.
@@ -45,7 +44,6 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     channels: Literal["rgb", "bgr"] | None = None
     interpolation: Literal["bilinear", "bicubic"] | None = None
     layout: Literal["nchw", "nhwc"] | None = None
-    input: str | None = None
     output: str | None = None
     pool: Literal["average", "first-token"] | None = None
     weights: str | None = None

@@ -88,17 +88,17 @@ def onnx_teacher(
     helper, to_tensor = onnx.helper, onnx.numpy_helper.from_array
     number = onnx.TensorProto.FLOAT16 if float16 else onnx.TensorProto.FLOAT
     axes = [batch, side, side, 3] if channels_last else [batch, 3, side, side]
-    first: Any = ["Transpose", ["image"], ["nchw"], {"perm": [0, 3, 1, 2]}]
-    steps = [
-        first if channels_last else ["Identity", ["image"], ["nchw"], {}],
-        ["GlobalAveragePool", ["nchw"], ["pooled"], {}],
-        ["Flatten", ["pooled"], ["mean"], {}],
-        ["MatMul", ["mean", "matrix"], ["vector"], {}],
-        ["Identity", ["image"], ["map"], {}],
-        ["Constant", [], ["flat"], {"value": to_tensor(np.array([0, 3, -1]))}],
-        ["Reshape", ["nchw", "flat"], ["sequence"], {}],
-        ["Transpose", ["sequence"], ["tokens"], {"perm": [0, 2, 1]}],
-        ["ArgMax", ["vector"], ["classes"], {"axis": 1, "keepdims": 0}],
+    first: tuple[Any, ...] = ("Transpose", ["image"], ["nchw"], {"perm": [0, 3, 1, 2]})
+    steps: list[tuple[Any, ...]] = [
+        first if channels_last else ("Identity", ["image"], ["nchw"], {}),
+        ("GlobalAveragePool", ["nchw"], ["pooled"], {}),
+        ("Flatten", ["pooled"], ["mean"], {}),
+        ("MatMul", ["mean", "matrix"], ["vector"], {}),
+        ("Identity", ["image"], ["map"], {}),
+        ("Constant", [], ["flat"], {"value": to_tensor(np.array([0, 3, -1]))}),
+        ("Reshape", ["nchw", "flat"], ["sequence"], {}),
+        ("Transpose", ["sequence"], ["tokens"], {"perm": [0, 2, 1]}),
+        ("ArgMax", ["vector"], ["classes"], {"axis": 1, "keepdims": 0}),
     ]
     shapes: dict[str, Any] = {"vector": [batch, 5], "map": axes, "tokens": [batch, "tokens", 3], "classes": [batch]}
     matrix = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float16 if float16 else np.float32)

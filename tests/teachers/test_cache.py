@@ -288,6 +288,6 @@ def test_the_default_folder(split: FileSplit, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("wrong", [{"views": 0}, {"seed": -1}, {"workers": -1}, {"batch_size": 0}])
 def test_numbers_out_of_range(split: FileSplit, tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(InvalidInput, match=str(next(iter(wrong.values())))):
-        teacher_vectors(ColourTeacher(), split, flip=False, folder=tmp_path / "c", **wrong)
+        teacher_vectors(ColourTeacher(), split, flip=False, folder=tmp_path / "c", **wrong)  # type: ignore[arg-type]
     with pytest.raises(PrunnetError, match="0 images"):
         teacher_vectors(ColourTeacher(), FileSplit([], []), flip=False, folder=tmp_path / "c")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from prunnet_export.datasets import ImageSplit
-from prunnet_export.teachers import _block, teacher_vectors
+from prunnet_export.teachers import _fill, teacher_vectors
 from tests.teachers._teachers import ColourTeacher, photos
 
 class Names(Sequence):
@@ -38,6 +38,7 @@ class Same(ImageSplit):
     def encoded(self, index): return self.content
     def stamp(self, index): return "1"
 
+_fill.BLOCK = 4096  # fewer waits for the disk
 count = int(sys.argv[1])
 cache = teacher_vectors(ColourTeacher(), Same(count), flip=False, folder=Path(sys.argv[2]))
 draw = np.random.default_rng(0)

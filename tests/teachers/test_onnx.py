@@ -22,7 +22,8 @@ PLAIN = TeacherSettings(crop=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
 def colours(images: list[Image.Image]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The mean of each colour of the centre crop, computed without the package's preprocessing."""
     small = [image.resize((round(SIDE * 1.2), SIDE), Image.Resampling.BILINEAR) for image in images]
-    return np.stack([np.asarray(one, np.float32)[:, 1 : 1 + SIDE].mean((0, 1)) for one in small]) / 255
+    means = [np.asarray(one, np.float32)[:, 1 : 1 + SIDE].mean((0, 1)) for one in small]
+    return (np.stack(means) / 255).astype(np.float32)
 
 
 def test_vectors_are_those_of_the_model(tmp_path: Path) -> None:
@@ -108,8 +109,6 @@ def test_several_inputs_are_refused_unless_they_have_defaults(tmp_path: Path) ->
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((1, 3, SIDE, SIDE), np.float32), "text"))
     onnx.save(model, file)
     assert open_teacher(str(file), settings=PLAIN).dim == 5
-    with pytest.raises(InvalidInput, match="no input 'text'"):
-        open_teacher(str(file), settings=TeacherSettings(input="text").over(PLAIN))
 
 
 def test_the_side_is_asked_for_if_the_file_does_not_fix_it(tmp_path: Path) -> None:

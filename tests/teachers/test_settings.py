@@ -16,7 +16,6 @@ range = 255
 channels = "bgr"
 interpolation = "bicubic"
 layout = "nhwc"
-input = "image"
 output = "vector"
 pool = "average"
 weights = "weights.pth"
