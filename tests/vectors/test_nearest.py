@@ -18,12 +18,13 @@ METRICS: list[Metric] = ["cosine", "dot", "l2"]
 
 def all_scores(queries: npt.NDArray[Any], rows: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float32]:
     """Every score, straight from its definition."""
-    left, right = queries.astype(np.float64)[:, None], rows.astype(np.float64)[None]
+    left: npt.NDArray[np.float64] = queries.astype(np.float64)[:, None]
+    right: npt.NDArray[np.float64] = rows.astype(np.float64)[None]
     if metric == "l2":
-        return (-((left - right) ** 2).sum(-1)).astype(np.float32)
+        return np.asarray(-((left - right) ** 2).sum(-1), np.float32)
     dots = (left * right).sum(-1)
     sizes = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
-    return (dots / sizes if metric == "cosine" else dots).astype(np.float32)
+    return np.asarray(dots / sizes if metric == "cosine" else dots, np.float32)
 
 
 def full_sort(
