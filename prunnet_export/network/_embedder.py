@@ -60,7 +60,7 @@ def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
     ResNets have such kernels in their shortcuts. See https://github.com/uxlfoundation/oneDNN/issues/6035
 
     Other convolutions were examined, with memory protected behind every buffer and with gradients compared with those
-    of the default layout, in float32 and in bfloat16, batches of 16 and 32. They are right: kernels of 1 x 1 without a
+    of the default layout: AVX-512, float32 and bfloat16, batches of 16 and 32. Right are kernels of 1 x 1 without a
     stride, and of 2 x 2 to 16 x 16 with and without one, for 1 to 64 channels; stems of 3, 4 and 8 channels at 224 px;
     depthwise, grouped and dilated ones; and a 1 x 1 kernel with a stride for 16 channels or more.
     """
