@@ -166,7 +166,7 @@ def _batches(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
     micro_batch = recipe.micro_batch
-    if not data.has_labels:
+    if not data.has_labels and (recipe.match is None or recipe.match.label_weight):
         raise InvalidInput(
             f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
         )
