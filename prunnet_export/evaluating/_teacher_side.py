@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from prunnet_export.evaluating._images import Embeddings, SomeImages
 from prunnet_export.evaluating._match_thresholds import Scores, match_thresholds
 from prunnet_export.evaluating._metric import similarities
 from prunnet_export.evaluating._metrics import retrieval_metrics
+from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._search_gates import NEIGHBOURS, searching
 from prunnet_export.relevance import Indices, Mask, Relevance
 
@@ -66,6 +68,15 @@ class TeacherSide:
             return self.gallery.embeddings, self.relevance
         relevance = None if self.relevance is None else self.relevance.restricted(np.arange(len(self.queries)), rows)
         return self.gallery.take(rows), relevance
+
+    def with_rows_of(self, reference: Reference, others: Iterable[Reference]) -> Reference:
+        """A reference with the rows of a large gallery that other references have too, so that it serves for all."""
+        if reference.rows is None:
+            return reference
+        rows = [reference.rows, *(other.rows for other in others if other.rows is not None)]
+        together = np.unique(np.concatenate(rows))
+        gallery, relevance = self.part(together)
+        return replace(reference, gallery=gallery, relevance=relevance, rows=together)
 
     def check(self, *, what: str) -> None:
         """Search the gallery with the teacher's queries, and check that they find relevant images if they are known.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
-import numpy as np
 from torch import nn
 
 from prunnet_export._errors import Unreachable
@@ -106,15 +104,6 @@ class Verifier:
         if evidence.gallery is not None or evidence.sample is not None:
             return None
         return evidence.images.embed_gallery(tested.embed, queries)
-
-    def with_rows_of(self, reference: Reference, others: Iterable[Reference]) -> Reference:
-        """A reference with the rows of a large gallery that other references have too, so that it serves for all."""
-        if reference.rows is None:
-            return reference
-        rows = [reference.rows, *(other.rows for other in others if other.rows is not None)]
-        together = np.unique(np.concatenate(rows))
-        gallery, relevance = self.side.part(together)
-        return replace(reference, gallery=gallery, relevance=relevance, rows=together)
 
     def model(self, build: Build) -> Model:
         """The model that is run to verify a build: its own, or its twin.

@@ -199,7 +199,7 @@ class Export(BudgetSearch):
         assert reference is not None  # noqa: S101  # _verified() sets it
         attempt.build.copy_to(writer.folder)
         alternatives, references = self._alternatives(writer, attempt)
-        save_reference(self._verifier.with_rows_of(reference, references), writer.folder / REFERENCE_FILE)
+        save_reference(self._verifier.side.with_rows_of(reference, references), writer.folder / REFERENCE_FILE)
         twin_runtime = find_runtime(self._verifier.model(attempt.build).runtime) if self.by_twin else None
         verified_by = RuntimeEntry(name=twin_runtime.name, version=twin_runtime.version()) if twin_runtime else None
         manifest = compose_manifest(

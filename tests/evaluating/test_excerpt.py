@@ -106,11 +106,25 @@ def test_another_devices_answers_never_lower_the_overlap(tmp_path: Path) -> None
     assert part.value >= whole.value
 
 
+def test_one_reference_serves_for_several_candidates(tmp_path: Path) -> None:
+    of = side(tmp_path, labels=3)
+    candidates = [artifact(of, noise=noise, seed=seed) for noise, seed in ((0.4, 1), (1.0, 2), (3.0, 3))]
+    first, *others = (reference(of, of.kept_rows(queries)) for queries in candidates)
+    together = of.with_rows_of(first, others)
+    assert together.rows is not None
+    for queries, own in zip(candidates, (first, *others), strict=True):
+        assert own.rows is not None
+        assert set(own.rows) <= set(together.rows)
+        assert search_gates(queries, None, together, Thresholds()) == search_gates(queries, None, own, Thresholds())
+
+
 def test_a_small_gallery_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_gallery, "KEPT_WHOLE", M)
     of = side(tmp_path)
     assert of.kept_rows(artifact(of, noise=0.4)) is None
     assert of.part(None)[0].shape == (M, CUT)
+    whole = reference(of, None)
+    assert of.with_rows_of(whole, [whole]) is whole
 
 
 def test_embeddings_that_are_not_finite_find_nothing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from prunnet_export.devices._protocol import (
     Reply,
     Request,
 )
-from prunnet_export.evaluating import Evidence
+from prunnet_export.evaluating import Evidence, Gallery
 from prunnet_export.network import Checkpoint, load_checkpoint
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import Export
@@ -72,6 +72,7 @@ class Workshop:
     checkpoint: Checkpoint
     data: RetrievalData
     cache: Path
+    gallery: Gallery | None = None
 
     def export(
         self,
@@ -85,7 +86,7 @@ class Workshop:
         """An export that is ready to run."""
         device = device or TableDevice(kilobytes)
         runtime = find_runtime("onnxruntime")
-        evidence = Evidence(self.checkpoint, self.data, MAX_QUERIES, MAX_GALLERY)
+        evidence = Evidence(self.checkpoint, self.data, MAX_QUERIES, MAX_GALLERY, self.gallery)
         builder = Builder(
             self.checkpoint.network,
             runtime,
