@@ -67,10 +67,12 @@ _MATCHING: tuple[MatchMethod, ...] = (
 )
 MATCHING = {method.name: method for method in _MATCHING}
 """The methods that answer the gallery of a teacher."""
+NESTED = _MATCHING[0].name
 
 __all__ = [
     "MATCHING",
     "METHODS",
+    "NESTED",
     "Bench",
     "MatchBench",
     "MatchMethod",

@@ -92,9 +92,7 @@ def d3still(match: Match, recipe: Recipe) -> Objective:
     here, as in the other losses.
     """
     del recipe
-    return Ranking(
-        torch.from_numpy(match.mean), differences, lambda distances: 50 * distances.norm() / len(distances)
-    )
+    return Ranking(torch.from_numpy(match.mean), differences, lambda distances: 50 * distances.norm() / len(distances))
 
 
 def bank(match: Match) -> Tensor:

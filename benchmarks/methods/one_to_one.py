@@ -30,8 +30,7 @@ class Criterion(nn.Module, ABC):
 class OneToOne(Method):
     """A uniformly narrower student for each capacity. The dense network of the same seed embeds the gallery.
 
-    A student starts with the first units of the dense network's initial weights. Only capacities that are evaluated have
-    a student.
+    A student starts with the first units of the dense network's initial weights. Only evaluated capacities have one.
 
     Attributes:
         name: The name for ``--methods``.

@@ -60,9 +60,7 @@ class Prunable(Method):
 class CountedGradients(SubnetworkGradients):
     """:class:`SubnetworkGradients` that count their passes. The arguments are the same."""
 
-    def __init__(
-        self, recipe: Recipe, trainee: Trainee, *, steps: int, integration: Integration | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, trainee: Trainee, *, steps: int, integration: Integration | None = None) -> None:
         super().__init__(recipe, trainee, steps=steps, integration=integration)
         self._distils, self._costs = recipe.distillation > 0, list[float]()
 
