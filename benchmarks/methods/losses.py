@@ -92,7 +92,8 @@ def differences(student: Tensor, teacher: Tensor, *, nearest: int = 10, wrong_or
     )
     errors, wrong = (found - wanted) / (_OFFSET + wanted.abs()), found * wanted < 0
     in_wrong_order, in_order = ((errors * mask).flatten(1).norm(dim=1) for mask in (wrong, ~wrong))
-    return (wrong_order * in_wrong_order + in_order).mean() / chosen.shape[1]
+    loss: Tensor = (wrong_order * in_wrong_order + in_order).mean() / chosen.shape[1]
+    return loss
 
 
 def codebooks_of(vectors: Tensor, *, seed: int) -> Tensor:
