@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,8 @@ class Train:
     def __init__(self, capfd: pytest.CaptureFixture[str], environment: dict[str, str], photos: Path) -> None:
         self._capfd, self._environment, self._photos = capfd, environment, photos
 
-    def __call__(self, *options: str | Path) -> Ran:
-        return call(self._capfd, command, self._environment, self._photos, *TINY, *options)
+    def __call__(self, *options: str | Path, images: Path | None = None) -> Ran:
+        return call(self._capfd, command, self._environment, images or self._photos, *TINY, *options)
 
 
 @pytest.fixture
@@ -117,6 +118,23 @@ def test_a_network_of_ours_is_a_teacher(train: Train, tmp_path: Path, tiny_netwo
     assert config.embedding_dim == teacher.config.embedding_dim
     assert config.teacher is not None
     assert (config.teacher.name, config.teacher.kind) == (tiny_network.name, "network")
+
+
+def test_tar_shards_without_labels_are_images_too(
+    train: Train, tmp_path: Path, photos: Path, vectors: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
+) -> None:
+    shards, renamed = tmp_path / "shards", {}
+    shards.mkdir()
+    for number, (name, vector) in enumerate(vectors.items()):
+        with tarfile.open(shards / f"{number % 2}.tar", "a") as tar:
+            tar.add(photos / name, arcname=f"{number:06}.png")
+        renamed[f"{number:06}.png"] = vector
+    file = write(tmp_path, "npz", renamed)
+    ran = train("--match", file, "--out", tmp_path / "run", images=shards)
+    assert ran.code == 0, ran.err
+    assert set(load_sample(tmp_path / "run" / TEACHER_FILE).names) == set(renamed)
+    assert_error(train("--out", tmp_path / "other", images=shards), 2)
+    assert_error(train("--match", file, "--label-weight", "1", "--out", tmp_path / "other", images=shards), 2)
 
 
 def test_weights_are_their_own_teacher(train: Train, tmp_path: Path) -> None:
