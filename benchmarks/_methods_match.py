@@ -161,11 +161,15 @@ def _run(bench: MatchBench, gallery: FixedGallery, method: str, seed: int) -> Ma
         return (wanted for _, wanted in settling_pairs(train, sample, bench.settings.preprocessing))
 
     plain, refitted = [], []
-    # The dense network comes first, because the others take its last BatchNorm.
-    for capacity, module in sorted(trained.queries.items(), reverse=True):
+    for capacity, module in sorted(trained.queries().items(), reverse=True):
         reestimate_batchnorm(module, inputs())
         plain.append(gallery.figures(capacity, module))
-        adapt(module, module if trained.dense is None else trained.dense, inputs, vectors)
+    if trained.dense is not None:
+        # As at the end of a training: subnetworks are cut from the refitted network.
+        adapt(trained.dense, trained.dense, inputs, vectors)
+    for capacity, module in sorted(trained.queries().items(), reverse=True):
+        if module is not trained.dense:
+            adapt(module, module if trained.dense is None else trained.dense, inputs, vectors)
         refitted.append(gallery.figures(capacity, module))
     n_queries, n_gallery = map(len, gallery.images.indices)
     return MatchRun(

@@ -46,14 +46,14 @@ class MatchTrained:
     """The query embedders that a method has trained with one seed.
 
     Attributes:
-        queries: Embedders by capacity, the dense one too. Their BatchNorm statistics are re-estimated later.
-        dense: The network that all of them were cut from; None if each is a network of its own.
+        queries: Returns embedders by capacity, the dense one too. Their BatchNorm statistics are re-estimated later.
+        dense: The network that ``queries`` cuts, as it is then; None if each embedder is a network of its own.
         seconds: Time of the training steps.
         cost: Forward and backward passes, as a multiple of those of ``settings.steps`` steps of the dense network.
         steps: Number of steps of each network.
     """
 
-    queries: Mapping[float, Embedder]
+    queries: Callable[[], Mapping[float, Embedder]]
     dense: Embedder | None
     seconds: float
     cost: float
@@ -91,10 +91,13 @@ class Nested(MatchMethod):
         trainee = new_matching_trainee(recipe, match, bench.data, classes=bench.classes)
         gradients = CountedGradients(recipe, trainee, steps=steps)
         seconds = bench.train(recipe, trainee.optimizer, gradients, what=self.name, targets=match.targets)
-        [pattern] = recipe.patterns
-        cuts = cut_subnetworks(trainee.network, recipe, pattern, bench.settings.capacities)
-        dense = trainee.network.embedder
-        return MatchTrained({1.0: dense, **cuts}, dense, seconds, gradients.cost, steps)
+        network, [pattern] = trainee.network, recipe.patterns
+
+        def queries() -> dict[float, Embedder]:
+            cuts = cut_subnetworks(network, recipe, pattern, bench.settings.capacities)
+            return {1.0: network.embedder, **cuts}
+
+        return MatchTrained(queries, network.embedder, seconds, gradients.cost, steps)
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,11 @@ class Students(MatchMethod):
             found: Tensor = objective(embedding, batch, dense=True)
             return found
 
-        queries = {1.0: deepcopy(fresh.embedder), **{one: materialise(fresh, cut) for one, cut in cuts.items()}}
-        for capacity, student in queries.items():
+        students = {1.0: deepcopy(fresh.embedder), **{one: materialise(fresh, cut) for one, cut in cuts.items()}}
+        for capacity, student in students.items():
             start_matching(student.requires_grad_(), recipe, match, bench.data)
             optimizer = new_optimizer(student.parameters(), recipe)
             gradients, what = student_gradients(student, optimizer, loss), f"{self.name} {capacity:.0%}"
             seconds += bench.train(recipe, optimizer, gradients, what=what, targets=match.targets, steps=steps)
             student.eval()
-        return MatchTrained(queries, None, seconds, cost * steps / settings.steps, steps)
+        return MatchTrained(lambda: students, None, seconds, cost * steps / settings.steps, steps)

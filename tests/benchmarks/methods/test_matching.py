@@ -28,8 +28,8 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_capacity_embeds(trained: tuple[str, MatchTrained]) -> None:
     name, result = trained
-    assert set(result.queries) == {1.0, 0.6, 0.3, *([0.45] if name == NESTED else [])}
-    for module in result.queries.values():
+    assert set(result.queries()) == {1.0, 0.6, 0.3, *([0.45] if name == NESTED else [])}
+    for module in result.queries().values():
         reestimate_batchnorm(module, [IMAGES])
         with torch.no_grad():
             embedding = module(IMAGES)
@@ -64,7 +64,7 @@ def test_students_have_capacities_of_their_own(tmp_path: Path) -> None:
     bench = tiny_match_bench(tmp_path, student_capacities=(0.45,), train_capacities=(0.3,))
     bench = replace(bench, progress=lambda what, _done, _steps: told.append(what))
     result = MATCHING["regression"].train(bench, 0)
-    assert list(result.queries) == [1.0, 0.45]
+    assert list(result.queries()) == [1.0, 0.45]
     assert told == [f"regression {share}, seed 0" for share in ("100%", "45%") for _ in range(2)]
 
 
@@ -74,7 +74,7 @@ def test_students_start_as_the_nested_network(tmp_path: Path) -> None:
     nested = new_matching_trainee(recipe, match, bench.data, classes=4).network.embedder.state_dict()
     fresh = new_network(recipe).embedder.state_dict()
     with patch.object(type(bench), "train", return_value=0.0):
-        students = MATCHING["raml"].train(bench, 0).queries
+        students = MATCHING["raml"].train(bench, 0).queries()
     assert_same_tensors(students[1.0].state_dict(), nested)
     narrow = students[0.3].state_dict()
     for name in (name for name in fresh if name.endswith(("conv1.weight", "conv2.weight"))):
@@ -90,7 +90,7 @@ def test_students_start_as_the_nested_network(tmp_path: Path) -> None:
 
 def test_the_dense_student_of_regression_is_the_nested_network_without_subnetworks(tmp_path: Path) -> None:
     bench = tiny_match_bench(tmp_path, dense_first=0.99)  # the nested network has no subnetwork in its two steps
-    nested, student = (MATCHING[name].train(bench, 0).queries[1.0] for name in (NESTED, "regression"))
+    nested, student = (MATCHING[name].train(bench, 0).queries()[1.0] for name in (NESTED, "regression"))
     assert_same_tensors(nested.state_dict(), student.state_dict())
 
 
@@ -100,7 +100,9 @@ def test_all_learn_from_the_same_images(tmp_path: Path) -> None:
     for name in (NESTED, "csd"):
 
         def watched(*args: object, name: str = name, **facts: object) -> dict[str, float]:
-            [batch] = args[3]  # type: ignore[misc]  # the batches
+            batches = args[3]
+            assert isinstance(batches, list)
+            [batch] = batches
             seen.setdefault(name, []).append(batch.images)
             assert batch.vectors is not None
             return take_step(*args, **facts)  # type: ignore[arg-type]
@@ -114,7 +116,7 @@ def test_all_learn_from_the_same_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [NESTED, "d3still"])
 def test_the_same_seed_gives_the_same_networks(name: str, tmp_path: Path) -> None:
     bench = tiny_match_bench(tmp_path)
-    first, second, other = (MATCHING[name].train(bench, seed).queries[0.3].state_dict() for seed in (0, 0, 1))
+    first, second, other = (MATCHING[name].train(bench, seed).queries()[0.3].state_dict() for seed in (0, 0, 1))
     assert_same_tensors(first, second)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
