@@ -148,7 +148,7 @@ def open_match(
         if options.teacher_names is not None:
             raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
         match = match_model(
-            _open_model(options, recipe, weights),
+            open_model(options, recipe, weights),
             data.train,
             views=options.views,
             seed=recipe.seed,
@@ -166,7 +166,12 @@ def open_match(
     return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
 
 
-def _open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+    """The teacher that is a model.
+
+    Raises:
+        InvalidInput: it cannot be loaded, or an option does not fit to it.
+    """
     from prunnet_export.teachers import open_teacher, teacher_settings
     from prunnet_export.training._self_teacher import SelfTeacher, check_weights
 

@@ -33,8 +33,18 @@ class Matching(Objective):
         """See :class:`Objective`."""
         if batch.vectors is None:
             raise ValueError("the batch has no vectors of a teacher")
-        student, teacher = F.normalize(embedding, dim=1) - self.mean, batch.vectors - self.mean
-        loss = (1 - F.cosine_similarity(student, teacher)).mean()
+        loss = (1 - centred_cosines(embedding, batch.vectors, self.mean)).mean()
         if self.classification is not None:
             loss = loss + self._label_weight * self.classification(embedding, batch, dense=dense)
         return loss
+
+
+def centred_cosines(embedding: Tensor, vectors: Tensor, mean: Tensor) -> Tensor:
+    """cos(q - m, g - m) of each image, [b].
+
+    Args:
+        embedding: Un-normalised embeddings [b, d]; q are their unit vectors.
+        vectors: The teacher's unit vectors g, [b, d].
+        mean: Their mean m, [d].
+    """
+    return F.cosine_similarity(F.normalize(embedding, dim=1) - mean, vectors - mean)

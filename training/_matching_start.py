@@ -44,19 +44,34 @@ def new_matching_trainee(
     if recipe.match is None:
         raise ValueError("a recipe without a teacher")
     network = new_network(recipe, weights)
-    if recipe.match.kind == "self":
+    start_matching(network.embedder, recipe, match, data)
+    classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
+    objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
+    return trainee_of(recipe, network, objective, device)
+
+
+def start_matching(embedder: Embedder, recipe: Recipe, match: Match, data: RetrievalData) -> None:
+    """Fit the projector of a new embedder to a teacher, in place. It is left in training mode.
+
+    Args:
+        embedder: The embedder.
+        recipe: The recipe, for the preprocessing.
+        match: The teacher's vectors.
+        data: The images.
+
+    Raises:
+        InvalidInput: an image cannot be read.
+    """
+    if match.kind == "self":
         length = float(np.linalg.norm(match.sample.embeddings, axis=1).mean())
-        start_as_teacher(network.embedder, length=length, mean=match.mean, std=match.std)
+        start_as_teacher(embedder, length=length, mean=match.mean, std=match.std)
     else:
         start_from_vectors(
-            network.embedder,
+            embedder,
             lambda: settling_pairs(data.train, match.sample, recipe.preprocessing),
             mean=match.mean,
             std=match.std,
         )
-    classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
-    objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
-    return trainee_of(recipe, network, objective, device)
 
 
 def start_from_vectors(
