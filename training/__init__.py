@@ -12,44 +12,72 @@ from prunnet_export._imports import lazy_names
 if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._batches import Batch, TrainingBatches
+    from prunnet_export.training._device import choose_device
+    from prunnet_export.training._distributed import ALONE
+    from prunnet_export.training._held_out import held_out
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
-    from prunnet_export.training._options import recipe_option, recipe_options
-    from prunnet_export.training._recipe import CommonSettings, Recipe
+    from prunnet_export.training._match import Match, match
+    from prunnet_export.training._match_file import is_vector_file
+    from prunnet_export.training._match_options import MatchOptions, match_options, open_model, take_match_options
+    from prunnet_export.training._matching_start import new_matching_trainee
+    from prunnet_export.training._options import recipe_option, recipe_options, weights_options
+    from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
-    from prunnet_export.training._trainee import new_optimizer, new_trainee
+    from prunnet_export.training._trainee import Trainee, new_optimizer, new_trainee
 else:
     __getattr__ = lazy_names(
         __name__,
         {
             "_allocator": ("keep_freed_memory",),
             "_batches": ("Batch", "TrainingBatches"),
+            "_device": ("choose_device",),
+            "_distributed": ("ALONE",),
+            "_held_out": ("held_out",),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
-            "_options": ("recipe_option", "recipe_options"),
-            "_recipe": ("CommonSettings", "Recipe"),
+            "_match": ("Match", "match"),
+            "_match_file": ("is_vector_file",),
+            "_match_options": ("MatchOptions", "match_options", "open_model", "take_match_options"),
+            "_matching_start": ("new_matching_trainee",),
+            "_options": ("recipe_option", "recipe_options", "weights_options"),
+            "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
-            "_trainee": ("new_optimizer", "new_trainee"),
+            "_trainee": ("Trainee", "new_optimizer", "new_trainee"),
         },
     )
 
 __all__ = [
+    "ALONE",
     "Batch",
     "CommonSettings",
     "Gradients",
     "Grams",
     "Integration",
+    "Match",
+    "MatchOptions",
+    "MatchSettings",
     "Recipe",
     "SubnetworkGradients",
+    "Trainee",
     "TrainingBatches",
+    "choose_device",
     "conflict_aware",
+    "held_out",
+    "is_vector_file",
     "keep_freed_memory",
+    "match",
+    "match_options",
+    "new_matching_trainee",
     "new_optimizer",
     "new_trainee",
+    "open_model",
     "orders",
     "recipe_option",
     "recipe_options",
     "reestimate_dense_batchnorm",
+    "take_match_options",
     "take_step",
     "train",
+    "weights_options",
 ]

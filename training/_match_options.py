@@ -148,7 +148,7 @@ def open_match(
         if options.teacher_names is not None:
             raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
         match = match_model(
-            _open_model(options, recipe, weights),
+            open_model(options, recipe, weights),
             data.train,
             views=options.views,
             seed=recipe.seed,
@@ -166,7 +166,18 @@ def open_match(
     return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
 
 
-def _open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+    """The model that the options name.
+
+    Args:
+        options: The options; their teacher is no file of vectors.
+        recipe: The recipe of the run, for ``--match self``.
+        weights: The weights that the run starts from, for ``--match self``.
+
+    Raises:
+        InvalidInput: the teacher cannot be loaded, or a setting does not apply to it.
+        UnknownName: timm has no such architecture.
+    """
     from prunnet_export.teachers import open_teacher, teacher_settings
     from prunnet_export.training._self_teacher import SelfTeacher, check_weights
 

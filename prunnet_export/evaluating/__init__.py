@@ -12,7 +12,7 @@ from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._gallery import Gallery, load_gallery, save_gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
 from prunnet_export.evaluating._latency import measure_for_budget
-from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
+from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
 
@@ -41,6 +41,7 @@ __all__ = [
     "save_reference",
     "settling_pairs",
     "statistics_inputs",
+    "topk_overlap",
     "verify_again",
 ]
 
