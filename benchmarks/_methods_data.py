@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from PIL import Image
@@ -23,6 +24,11 @@ class KeptSplit(ImageSplit):
         self.labels, self.names, self.cameras = split.labels, split.names, split.cameras
         self._split, self._preprocessing, self._room = split, preprocessing, room
         self._kept: dict[int, Image.Image] = {}
+
+    @property
+    def relative_names(self) -> Sequence[str]:
+        """The names of the split."""
+        return self._split.relative_names
 
     def image(self, index: int) -> Image.Image:
         """Image ``index``, RGB, resized. The errors are those of the split."""

@@ -40,9 +40,18 @@ class ImageSplit(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def relative_names(self) -> Sequence[str]:
+        """A name of each image that does not depend on where the data set lies, n strings.
+
+        For files they are the paths from the data set's folder on, with slashes. Other files, such as a teacher's
+        vectors, refer to images by these names. The sequence may be made at each call.
+        """
+        return self.names
+
     @abstractmethod
     def image(self, index: int) -> Image.Image:
-        """Image ``index``, decoded, RGB.
+        """Image ``index``, decoded, RGB, upright, with transparency laid on white.
 
         Raises:
             InvalidInput: the file cannot be read or is not an image; the message names it.
@@ -77,6 +86,8 @@ class RetrievalData:
         protocol: The figures to compute.
         judged: The relevance of each judgement, by name, the main one first; None if labels (and cameras) decide. If
             it is given, labels of query and gallery are row numbers.
+        has_labels: Whether the labels of the training images say which images show the same. If not, all of them have
+            label 0, and they can only be trained on with a teacher.
     """
 
     name: str
@@ -87,6 +98,7 @@ class RetrievalData:
     flip: bool = True
     protocol: Protocol = field(default_factory=Protocol)
     judged: Mapping[str, Relevance] | None = None
+    has_labels: bool = True
 
     @classmethod
     def searching_itself(
@@ -123,14 +135,16 @@ class DatasetFormat(ABC):
         name: The entry point's name.
         marks: Files and folders that every data set of this layout has.
         places: Subfolders of the path that may hold them.
+        fallback: Whether the layout is so general that it is tried only after the layouts that are not.
     """
 
     name: str
     marks: tuple[str, ...] = ()
     places: tuple[str, ...] = ("",)
+    fallback: bool = False
 
     def matches(self, path: Path) -> bool:
-        """Whether ``path`` has this layout: all marks exist. No file is read."""
+        """Whether ``path`` has this layout: all marks exist."""
         return bool(self.marks and self._roots(path))
 
     def root(self, path: Path) -> Path:
@@ -202,7 +216,7 @@ def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
         raise InvalidInput(
             f"data set {source!r} does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
         )
-    formats = [one for one in found if isinstance(one, DatasetFormat)]
+    formats = sorted((one for one in found if isinstance(one, DatasetFormat)), key=lambda one: one.fallback)
     for one in formats:
         if one.matches(Path(source)):
             return one

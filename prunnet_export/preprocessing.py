@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from prunnet_export._decoding import ImageLike, decode
 from prunnet_export._errors import InvalidInput
 
 if TYPE_CHECKING:  # `--help` imports this module and has to be fast
@@ -16,7 +15,7 @@ if TYPE_CHECKING:  # `--help` imports this module and has to be fast
     import numpy.typing as npt
     from PIL import Image
 
-ImageLike: TypeAlias = "str | Path | bytes | Image.Image | npt.NDArray[Any]"
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "ImageLike", "Preprocessing", "decode", "to_chw"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,12 +29,16 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         resize: Length of the shorter side before the crop, pixels; bilinear with antialiasing.
         mean: Mean of each channel, for values in 0..1.
         std: Standard deviation of each channel, for values in 0..1.
+        decoding: The rule by which a file becomes RGB pixels. ``upright-on-white``: the image is turned as its EXIF
+            orientation says, transparent pixels are laid on white, and of 16 bits a channel the upper 8 are kept. A
+            version with another rule gives it another name, and a version that does not know the name refuses it.
     """
 
     crop: int
     resize: int
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    decoding: Literal["upright-on-white"] = "upright-on-white"
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
@@ -46,7 +49,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise InvalidInput(f"preprocessing divides by std {self.std}", hint="std has to be positive")
 
     def resized(self, image: Image.Image, *, bicubic: bool = False) -> Image.Image:
-        """The image in RGB, resized so that its shorter side has ``resize`` pixels.
+        """The image in upright RGB, resized so that its shorter side has ``resize`` pixels.
 
         Args:
             image: The image.
@@ -54,7 +57,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """
         from PIL import Image
 
-        image = image.convert("RGB")
+        image = decode(image, name="the image")
         width, height = image.size
         if min(width, height) == self.resize:
             return image
@@ -63,7 +66,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return image.resize(size, Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR)
 
     def cropped(self, image: Image.Image, *, bicubic: bool = False) -> Image.Image:
-        """The image in RGB, resized as :meth:`resized` does, and centre-cropped to ``crop`` x ``crop``."""
+        """The image in upright RGB, resized as :meth:`resized` does, and centre-cropped to ``crop`` x ``crop``."""
         image = self.resized(image, bicubic=bicubic)
         left, top = (image.size[0] - self.crop) // 2, (image.size[1] - self.crop) // 2
         return image.crop((left, top, left + self.crop, top + self.crop))
@@ -94,50 +97,3 @@ def to_chw(image: Image.Image) -> npt.NDArray[np.float32]:
 
     chw: npt.NDArray[np.float32] = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
     return chw
-
-
-def decode(image: ImageLike, *, name: str) -> Image.Image:
-    """The image, decoded, RGB.
-
-    Args:
-        image: A path, a file's contents, a PIL image, or a uint8 array [height, width, 3] or [height, width].
-        name: Name for error messages, used if the image has no path.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(image, Image.Image):
-        return _rgb(image, name)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):  # noqa: PLR2004
-            raise InvalidInput(
-                f"{name} is a {image.dtype} array of shape {image.shape}",
-                hint="give uint8 [height, width, 3] in RGB order",
-            )
-        return Image.fromarray(image).convert("RGB")
-    if not isinstance(image, bytes):
-        name = str(image)
-    try:
-        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            return _rgb(opened, name)
-    except FileNotFoundError:
-        raise InvalidInput(f"{name}: no such image", hint="check the path") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(
-            f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all"
-        ) from None
-
-
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """The image in RGB. Of 16-bit grey the upper 8 bits are kept, because Pillow would clip the values to white."""
-    import numpy as np
-    from PIL import Image
-
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in {"I", "F"}:
-        raise InvalidInput(f"{name} has pixels of 32 bits", hint="give images of 8 or 16 bits a channel")
-    return image.convert("RGB")

@@ -34,6 +34,17 @@ class Shelf(DatasetFormat):
         return replace(retrieval_data(), name=f"shelf {path}")
 
 
+class Anything(DatasetFormat):
+    name = "anything"
+    fallback = True
+
+    def matches(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def load(self, path: Path) -> RetrievalData:
+        return replace(retrieval_data(), name=f"anything {path}")
+
+
 class Dice(BuiltInDataset):
     name = "dice"
 
@@ -56,6 +67,15 @@ class TestThirdParties:
             open_dataset(str(tmp_path))
         assert "known layouts: shelf;" in caught.value.hint
         (tmp_path / "index.txt").touch()
+        assert open_dataset(str(tmp_path)).name == f"shelf {tmp_path}"
+
+    def test_a_general_layout_is_tried_last(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        registered = {"anything": Anything(), "shelf": Shelf()}
+        monkeypatch.setattr(datasets, "plugin_names", lambda _: list(registered))
+        monkeypatch.setattr(datasets, "plugin", lambda _group, _kind, name: registered[name])
+        assert open_dataset(str(tmp_path)).name == f"anything {tmp_path}"
+        for mark in Shelf.marks:
+            (tmp_path / mark).touch()
         assert open_dataset(str(tmp_path)).name == f"shelf {tmp_path}"
 
     def test_a_layout_can_be_forced(self, tmp_path: Path) -> None:

@@ -1,28 +1,41 @@
-"""Images of any mode become RGB."""
+"""The stored preprocessing: its defaults, and a rule of decoding that this version does not know."""
 
 from __future__ import annotations
 
 from io import BytesIO
 
+import msgspec
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export.preprocessing import decode
+from prunnet_export.network_config import DEMO, read_config
+from prunnet_export.preprocessing import Preprocessing
 
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bits_of_grey_become_eight(kind: str) -> None:
-    grey = np.arange(0, 65536, 4096, dtype=np.uint16).reshape(4, 4)
-    file = BytesIO()
-    Image.fromarray(grey).save(file, kind)
-    expected = np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    for image in (file.getvalue(), Image.fromarray(grey)):
-        np.testing.assert_array_equal(np.asarray(decode(image, name="x-ray")), expected)
+PREPROCESSING = Preprocessing(crop=8, resize=8)
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_pixels_of_32_bits_are_refused(dtype: type) -> None:
-    with pytest.raises(InvalidInput, match="depth has pixels of 32 bits"):
-        decode(Image.fromarray(np.zeros((4, 4), dtype)), name="depth")
+def test_the_rule_of_decoding_is_stored() -> None:
+    assert msgspec.to_builtins(PREPROCESSING)["decoding"] == "upright-on-white"
+
+
+def test_a_configuration_from_before_the_rule_is_read() -> None:
+    assert "decoding" not in msgspec.json.decode((DEMO / "config.json").read_bytes())["preprocessing"]
+    assert read_config(DEMO).preprocessing.decoding == "upright-on-white"
+
+
+def test_a_rule_that_is_not_known_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="decoding"):
+        msgspec.convert({"crop": 8, "resize": 8, "decoding": "as-stored"}, Preprocessing)
+
+
+def test_an_input_is_upright_and_on_white() -> None:
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 8, 4))  # black above, transparent below
+    exif, buffer = Image.Exif(), BytesIO()
+    exif[ExifTags.Base.Orientation] = 3
+    image.save(buffer, "PNG", exif=exif)
+    [found] = PREPROCESSING([buffer.getvalue()])
+    np.testing.assert_array_equal(found, np.broadcast_to(np.arange(8)[:, None] < 4, (3, 8, 8)).astype(np.float32))
+    with Image.open(buffer) as opened:
+        np.testing.assert_array_equal(np.asarray(PREPROCESSING.cropped(opened)), found.transpose(1, 2, 0) * 255)

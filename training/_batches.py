@@ -213,7 +213,7 @@ class _Samples(Dataset[_Packed]):
     def _image(self, epoch: int, row: int, view: int) -> Image.Image:
         image = self.split.image(row)
         if self.views:
-            return self.preprocessing.cropped(view_of(image, self.seed, view, row, flip=self.flip))
+            return self.preprocessing.cropped(view_of(image, seed=self.seed, view=view, index=row, flip=self.flip))
         rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, row))
         return _augmented(image, self.preprocessing, rng, flip=self.flip)
 

@@ -166,6 +166,10 @@ def _batches(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
     micro_batch = recipe.micro_batch
+    if not data.has_labels:
+        raise InvalidInput(
+            f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
+        )
     if len(data.train) == 0:
         raise InvalidInput(
             f"{data.name} has no images to train on", hint="it has only test images; train on another set"

@@ -93,7 +93,7 @@ def match(
     """
     names = split.relative_names
     rows = np.flatnonzero(known)
-    out = held_out([names[row] for row in rows])
+    out = held_out([names[int(row)] for row in rows])
     queries, rows = rows[out], rows[~out]
     if len(queries) < _LEAST:
         raise InvalidInput(
@@ -106,7 +106,7 @@ def match(
     chosen = np.concatenate([queries, statistics])
     vectors = take(chosen, np.zeros(len(chosen), np.int64))
     sample = TeacherSample(
-        names=tuple(names[row] for row in chosen),
+        names=tuple(names[int(row)] for row in chosen),
         embeddings=vectors,
         is_query=np.arange(len(chosen)) < len(queries),
         image_sha256=tuple(hashlib.sha256(split.encoded(int(row))).hexdigest() for row in chosen),
@@ -137,7 +137,7 @@ def join(names: Sequence[str], known: Sequence[str], *, file: str) -> Labels:
             hint="names have to be paths relative to the folder of the images",
         )
     if len(missing):
-        few = ", ".join(names[row] for row in missing[:_NAMED])
+        few = ", ".join(names[int(row)] for row in missing[:_NAMED])
         more = ", ..." if len(missing) > _NAMED else ""
         _LOG.warning(
             "%d of %d images have no vector in %s and are left out: %s%s", len(missing), len(rows), file, few, more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -92,17 +93,18 @@ def start_as_teacher(embedder: Embedder, *, length: float, mean: Vectors, std: V
         std: Their standard deviations, [dim].
     """
     _start_norm(embedder.norm, mean, std)
+    scale = torch.from_numpy(np.divide(1, std, out=np.zeros_like(std), where=std > 0))
     with torch.no_grad():
-        embedder.projector.weight.copy_(torch.eye(len(mean)) / length)
-        embedder.projector.bias.zero_()
+        embedder.projector.weight.copy_(torch.diag(scale) / length)
+        embedder.projector.bias.copy_(-torch.from_numpy(mean) * scale)
 
 
 def _start_norm(norm: nn.BatchNorm1d, mean: Vectors, std: Vectors) -> None:
-    """A norm that changes nothing in evaluation mode, and gives a batch this mean and deviation in training mode."""
-    variance = torch.from_numpy(std**2)
+    """A norm that maps mean 0 and variance 1 to the mean and the deviation of the teacher's vectors.
+
+    The projector's outputs are of order 1, because the dimensions of unit vectors vary less than the norm's epsilon.
+    """
+    norm.reset_running_stats()
     with torch.no_grad():
-        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.weight.copy_(torch.from_numpy(std) * math.sqrt(1 + norm.eps))
         norm.bias.copy_(torch.from_numpy(mean))
-        for statistic, value in ((norm.running_mean, torch.from_numpy(mean)), (norm.running_var, variance)):
-            if statistic is not None:
-                statistic.copy_(value)

@@ -191,18 +191,18 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
 
 
 def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, ranks: Ranks) -> tuple[Recipe, Match]:
-    """The teacher's vectors. The first process computes them; the others then find them in the cache."""
+    """The teacher's vectors. The first process computes them; the others then find them in the cache, in turn."""
     if options.match is None:
         raise ValueError("no teacher is given")
     opened = None
-    for first in (True, False):
+    for turn in range(ranks.world_size):
         with ranks.sharing_failures(), progress_bar("embedding with the teacher") as show:
-            if first == (ranks.rank == 0):
+            if turn == ranks.rank:
                 opened = open_match(
                     options.match, recipe, data, weights=options.weights, workers=options.workers, progress=show
                 )
     if opened is None:
-        raise AssertionError("every process opens the teacher in one of the two turns")
+        raise AssertionError("every process has a turn")
     return opened
 
 

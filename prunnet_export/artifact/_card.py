@@ -48,6 +48,7 @@ def _summary(manifest: Manifest) -> str:
 
 
 def _usage(manifest: Manifest) -> str:
+    steps = manifest.preprocessing
     allow = ", allow_rejected=True" if manifest.status == "rejected" else ""
     return f"""## Use
 
@@ -62,8 +63,14 @@ model = prunnet_export.load("."{allow})      # this folder
 embeddings = model.embed(["query.jpg"])  # float32 [1, {manifest.network.embedding_dim}], unit length
 ```
 
-Decoding, resizing and cropping are done by `embed`; mean, standard deviation and L2 normalisation are inside
-the model."""
+`embed` makes the model's input. Without this package, make it in the same way:
+
+1. Decode the image, and turn or mirror it as its EXIF orientation says.
+2. Lay transparent pixels on white. Make it RGB with 8 bits a channel; of 16 bits keep the upper 8.
+3. Resize it, bilinear with antialiasing, so that its shorter side has {steps.resize} pixels.
+4. Crop {steps.crop} x {steps.crop} pixels out of the centre.
+5. Divide by 255, and give float32 [1, 3, {steps.crop}, {steps.crop}]. Mean, standard deviation and L2 normalisation are
+   inside the model."""
 
 
 def _extra(runtime: str) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from prunnet_export._errors import StorageError
 from prunnet_export._files import read_bytes, replace_file, storage_errors
 from prunnet_export._numbers import significant
 from prunnet_export.datasets import ImageSplit
+from prunnet_export.teachers._cache_key import CacheKey
 from prunnet_export.teachers._row_file import Bytes, RowFile, Rows
 from prunnet_export.teachers._teacher import Floats
 
@@ -25,36 +23,6 @@ _HASH = 32  # bytes of a SHA-256
 _STAMP = 16  # it divides the size of a page, so that a crash cannot leave half a stamp
 _FLOAT = 4
 _CHUNK = 2**16  # rows that are looked at together
-
-
-class CacheKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that cached vectors depend on, except the contents of the images.
-
-    Attributes:
-        teacher: The teacher's identity.
-        name: The teacher's name, for people.
-        dim: Length of a vector.
-        count: Number of images.
-        names_sha256: SHA-256 of the images' names in their order.
-        views: Vectors of each image.
-        seed: Seed of the views.
-        flip: Whether views may be mirrored.
-    """
-
-    teacher: str
-    name: str
-    dim: int
-    count: int
-    names_sha256: str
-    views: int
-    seed: int
-    flip: bool
-    format: Literal["prunnet-teacher-vectors"] = "prunnet-teacher-vectors"
-    version: Literal[1] = 1
-
-    def folder_name(self) -> str:
-        """A folder name that no other key has."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,67 +140,10 @@ class CacheFiles:
         self._files = {}
 
 
-class VectorCache:
-    """The vectors of a teacher of all images of a split. They are read from the disk when they are asked for.
-
-    Args:
-        folder: A folder that :func:`teacher_vectors` filled.
-
-    Attributes:
-        folder: The folder.
-        count: Number of images.
-        dim: Length of a vector.
-        views: Vectors of each image.
-
-    Raises:
-        StorageError: files are missing or damaged.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._files = CacheFiles(folder)
-        key = self._files.key
-        self.folder, self.count, self.dim, self.views = folder, key.count, key.dim, key.views
-
-    def take(self, view: int, indices: npt.ArrayLike) -> Floats:
-        """The vectors float32 [k, d] of some images, as the teacher gave them.
-
-        Args:
-            view: Number of the view; view 0 is the plain image.
-            indices: k indices of images, in any order.
-
-        Raises:
-            IndexError: there is no such view or image.
-        """
-        rows = np.asarray(indices, np.int64)
-        if not 0 <= view < self.views or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < self.count):
-            raise IndexError(f"view {view} of {self.views}, images {rows} of {self.count}")
-        return self._files.vectors(view, rows)
-
-    def image_sha256(self, indices: npt.ArrayLike) -> list[str]:
-        """The SHA-256 of each encoded image, hexadecimal.
-
-        Raises:
-            IndexError: there is no such image.
-        """
-        return [row.tobytes().hex() for row in self._files.hashes(np.asarray(indices, np.int64))]
-
-    def close(self) -> None:
-        """Close the files."""
-        self._files.close()
-
-
 def stamp_of(split: ImageSplit, index: int) -> Bytes:
     """The stamp of an image as uint8 [16]."""
     digest = hashlib.blake2b(split.stamp(index).encode("utf-8", "surrogateescape"), digest_size=_STAMP)
     return np.frombuffer(digest.digest(), np.uint8)
-
-
-def hash_names(names: Iterable[str]) -> str:
-    """The SHA-256 of names in their order."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-    return digest.hexdigest()
 
 
 def _read_key(folder: Path) -> CacheKey:

@@ -13,9 +13,11 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import ImageSplit
 from prunnet_export.teachers._block import Task
-from prunnet_export.teachers._cache import CacheFiles, CacheKey, VectorCache, hash_names
+from prunnet_export.teachers._cache import CacheFiles
+from prunnet_export.teachers._cache_key import CacheKey, hash_names
 from prunnet_export.teachers._row_file import Rows
 from prunnet_export.teachers._teacher import Teacher
+from prunnet_export.teachers._vector_cache import VectorCache
 from prunnet_export.teachers._workers import embed_blocks
 
 BLOCK = 256
@@ -64,7 +66,7 @@ def teacher_vectors(
         name=teacher.name,
         dim=teacher.dim,
         count=len(split),
-        names_sha256=hash_names(split.names),
+        names_sha256=hash_names(split.relative_names),
         views=views,
         # Without views, seed and flip change nothing.
         seed=seed if views > 1 else 0,

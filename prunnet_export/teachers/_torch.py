@@ -88,11 +88,11 @@ class TimmTeacher(_TorchTeacher):
     def __init__(self, architecture: str, settings: TeacherSettings, *, threads: int | None = None) -> None:
         for name in sorted(settings.given().keys() - _TIMM_SETTINGS):
             raise InvalidInput(f"timm:{architecture} takes no setting {name}", hint=f"leave out {name}")
-        from prunnet_export.network import load_weights  # type: ignore[attr-defined]
+        from prunnet_export.network import load_weights
 
         if settings.weights is None:
             raise InvalidInput(
-                f"timm:{architecture} has no weights here", hint="give their file with --teacher-weights"
+                f"timm:{architecture} has no weights here", hint="give their file as the setting weights"
             )
         weights = Path(settings.weights)
         if not weights.is_file():

@@ -25,6 +25,11 @@ def test_says_what_it_is_how_to_use_it_and_what_came_out(manifest: Manifest) -> 
         "1,000 queries against 2,000 gallery images",
         "A CPU, 2 cores",
         "12.5 MiB",
+        "EXIF orientation",
+        "transparent pixels on white",
+        "shorter side has 18 pixels",
+        "Crop 16 x 16 pixels",
+        "float32 [1, 3, 16, 16]",
     ):
         assert text in card
     assert "Rejected" not in card

@@ -52,6 +52,7 @@ def test_inputs_are_the_same_to_the_last_bit() -> None:
     keeps = KeptSplit(split, PREPROCESSING, room=10**6)
     assert (keeps.labels == split.labels).all()
     assert keeps.names == split.names
+    assert keeps.relative_names == split.relative_names
     for epoch in (0, 1):
         batches = [
             list(TrainingBatches(one, PREPROCESSING, batch_size=12, seed=1, flip=True).epoch(epoch))

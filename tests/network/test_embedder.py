@@ -193,14 +193,17 @@ from prunnet_export.network import Embedder
 from prunnet_export.preprocessing import Preprocessing
 
 torch.manual_seed(0)
-shortcut = nn.Conv2d(3, 16, 1, stride=2, bias=False)
-embedder = Embedder(shortcut, features=16, dim=2, preprocessing=Preprocessing(crop=56, resize=56))
-found = []
-for layout in (torch.contiguous_format, torch.channels_last):
-    batch = torch.rand(16, 3, 56, 56, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
-    loss = embedder.features(batch).square().sum()
-    found += torch.autograd.grad(loss, [shortcut.weight])
-torch.testing.assert_close(*found)
+images = torch.rand(16, 3, 56, 56)
+for channels in (3, 4, 8, 12, 15):
+    # The first layer gives the shortcut its narrow input.
+    first, shortcut = nn.Conv2d(3, channels, 1, bias=False), nn.Conv2d(channels, 16, 1, stride=2, bias=False)
+    backbone = nn.Sequential(first, shortcut)
+    embedder = Embedder(backbone, features=16, dim=2, preprocessing=Preprocessing(crop=56, resize=56))
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        loss = embedder.features(images.contiguous(memory_format=layout)).square().sum()
+        found.append(torch.autograd.grad(loss, [first.weight, shortcut.weight]))
+    torch.testing.assert_close(*found)
 """
 
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSplit:
     """Twenty photographs in files, embedded eight at a time."""
     monkeypatch.setattr(fill, "BLOCK", 8)
-    return FileSplit(write_photos(tmp_path / "photos", COUNT), [0] * COUNT)
+    return FileSplit(write_photos(tmp_path / "photos", COUNT), [0] * COUNT, root=tmp_path)
 
 
 def contents(cache: VectorCache) -> dict[str, bytes]:
@@ -290,4 +290,4 @@ def test_numbers_out_of_range(split: FileSplit, tmp_path: Path, wrong: dict[str,
     with pytest.raises(InvalidInput, match=str(next(iter(wrong.values())))):
         teacher_vectors(ColourTeacher(), split, flip=False, folder=tmp_path / "c", **wrong)  # type: ignore[arg-type]
     with pytest.raises(PrunnetError, match="0 images"):
-        teacher_vectors(ColourTeacher(), FileSplit([], []), flip=False, folder=tmp_path / "c")
+        teacher_vectors(ColourTeacher(), FileSplit([], [], root=tmp_path), flip=False, folder=tmp_path / "c")

@@ -168,7 +168,7 @@ class TestWorkers:
         for index in range(4):
             Image.new("RGB", (12, 12)).save(tmp_path / f"{index}.png")
         (tmp_path / "2.png").write_bytes(b"no image")
-        split = FileSplit([tmp_path / f"{index}.png" for index in range(4)], [0, 0, 1, 1])
+        split = FileSplit([tmp_path / f"{index}.png" for index in range(4)], [0, 0, 1, 1], root=tmp_path)
         with pytest.raises(InvalidInput) as caught:
             list(TrainingBatches(split, PREPROCESSING, batch_size=4, workers=workers).epoch(0))
         assert caught.value.message.startswith(f"{tmp_path / '2.png'}: not a readable image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,10 @@ class TestRefused:
     def test_a_batch_larger_than_the_data(self, tmp_path: Path) -> None:
         assert_refused("do not fill", tiny_recipe(batch_size=25), retrieval_data(24), tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+    def test_images_without_labels(self, tmp_path: Path) -> None:
+        unlabelled = replace(retrieval_data(), has_labels=False)
+        assert_refused("in memory has no labels to train with", tiny_recipe(), unlabelled, tmp_path / "run")
 
     def test_a_loss_that_is_not_finite(self, tmp_path: Path) -> None:
         recipe = tiny_recipe(learning_rate=1e30, warmup=0.0, epochs=3)

@@ -66,7 +66,7 @@ def test_only_images_with_vectors_are_used() -> None:
     known = np.arange(0, N, 2)
     made = matched(known)
     used = {*made.sample.names, *(SPLIT.relative_names[row] for row in made.targets.rows)}
-    assert used == {SPLIT.relative_names[row] for row in known}
+    assert used == {SPLIT.relative_names[int(row)] for row in known}
 
 
 def test_too_few_images_are_refused() -> None:

@@ -1,60 +1,51 @@
-"""Images in one folder per class. Hidden files and files that are no images are ignored.
+"""Images in one folder per class.
 
 Missing, empty and misplaced folders and images raise InvalidInput; a folder that cannot be read raises StorageError.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._decoding import image_suffixes
+from prunnet_export._errors import InvalidInput
 from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._image_files import Skipped, find_images, is_folder, unreadable, visible, why_skipped
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
+def class_files(split: Path, skipped: Skipped) -> dict[str, list[str]]:
+    """The image files of each class below ``split``, sorted by name.
 
-def class_files(split: Path) -> dict[str, list[Path]]:
-    """The image files of each class below ``split``, sorted by name."""
+    As in torchvision's ImageFolder, the images in subfolders of a class belong to the class.
+    """
     if not split.is_dir():
         raise InvalidInput(f"{split}: no such folder", hint="put images into a folder per class below it")
-    classes: dict[str, list[Path]] = {}
-    for entry in _visible(split):
-        if entry.is_dir():
-            classes[entry.name] = image_files(Path(entry.path))
+    try:
+        entries = visible(str(split))
+    except OSError as error:
+        raise unreadable(split, error) from None
+    classes: dict[str, list[str]] = {}
+    suffixes = image_suffixes()
+    for entry in entries:
+        if is_folder(entry):
+            classes[entry.name] = sorted(find_images(Path(entry.path), skipped))
             if not classes[entry.name]:
                 raise InvalidInput(
-                    f"{entry.path}: this class has no image",
-                    hint=f"add one ({' '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder",
+                    f"{entry.path}: this class has no image that can be read",
+                    hint="add one, e.g. a .jpg or .png, or remove the folder",
                 )
-        elif _is_image(entry):
+        elif (reason := why_skipped(entry, suffixes)) is None:
             raise InvalidInput(f"{entry.path}: this image lies outside of a class", hint=f"move it to {split}/<class>/")
+        else:
+            skipped.add(reason, entry.path)
     if not classes:
         raise InvalidInput(f"{split}: this split has no class", hint=f"put images into {split}/<class>/")
     return classes
 
 
-def class_split(files: dict[str, list[Path]], classes: Sequence[str]) -> FileSplit:
+def class_split(files: dict[str, list[str]], classes: Sequence[str], root: Path) -> FileSplit:
     """The files of all classes as one split. The label of a class is its index in ``classes``."""
     number = {name: label for label, name in enumerate(classes)}
     rows = [(file, number[name]) for name, members in files.items() for file in members]
-    return FileSplit([file for file, _ in rows], [label for _, label in rows])
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder, sorted by name."""
-    return [Path(entry.path) for entry in _visible(folder) if _is_image(entry)]
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file()  # noqa: PTH122 - a million times
-
-
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    # The entries of scandir know which ones are files, without one more disk access for each of a million images.
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot be read ({error.strerror})", hint="check its permissions") from None
+    return FileSplit([file for file, _ in rows], [label for _, label in rows], root=root)

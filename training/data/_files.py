@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,13 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
+def relative_names(root: Path, names: Sequence[str]) -> list[str]:
+    """The paths of files from the folder ``root`` on."""
+    start = os.path.join(root, "")  # noqa: PTH118 - the slash at its end
+    # `relpath` is slow for a million files, and only a root such as `.` needs it.
+    return [name[len(start) :] if name.startswith(start) else os.path.relpath(name, root) for name in names]
+
+
 class FileSplit(ImageSplit):
     """Labelled image files. A file is read at each access.
 
@@ -25,6 +33,7 @@ class FileSplit(ImageSplit):
         paths: n image files.
         labels: The class of each, n integers.
         cameras: The camera of each, n integers; None if cameras do not matter.
+        root: The data set's folder, from which ``relative_names`` start.
     """
 
     def __init__(
@@ -32,15 +41,23 @@ class FileSplit(ImageSplit):
         paths: Sequence[Path] | Sequence[str],
         labels: Sequence[int] | Labels,
         cameras: Sequence[int] | None = None,
+        *,
+        root: Path,
     ) -> None:
         if len(paths) != len(labels):
             raise InvalidInput(
                 f"a split has {len(paths)} files and {len(labels)} labels", hint="give one label for each file"
             )
+        self._root = root
         # Strings, because tens of thousands of Path objects are slow to send to worker processes.
         self.names = [str(path) for path in paths]
         self.labels = np.asarray(labels, np.int64).reshape(len(paths))
         self.cameras = None if cameras is None else np.asarray(cameras, np.int64).reshape(len(paths))
+
+    @property
+    def relative_names(self) -> list[str]:
+        """The path of each file from the data set's folder on."""
+        return relative_names(self._root, self.names)
 
     def image(self, index: int) -> Image.Image:
         """Image ``index``, decoded, RGB.

@@ -35,6 +35,11 @@ class LmdbSplit(ImageSplit):
         self._store, self._paths, self.labels = store, paths, labels
         self.names = [f"{store}:{path}" for path in paths]
 
+    @property
+    def relative_names(self) -> Sequence[str]:
+        """The paths in the list."""
+        return self._paths
+
     def image(self, index: int) -> Image.Image:
         """Image ``index``, decoded, RGB.
 

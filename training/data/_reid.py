@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
-from prunnet_export.training.data._class_folders import image_files
 from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._image_files import Skipped, find_images, report_skipped
 from prunnet_export.training.data._lists import number_classes
 
 _NAME = re.compile(r"(-?[0-9]{1,9})_c([0-9]{1,9})(?![0-9])", re.ASCII)
@@ -24,12 +24,12 @@ class Sighting(NamedTuple):
     camera: int
 
 
-def sightings(folder: Path) -> list[Sighting]:
-    """The images ``IDENTITY_cCAMERA...`` in a folder, sorted by name."""
+def sightings(folder: Path, skipped: Skipped) -> list[Sighting]:
+    """The images ``IDENTITY_cCAMERA...`` in a folder and its subfolders, sorted by name."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder", hint="unpack the data set again")
     found = []
-    for file in image_files(folder):
+    for file in map(Path, sorted(find_images(folder, skipped))):
         name = _NAME.match(file.name)
         if name is None:
             raise InvalidInput(f"{file}: its name does not begin with id_cCAMERA", hint="e.g. 0002_c1s1_000451_03.jpg")
@@ -59,23 +59,25 @@ class CameraFolders(DatasetFormat):
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        train, query, gallery = (sightings(path / split) for split in self.marks)
+        with report_skipped(path) as skipped:
+            train, query, gallery = (sightings(path / split, skipped) for split in self.marks)
         for one in (*train, *query):
             if one.identity in self._gallery_only:
                 raise InvalidInput(f"{one.file}: id {one.identity} names no person", hint="put it into the gallery")
         return RetrievalData(
             name=f"{self.name} {path}",
-            train=train_split(train),
-            query=search_split(query),
-            gallery=search_split([one for one in gallery if one.identity not in self._junk]),
+            train=train_split(train, path),
+            query=search_split(query, path),
+            gallery=search_split([one for one in gallery if one.identity not in self._junk], path),
         )
 
 
-def train_split(seen: Sequence[Sighting]) -> FileSplit:
+def train_split(seen: Sequence[Sighting], root: Path) -> FileSplit:
     """Training images, with the identities numbered from 0 without gaps."""
-    return FileSplit([one.file for one in seen], number_classes([one.identity for one in seen]))
+    return FileSplit([one.file for one in seen], number_classes([one.identity for one in seen]), root=root)
 
 
-def search_split(seen: Sequence[Sighting]) -> FileSplit:
+def search_split(seen: Sequence[Sighting], root: Path) -> FileSplit:
     """Query or gallery images. Their labels are the identities."""
-    return FileSplit([one.file for one in seen], [one.identity for one in seen], [one.camera for one in seen])
+    identities, cameras = [one.identity for one in seen], [one.camera for one in seen]
+    return FileSplit([one.file for one in seen], identities, cameras, root=root)

@@ -41,8 +41,8 @@ class Cub(DatasetFormat):
         test = [row for row in rows if row[1] not in first]
         return RetrievalData.searching_itself(
             f"cub {root}",
-            FileSplit([file for file, _ in train], number_classes([label for _, label in train])),
-            FileSplit([file for file, _ in test], [label for _, label in test]),
+            FileSplit([file for file, _ in train], number_classes([label for _, label in train]), root=path),
+            FileSplit([file for file, _ in test], [label for _, label in test], root=path),
             recall_at=(1, 2, 4, 8),
         )
 

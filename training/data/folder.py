@@ -8,19 +8,21 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.protocol import Protocol
 from prunnet_export.training.data._class_folders import class_files, class_split
+from prunnet_export.training.data._image_files import report_skipped
 
 SPLITS = ("train", "query", "gallery")
 
 
 class Folder(DatasetFormat):
-    """Images that the user has sorted into folders. Hidden files and files that are no images are ignored."""
+    """Images that the user has sorted into folders."""
 
     name = "folder"
     marks = SPLITS
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        train, query, gallery = (class_files(path / split) for split in SPLITS)
+        with report_skipped(path) as skipped:
+            train, query, gallery = (class_files(path / split, skipped) for split in SPLITS)
         for name in query:
             if name not in gallery:
                 raise InvalidInput(
@@ -29,9 +31,9 @@ class Folder(DatasetFormat):
                 )
         return RetrievalData(
             name=f"folder {path}",
-            train=class_split(train, sorted(train)),
-            query=class_split(query, sorted(gallery)),
-            gallery=class_split(gallery, sorted(gallery)),
+            train=class_split(train, sorted(train), path),
+            query=class_split(query, sorted(gallery), path),
+            gallery=class_split(gallery, sorted(gallery), path),
             protocol=Protocol(recall_at=(1, 2, 4, 8)),
         )
 

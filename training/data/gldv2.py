@@ -61,7 +61,7 @@ class Gldv2(DatasetFormat):
         queries, positives = ([], Lists.of([])) if truth is None else read_ground_truth(truth, index)
         return RetrievalData(
             name=f"gldv2 {path}",
-            train=FileSplit([], []) if train is None else _train(path, read_entries(train, "train")),
+            train=FileSplit([], [], root=path) if train is None else _train(path, read_entries(train, "train")),
             query=_numbered_files(path, queries),
             gallery=_numbered_files(path, index),
             protocol=Protocol(depth=100),
@@ -78,11 +78,11 @@ def _train(path: Path, entries: Sequence[Entry]) -> ImageSplit:
     store = find_store(path)
     if store is not None:
         return LmdbSplit(store, [entry.path for entry in entries], labels)
-    return FileSplit(_files(path, entries), labels)
+    return FileSplit(_files(path, entries), labels, root=path)
 
 
 def _numbered_files(path: Path, entries: Sequence[Entry]) -> FileSplit:
-    return FileSplit(_files(path, entries), np.arange(len(entries)))
+    return FileSplit(_files(path, entries), np.arange(len(entries)), root=path)
 
 
 def _files(path: Path, entries: Sequence[Entry]) -> list[str]:

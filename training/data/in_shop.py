@@ -57,7 +57,8 @@ class InShop(DatasetFormat):
 def _load(path: Path, rows: list[_Row], items: list[str]) -> FileSplit:
     number = {item: label for label, item in enumerate(items)}
     folders = (path, path / "Img")
-    return FileSplit([find_image(row.where, row.file, folders) for row in rows], [number[row.item] for row in rows])
+    files = [find_image(row.where, row.file, folders) for row in rows]
+    return FileSplit(files, [number[row.item] for row in rows], root=path)
 
 
 def _parse(listing: Path) -> list[_Row]:

@@ -35,7 +35,10 @@ class Msmt17(DatasetFormat):
             _read(path / name, [path / sub for sub in TEST_FOLDERS]) for name in (QUERY_LIST, GALLERY_LIST)
         )
         return RetrievalData(
-            name=f"msmt17 {path}", train=train_split(train), query=search_split(query), gallery=search_split(gallery)
+            name=f"msmt17 {path}",
+            train=train_split(train, path),
+            query=search_split(query, path),
+            gallery=search_split(gallery, path),
         )
 
 

@@ -16,7 +16,7 @@ from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
 from prunnet_export.preprocessing import decode
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Listed, Lists
-from prunnet_export.training.data._files import FileSplit
+from prunnet_export.training.data._files import FileSplit, relative_names
 from prunnet_export.training.data._lists import find_image
 from prunnet_export.training.data._pickles import array, read_pickle
 
@@ -38,12 +38,19 @@ class CroppedSplit(ImageSplit):
     Args:
         paths: n image files.
         boxes: float64 [n, 4]: left, top, right, bottom in pixels. The part outside of the image is left out.
+        root: The data set's folder, from which ``relative_names`` start.
     """
 
-    def __init__(self, paths: Sequence[Path], boxes: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    def __init__(self, paths: Sequence[Path], boxes: np.ndarray[Any, np.dtype[np.float64]], *, root: Path) -> None:
+        self._root = root
         self.names = [str(path) for path in paths]
         self.labels = np.arange(len(paths))
         self._boxes = boxes
+
+    @property
+    def relative_names(self) -> list[str]:
+        """The path of each file from the data set's folder on."""
+        return relative_names(self._root, self.names)
 
     def image(self, index: int) -> Image.Image:
         """Image ``index``, decoded, RGB, cropped to its box.
@@ -92,9 +99,9 @@ class Revisited(DatasetFormat):
         lists = [_lists(query, f"{file}: query {number}", len(names)) for number, query in enumerate(queries)]
         return RetrievalData(
             name=f"revisited {_set_name(file)} {path}",
-            train=FileSplit([], []),
-            query=CroppedSplit(query_paths, np.array(boxes, np.float64).reshape(-1, _CORNERS)),
-            gallery=FileSplit(paths, np.arange(len(names))),
+            train=FileSplit([], [], root=file.parent),
+            query=CroppedSplit(query_paths, np.array(boxes, np.float64).reshape(-1, _CORNERS), root=file.parent),
+            gallery=FileSplit(paths, np.arange(len(names)), root=file.parent),
             protocol=Protocol(precision_at=(1, 5, 10), trapezoid=True),
             judged={
                 grade: Listed(_joined(lists, positives), _joined(lists, junk), len(names))

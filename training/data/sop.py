@@ -31,8 +31,12 @@ class Sop(DatasetFormat):
         both = set(train_classes) & set(test_classes)
         if both:
             raise InvalidInput(f"{root / TEST}: class {min(both)} is in {TRAIN} too", hint="download the lists again")
-        splits = FileSplit(train, number_classes(train_classes)), FileSplit(test, test_classes)
-        return RetrievalData.searching_itself(f"sop {root}", *splits, recall_at=(1, 10, 100, 1000))
+        return RetrievalData.searching_itself(
+            f"sop {root}",
+            FileSplit(train, number_classes(train_classes), root=path),
+            FileSplit(test, test_classes, root=path),
+            recall_at=(1, 10, 100, 1000),
+        )
 
 
 def _read(root: Path, name: str) -> tuple[list[Path], list[int]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._class_folders import class_files, class_split
+from prunnet_export.training.data._image_files import report_skipped
 
 SPLITS = ("train", "val")
 
@@ -22,11 +23,12 @@ class TrainVal(DatasetFormat):
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""
-        train, val = (class_files(path / split) for split in SPLITS)
+        with report_skipped(path) as skipped:
+            train, val = (class_files(path / split, skipped) for split in SPLITS)
         unknown = next((name for name in val if name not in train), None)
         if unknown is not None:
             raise InvalidInput(f"{path / 'val' / unknown}: train has no such class", hint="sort val/ as train/ is")
-        splits = (class_split(files, sorted(train)) for files in (train, val))
+        splits = (class_split(files, sorted(train), path) for files in (train, val))
         return RetrievalData.searching_itself(f"train-val {path}", *splits)
 
 

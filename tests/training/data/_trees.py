@@ -38,10 +38,24 @@ def assert_refused(layout: DatasetFormat, root: Path, match: str) -> None:
     assert_one_line(caught.value)
 
 
+def assert_names_stay(layout: DatasetFormat, root: Path) -> None:
+    """The relative names are paths below the root, and are the same where the root has another name."""
+    elsewhere = root.with_name(f"{root.name} elsewhere")
+    elsewhere.symlink_to(root)
+    here, there = layout.load(root), layout.load(elsewhere)
+    for part in ("train", "query", "gallery"):
+        names = list(getattr(here, part).relative_names)
+        assert names == list(getattr(there, part).relative_names)
+        assert len(names) == len(getattr(here, part))
+        assert all((root / name).is_file() for name in names)
+    elsewhere.unlink()
+
+
 def assert_recognised(layout: DatasetFormat, root: Path) -> None:
     """The layout claims the folder, what opens it without being told is this layout, and an empty folder is none."""
     assert layout.matches(root)
     assert open_dataset(str(root)).name.startswith(layout.name)
+    assert_names_stay(layout, root)
     nothing = root / "nothing here"
     nothing.mkdir()
     assert not layout.matches(nothing)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import open_dataset
+from prunnet_export.preprocessing import decode
 from prunnet_export.training.data.folder import FORMAT
+from tests.training.data._trees import assert_names_stay
 
 TREE = {
     "train": ("bag/1.png", "bag/2.JPG", "ant/0.png"),
@@ -65,11 +67,49 @@ def test_is_recognised(root: Path) -> None:
     assert not FORMAT.matches(root / "train")
 
 
-def test_what_is_no_image_is_passed_over(root: Path) -> None:
+def test_names_do_not_depend_on_the_place(root: Path) -> None:
+    assert_names_stay(FORMAT, root)
+
+
+def test_what_is_no_image_is_passed_over_and_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("train/README.md", "train/bag/Thumbs.db", "train/bag/.hidden.png", "train/.cache/x.png"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"no image")
     assert len(FORMAT.load(root).train) == 3
+    [warning] = caplog.messages
+    assert "2 files or folders are skipped" in warning
+    assert "train/README.md" in warning
+    assert "train/bag/Thumbs.db" in warning
+
+
+def test_images_below_a_class_belong_to_it(root: Path) -> None:
+    (root / "train/bag/more/a").mkdir(parents=True)
+    (root / "train/bag/1.png").rename(root / "train/bag/more/a/1.png")
+    train = FORMAT.load(root).train
+    assert train.relative_names == ["train/ant/0.png", "train/bag/2.JPG", "train/bag/more/a/1.png"]
+    assert train.labels.tolist() == [0, 1, 1]
+
+
+def test_files_are_read_as_pillow_reads_them(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("1.jfif", "2.jpe", "3", "4.dat"):
+        Image.new("RGB", (4, 4)).save(root / "train/bag" / name, "JPEG")
+    Image.new("RGB", (16, 16)).save(root / "train/bag/5.avif")
+    train = FORMAT.load(root).train
+    assert len(train) == 8
+    assert {train.image(index).mode for index in range(8)} == {"RGB"}
+    assert not caplog.messages
+
+
+def test_the_bytes_of_an_image_give_the_same_pixels(root: Path) -> None:
+    image = Image.new("RGBA", (6, 4), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 2, 2))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image.save(root / "query/cup/b.png", exif=exif)
+    query = FORMAT.load(root).query
+    assert query.image(0).size == (4, 6)
+    assert query.image(0).getpixel((3, 0)) == (0, 0, 255)
+    np.testing.assert_array_equal(np.asarray(decode(query.encoded(0), name="b")), np.asarray(query.image(0)))
 
 
 class TestHostileTrees:

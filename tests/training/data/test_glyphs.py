@@ -68,7 +68,7 @@ class TestClasses:
         assert {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "DIGIT"} <= scripts
 
     def test_the_seed_does_not_choose_the_characters(self, data: RetrievalData) -> None:
-        assert list(FORMAT.load(seed=5).query.names) == list(data.query.names)
+        assert list(FORMAT.load(seed=5).query.names) == list(data.query.names) == list(data.query.relative_names)
 
     def test_every_face_of_a_class_draws_it(self) -> None:
         from PIL import ImageFont

@@ -153,7 +153,7 @@ class TestArraySplit:
         pixels = RNG.integers(0, 256, (2, 3, 4, 3), np.uint8)
         split = ArraySplit(pixels, np.array([0, 1]), name="photo")
         assert np.array_equal(np.asarray(split.image(1)), pixels[1])
-        assert split.names == ["photo[0]", "photo[1]"]
+        assert split.names == split.relative_names == ["photo[0]", "photo[1]"]
 
     @pytest.mark.parametrize(
         "images",

@@ -12,6 +12,7 @@ from PIL import Image
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import open_dataset
 from prunnet_export.training.data.in_shop import FORMAT, LIST
+from tests.training.data._trees import assert_names_stay
 
 HEADER = "image_name item_id evaluation_status"
 ROWS = [
@@ -64,6 +65,7 @@ def test_is_recognised_with_the_list_in_eval_and_the_images_in_img(root: Path) -
     (root / "img").rename(root / "Img" / "img")
     assert FORMAT.matches(root)
     assert open_dataset(str(root)).query.image(0).size == (8, 8)
+    assert_names_stay(FORMAT, root)
 
 
 def test_windows_line_ends_and_trailing_blank_lines(root: Path) -> None:

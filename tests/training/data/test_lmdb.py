@@ -46,6 +46,7 @@ def test_a_landmark_set_takes_its_train_images_from_the_store(keys: list[str], t
     assert train.labels.tolist() == [1, 0, 1]
     assert [train.image(index).getpixel((0, 0)) for index in (2, 0, 1)] == [(2, 0, 0), (0, 0, 0), (1, 0, 0)]
     assert train.encoded(1) == encoded(1)
+    assert list(train.relative_names) == PATHS
 
 
 def test_a_split_travels_to_another_process(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_the_file_itself_with_its_images_in_a_folder_of_its_name(tmp_path: Path)
     data = open_dataset(str(tmp_path / "gnd_roxford5k.pkl"))
     assert data.name.startswith("revisited roxford5k ")
     assert below(tmp_path, data.gallery) == [f"roxford5k/jpg/{one}.jpg" for one in NAMES]
+    assert data.gallery.relative_names == below(tmp_path, data.gallery)
     (tmp_path / "notes.pkl").touch()
     assert not FORMAT.matches(tmp_path / "notes.pkl")
 
