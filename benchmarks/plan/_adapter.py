@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from prunnet_export.benchmarks.plan._sample import Sample, spread_rows
 from prunnet_export.benchmarks.plan._search import NEIGHBOURS, Scores
-from prunnet_export.datasets import ImageSplit, Labels
+from prunnet_export.datasets import ImageSplit
 from prunnet_export.evaluating import inputs_of, topk_overlap
 from prunnet_export.network import LinearMap, RidgeSums, build_embedder, load_weights, reestimate_batchnorm
 from prunnet_export.training import Recipe
@@ -93,7 +94,8 @@ def adapter_curve(sample: Sample, features: Vectors, queries: Vectors) -> list[A
         sums.add(torch.from_numpy(features[added]), torch.from_numpy(sample.vectors[added]))
         done = size
         fitted, mean = sums.solve(), sample.vectors[rows[:size]].mean(0)
-        scale = _best_scale(fitted, mean, sample, features, validation, rows[:size])
+        predict = partial(scaled, fitted, mean, features[validation])
+        scale = _best_scale(predict, sample.vectors[validation], sample.vectors[rows[:size]])
         points.append(AdapterPoint(size, scale, sample.search.score(scaled(fitted, mean, queries, scale))))
     return points
 
@@ -105,26 +107,23 @@ def curve_sizes(count: int) -> list[int]:
 
 
 def scaled(fitted: LinearMap, mean: Vectors, features: Vectors, scale: float) -> Vectors:
-    """mean + scale (prediction - mean), float32 [n, d]."""
+    """Mean + scale (prediction - mean), float32 [n, d]."""
     predicted = fitted(torch.from_numpy(features)).numpy()
     found: Vectors = (mean + scale * (predicted - mean)).astype(np.float32)
     return found
 
 
-def _best_scale(
-    fitted: LinearMap, mean: Vectors, sample: Sample, features: Vectors, validation: Labels, rows: Labels
-) -> float:
-    """The scale with the largest overlap, on images that the map was not fitted to. No label is used."""
-    gallery = sample.vectors[rows]
-    if not len(validation) or len(gallery) < NEIGHBOURS:
+def _best_scale(predict: Callable[[float], Vectors], wanted: Vectors, gallery: Vectors) -> float:
+    """The scale with the largest overlap, on images that the map was not fitted to. No label is used.
+
+    Args:
+        predict: The predictions [n, d] of these images for a scale.
+        wanted: Their vectors [n, d].
+        gallery: The vectors [m, d] of other images.
+    """
+    if not len(wanted) or len(gallery) < NEIGHBOURS:
         return SCALES[0]
-    wanted = sample.vectors[validation]
-
-    def overlap(scale: float) -> float:
-        found = scaled(fitted, mean, features[validation], scale)
-        return float(topk_overlap(found, wanted, gallery, k=NEIGHBOURS).mean())
-
-    return max(SCALES, key=overlap)
+    return max(SCALES, key=lambda scale: float(topk_overlap(predict(scale), wanted, gallery, k=NEIGHBOURS).mean()))
 
 
 def values_of(points: Sequence[AdapterPoint]) -> npt.NDArray[np.float64]:

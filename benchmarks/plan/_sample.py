@@ -76,7 +76,7 @@ def take_sample(
             hint=f"{_LEAST} or more are needed; names have to be paths relative to the folder of the images",
         )
     names = data.train.relative_names
-    whole = len(known) - int(held_out([names[row] for row in known]).sum())
+    whole = len(known) - int(held_out([names[row] for row in known.tolist()]).sum())
     count = min(images, len(known))
     rows = known[np.arange(count) * len(known) // count]
     split, vectors = Subset(data.train, rows), _unit(source.take(data.train, rows))
@@ -108,10 +108,8 @@ def _labelled_search(data: RetrievalData, source: VectorSource, recipe: Recipe) 
     if len(queries) > QUERIES:
         queries = queries[np.arange(QUERIES) * len(queries) // QUERIES]
     vectors = _unit(source.take(data.gallery, gallery))
-    if data.exclude_self:
-        own = vectors[np.searchsorted(gallery, queries)]
-    else:
-        own = _unit(source.take(data.query, queries))
+    # A set that searches itself needs no second pass of the teacher.
+    own = vectors[np.searchsorted(gallery, queries)] if data.exclude_self else _unit(source.take(data.query, queries))
     return Search(Subset(data.query, queries), own, vectors, data.relevance.restricted(queries, gallery))
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import msgspec
 import torch
 
 from prunnet_export.benchmarks.plan._capacities import scores_by_capacity
@@ -78,8 +77,6 @@ def run_trial(
     few = replace(data, train=sample.split)
     classes = int(data.train.labels.max()) + 1
     recipe = sample.recipe
-    if weights is None:
-        recipe = msgspec.structs.replace(recipe, weights_sha256=None)
     trainee = new_matching_trainee(recipe, sample.match, few, classes=classes, device=device, weights=weights)
     batches = _endless(sample, data, workers=workers, device=device)
     start = [copy.deepcopy(module.state_dict()) for module in (trainee.network, trainee.objective)]
