@@ -24,6 +24,7 @@ SCALES = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 _LADDER = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 _POINTS = 5  # of the curve
 _SHARE, _MOST = 0.1, 400  # of the images to learn from, to choose the scale with
+_NEIGHBOURHOOD = 2000  # vectors to choose the scale among; more would take long and choose the same
 _BATCH = 50
 
 
@@ -95,7 +96,7 @@ def adapter_curve(sample: Sample, features: Vectors, queries: Vectors) -> list[A
         done = size
         fitted, mean = sums.solve(), sample.vectors[rows[:size]].mean(0)
         predict = partial(scaled, fitted, mean, features[validation])
-        scale = _best_scale(predict, sample.vectors[validation], sample.vectors[rows[:size]])
+        scale = _best_scale(predict, sample.vectors[validation], sample.vectors[rows[: min(size, _NEIGHBOURHOOD)]])
         points.append(AdapterPoint(size, scale, sample.search.score(scaled(fitted, mean, queries, scale))))
     return points
 

@@ -116,10 +116,8 @@ def _figures(scores: Scores) -> Figures:
 def _check(plan: Plan, checkpoint: Checkpoint, folder: Path) -> None:
     """Refuse a network that another recipe or teacher made."""
     config, recipe = checkpoint.config, plan.sample.recipe
-    if config.teacher is None:
-        raise InvalidInput(f"{folder} was trained without a teacher", hint="give a run of prunnet-train --match")
     pairs = {
-        "teacher": (config.teacher.sha256, plan.source.sha256),
+        "teacher": (None if config.teacher is None else config.teacher.sha256, plan.source.sha256),
         "backbone": (config.backbone, recipe.backbone),
         "backbone options": (config.backbone_options, recipe.backbone_options),
         "preprocessing": (config.preprocessing, recipe.preprocessing),

@@ -22,6 +22,7 @@ from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._teacher import Speed, VectorSource, open_source
 from prunnet_export.benchmarks.plan._trial import Trial, run_trial
 from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.network_config import read_config
 from prunnet_export.patterns import check_capacity, find_pattern
 from prunnet_export.training import ALONE, Recipe, choose_device, keep_freed_memory
 
@@ -135,6 +136,10 @@ def _checked(options: PlanOptions) -> tuple[Recipe, RetrievalData]:
     if options.weights is not None:
         with reading_errors(options.weights):
             recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+    if options.network is not None and read_config(options.network).teacher is None:
+        raise InvalidInput(
+            f"{options.network} was trained without a teacher", hint="give a run of prunnet-train --match"
+        )
     for capacity in recipe.capacities:
         check_capacity(capacity)
     for pattern in recipe.patterns:

@@ -88,6 +88,11 @@ def take_sample(
         kind=source.kind,
         sha256=source.sha256,
     )
+    if len(learned.targets.rows) < recipe.batch_size:
+        raise InvalidInput(
+            f"{len(learned.targets.rows)} images to learn from do not fill one batch of {recipe.batch_size}",
+            hint="lower --batch-size, or raise --images",
+        )
     settings = MatchSettings(
         teacher=source.name,
         kind=source.kind,

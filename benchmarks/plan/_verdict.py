@@ -30,24 +30,34 @@ class Verdict:
 def verdict(plan: Plan) -> Verdict:
     """The advice for the gate that the user will hold."""
     adapter, gate = plan.whole.over(plan.divisor), plan.gate
-    passes = {capacity: one for capacity, one in plan.predictions().items() if one.value >= gate}
     found = (
         f"the linear map reaches {adapter.value:.1%} ({adapter.low:.1%} to {adapter.high:.1%}); "
         f"the gate is {gate:.1%} ({_NAMES[plan.figure]})"
     )
-    unclear = adapter.low < gate <= adapter.high or adapter.high < gate <= adapter.value
-    doubt = ("the interval of the linear map includes the gate, so a larger --images may change this advice",)
+    doubt: tuple[str, ...] = ()
+    if adapter.low < gate <= adapter.high:
+        doubt = ("the interval of the linear map includes the gate, so a larger --images may change this advice",)
     if adapter.value >= gate:
-        lines = ("verdict: an adapter is enough", found, *(doubt if unclear else ()))
+        lines = ("verdict: an adapter is enough", found, *doubt)
         return Verdict("adapter", (*lines, "a prunable network is still smaller and faster, at the capacities above"))
     if plan.model is None:
         lines = ("verdict: an adapter is not enough", found, "no measured runs predict the network: see --runs")
-        return Verdict("unknown", (*lines, *(doubt if unclear else ())))
-    if 1.0 in passes:
-        smallest = min(passes)
+        return Verdict("unknown", (*lines, *doubt))
+    smallest = _smallest_that_passes(plan)
+    if smallest is not None:
         lines = (f"verdict: train; {smallest:.0%} is the smallest capacity that is predicted to pass", found)
-        return Verdict("train", (*lines, *(doubt if unclear else ())))
-    return Verdict("neither", ("verdict: neither reaches the gate", found, *_what_helps(plan)))
+        return Verdict("train", (*lines, *doubt))
+    return Verdict("neither", ("verdict: neither reaches the gate", found, *doubt, *_what_helps(plan)))
+
+
+def _smallest_that_passes(plan: Plan) -> float | None:
+    """The smallest capacity that is predicted to pass, as all larger ones are; None if 100 % is not."""
+    smallest = None
+    for capacity, one in sorted(plan.predictions().items(), reverse=True):
+        if one.value < plan.gate:
+            break
+        smallest = capacity
+    return smallest
 
 
 def _what_helps(plan: Plan) -> tuple[str, ...]:
