@@ -17,7 +17,7 @@ from prunnet_export.evaluating import (
     embed_in_torch,
     retrieval_metrics,
 )
-from prunnet_export.patterns import find_pattern, materialise
+from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.relevance import Relevance
 
 _LOG = logging.getLogger(__name__)
@@ -113,14 +113,8 @@ class Compatibility:
             InvalidInput: a capacity cannot be reached.
             UnsupportedPattern: the network cannot be cut like this.
         """
-        network, shape = self.evidence.checkpoint.network, find_pattern(pattern, self.channel_multiple)
-        subnetworks = shape.subnetworks(network, shape.shares(capacities))
         # Images are decoded again for every subnetwork, because a full gallery at 224 pixels does not fit into memory.
-        for subnetwork in subnetworks:
-            _LOG.info("%s %.0f%%", pattern, 100 * subnetwork.asked)
-            module = materialise(network, subnetwork)
-            if subnetwork.capacity < 1:
-                self.evidence.settle(module)
+        for subnetwork, module in settled(self.evidence, pattern, capacities, self.channel_multiple):
             yield Embedded(pattern, subnetwork.asked, subnetwork.capacity, *self._embed(module))
 
     def rows(self, embedded: Iterable[Embedded]) -> Iterator[CompatRow]:
@@ -148,3 +142,21 @@ class Compatibility:
         embed = partial(embed_in_torch, module)
         queries = self.images.embed_queries(embed)
         return queries, self.images.embed_gallery(embed, queries)
+
+
+def settled(
+    evidence: Evidence, pattern: str, capacities: Sequence[float], channel_multiple: int
+) -> Iterator[tuple[Subnetwork, nn.Module]]:
+    """The subnetworks of a pattern as modules, with BatchNorm statistics and projectors of their own.
+
+    Raises:
+        InvalidInput: a capacity cannot be reached.
+        UnsupportedPattern: the network cannot be cut like this.
+    """
+    network, shape = evidence.checkpoint.network, find_pattern(pattern, channel_multiple)
+    for subnetwork in shape.subnetworks(network, shape.shares(capacities)):
+        _LOG.info("%s %.0f%%", pattern, 100 * subnetwork.asked)
+        module = materialise(network, subnetwork)
+        if subnetwork.capacity < 1:
+            evidence.settle(module)
+        yield subnetwork, module

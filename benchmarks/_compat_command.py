@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from prunnet_export.benchmarks._compat import Compatibility, CompatRow, MatrixCell
-from prunnet_export.cli import choose_network, open_data
+from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_rows
+from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence
 from prunnet_export.network import load_checkpoint
@@ -29,6 +30,7 @@ class CompatOptions:
     channel_multiple: int
     max_queries: int
     max_gallery: int
+    gallery: Path | None
     matrix: bool
     output_format: str
 
@@ -40,7 +42,13 @@ def compat(options: CompatOptions) -> int:
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)
-    job = Compatibility(Evidence(checkpoint, data, options.max_queries, options.max_gallery), options.channel_multiple)
+    evidence = Evidence(checkpoint, data, options.max_queries, options.max_gallery)
+    if evidence.sample is not None:
+        print_report(_with_teacher(evidence, chosen, options), options.output_format)
+        return 0
+    if options.gallery is not None:
+        raise click.UsageError("--gallery is a teacher's, and this network has no teacher but itself")
+    job = Compatibility(evidence, options.channel_multiple)
     found, cells = _compute(job, options)
     n_queries, n_gallery = map(len, job.images.indices)
     tables = [
@@ -64,6 +72,21 @@ def compat(options: CompatOptions) -> int:
     )
     print_report(report, options.output_format)
     return 0
+
+
+def _with_teacher(evidence: Evidence, chosen: NetworkChoice, options: CompatOptions) -> Report:
+    """The report of a network with a teacher, in the given gallery or in the one that is stored with the network."""
+    if options.matrix:
+        raise click.UsageError("--matrix compares subnetworks with each other, and this network has a teacher")
+    if options.gallery is not None:
+        evidence = evidence.with_gallery(options.gallery)
+    side = evidence.teacher_side()
+    rows = [
+        row
+        for pattern in options.patterns
+        for row in teacher_rows(evidence, side, pattern, options.capacities, options.channel_multiple)
+    ]
+    return teacher_report(rows, evidence, side, chosen)
 
 
 def _compute(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[MatrixCell]]:

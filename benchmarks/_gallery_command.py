@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.cli import choose_network, open_data
-from prunnet_export.evaluating import Gallery, embed_in_torch, inputs_of, save_gallery
+from prunnet_export.evaluating import embed_in_torch, inputs_of, save_gallery
 from prunnet_export.network import load_checkpoint
 from prunnet_export.reports import Report, Table, print_report
 
@@ -37,7 +37,7 @@ def write_gallery(options: GalleryOptions) -> int:
     _LOG.info("embedding %d images", len(images))
     inputs = inputs_of(images, range(len(images)), checkpoint.config.preprocessing)
     embeddings = embed_in_torch(checkpoint.network.embedder, inputs)
-    save_gallery(Gallery(embeddings, images.labels, checkpoint.config.weights_sha256), out)
+    save_gallery(out, embeddings, labels=images.labels, network=checkpoint.config.weights_sha256)
     facts = (("images", len(embeddings)), ("dimension", embeddings.shape[1]), ("network", str(chosen.folder)))
     report = Report(
         title="gallery",

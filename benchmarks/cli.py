@@ -86,6 +86,11 @@ def latency(**options: Any) -> int:
 @click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
+)
 @click.option("--matrix", is_flag=True, help="Test every query capacity with every gallery capacity, for one pattern.")
 @output_options
 def compat(**options: Any) -> int:

@@ -39,6 +39,10 @@ class Relevance(ABC):
         """The number of gallery images that are relevant to each query, int64 [n]."""
 
     @abstractmethod
+    def most_junk(self) -> int:
+        """A number that no query's number of junk images exceeds; it may be larger by one."""
+
+    @abstractmethod
     def restricted(self, queries: Indices, gallery: Indices) -> Relevance:
         """The relevance of some gallery images to some queries. Each index may occur once."""
 
@@ -105,13 +109,24 @@ class ByLabel(Relevance):
         removed = np.zeros(len(self), np.bool_) if self.own is None else self.own >= 0
         if self.own is not None:
             removed &= self.gallery_labels[self.own] == self.query_labels
-        if self.query_cameras is not None and self.gallery_cameras is not None:
-            query = np.stack([self.query_labels, self.query_cameras], axis=1)
-            gallery = np.stack([self.gallery_labels, self.gallery_cameras], axis=1)
-            found -= _occurrences(query, gallery)
+        if self.gallery_cameras is not None:
+            found -= self._of_the_same_camera()
             if self.own is not None:
                 removed &= self.gallery_cameras[self.own] != self.query_cameras
         return found - removed
+
+    def most_junk(self) -> int:
+        """The largest number of images of a query's label and camera, plus its own image."""
+        most = 0 if self.own is None else 1
+        return most + int(self._of_the_same_camera().max(initial=0))
+
+    def _of_the_same_camera(self) -> Indices:
+        """The number of gallery images with the label and the camera of each query, int64 [n]; 0 without cameras."""
+        if self.query_cameras is None or self.gallery_cameras is None:
+            return np.zeros(len(self), np.int64)
+        query = np.stack([self.query_labels, self.query_cameras], axis=1)
+        gallery = np.stack([self.gallery_labels, self.gallery_cameras], axis=1)
+        return _occurrences(query, gallery)
 
     def restricted(self, queries: Indices, gallery: Indices) -> ByLabel:
         """The labels, cameras and own images of some rows."""
@@ -226,6 +241,10 @@ class Listed(Relevance):
     def counts(self) -> Indices:
         """The lengths of the lists of positives."""
         return np.diff(self.positives.starts)
+
+    def most_junk(self) -> int:
+        """The length of the longest list of junk."""
+        return int(np.diff(self.junk.starts).max(initial=0))
 
     def restricted(self, queries: Indices, gallery: Indices) -> Listed:
         """The lists of some queries, with the rows renumbered."""

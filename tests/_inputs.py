@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunnet_export.artifact import GalleryEntry
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import Embedder, PrunableNetwork, build_embedder, fan_in
 from prunnet_export.network_config import BackboneOption, DataSource
@@ -94,6 +95,11 @@ def listed_by(kinds: npt.NDArray[np.int64]) -> Listed:
     """Relevance out of a table [queries, gallery]: 1 is relevant, 2 is junk."""
     positives, junk = (Lists.of(np.flatnonzero(row == kind) for row in kinds) for kind in (1, 2))
     return Listed(positives, junk, kinds.shape[1])
+
+
+def in_memory(embeddings: npt.NDArray[np.float32]) -> GalleryEntry:
+    """The facts of a gallery that is whole and in memory."""
+    return GalleryEntry(count=len(embeddings), dim=embeddings.shape[1], stored="float32", metric="cosine")
 
 
 def tiny_recipe(**changed: object) -> Recipe:

@@ -24,6 +24,8 @@ HEAVY = (
     "coremltools",
     "nncf",
     "matplotlib",
+    "pyarrow",
+    "faiss",
 )
 
 

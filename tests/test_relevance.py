@@ -126,6 +126,12 @@ def test_counts_are_those_of_the_rows(relevance: Relevance) -> None:
     assert relevance.counts().tolist() == relevance.rows(0, len(relevance))[0].sum(axis=1).tolist()
 
 
+@given(any_relevance)
+def test_the_most_junk_is_not_exceeded(relevance: Relevance) -> None:
+    most = int(relevance.rows(0, len(relevance))[1].sum(axis=1).max(initial=0))
+    assert most <= relevance.most_junk() <= most + 1
+
+
 @given(any_relevance, st.integers(0, 6), st.integers(0, 6))
 def test_a_part_of_the_rows_is_a_part_of_the_whole(relevance: Relevance, start: int, stop: int) -> None:
     start, stop = sorted((start, stop))

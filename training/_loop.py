@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import torch
+from torch import Tensor
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._files import sha256
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import settling_pairs, statistics_inputs
-from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network import PrunableNetwork, fit_projector, reestimate_batchnorm, save_checkpoint
 from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
@@ -147,14 +149,21 @@ def reestimate_dense_batchnorm(
     match: Match | None = None,
     device: torch.device | None = None,
 ) -> None:
-    """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode."""
+    """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode.
+
+    With a teacher, the projector is refitted to its vectors too. Subnetworks are refitted to the dense network later.
+    """
+
+    def moved(images: Tensor) -> Tensor:
+        return images.to(device, memory_format=torch.channels_last)  # the layout of the training
+
     if match is None:
         inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
-    else:
-        inputs = (images for images, _ in settling_pairs(data.train, match.sample, recipe.preprocessing))
-    # Training uses the layout channels last too.
-    moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
-    reestimate_batchnorm(network.embedder, moved)
+        reestimate_batchnorm(network.embedder, map(moved, inputs))
+        return
+    pairs = partial(settling_pairs, data.train, match.sample, recipe.preprocessing)
+    reestimate_batchnorm(network.embedder, (moved(images) for images, _ in pairs()))
+    fit_projector(network.embedder, ((moved(images), vectors.to(device)) for images, vectors in pairs()))
 
 
 def _batches(
@@ -166,7 +175,7 @@ def _batches(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
     micro_batch = recipe.micro_batch
-    if not data.has_labels:
+    if not data.has_labels and (recipe.match is None or recipe.match.label_weight):
         raise InvalidInput(
             f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
         )

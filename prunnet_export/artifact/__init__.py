@@ -4,15 +4,12 @@ from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
-    ExpectedWeights,
     FrontierEntry,
-    Gate,
     Manifest,
     MemoryEntry,
     NetworkEntry,
     RuntimeEntry,
     SubnetworkEntry,
-    VerificationEntry,
 )
 from prunnet_export.artifact._manifest_file import utc_now
 from prunnet_export.artifact._report import (
@@ -21,6 +18,14 @@ from prunnet_export.artifact._report import (
     gate_check,
     manifest_checks,
     manifest_document,
+    threshold_table,
+)
+from prunnet_export.artifact._verification import (
+    ExpectedWeights,
+    GalleryEntry,
+    Gate,
+    MatchThreshold,
+    VerificationEntry,
 )
 from prunnet_export.artifact._writer import ArtifactWriter
 
@@ -31,9 +36,11 @@ __all__ = [
     "ArtifactWriter",
     "ExpectedWeights",
     "FrontierEntry",
+    "GalleryEntry",
     "Gate",
     "LoadedArtifact",
     "Manifest",
+    "MatchThreshold",
     "MemoryEntry",
     "NetworkEntry",
     "RuntimeEntry",
@@ -47,6 +54,7 @@ __all__ = [
     "manifest_checks",
     "manifest_document",
     "read_manifest",
+    "threshold_table",
     "utc_now",
     "verify_files",
 ]

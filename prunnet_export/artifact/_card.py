@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import significant
-from prunnet_export.artifact._manifest import Gate, Manifest
+from prunnet_export.artifact._manifest import Manifest
+from prunnet_export.artifact._report import threshold_table
+from prunnet_export.artifact._verification import GalleryEntry, Gate
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.network_config import TeacherEntry
 from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
 
@@ -22,7 +25,7 @@ def _summary(manifest: Manifest) -> str:
         f"# {markdown_text(network.name)} for {markdown_text(manifest.target)}",
         (
             f"A subnetwork of a {markdown_text(network.backbone)} that embeds {size} x {size} images as"
-            f" {network.embedding_dim} numbers, to be matched against a gallery of the *dense* network."
+            f" {network.embedding_dim} numbers, to be matched against a gallery of {_gallery_of(network.teacher)}."
         ),
     ]
     if manifest.status == "rejected":
@@ -127,10 +130,12 @@ def _budget(manifest: Manifest) -> str:
 
 def _verification(manifest: Manifest) -> str:
     found = manifest.verification
+    maker = found.gallery.made_by
+    own = "dense" if maker == "dense network" else "teacher's"
     scores = [
-        ("cross-test: query by this artifact, gallery by the dense network", found.cross_r1, found.cross_map),
+        (f"cross-test: query by this artifact, gallery by the {maker}", found.cross_r1, found.cross_map),
         ("self-test: both by this artifact", found.self_r1, found.self_map),
-        ("dense self-test: both by the dense network", found.dense_self_r1, found.dense_self_map),
+        (f"{own} self-test: both by the {maker}", found.teacher_self_r1, found.teacher_self_map),
     ]
     rows = [(name, _share(r1), _share(mean)) for name, r1, mean in scores if r1 is not None or mean is not None]
     lines = [
@@ -138,14 +143,35 @@ def _verification(manifest: Manifest) -> str:
         (
             f"On the exported files, by {_engine(manifest)}, measured:"
             f" {found.n_queries:,} queries against {found.n_gallery:,} gallery images"
-            f" of {markdown_text(found.data)}."
+            f" of {markdown_text(found.data)}. The gallery is {_gallery(found.gallery)}."
         ),
     ]
     if rows:
         lines.append(_table(("test", "R@1", "mAP"), tuple(rows)))
     if found.gates:
         lines.append(_table(("gate", "value", "has to be", "n", "", ""), tuple(map(_gate, found.gates))))
+    if found.match_thresholds:
+        lines += [
+            (
+                "A service that accepts matches by a threshold needs another one for the queries of this artifact."
+                " These accept the same share of wrong pairs:"
+            ),
+            markdown_table(threshold_table(found)),
+        ]
     return "\n\n".join(lines)
+
+
+def _gallery_of(teacher: TeacherEntry | None) -> str:
+    return "the *dense* network" if teacher is None else f"its *teacher*, {markdown_text(teacher.name)}"
+
+
+def _gallery(gallery: GalleryEntry) -> str:
+    """Where the gallery is from, what it stores and how it is searched."""
+    source = "made for this verification" if gallery.file is None else markdown_text(gallery.file)
+    facts = f"{source}: {gallery.count:,} x {gallery.dim} {markdown_text(gallery.stored)}, searched by {gallery.metric}"
+    if gallery.query_scale == 1:
+        return facts
+    return f"{facts}, with embeddings of this artifact times {gallery.query_scale:.4g}"
 
 
 def _engine(manifest: Manifest) -> str:
@@ -158,7 +184,8 @@ def _engine(manifest: Manifest) -> str:
 def _gate(gate: Gate) -> tuple[str, ...]:
     wanted = "-" if gate.threshold is None else f"{gate.comparison or ''} {gate.threshold:g}".strip()
     verdict = "passed" if gate.passed else "FAILED"
-    return gate.name, f"{gate.value:.6g}", wanted, f"{gate.n:,}", verdict, gate.note
+    interval = "" if gate.interval is None else f" (95% {gate.interval[0]:.4g} to {gate.interval[1]:.4g})"
+    return gate.name, f"{gate.value:.6g}{interval}", wanted, f"{gate.n:,}", verdict, gate.note
 
 
 def _share(value: float | None) -> str:

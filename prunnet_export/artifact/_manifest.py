@@ -6,24 +6,16 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
+from prunnet_export.artifact._fields import Capacity, Count, FileName, Positive, Sha256
+from prunnet_export.artifact._verification import VerificationEntry
 from prunnet_export.budget import Amount, Budget, Figures
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport, Source
+from prunnet_export.network_config import TeacherEntry
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.thresholds import Thresholds
 
-VERSION = 2
+VERSION = 3
 MANIFEST = "manifest.json"
-
-# Relative names without "..", hidden parts and backslashes. (?!\n): in Python, $ also matches before a last line feed.
-_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*(?!\n)$"
-
-FileName = Annotated[str, msgspec.Meta(pattern=_NAME, max_length=200)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Capacity = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,12 +33,21 @@ class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The prunable network of the subnetwork."""
+    """The prunable network of the subnetwork.
+
+    Attributes:
+        name: Name of its folder.
+        sha256: SHA-256 of its weights.
+        backbone: Its architecture.
+        embedding_dim: Length of an embedding.
+        teacher: The model whose gallery it answers; null if that is its own dense network.
+    """
 
     name: str
     sha256: Sha256
     backbone: str
     embedding_dim: Positive
+    teacher: TeacherEntry | None = None
 
 
 class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,75 +82,6 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     peak_mb: Annotated[float, msgspec.Meta(ge=0)]
     source: str
-
-
-class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One gate of a verification.
-
-    Attributes:
-        name: Name of the gate.
-        value: The value that was found.
-        threshold: The value to compare with; null if the value is only reported.
-        comparison: The required relation of value to threshold; null if there is no threshold.
-        passed: Whether the gate passed.
-        n: Number of images, nodes, layers or weights that the value was computed on.
-        note: What the value means, for people.
-    """
-
-    name: str
-    value: float
-    threshold: float | None = None
-    comparison: Literal[">=", "<="] | None = None
-    passed: bool
-    n: Count
-    note: str = ""
-
-
-class ExpectedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Number of elements, and of zeros, in the torch subnetwork's weights of two or more dimensions."""
-
-    elements: Positive
-    zeros: Count
-
-
-class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The verification of the exported file against the dense gallery.
-
-    Attributes:
-        gates: Results of all gates.
-        thresholds: Thresholds of the gates.
-        expected: Expected weights of the shipped file.
-        cross_r1: R@1 of the cross-test: query by the artifact, gallery by the dense network.
-        cross_map: mAP of the cross-test.
-        self_r1: R@1 of the self-test: query and gallery by the artifact.
-        self_map: mAP of the self-test.
-        dense_self_r1: R@1 of the dense self-test: query and gallery by the dense network.
-        dense_self_map: mAP of the dense self-test.
-        n_queries: Number of query images.
-        n_gallery: Number of gallery images.
-        data: Name of the data set.
-    """
-
-    gates: list[Gate]
-    thresholds: Thresholds
-    expected: ExpectedWeights
-    cross_r1: Share | None = None
-    cross_map: Share | None = None
-    self_r1: Share | None = None
-    self_map: Share | None = None
-    dense_self_r1: Share | None = None
-    dense_self_map: Share | None = None
-    n_queries: Count
-    n_gallery: Count
-    data: str
-
-    def failures(self) -> list[str]:
-        """One sentence for each gate that failed."""
-        return [
-            f"{gate.name}: {gate.value:.4g}, the gate asks for {gate.threshold:.4g}"
-            for gate in self.gates
-            if not gate.passed
-        ]
 
 
 class _Candidate(Protocol):
@@ -233,7 +165,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         dense_latency: Latency of the dense network, from the same measurement or prediction.
         memory: Peak memory; null if it is not known.
         size_mb: Size of all model files, in MB of 10^6 bytes.
-        verification: Verification against the dense gallery.
+        verification: Verification against the teacher's gallery.
         frontier: All candidates that the search measured or predicted.
         built: Whether the engine can run the files; if not, the device still has to build the engine from them.
         verified_by: The engine of the verification, if the artifact's own engine does not run on the host; else null.
@@ -243,7 +175,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     format: Literal["prunnet-artifact"] = "prunnet-artifact"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     status: Literal["verified", "rejected"]
     reasons: list[str] = []
     created: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?!\n)$")]

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from prunnet_export.artifact._manifest import Gate, Manifest
+from prunnet_export.artifact._manifest import Manifest
+from prunnet_export.artifact._verification import Gate, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check, Table
@@ -21,6 +22,7 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
         "target": whole["target"],
         "runtime": whole["runtime"],
         "device": whole["device"],
+        "teacher": whole["network"]["teacher"],
         "chosen": whole["subnetwork"],
         "budget": whole["budget"],
         "latency": whole["latency"],
@@ -52,7 +54,7 @@ def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> l
 def gate_check(gate: Gate) -> Check:
     """The check of a gate."""
     asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
-    return Check(gate.name, gate.passed, f"{gate.value:.4g}, {asked}, n {gate.n}: {gate.note}")
+    return Check(gate.name, gate.passed, f"{gate.found()}, {asked}, n {gate.n}: {gate.note}")
 
 
 def manifest_checks(manifest: Manifest) -> tuple[Check, ...]:
@@ -80,3 +82,14 @@ def frontier_table(manifest: Manifest) -> Table:
     )
     columns = ("pattern", "capacity", "precision", "p50 ms", label, "MB", "n", "source", "inside")
     return Table("candidates", columns, rows)
+
+
+def threshold_table(verification: VerificationEntry) -> Table:
+    """A table of the thresholds of the teacher and of the artifact, with a row for each false-accept rate."""
+    rows = tuple(
+        (f"{one.false_accept_rate:.2g}", f"{one.teacher:.4g}", f"{one.artifact:.4g}", f"{one.pairs:,}")
+        for one in verification.match_thresholds
+    )
+    accepted = "distance at most" if verification.gallery.metric == "l2" else "similarity at least"
+    columns = ("false-accept rate", f"teacher: {accepted}", f"artifact: {accepted}", "pairs")
+    return Table("threshold of a match", columns, rows)

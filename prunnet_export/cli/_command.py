@@ -57,7 +57,22 @@ DEFAULTS = Thresholds()
 )
 @threads_option
 @data_options
-@click.option("--gallery", type=click.Path(path_type=Path), help="Dense gallery to verify against (.npz or .npy).")
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    help="Gallery to verify against: a file of the vectors that the service has.  [default: see docs/export.md]",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["cosine", "dot", "l2"]),
+    help="How the service compares a query with the vectors of --gallery.  [default: what the file says, else cosine]",
+)
+@click.option(
+    "--teacher-threshold",
+    type=float,
+    help="Similarity (with l2: distance) at which the service accepts a match today. The report has the threshold for"
+    " the artifact that accepts as many wrong pairs.",
+)
 @click.option(
     "--max-queries",
     type=click.IntRange(2),
@@ -70,7 +85,7 @@ DEFAULTS = Thresholds()
     type=click.IntRange(2),
     default=1000,
     show_default=True,
-    help="Verify with at most this many gallery images.",
+    help="Verify with at most this many gallery images of the data set.",
 )
 @click.option(
     "--min-recall",
@@ -89,7 +104,8 @@ DEFAULTS = Thresholds()
     type=click.FloatRange(0, 1),
     default=DEFAULTS.overlap,
     show_default=True,
-    help="Least share of neighbours kept, if there are no labels.",
+    help="Least share of the 10 nearest that the artifact finds too, if there are no labels; the lower end of its 95%"
+    " interval counts.",
 )
 @click.option(
     "--channel-multiple",

@@ -25,10 +25,10 @@ from prunnet_export.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from prunnet_export.building import Builder
-    from prunnet_export.evaluating import Evidence, Gallery
-    from prunnet_export.network import Checkpoint
+    from prunnet_export.evaluating import Evidence
     from prunnet_export.prediction import Predictor
     from prunnet_export.search import Export, Outcome
+    from prunnet_export.vectors import Metric
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class ExportOptions:
     data: str | None
     layout: str | None
     gallery: Path | None
+    metric: Metric | None
+    teacher_threshold: float | None
     max_queries: int
     max_gallery: int
     min_recall: float
@@ -90,6 +92,8 @@ def export(options: ExportOptions) -> int:
     place = choose_place(options.device, target, runtime, require_measured=options.require_measured)
     predictor = predictor_for(target, place, budget, options.calibration, threads=options.threads)
     choose_precisions(options.precision, target)
+    if options.metric and not options.gallery:
+        raise click.UsageError("--metric is the metric of a gallery file: add --gallery FILE")
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
     chosen = choose_network(options.network)
@@ -126,9 +130,10 @@ def _job(
     if place.obstacle is not None:
         _LOG.warning("latencies are predicted, not measured: %s", place.obstacle)
     checkpoint = load_checkpoint(chosen.folder)
-    gallery = None if options.gallery is None else _given_gallery(options.gallery, checkpoint)
     data = open_data(options.data, options.layout, checkpoint)
-    evidence = Evidence(checkpoint, data, options.max_queries, options.max_gallery, gallery)
+    evidence = Evidence(checkpoint, data, options.max_queries, options.max_gallery)
+    if options.gallery is not None:
+        evidence = evidence.with_gallery(options.gallery, metric=options.metric)
     return Export(
         checkpoint=checkpoint,
         network_name=chosen.name,
@@ -145,6 +150,7 @@ def _job(
         channel_multiple=options.channel_multiple or target.channel_multiple,
         thresholds=options.thresholds,
         select=options.select,
+        match_threshold=options.teacher_threshold,
         threads=options.threads,
     )
 
@@ -166,16 +172,6 @@ def _builder(options: ExportOptions, evidence: Evidence, target: Target, place: 
         options=target.options,
         layer_times=None if place.obstacle else times,
     )
-
-
-def _given_gallery(file: Path, checkpoint: Checkpoint) -> Gallery:
-    from prunnet_export.evaluating import load_gallery
-
-    config = checkpoint.config
-    gallery = load_gallery(file, network=config.weights_sha256, dim=config.embedding_dim)
-    if gallery.network is None:
-        _LOG.warning("%s does not name its network; the tool cannot notice a wrong gallery", file)
-    return gallery
 
 
 def _exit_code(outcome: Outcome) -> int:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from prunnet_export.artifact import Manifest, frontier_table, manifest_checks, manifest_document
+from prunnet_export.artifact import (
+    GalleryEntry,
+    Manifest,
+    frontier_table,
+    manifest_checks,
+    manifest_document,
+    threshold_table,
+)
 from prunnet_export.cli._context import NetworkChoice
 from prunnet_export.reports import Report, Table
 from prunnet_export.search import Export, Outcome
@@ -20,7 +27,11 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
     verb = "verified" if manifest.status == "verified" else "rejected"
     return Report(
         title=f"prunnet-export {manifest.target}",
-        tables=(_result_table(manifest, chosen), frontier_table(manifest)),
+        tables=(
+            _result_table(manifest, chosen),
+            frontier_table(manifest),
+            *([threshold_table(manifest.verification)] if manifest.verification.match_thresholds else []),
+        ),
         checks=manifest_checks(manifest),
         document=document,
         footer=(f"{verb}: {outcome.folder}", _next_command(outcome)),
@@ -37,7 +48,7 @@ def _next_command(outcome: Outcome) -> str:
 
 
 def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
-    latency, verification = manifest.latency, manifest.verification
+    latency = manifest.latency
     rows: list[tuple[str, str]] = [
         ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
         ("device", "not here" if manifest.device is None else str(manifest.device)),
@@ -51,11 +62,7 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
     rows.append(("size", f"{manifest.size_mb:.3g} MB"))
     if manifest.memory is not None:
         rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
-    if verification.cross_r1 is not None and verification.dense_self_r1 is not None:
-        self_test = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
-        figures = f"cross-test {verification.cross_r1:.1%}{self_test}, dense self-test {verification.dense_self_r1:.1%}"
-        rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
-    rows.append(("data", verification.data))
+    rows += _verification_rows(manifest)
     if manifest.verified_by is not None:
         engine = f"{manifest.verified_by.name} {manifest.verified_by.version}"
         rows.append(("verified by", f"{engine}, because {manifest.runtime.name} does not run here"))
@@ -65,6 +72,34 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         others = ", ".join(f"{other.subnetwork.capacity:.1%}" for other in manifest.alternatives)
         rows.append(("alternatives", f"{others}, so that the device can measure and choose again"))
     return Table("result", ("", ""), tuple(rows))
+
+
+def _verification_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """What the artifact finds, in which gallery, made by which teacher, for which images."""
+    verification, teacher, rows = manifest.verification, manifest.network.teacher, []
+    if verification.cross_r1 is not None and verification.teacher_self_r1 is not None:
+        self_test = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
+        own = "dense" if verification.gallery.made_by == "dense network" else "teacher's"
+        figures = (
+            f"cross-test {verification.cross_r1:.1%}{self_test}, {own} self-test {verification.teacher_self_r1:.1%}"
+        )
+        rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
+    elif (overlap := verification.gate("neighbour overlap")) is not None:
+        rows.append(("neighbours", f"{overlap.found()} of the 10 nearest kept ({overlap.n} queries)"))
+    if teacher is not None:
+        rows.append(("teacher", f"{teacher.name} ({teacher.kind})"))
+    if (gallery := _gallery_text(verification.gallery)) is not None:
+        rows.append(("gallery", gallery))
+    rows.append(("data", verification.data))
+    return rows
+
+
+def _gallery_text(gallery: GalleryEntry) -> str | None:
+    """Where the gallery is from and how it is searched; None if it is of the data set's images."""
+    if gallery.file is None and gallery.made_by == "dense network":
+        return None
+    source = gallery.file or "the teacher's vectors of training images, as no --gallery is given"
+    return f"{source} ({gallery.count:,} x {gallery.dim} {gallery.stored}, {gallery.metric})"
 
 
 def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:

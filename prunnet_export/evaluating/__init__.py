@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
-from prunnet_export.evaluating._gallery import Gallery, load_gallery, save_gallery
+from prunnet_export.evaluating._gallery import Gallery, save_gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
 from prunnet_export.evaluating._latency import measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
+from prunnet_export.evaluating._search_gates import search_gates
+from prunnet_export.evaluating._teacher_side import TeacherSide
 
 if TYPE_CHECKING:
     from prunnet_export.evaluating._evidence import Evidence
@@ -29,16 +31,17 @@ __all__ = [
     "ModelOnDevice",
     "Reference",
     "RetrievalMetrics",
+    "TeacherSide",
     "Verifier",
     "artifact_reference",
     "embed_in_torch",
     "inputs_of",
-    "load_gallery",
     "load_reference",
     "measure_for_budget",
     "retrieval_metrics",
     "save_gallery",
     "save_reference",
+    "search_gates",
     "settling_pairs",
     "statistics_inputs",
     "topk_overlap",

@@ -51,7 +51,10 @@ def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None 
 def verify_again(
     tested: ModelOnDevice, manifest: Manifest, reference: Reference, before: VerificationEntry
 ) -> VerificationEntry:
-    """Verify a model of an artifact again. The self-test is not repeated, because the artifact lacks its images.
+    """Verify a model of an artifact again.
+
+    The self-test is not repeated, because the artifact lacks its images. The thresholds of a match are those of the
+    export, because of a large gallery the artifact has only the rows near the queries.
 
     Args:
         tested: The model and its device.
@@ -67,6 +70,7 @@ def verify_again(
     observed = Observed(queries, queries[:BYTES_IMAGES], None, weights, tested.placement())
     expected = Expected(weights=before.expected, device=find_runtime(tested.model.runtime).places_on)
     entry = verify(observed, reference, expected, before.thresholds)
+    entry = msgspec.structs.replace(entry, match_thresholds=before.match_thresholds)
     if weights is not None:
         return entry
     counted = [

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
+from prunnet_export.evaluating._foreign_teacher import LEAST_QUERIES, sample_of, side_of_teacher
 from prunnet_export.evaluating._gallery import Gallery
-from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
+from prunnet_export.evaluating._gallery_labels import relevance_in_gallery
+from prunnet_export.evaluating._given_gallery import open_gallery
+from prunnet_export.evaluating._held_out import without_queries
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
 from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
 from prunnet_export.network import Checkpoint, Embedder, adapt
 from prunnet_export.network_config import STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.relevance import ByLabel, Relevance
+from prunnet_export.relevance import Relevance
+from prunnet_export.teachers import TeacherSample
+from prunnet_export.vectors import Metric
 
 CALIBRATION_IMAGES = 300  # a usual number for post-training quantisation
 
@@ -31,8 +41,9 @@ class Evidence:
         checkpoint: The network.
         data: The images.
         max_queries: Verify with at most this many query images.
-        max_gallery: Verify with at most this many gallery images.
-        gallery: A gallery that the dense network embedded earlier; None embeds the data set's gallery.
+        max_gallery: Verify with at most this many gallery images of the data set; a given gallery is used whole.
+        gallery: A gallery that the teacher made. None embeds the data set's gallery with the dense network or, if the
+            network has another teacher, takes the teacher's vectors that are stored with the network.
     """
 
     checkpoint: Checkpoint
@@ -58,7 +69,8 @@ class Evidence:
     def statistics(self, limit: int = STATISTICS_IMAGES) -> Iterator[Tensor]:
         """Training images for BatchNorm statistics.
 
-        If the data set has none, they are the images that the network was trained on.
+        If the data set has none, they are the images that the network was trained on. Images that a training with a
+        teacher held out are the queries of the verification, so they are left out.
 
         Raises:
             InvalidInput: there are fewer than two, or none and the network does not name its training data.
@@ -66,6 +78,8 @@ class Evidence:
         name, train = self.data.name, self.data.train
         if len(train) == 0:
             name, train = self._trained_on(name)
+        if self.sample is not None:
+            train = without_queries(train, self.sample)
         count = min(limit, len(train))
         if count < 2:  # noqa: PLR2004  # one image has no variance
             raise InvalidInput(
@@ -89,68 +103,105 @@ class Evidence:
         own = open_dataset(source.source, layout=source.layout, seed=source.seed)
         return own.name, own.train
 
-    def dense(self) -> DenseSide:
-        """The dense network's embeddings of the verification images; slow, so an export computes them once."""
+    def with_gallery(self, file: Path, *, metric: Metric | None = None) -> Evidence:
+        """The same network and images with a gallery file of the teacher.
+
+        Args:
+            file: A file of vectors; no code in it is executed.
+            metric: The metric of the service; None takes the one that the file states, else the cosine.
+
+        Raises:
+            InvalidInput: the file is damaged, or it is not what it says; the message says what contradicts it.
+        """
+        return replace(self, gallery=open_gallery(file, self.checkpoint.config, self.sample, metric=metric))
+
+    @cached_property
+    def sample(self) -> TeacherSample | None:
+        """The teacher's vectors that are stored with the network; None if it has no teacher but itself.
+
+        Raises:
+            InvalidInput: the file is missing, damaged, or of another network.
+        """
+        return sample_of(self.checkpoint.config, self.checkpoint.folder)
+
+    def teacher_side(self) -> TeacherSide:
+        """The query images, the teacher's embeddings of them, and the gallery; slow, so an export makes it once.
+
+        Raises:
+            InvalidInput: images or gallery are not what they should be; the message says what contradicts it.
+        """
+        if self.sample is not None:
+            side = side_of_teacher(self.data, self.sample, self.gallery, most=self.max_queries)
+        else:
+            side = self._dense_side()
+        if self.gallery is not None:
+            side.check(what=self.gallery.entry.file or "the gallery")
+        return side
+
+    def _dense_side(self) -> TeacherSide:
+        """The dense network as its own teacher."""
 
         def embed(indices: Labels, split: ImageSplit) -> Embeddings:
             network = self.checkpoint.network.embedder
             return embed_in_torch(network, inputs_of(split, indices, self.preprocessing))
 
-        queries, gallery = self.images.indices
+        queries, chosen = self.images.indices
         if self.gallery is None:
-            embeddings = embed(gallery, self.data.gallery)
-            relevance: Relevance | None = self.data.relevance.restricted(queries, gallery)
+            gallery = Gallery.in_memory(embed(chosen, self.data.gallery))
+            relevance: Relevance | None = self.data.relevance.restricted(queries, chosen)
         else:
-            embeddings = self.gallery.embeddings
-            queries, relevance = self._in_given_gallery(queries, self.gallery.labels)
-        return DenseSide(queries, embed(queries, self.data.query), embeddings, relevance)
+            gallery = self.gallery
+            queries, relevance = self._in_given_gallery(queries, gallery.labels)
+        images = SomeImages((self.data.query, queries))
+        return TeacherSide(images, embed(queries, self.data.query), gallery, relevance)
 
-    def _in_given_gallery(self, queries: Labels, labels: Labels | None) -> tuple[Labels, Relevance | None]:
+    def _in_given_gallery(self, queries: Labels, labels: npt.NDArray[Any] | None) -> tuple[Labels, Relevance | None]:
         """The queries with relevant images in the given gallery, and the relevance; all queries if it is not known."""
         data = self.data
         if labels is None:
             return queries, None
+        relevance: Relevance | None
         if np.array_equal(labels, data.gallery.labels):  # the data set's whole gallery, in its order
             relevance = data.relevance.restricted(queries, np.arange(len(labels)))
         elif data.judged is None and not data.exclude_self and data.query.cameras is None:
-            relevance = ByLabel(data.query.labels[queries], labels)
+            names = data.query.relative_names
+            chosen = [names[index] for index in queries]
+            relevance = relevance_in_gallery(chosen, data.query.labels[queries], None, labels, count=len(labels))
         else:  # judgements, own images and cameras belong to the data set's rows, which this gallery does not have
+            relevance = None
+        if relevance is None:
             return queries, None
         rows = np.flatnonzero(relevance.counts())
-        if len(rows) < 2:  # noqa: PLR2004  # a spread needs two images
+        if len(rows) < LEAST_QUERIES:
             raise InvalidInput(
                 f"the gallery has relevant images of {len(rows)} of the {len(queries)} queries",
                 hint="its labels have to be those of the data set; leave them out to compare neighbours instead",
             )
         return queries[rows], relevance.restricted(rows, np.arange(len(labels)))
 
-    def reference(self, dense: DenseSide, subnetwork: nn.Module) -> Reference:
-        """The reference that the exported subnetwork is verified against."""
-        inputs = inputs_of(self.data.query, dense.queries, self.preprocessing)
+    def embed_queries(self, side: TeacherSide, module: nn.Module) -> Embeddings:
+        """Embeddings of the query images by a network in torch, float32 [n, d], unit vectors."""
+        return embed_in_torch(module, inputs_of(side.images, range(len(side.images)), self.preprocessing))
+
+    def reference(self, side: TeacherSide, subnetwork: Embeddings, observed: Embeddings) -> Reference:
+        """The reference that an exported subnetwork is verified against.
+
+        Args:
+            side: The result of :meth:`teacher_side`.
+            subnetwork: float32 [n, d], the torch subnetwork's embeddings of the query images.
+            observed: float32 [n, d], the exported file's embeddings of the query images.
+        """
+        rows = side.kept_rows(observed)
+        gallery, relevance = side.part(rows)
         return Reference(
             network=self.checkpoint.config.weights_sha256,
             source=self.data.name,
-            images=tuple(self.data.query.encoded(int(index)) for index in dense.queries),
-            dense_queries=dense.query_embeddings,
-            subnetwork_queries=embed_in_torch(subnetwork, inputs),
-            gallery=dense.gallery_embeddings,
-            relevance=dense.relevance,
+            images=tuple(side.images.encoded(index) for index in range(len(side.images))),
+            teacher_queries=side.queries,
+            subnetwork_queries=subnetwork,
+            gallery=gallery,
+            entry=side.gallery.entry,
+            relevance=relevance,
             protocol=self.data.protocol,
+            rows=rows,
         )
-
-
-@dataclass(frozen=True)
-class DenseSide:
-    """The dense network's embeddings of the verification images.
-
-    Attributes:
-        queries: Indices into the query split.
-        query_embeddings: float32 [n, d].
-        gallery_embeddings: float32 [m, d], of the data set's gallery or of a given gallery.
-        relevance: Relevance of m gallery images to n queries; None if it is not known.
-    """
-
-    queries: Labels
-    query_embeddings: Embeddings
-    gallery_embeddings: Embeddings
-    relevance: Relevance | None

@@ -1,4 +1,4 @@
-"""Gallery files: a dense network's embeddings of gallery images, as a retrieval service stores them."""
+"""Galleries: the vectors that queries are compared with, in memory or in a file of a retrieval service."""
 
 from __future__ import annotations
 
@@ -10,83 +10,76 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
+from prunnet_export.artifact import GalleryEntry
 from prunnet_export.datasets import Labels
-from prunnet_export.vectors import read_arrays
+from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.relevance import Indices
+from prunnet_export.vectors import Names, StoredVectors, lengths, nearest
 
-_RANK = 2
+KEPT_WHOLE = 10_000  # an artifact holds a gallery file of at most so many vectors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """A gallery.
 
     Attributes:
-        embeddings: float32 [m, d], unit vectors.
-        labels: int64 [m], or None.
-        network: SHA-256 of the weights of the network that made it; None if the file does not contain it.
+        vectors: m vectors of the length p.
+        entry: Facts about them, for the manifest.
+        labels: m labels, integers or names of classes; None if they are not known.
+        names: m names of images, relative to their data set; None if they are not known.
     """
 
-    embeddings: npt.NDArray[np.float32]
-    labels: Labels | None
-    network: str | None
+    vectors: StoredVectors | Embeddings
+    entry: GalleryEntry
+    labels: npt.NDArray[Any] | None = None
+    names: Names | None = None
+
+    @classmethod
+    def in_memory(cls, embeddings: Embeddings, *, labels: npt.NDArray[Any] | None = None, **facts: Any) -> Gallery:
+        """A gallery of embeddings float32 [m, p]; further fields of its entry are keywords."""
+        count, dim = embeddings.shape
+        known = {
+            "count": count,
+            "dim": dim,
+            "stored": "float32",
+            "metric": "cosine",
+            "unit": lengths([(0, embeddings)]).are_unit,
+        }
+        entry = GalleryEntry(**{**known, **facts})
+        return cls(embeddings, entry, labels)
+
+    @property
+    def is_kept_whole(self) -> bool:
+        """Whether an artifact holds all of it: it is no file, or a small one."""
+        return isinstance(self.vectors, np.ndarray) or self.entry.count <= KEPT_WHOLE
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """All vectors, float32 [m, p]."""
+        return self.vectors if isinstance(self.vectors, np.ndarray) else self.vectors.rows(0, self.entry.count)
+
+    def take(self, rows: Indices) -> Embeddings:
+        """Some vectors, float32 [k, p]."""
+        return self.vectors[rows] if isinstance(self.vectors, np.ndarray) else self.vectors.take(rows)
+
+    def nearest(self, queries: Embeddings, count: int) -> Indices:
+        """The rows nearest to each query, int64 [n, count].
+
+        Args:
+            queries: float32 [n, p].
+            count: How many.
+        """
+        return nearest(queries, self.vectors, count, self.entry.metric).indices
 
 
-def save_gallery(gallery: Gallery, file: Path) -> None:
-    """Write a gallery as ``.npz`` with ``embeddings``, ``labels`` and ``network``.
+def save_gallery(file: Path, embeddings: Embeddings, *, labels: Labels, network: str) -> None:
+    """Write embeddings of a dense network as ``.npz``, with labels and the SHA-256 of the network's weights.
 
     Raises:
         StorageError: the disk is full or read-only.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {"embeddings": gallery.embeddings}
-    if gallery.labels is not None:
-        arrays["labels"] = gallery.labels
-    if gallery.network is not None:
-        arrays["network"] = np.array(gallery.network)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, embeddings=embeddings, labels=labels, network=np.array(network))
     replace_file(file, buffer.getvalue())
-
-
-def load_gallery(file: Path, *, network: str, dim: int) -> Gallery:
-    """Read a gallery: ``.npz`` as :func:`save_gallery` writes it, or ``.npy`` with only the embeddings.
-
-    Args:
-        file: The file; no code in it is executed.
-        network: SHA-256 of the expected network's weights; compared if the file contains one.
-        dim: Expected length of its embeddings.
-
-    Raises:
-        InvalidInput: it is corrupt, empty, not finite, of another network, or of another dimension.
-    """
-    hint = "write one with `prunnet-bench gallery`, or save embeddings as .npy"
-    arrays = read_arrays(file, what="a gallery", hint=hint)
-    try:
-        embeddings = arrays["embeddings"].astype(np.float32, casting="same_kind")
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"{file} is not a gallery ({error})", hint=hint) from None
-    if embeddings.ndim != _RANK or len(embeddings) == 0:
-        raise InvalidInput(f"{file}: embeddings have shape {embeddings.shape}", hint="expected [images, dimension]")
-    if embeddings.shape[1] != dim:
-        raise InvalidInput(
-            f"{file}: embeddings have dimension {embeddings.shape[1]}, the network's have {dim}",
-            hint="the gallery is of another network",
-        )
-    made_by = str(arrays["network"]) if "network" in arrays else None
-    if made_by is not None and made_by != network:
-        raise InvalidInput(
-            f"{file} was made by network {made_by[:12]}, not {network[:12]}",
-            hint="embed the gallery with this dense network",
-        )
-    lengths = np.linalg.norm(embeddings, axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if len(bad):
-        raise InvalidInput(f"{file}: row {bad[0]} is zero or not finite", hint="remove it or embed that image again")
-    labels = arrays.get("labels")
-    if labels is not None and labels.shape != (len(embeddings),):
-        raise InvalidInput(f"{file}: {labels.shape} labels for {len(embeddings)} embeddings", hint="one label an image")
-    if labels is not None and labels.dtype.kind not in "iu":
-        raise InvalidInput(f"{file}: the labels are {labels.dtype}, not integers", hint="number the classes")
-    unit = (embeddings / lengths[:, None]).astype(np.float32)
-    return Gallery(unit, None if labels is None else labels.astype(np.int64), made_by)

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
+from prunnet_export.evaluating._gate import at_least
 from prunnet_export.evaluating._images import Embeddings
-from prunnet_export.evaluating._metrics import retrieval_metrics, spread, topk_overlap, worst_cosine
+from prunnet_export.evaluating._metrics import spread, worst_cosine
 from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._search_gates import search_gates
 from prunnet_export.evaluating._zeros import Mask, layers_in_place
-from prunnet_export.relevance import Relevance
 from prunnet_export.thresholds import Thresholds
 
-NEIGHBOURS = 10
 BYTES_IMAGES = 32  # images that are tested from their file bytes, with the artifact's preprocessing
 
 
@@ -62,7 +62,7 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
 
     Args:
         observed: Results of the artifact.
-        reference: Embeddings of the dense network and of the torch subnetwork.
+        reference: Embeddings of the teacher and of the torch subnetwork.
         expected: Expected content of the shipped file.
         thresholds: Thresholds of the gates; the parity must not be None.
 
@@ -75,56 +75,18 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
         gates += _embedding_gates(observed, reference, thresholds)
     gates += _file_gates(observed, expected)
     if gates[0].passed:
-        searched, figures = _search_gates(observed, reference, thresholds)
+        searched, figures = search_gates(observed.queries, observed.gallery, reference, thresholds)
         gates += searched
     return VerificationEntry(
         gates=gates,
         thresholds=thresholds,
         expected=expected.weights,
         n_queries=len(reference.images),
-        n_gallery=len(reference.gallery),
+        n_gallery=reference.entry.count,
+        gallery=reference.entry,
+        match_thresholds=[],
         data=reference.source,
         **figures,
-    )
-
-
-def _search_gates(
-    observed: Observed, reference: Reference, thresholds: Thresholds
-) -> tuple[list[Gate], dict[str, float]]:
-    """The gates of the search in the dense gallery, and the test figures if the relevance is known."""
-    overlap = topk_overlap(
-        observed.queries, reference.dense_queries, reference.gallery, k=NEIGHBOURS, relevance=reference.relevance
-    )
-    neighbours = at_least(
-        "neighbour overlap",
-        float(overlap.mean()),
-        None if reference.relevance is not None else thresholds.overlap,
-        n=len(overlap),
-        note=f"mean share of the dense query's {NEIGHBOURS} nearest in the dense gallery",
-    )
-    if reference.relevance is None:
-        return [neighbours], {}
-    figures = _figures(observed, reference, reference.relevance)
-    recall = at_least(
-        "cross-test recall",
-        figures["cross_r1"] / figures["dense_self_r1"] if figures["dense_self_r1"] > 0 else 0.0,
-        thresholds.recall,
-        n=len(reference.images),
-        note="R@1 against the dense gallery as a share of the dense self-test's",
-    )
-    return [neighbours, recall], figures
-
-
-def at_least(name: str, value: float, threshold: float | None, *, n: int, note: str) -> Gate:
-    """A gate that passes if the value is at least the threshold, or if the threshold is None."""
-    return Gate(
-        name=name,
-        value=value,
-        threshold=threshold,
-        comparison=None if threshold is None else ">=",
-        passed=threshold is None or value >= threshold,
-        n=n,
-        note=note,
     )
 
 
@@ -140,7 +102,7 @@ def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thres
     if thresholds.parity is None:
         raise ValueError("the threshold of the parity is None")
     torch_side = reference.subnetwork_queries
-    dense_spread = spread(reference.dense_queries)
+    teacher_spread = spread(reference.teacher_queries)
     return [
         at_least(
             "parity",
@@ -158,10 +120,10 @@ def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thres
         ),
         at_least(
             "spread",
-            spread(observed.queries) / dense_spread if dense_spread > 0 else 0.0,
+            spread(observed.queries) / teacher_spread if teacher_spread > 0 else 0.0,
             thresholds.spread,
             n=len(observed.queries),
-            note="1 - mean pairwise cosine, as a share of the dense network's",
+            note=f"1 - mean pairwise cosine, as a share of the {reference.entry.made_by}'s",
         ),
     ]
 
@@ -215,15 +177,3 @@ def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expe
             )
         )
     return gates
-
-
-def _figures(observed: Observed, reference: Reference, relevance: Relevance) -> dict[str, float]:
-    pairs = {"cross": (observed.queries, reference.gallery), "dense_self": (reference.dense_queries, reference.gallery)}
-    if observed.gallery is not None:
-        pairs["self"] = (observed.queries, observed.gallery)
-    figures: dict[str, float] = {}
-    for name, (query, gallery) in pairs.items():
-        metrics = retrieval_metrics(query, gallery, relevance, reference.protocol)
-        figures[f"{name}_r1"] = metrics.recall_at[1]
-        figures[f"{name}_map"] = metrics.mean_average_precision
-    return figures

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from prunnet_export.datasets import ImageSplit, RetrievalData
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
@@ -100,3 +101,32 @@ def inputs_of_files(images: Sequence[bytes], preprocessing: Preprocessing) -> It
     """Inputs float32 [<= 250, 3, crop, crop] of encoded images, in order."""
     for start in range(0, len(images), _CHUNK):
         yield preprocessing(images[start : start + _CHUNK])
+
+
+class SomeImages(ImageSplit):
+    """Some images of one or more splits, one split after the other.
+
+    Args:
+        parts: Splits, and for each the indices of the images, int64 [k].
+    """
+
+    def __init__(self, *parts: tuple[ImageSplit, Indices]) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(indices) for _, indices in parts])
+        self.labels = np.concatenate([split.labels[indices] for split, indices in parts])
+        self.names = [split.names[index] for split, indices in parts for index in indices.tolist()]
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index``, RGB. The errors are those of its split."""
+        split, place = self._place(index)
+        return split.image(place)
+
+    def encoded(self, index: int) -> bytes:
+        """Image ``index`` as its split has it."""
+        split, place = self._place(index)
+        return split.encoded(place)
+
+    def _place(self, index: int) -> tuple[ImageSplit, int]:
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        split, indices = self._parts[part]
+        return split, int(indices[index - self._ends[part]])  # negative, so counted from the end of the part

@@ -1,7 +1,8 @@
-"""Retrieval metrics of embeddings, by cosine. Cosines are computed in chunks; all embeddings are in memory, as float64.
+"""Retrieval metrics of embeddings. Similarities are computed in chunks; all embeddings are in memory, as float64.
 
-Cosines are summed in float64 and compared in steps of 2^-24, so that rows which differ only by rounding tie.
-Among equal cosines, relevant images rank last. So an embedder that maps every image to one point gets the worst
+Each metric ranks as an inner product does. Inner products are summed in float64 and compared in steps of 2^-24, so that
+rows which differ only by rounding tie.
+Among equal ones, relevant images rank last. So an embedder that maps every image to one point gets the worst
 score, and the order of the files does not matter.
 """
 
@@ -15,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.evaluating._metric import as_inner_products, unit_rows
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Relevance
+from prunnet_export.vectors import Metric
 
-_CHUNK = 4_000_000  # cosines in memory at once: 32 MB in float64
+_CHUNK = 4_000_000  # scores in memory at once: 32 MB in float64
 _STEP = 2.0**24  # steps in a cosine of 1; float32 holds all integers up to this one
 _Rows = npt.NDArray[np.float64]
 
@@ -56,6 +59,7 @@ def retrieval_metrics(
     gallery: npt.NDArray[Any],
     relevance: Relevance,
     protocol: Protocol = Protocol(),  # noqa: B008  # frozen
+    metric: Metric = "cosine",
 ) -> RetrievalMetrics:
     """R@k, mP@k, and mAP = mean_q 1/min(|P_q|, depth) sum_{j: rank_j <= depth} j / rank_j over the positives P_q.
 
@@ -65,21 +69,22 @@ def retrieval_metrics(
     that of the revisited Oxford and Paris (Radenovic et al., CVPR 2018). Queries without relevant images are left out.
 
     Args:
-        query: Embeddings [n, d]; they need not be unit vectors, but must not be zero.
+        query: Embeddings [n, d]; they need not be unit vectors, but must not be zero. Their lengths matter for ``l2``.
         gallery: Embeddings [m, d], also not zero.
         relevance: Relevance of m gallery images to n queries.
         protocol: The figures to compute; a depth above m uses all ranks.
+        metric: How a query is compared with an image of the gallery.
 
     Raises:
         InvalidInput: a shape, a type or a value is wrong (the message names the first such row), or no query has a
             relevant image in the gallery.
     """
-    queries, images = _pair(query, gallery, "query", "gallery")
+    queries, images = as_inner_products(*_pair(query, gallery, "query", "gallery"), metric)
     first, precisions, averages = [], [], []
-    for cosines, relevant in _cosines(queries, images, relevance):
-        distractors = np.sort(np.where(relevant, np.float32(-np.inf), cosines), axis=1)
+    for scores, relevant in _scores(queries, images, relevance):
+        distractors = np.sort(np.where(relevant, np.float32(-np.inf), scores), axis=1)
         for row, is_relevant in enumerate(relevant):
-            positives = np.sort(cosines[row, is_relevant])[::-1]
+            positives = np.sort(scores[row, is_relevant])[::-1]
             if positives.size:
                 ahead = len(images) - np.searchsorted(distractors[row], positives, side="left")
                 ranks = np.arange(1, positives.size + 1) + ahead
@@ -104,6 +109,7 @@ def topk_overlap(
     *,
     k: int = 10,
     relevance: Relevance | None = None,
+    metric: Metric = "cosine",
 ) -> npt.NDArray[np.float64]:
     """|top-k(a_i) & top-k(b_i)| / k for each query i: the share of neighbours that two embedders have in common.
 
@@ -115,6 +121,7 @@ def topk_overlap(
         gallery: Embeddings [m, d] that both search.
         k: Number of neighbours, at least 1.
         relevance: Relevance of m gallery images to n queries; only its junk is used, which is removed from rankings.
+        metric: How a query is compared with an image of the gallery.
 
     Returns:
         float64 [n] in 0..1.
@@ -130,12 +137,13 @@ def topk_overlap(
     if k < 1:
         raise InvalidInput(f"the {k} nearest images are asked for", hint="give 1 or more")
     parts = []
-    both = zip(_cosines(a, images, relevance), _cosines(b, images, relevance), strict=True)
-    for (cosines_a, _), (cosines_b, _) in both:
-        left = np.isfinite(cosines_a).sum(axis=1)
+    compared = [as_inner_products(one, images, metric) for one in (a, b)]
+    both = zip(*(_scores(*pair, relevance) for pair in compared), strict=True)
+    for (scores_a, _), (scores_b, _) in both:
+        left = np.isfinite(scores_a).sum(axis=1)
         if left.min() == 0:
             raise InvalidInput("all of the gallery is junk to a query", hint="leave that query out")
-        shared = _nearest(cosines_a, k) & _nearest(cosines_b, k)
+        shared = _nearest(scores_a, k) & _nearest(scores_b, k)
         parts.append(shared.sum(axis=1) / np.minimum(left, k))
     return np.concatenate(parts)
 
@@ -148,7 +156,7 @@ def spread(embeddings: npt.NDArray[Any]) -> float:
     Raises:
         InvalidInput: there are fewer than two rows, or a row is not finite or zero.
     """
-    rows = _unit(embeddings, "embeddings")
+    rows = unit_rows(_checked(embeddings, "embeddings"))
     n = len(rows)
     if n < 2:  # noqa: PLR2004 - a pair
         raise InvalidInput("spread of a single embedding", hint="give at least two")
@@ -162,7 +170,7 @@ def worst_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     Raises:
         InvalidInput: the shapes differ, or a row is not finite or zero.
     """
-    left, right = _pair(a, b, "a", "b", row_by_row=True)
+    left, right = map(unit_rows, _pair(a, b, "a", "b", row_by_row=True))
     return float(np.clip((left * right).sum(axis=1).min(), -1, 1))
 
 
@@ -183,19 +191,19 @@ def _precision(ranks: Indices, k: int) -> float:
     return float((ranks <= depth).sum() / depth)
 
 
-def _nearest(cosines: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
+def _nearest(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
     """A mask [rows, m] of the k largest finite values of each row; among ties the first columns are taken."""
-    last = np.partition(cosines, -min(k, cosines.shape[1]), axis=1)[:, -min(k, cosines.shape[1]), None]
-    above, tied = cosines > last, (cosines == last) & np.isfinite(last)
+    last = np.partition(scores, -min(k, scores.shape[1]), axis=1)[:, -min(k, scores.shape[1]), None]
+    above, tied = scores > last, (scores == last) & np.isfinite(last)
     missing = k - above.sum(axis=1, keepdims=True)
     chosen: npt.NDArray[np.bool_] = above | (tied & (np.cumsum(tied, axis=1) <= missing))
     return chosen
 
 
-def _cosines(
+def _scores(
     queries: _Rows, images: _Rows, relevance: Relevance | None
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
-    """Per chunk of queries: cosines [rows, m] in steps of 2^-24, -inf for junk; and the mask of relevant images."""
+    """Per chunk of queries: inner products [rows, m] in steps of 2^-24, -inf for junk; the mask of relevant images."""
     if relevance is not None and relevance.shape != (len(queries), len(images)):
         raise InvalidInput(
             f"the relevance is of {relevance.shape}, the embeddings are of {(len(queries), len(images))}",
@@ -203,19 +211,19 @@ def _cosines(
         )
     step = max(1, _CHUNK // len(images))
     for start in range(0, len(queries), step):
-        cosines = np.rint((queries[start : start + step] @ images.T) * _STEP).astype(np.float32)
-        relevant = np.zeros(cosines.shape, np.bool_)
+        scores = np.rint((queries[start : start + step] @ images.T) * _STEP).astype(np.float32)
+        relevant = np.zeros(scores.shape, np.bool_)
         if relevance is not None:
-            relevant, junk = relevance.rows(start, start + len(cosines))
-            cosines[junk] = -np.inf
-        yield cosines, relevant
+            relevant, junk = relevance.rows(start, start + len(scores))
+            scores[junk] = -np.inf
+        yield scores, relevant
 
 
 def _pair(
     first: npt.NDArray[Any], second: npt.NDArray[Any], first_name: str, second_name: str, *, row_by_row: bool = False
 ) -> tuple[_Rows, _Rows]:
-    """Both arrays with unit rows, after a check of their widths and, with ``row_by_row``, their lengths."""
-    a, b = _unit(first, first_name), _unit(second, second_name)
+    """Both arrays as float64, after a check of their widths and, with ``row_by_row``, their lengths."""
+    a, b = _checked(first, first_name), _checked(second, second_name)
     if a.shape[1] != b.shape[1] or (row_by_row and len(a) != len(b)):
         raise InvalidInput(
             f"{first_name} has the shape {a.shape} and {second_name} {b.shape}",
@@ -224,8 +232,8 @@ def _pair(
     return a, b
 
 
-def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
-    """The rows divided by their norms, float64."""
+def _checked(embeddings: npt.NDArray[Any], name: str) -> _Rows:
+    """The rows as float64, after a check that each is finite and not zero."""
     array = np.asarray(embeddings)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":  # noqa: PLR2004 - a matrix
         raise InvalidInput(
@@ -239,6 +247,4 @@ def _unit(embeddings: npt.NDArray[Any], name: str) -> _Rows:
     bad = np.flatnonzero(largest == 0)
     if bad.size:
         raise InvalidInput(f"{name}: row {bad[0]} is zero and has no direction", hint="the network returned zeros")
-    rows /= largest[:, None]  # so that no square overflows in the norm
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows

@@ -1,4 +1,4 @@
-"""The reference of a verification: query images, and the dense network's embeddings of them and of the gallery."""
+"""The reference of a verification: query images, the teacher's embeddings of them, and the gallery or rows of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
+from prunnet_export.artifact import GalleryEntry
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.protocol import Protocol
-from prunnet_export.relevance import Relevance, relevance_from_arrays
+from prunnet_export.relevance import Indices, Relevance, relevance_from_arrays
 from prunnet_export.vectors import read_arrays
 
 _RANK = 2
@@ -32,21 +33,26 @@ class Reference:
         network: SHA-256 of the network's weights.
         source: Name of the data set.
         images: n query images, each as the bytes of an image file.
-        dense_queries: float32 [n, d], the dense network's embeddings of the query images.
+        teacher_queries: float32 [n, d], the teacher's embeddings of the query images. The teacher is the dense network,
+            or the model that made a gallery.
         subnetwork_queries: float32 [n, d], the torch subnetwork's embeddings of the query images.
-        gallery: float32 [m, d], the dense network's embeddings of the gallery.
-        relevance: Relevance of m gallery images to n queries; None if it is not known.
+        gallery: float32 [m, p], the teacher's embeddings of the gallery, p <= d.
+        entry: The facts of the whole gallery.
+        relevance: Relevance of m gallery images to n queries. None, or without relevant images, if it is not known.
         protocol: The figures of the data set.
+        rows: int64 [m], ascending: the places of these rows in the whole gallery; None if they are the whole gallery.
     """
 
     network: str
     source: str
     images: tuple[bytes, ...]
-    dense_queries: Embeddings
+    teacher_queries: Embeddings
     subnetwork_queries: Embeddings
     gallery: Embeddings
+    entry: GalleryEntry
     relevance: Relevance | None
     protocol: Protocol = field(default_factory=Protocol)
+    rows: Indices | None = None
 
 
 def save_reference(reference: Reference, file: Path) -> None:
@@ -60,11 +66,14 @@ def save_reference(reference: Reference, file: Path) -> None:
         "source": np.array(reference.source),
         "bytes": np.frombuffer(b"".join(reference.images), np.uint8),
         "lengths": np.array([len(image) for image in reference.images], np.int64),
-        "dense_queries": reference.dense_queries,
+        "teacher_queries": reference.teacher_queries,
         "subnetwork_queries": reference.subnetwork_queries,
-        "gallery": reference.gallery,
+        "gallery": reference.gallery.astype(np.float16 if reference.entry.stored == "float16" else np.float32),
+        "entry": np.array(msgspec.json.encode(reference.entry).decode()),
         "protocol": np.array(msgspec.json.encode(reference.protocol).decode()),
     }
+    if reference.rows is not None:
+        arrays["rows"] = reference.rows
     if reference.relevance is not None:
         arrays |= reference.relevance.arrays()
     buffer = io.BytesIO()
@@ -91,11 +100,13 @@ def load_reference(file: Path) -> Reference:
             network=str(arrays["network"]),
             source=str(arrays["source"]),
             images=tuple(joined[end - length : end] for end, length in zip(ends, lengths, strict=True)),
-            dense_queries=arrays["dense_queries"].astype(np.float32, casting="safe"),
+            teacher_queries=arrays["teacher_queries"].astype(np.float32, casting="safe"),
             subnetwork_queries=arrays["subnetwork_queries"].astype(np.float32, casting="safe"),
             gallery=gallery,
+            entry=msgspec.json.decode(str(arrays["entry"]), type=GalleryEntry),
             relevance=relevance_from_arrays(arrays, n_gallery=len(gallery)),
             protocol=msgspec.json.decode(str(arrays["protocol"]), type=Protocol),
+            rows=arrays["rows"].astype(np.int64, casting="safe") if "rows" in arrays else None,
         )
     except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidInput) as error:
         raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None
@@ -110,7 +121,17 @@ def _fits(reference: Reference, lengths: npt.NDArray[np.int64], n_bytes: int) ->
         n >= 2  # noqa: PLR2004  # a spread needs two images
         and int(lengths.min()) >= 0
         and int(lengths.sum()) == n_bytes
-        and len(shape) == _RANK
-        and reference.dense_queries.shape == reference.subnetwork_queries.shape == (n, shape[1])
+        and reference.teacher_queries.ndim == len(shape) == _RANK
+        and reference.teacher_queries.shape == reference.subnetwork_queries.shape
+        and len(reference.teacher_queries) == n
+        and reference.teacher_queries.shape[1] >= shape[1] == reference.entry.dim
+        and _are_rows(reference.rows, shape[0], reference.entry.count)
         and (reference.relevance is None or reference.relevance.shape == (n, shape[0]))
     )
+
+
+def _are_rows(rows: Indices | None, kept: int, count: int) -> bool:
+    """Whether ``kept`` rows of a gallery of ``count`` are the whole of it, or rows in ascending order."""
+    if rows is None:
+        return kept == count
+    return rows.shape == (kept,) and bool((np.diff(rows, prepend=-1, append=count) > 0).all())

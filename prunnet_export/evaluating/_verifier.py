@@ -1,22 +1,26 @@
-"""Verifying a build: its results on its runtime are compared with the dense network."""
+"""Verifying a build: its results on its runtime are compared with the teacher's."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import msgspec
+import numpy as np
 from torch import nn
 
 from prunnet_export._errors import Unreachable
 from prunnet_export.artifact import ExpectedWeights, VerificationEntry
 from prunnet_export.building import Build
 from prunnet_export.devices import Device
-from prunnet_export.evaluating._evidence import DenseSide, Evidence
+from prunnet_export.evaluating._evidence import Evidence
 from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
-from prunnet_export.evaluating._images import inputs_of
+from prunnet_export.evaluating._images import Embeddings, inputs_of
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference
+from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._zeros import Mask
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.runtimes import Model, Runtime, find_runtime
@@ -27,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Verifier:
-    """Verifies builds with one dense network and one set of images.
+    """Verifies builds of one network with one set of images and one gallery.
 
     Attributes:
         evidence: The network and the images.
@@ -36,6 +40,7 @@ class Verifier:
         thresholds: Thresholds of the gates.
         threads: Intra-operator threads of the runtime; None leaves it to the engine.
         by_twin: Whether twins run instead of the builds, because the runtime cannot run on the device.
+        match_threshold: The similarity at which the teacher's service accepts a match; None takes usual rates.
     """
 
     evidence: Evidence
@@ -44,12 +49,14 @@ class Verifier:
     thresholds: Thresholds
     threads: int | None
     by_twin: bool = False
+    match_threshold: float | None = None
 
     @cached_property
-    def dense(self) -> DenseSide:
-        """The dense network's embeddings of the images; computed at first use."""
-        _LOG.info("embedding the gallery with the dense network")
-        return self.evidence.dense()
+    def side(self) -> TeacherSide:
+        """The teacher's embeddings of the queries, and the gallery; made at first use."""
+        dense = self.evidence.sample is None
+        _LOG.info("%s", "embedding with the dense network" if dense else "looking up the teacher's vectors")
+        return self.evidence.teacher_side()
 
     def verify(self, build: Build, module: nn.Module) -> tuple[VerificationEntry, Reference]:
         """The verification of a build.
@@ -67,13 +74,13 @@ class Verifier:
         """
         model = self.model(build)
         tested = ModelOnDevice(model, self.device, self.threads)
-        dense, evidence = self.dense, self.evidence
-        reference = evidence.reference(dense, module)
-        queries = tested.embed(inputs_of(evidence.data.query, dense.queries, evidence.preprocessing))
+        side, evidence = self.side, self.evidence
+        queries = tested.embed(inputs_of(side.images, range(len(side.images)), evidence.preprocessing))
+        reference = evidence.reference(side, evidence.embed_queries(side, module), queries)
         observed = Observed(
             queries=queries,
             from_bytes=tested.embed([evidence.preprocessing(reference.images[:BYTES_IMAGES])]),
-            gallery=None if evidence.gallery else evidence.images.embed_gallery(tested.embed, queries),
+            gallery=self._own_gallery(tested, queries),
             weights=self.runtime.read_weights(build.model),
             placement=tested.placement(),
         )
@@ -87,7 +94,27 @@ class Verifier:
             masks=_masks(build.candidate.subnetwork),
         )
         thresholds = self.thresholds.with_parity(self.runtime.precision(build.candidate.precision).parity)
-        return verify(observed, reference, expected, thresholds), reference
+        entry = verify(observed, reference, expected, thresholds)
+        if entry.gates[0].passed:  # the embeddings are finite
+            accepted = side.match_thresholds(queries, asked=self.match_threshold)
+            entry = msgspec.structs.replace(entry, match_thresholds=accepted)
+        return entry, reference
+
+    def _own_gallery(self, tested: ModelOnDevice, queries: Embeddings) -> Embeddings | None:
+        """The tested model's embeddings of the data set's gallery; None if the gallery is not of its images."""
+        evidence = self.evidence
+        if evidence.gallery is not None or evidence.sample is not None:
+            return None
+        return evidence.images.embed_gallery(tested.embed, queries)
+
+    def with_rows_of(self, reference: Reference, others: Iterable[Reference]) -> Reference:
+        """A reference with the rows of a large gallery that other references have too, so that it serves for all."""
+        if reference.rows is None:
+            return reference
+        rows = [reference.rows, *(other.rows for other in others if other.rows is not None)]
+        together = np.unique(np.concatenate(rows))
+        gallery, relevance = self.side.part(together)
+        return replace(reference, gallery=gallery, relevance=relevance, rows=together)
 
     def model(self, build: Build) -> Model:
         """The model that is run to verify a build: its own, or its twin.

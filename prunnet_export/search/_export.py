@@ -40,6 +40,7 @@ class Export(BudgetSearch):
         thresholds: Thresholds of the verification gates.
         select: ``capacity`` takes the largest candidate that fits, ``accuracy`` the most accurate one that fits.
         by_twin: Whether twins are verified, because the runtime cannot run on the device.
+        match_threshold: The similarity at which the teacher's service accepts a match; None takes usual rates.
     """
 
     network_name: str
@@ -48,6 +49,7 @@ class Export(BudgetSearch):
     thresholds: Thresholds = field(default_factory=Thresholds)
     select: Select = "capacity"
     by_twin: bool = False
+    match_threshold: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +61,7 @@ class Export(BudgetSearch):
             thresholds=self.thresholds,
             threads=self.threads,
             by_twin=self.by_twin,
+            match_threshold=self.match_threshold,
         )
 
     def run(self, destination: Path) -> Outcome:
@@ -73,7 +76,7 @@ class Export(BudgetSearch):
             PrunnetError: a candidate cannot be built, measured or verified.
         """
         with ArtifactWriter(destination) as writer:
-            _ = self._verifier.dense  # so that bad images are found before the search, which takes minutes
+            _ = self._verifier.side  # bad images and a bad gallery are found before the search, which takes minutes
             fitting = self._search()
             return self._choose(writer, fitting) if fitting else self._reject_all(writer)
 
@@ -140,9 +143,10 @@ class Export(BudgetSearch):
 
     def _accuracy(self, candidate: Candidate) -> float:
         entry, _ = self._verify(self.builder.build(candidate, re_estimated=True))
-        # If embeddings are not finite, this gate is missing.
-        overlap = next((gate.value for gate in entry.gates if gate.name == "neighbour overlap"), -1.0)
-        return overlap if entry.cross_r1 is None else entry.cross_r1
+        if entry.cross_r1 is not None:
+            return entry.cross_r1
+        overlap = entry.gate("neighbour overlap")
+        return -1.0 if overlap is None else overlap.value  # the gate is missing if embeddings are not finite
 
     def _attempt(self, candidate: Candidate) -> Attempt:
         """Build a candidate with statistics of its own, measure it longer, and verify it if it fits."""
@@ -163,7 +167,7 @@ class Export(BudgetSearch):
         """The verification of a build, made once per candidate: it is needed twice if accuracy selects."""
         candidate = build.candidate
         if candidate not in self._verifications:
-            _LOG.info("verifying %s against the dense gallery", candidate)
+            _LOG.info("verifying %s against the gallery", candidate)
             module = self.builder.module(candidate, re_estimated=True)
             self._verifications[candidate] = self._verifier.verify(build, module)
         return self._verifications[candidate]
@@ -194,8 +198,8 @@ class Export(BudgetSearch):
         reference = attempt.reference
         assert reference is not None  # noqa: S101  # _verified() sets it
         attempt.build.copy_to(writer.folder)
-        save_reference(reference, writer.folder / REFERENCE_FILE)
-        alternatives = [] if attempt.reasons else self._alternatives(writer, attempt)
+        alternatives, references = self._alternatives(writer, attempt)
+        save_reference(self._verifier.with_rows_of(reference, references), writer.folder / REFERENCE_FILE)
         twin_runtime = find_runtime(self._verifier.model(attempt.build).runtime) if self.by_twin else None
         verified_by = RuntimeEntry(name=twin_runtime.name, version=twin_runtime.version()) if twin_runtime else None
         manifest = compose_manifest(
@@ -213,19 +217,21 @@ class Export(BudgetSearch):
         )
         return Outcome(writer.finish(manifest), manifest, hint)
 
-    def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> list[AlternativeEntry]:
+    def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> tuple[list[AlternativeEntry], list[Reference]]:
         """Build and save candidates of other capacities, for a device that will measure what was predicted."""
-        if self.predictor is None or not self.target.has_python:
-            return []
+        found: list[AlternativeEntry] = []
+        references: list[Reference] = []
+        if chosen.reasons or self.predictor is None or not self.target.has_python:
+            return found, references
         candidate = chosen.build.candidate
-        found = []
         rungs = self.candidates()[candidate.pattern, candidate.precision]
         for index, other in enumerate(alternatives_to(candidate, rungs)):
             _LOG.info("building %s as an alternative for the device", other)
             build = self.builder.build(other, re_estimated=True)
             [latency] = self._measure([build], runs=0, samples=0, seconds=0)
             attempt = self._verified(Attempt(build, latency, latency, None, []))
-            if not attempt.reasons:
+            if not attempt.reasons and attempt.reference is not None:
                 entry = save_alternative(attempt, writer.folder, str(index), channel_multiple=self.channel_multiple)
                 found.append(entry)
-        return found
+                references.append(attempt.reference)
+        return found, references

@@ -59,6 +59,7 @@ def compose_manifest(
             sha256=config.weights_sha256,
             backbone=config.backbone,
             embedding_dim=config.embedding_dim,
+            teacher=config.teacher,
         ),
         subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
         preprocessing=config.preprocessing,

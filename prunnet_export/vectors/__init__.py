@@ -1,21 +1,31 @@
 """Vectors: embeddings in the files that people have, and the search among them."""
 
 from prunnet_export.vectors._arrays import read_arrays
+from prunnet_export.vectors._distribution import SameDistribution, same_distribution
 from prunnet_export.vectors._forms import Stored, first_dimensions
+from prunnet_export.vectors._lengths import Lengths, lengths, metric_fault
 from prunnet_export.vectors._metrics import Metric
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._nearest import Neighbours, nearest
 from prunnet_export.vectors._open import open_vectors
+from prunnet_export.vectors._same import SameVectors, same_vectors
 from prunnet_export.vectors._stored import StoredVectors
 
 __all__ = [
+    "Lengths",
     "Metric",
     "Names",
     "Neighbours",
+    "SameDistribution",
+    "SameVectors",
     "Stored",
     "StoredVectors",
     "first_dimensions",
+    "lengths",
+    "metric_fault",
     "nearest",
     "open_vectors",
     "read_arrays",
+    "same_distribution",
+    "same_vectors",
 ]

@@ -3,8 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunnet_export.artifact import Manifest
+from prunnet_export.artifact import GalleryEntry, Gate, Manifest, MatchThreshold
 from prunnet_export.artifact._card import render_card
+from prunnet_export.network_config import TeacherEntry
 
 replace = msgspec.structs.replace
 
@@ -69,9 +70,39 @@ def test_unsteady_clocks_are_worth_a_line(scatter: float, manifest: Manifest) ->
     assert ("not steady" in card) == (scatter > 0.025)
 
 
+def test_the_gallery_and_the_thresholds_of_a_match(manifest: Manifest) -> None:
+    assert "The gallery is made for this verification: 2,000 x 8 float32, searched by cosine." in render_card(manifest)
+    assert "accepts matches by a threshold" not in render_card(manifest)
+    gallery = GalleryEntry(
+        made_by="teacher", file="their.parquet", count=9000, dim=8, stored="int8", metric="l2", query_scale=2.5
+    )
+    overlap = Gate(
+        name="neighbour overlap", value=0.7, threshold=0.5, comparison=">=", passed=True, n=64, interval=(0.65, 0.75)
+    )
+    thresholds = [MatchThreshold(false_accept_rate=0.001, pairs=50_000, teacher=0.8, artifact=0.91)]
+    verification = replace(
+        manifest.verification, gallery=gallery, gates=[overlap], match_thresholds=thresholds, cross_r1=0.5
+    )
+    teacher = TeacherEntry(name="their|model.onnx", kind="onnx", sha256="b" * 64, sample_sha256="c" * 64)
+    network = replace(manifest.network, teacher=teacher)
+    card = render_card(replace(manifest, network=network, verification=verification))
+    for text in (
+        "a gallery of its *teacher*, their\\|model.onnx",
+        "their.parquet: 9,000 x 8 int8, searched by l2, with embeddings of this artifact times 2.5",
+        "| neighbour overlap | 0.7 (95% 0.65 to 0.75) | >= 0.5 | 64 | passed |",
+        "query by this artifact, gallery by the teacher",
+        "teacher's self-test: both by the teacher",
+        "| 0.001 | 0.8 | 0.91 | 50,000 |",
+        "artifact: distance at most",
+        "accepts matches by a threshold",
+    ):
+        assert text in card
+    assert "*dense* network" not in card
+
+
 def test_without_labels_there_are_no_scores(manifest: Manifest) -> None:
     bare = replace(
-        manifest.verification, cross_r1=None, cross_map=None, self_r1=None, self_map=None, dense_self_r1=None
+        manifest.verification, cross_r1=None, cross_map=None, self_r1=None, self_map=None, teacher_self_r1=None
     )
     card = render_card(replace(manifest, verification=bare))
     assert "R@1" not in card

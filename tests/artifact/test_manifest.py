@@ -131,10 +131,10 @@ def test_file_names_that_leave_the_folder_are_refused(name: str, manifest: Manif
         b"\x80\x04\x95",
         b'{"format": "prunnet-artifact"}',
         b'{"format": "prunnet-artifact", "version": "1"}',
-        b'{"format": "prunnet-artifact", "version": 2}',
+        b'{"format": "prunnet-artifact", "version": 3}',
         b'{"format": "prunnet-artifact", "version": NaN}',
         b"[" * 100_000,
-        b'{"format": "prunnet-artifact", "version": 2, "status": ' + b"[" * 100_000,
+        b'{"format": "prunnet-artifact", "version": 3, "status": ' + b"[" * 100_000,
     ],
 )
 def test_corrupt_documents_are_refused_in_one_line(document: bytes) -> None:
@@ -146,8 +146,8 @@ def test_corrupt_documents_are_refused_in_one_line(document: bytes) -> None:
 
 
 def test_a_newer_version_says_to_upgrade(manifest: Manifest) -> None:
-    with pytest.raises(InvalidInput, match="version 3") as caught:
-        decode_manifest(edited(manifest, "version", value=3), name="m")
+    with pytest.raises(InvalidInput, match="version 4") as caught:
+        decode_manifest(edited(manifest, "version", value=4), name="m")
     assert "--upgrade" in caught.value.hint
 
 

@@ -9,10 +9,11 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks._compat import Compatibility, CompatRow
 from prunnet_export.benchmarks.cli import command as bench
-from prunnet_export.evaluating import Evidence, load_gallery
+from prunnet_export.evaluating import Evidence
 from prunnet_export.network import load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Listed, Lists
+from prunnet_export.vectors import open_vectors
 from tests._cli import assert_error, call
 from tests._inputs import retrieval_data
 
@@ -163,7 +164,8 @@ def test_a_gallery_that_was_written_can_be_read(
     assert (ran.code, ran.err) == (0, "")
     assert json.loads(ran.out)["images"] == 4
     config = load_checkpoint(tiny_network).config
-    loaded = load_gallery(file, network=config.weights_sha256, dim=config.embedding_dim)
+    loaded = open_vectors(file)
+    assert (loaded.network, loaded.dim) == (config.weights_sha256, config.embedding_dim)
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [0, 0, 1, 1]
 

@@ -57,7 +57,7 @@ def test_an_export_that_fits(exported: tuple[Ran, Path]) -> None:
     assert report["latency"]["n"] >= 30
     assert report["latency"]["source"] == "measured"
     verification = report["verification"]
-    assert verification["cross_r1"] == verification["dense_self_r1"]
+    assert verification["cross_r1"] == verification["teacher_self_r1"]
     assert report["artifact"]["path"] == str(place)
     assert report["artifact"]["status"] == report["status"] == "verified"
     assert tree(place.parent) == [

@@ -57,13 +57,13 @@ def test_batches_are_in_order() -> None:
 
 
 def test_the_dense_side(evidence: Evidence) -> None:
-    dense = evidence.dense()
-    assert dense.queries.tolist() == evidence.images.indices[1].tolist() == list(range(8))
+    dense = evidence.teacher_side()
+    assert len(dense.images) == len(evidence.images.indices[1]) == 8
     assert dense.relevance is not None
     assert_same_relevance(dense.relevance, evidence.data.relevance)
     for embeddings, split in (
-        (dense.query_embeddings, evidence.data.query),
-        (dense.gallery_embeddings, evidence.data.gallery),
+        (dense.queries, evidence.data.query),
+        (dense.gallery.embeddings, evidence.data.gallery),
     ):
         network = evidence.checkpoint.network.embedder
         whole = embed_in_torch(network, inputs_of(split, range(8), evidence.preprocessing))
@@ -74,17 +74,17 @@ def test_the_dense_side(evidence: Evidence) -> None:
 
 def test_a_reference_is_of_the_same_images_in_the_same_order(evidence: Evidence) -> None:
     evidence = replace(evidence, max_queries=4)
-    dense = evidence.dense()
+    dense = evidence.teacher_side()
     small = cut(evidence.checkpoint.network, 0.3, find_pattern("channel"))
-    reference = evidence.reference(dense, small)
+    reference = evidence.reference(dense, evidence.embed_queries(dense, small), dense.queries)
     decoded = [Image.open(BytesIO(image)) for image in reference.images]
     inputs = evidence.preprocessing(decoded)
     assert len(reference.images) == 4
     np.testing.assert_allclose(
-        embed_in_torch(evidence.checkpoint.network.embedder, [inputs]), reference.dense_queries, atol=1e-5
+        embed_in_torch(evidence.checkpoint.network.embedder, [inputs]), reference.teacher_queries, atol=1e-5
     )
     np.testing.assert_allclose(embed_in_torch(small, [inputs]), reference.subnetwork_queries, atol=1e-5)
-    assert not np.allclose(reference.dense_queries, reference.subnetwork_queries, atol=1e-3)
+    assert not np.allclose(reference.teacher_queries, reference.subnetwork_queries, atol=1e-3)
     assert reference.relevance is not None
     assert_same_relevance(reference.relevance, evidence.images.relevance)
     assert reference.network == evidence.checkpoint.config.weights_sha256
@@ -99,9 +99,9 @@ def exclude_self(data: RetrievalData) -> RetrievalData:
 def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: bool, evidence: Evidence) -> None:
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     labels = np.array([0, 1, 2, 3, 0]) if labelled else None
-    evidence = replace(evidence, gallery=Gallery(rows, labels, None))
-    dense = evidence.dense()
-    reference = evidence.reference(dense, evidence.checkpoint.network.embedder)
+    evidence = replace(evidence, gallery=Gallery.in_memory(rows, labels=labels))
+    dense = evidence.teacher_side()
+    reference = evidence.reference(dense, dense.queries, dense.queries)
     np.testing.assert_array_equal(reference.gallery, rows)
     if labels is None:
         assert reference.relevance is None
@@ -117,15 +117,16 @@ def test_a_foreign_gallery_says_nothing_where_the_data_set_removes_images(remove
         data = evidence.data
         data.query.cameras, data.gallery.cameras = np.arange(8), np.arange(8) + 1
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
-    dense = replace(evidence, data=data, gallery=Gallery(rows, np.array([0, 1, 2, 3, 0]), None)).dense()
+    gallery = Gallery.in_memory(rows, labels=np.array([0, 1, 2, 3, 0]))
+    dense = replace(evidence, data=data, gallery=gallery).teacher_side()
     assert dense.relevance is None
-    assert dense.queries.tolist() == list(range(8))
+    assert dense.images.labels.tolist() == data.query.labels.tolist()
 
 
 def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(evidence: Evidence) -> None:
     data = exclude_self(evidence.data)
     rows = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
-    dense = replace(evidence, data=data, gallery=Gallery(rows, data.gallery.labels, None)).dense()
+    dense = replace(evidence, data=data, gallery=Gallery.in_memory(rows, labels=data.gallery.labels)).teacher_side()
     assert dense.relevance is not None
     assert_same_relevance(dense.relevance, data.relevance)  # the query's own image is junk
 
@@ -134,13 +135,14 @@ def test_a_foreign_gallery_says_nothing_where_a_list_says_what_is_relevant(evide
     lists = Lists.of([[0]] * 8)
     data = replace(evidence.data, judged={"mine": Listed(lists, Lists.of([[]] * 8), 8)})
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
-    dense = replace(evidence, data=data, gallery=Gallery(rows, np.arange(5), None)).dense()
+    dense = replace(evidence, data=data, gallery=Gallery.in_memory(rows, labels=np.arange(5))).teacher_side()
     assert dense.relevance is None
 
 
 def test_query_and_gallery_of_the_same_images(evidence: Evidence) -> None:
     evidence = replace(evidence, data=exclude_self(evidence.data))
-    reference = evidence.reference(evidence.dense(), evidence.checkpoint.network.embedder)
+    side = evidence.teacher_side()
+    reference = evidence.reference(side, side.queries, side.queries)
     assert reference.relevance is not None
     assert reference.relevance.rows(0, 8)[1].tolist() == np.eye(8, dtype=bool).tolist()
 
@@ -169,8 +171,8 @@ def test_torch_embeds_in_pieces_of_any_size(evidence: Evidence) -> None:
 def test_queries_without_a_class_in_a_given_gallery_are_left_out(evidence: Evidence) -> None:
     embeddings = np.eye(evidence.checkpoint.config.embedding_dim, dtype=np.float32)
     here = int(evidence.data.query.labels[0])
-    given = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), here), None))
-    assert set(evidence.data.query.labels[given.dense().queries]) == {here}
-    elsewhere = replace(evidence, gallery=Gallery(embeddings, np.full(len(embeddings), 10_000), None))
+    given = replace(evidence, gallery=Gallery.in_memory(embeddings, labels=np.full(len(embeddings), here)))
+    assert set(given.teacher_side().images.labels) == {here}
+    elsewhere = replace(evidence, gallery=Gallery.in_memory(embeddings, labels=np.full(len(embeddings), 10_000)))
     with pytest.raises(InvalidInput, match="relevant images of 0 of the"):
-        elsewhere.dense()
+        elsewhere.teacher_side()

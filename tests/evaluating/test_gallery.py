@@ -1,32 +1,41 @@
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.evaluating import Gallery, load_gallery, save_gallery
+from prunnet_export.evaluating import Gallery, save_gallery
+from prunnet_export.evaluating._given_gallery import open_gallery
+from prunnet_export.network_config import NetworkConfig
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.vectors import Metric
 from tests._asserts import assert_one_line
 from tests.evaluating._hostile import FOREIGN, Touch, pickled, with_arrays, zipped
 
 M, DIM = 6, 4
 NETWORK = "a" * 64
+CONFIG = NetworkConfig(
+    backbone="resnet18", embedding_dim=DIM, preprocessing=Preprocessing(crop=8, resize=8), weights_sha256=NETWORK
+)
 ROWS = np.random.default_rng(0).normal(size=(M, DIM)).astype(np.float32)
 UNIT = ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)
-GALLERY = Gallery(UNIT, np.arange(M) % 3, NETWORK)
+LABELS = np.arange(M) % 3
 
 
 def load(file: Path) -> Gallery:
-    return load_gallery(file, network=NETWORK, dim=DIM)
+    return open_gallery(file, CONFIG, None)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     place = tmp_path / "gallery.npz"
-    save_gallery(GALLERY, place)
+    save_gallery(place, UNIT, labels=LABELS, network=NETWORK)
     return place
 
 
@@ -38,36 +47,55 @@ def npy(array: Any) -> bytes:
 
 def test_round_trip(file: Path) -> None:
     loaded = load(file)
-    np.testing.assert_allclose(loaded.embeddings, UNIT, rtol=1e-6)
+    np.testing.assert_array_equal(loaded.embeddings, UNIT)
     assert loaded.embeddings.dtype == np.float32
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [0, 1, 2, 0, 1, 2]
-    assert loaded.network == NETWORK
+
+
+def test_the_facts_of_a_file(file: Path) -> None:
+    entry = load(file).entry
+    assert (entry.file, entry.made_by, entry.count, entry.dim) == ("gallery.npz", "dense network", M, DIM)
+    assert (entry.stored, entry.metric, entry.unit, entry.query_scale) == ("float32", "cosine", True, 1)
+    assert entry.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_what_is_not_known_stays_unknown(tmp_path: Path) -> None:
-    save_gallery(Gallery(UNIT, None, None), tmp_path / "g.npz")
-    loaded = load(tmp_path / "g.npz")
-    assert (loaded.labels, loaded.network) == (None, None)
+    (tmp_path / "g.npy").write_bytes(npy(UNIT))
+    loaded = load(tmp_path / "g.npy")
+    assert (loaded.labels, loaded.names) == (None, None)
 
 
 @pytest.mark.parametrize("scale", [1, 1e-3, 100])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_bare_array_of_any_length_is_made_unit(scale: float, dtype: type, tmp_path: Path) -> None:
+def test_vectors_of_any_length_are_kept_as_they_are(scale: float, dtype: type, tmp_path: Path) -> None:
     file = tmp_path / "g.npy"
-    file.write_bytes(npy((ROWS * scale).astype(dtype)))
-    np.testing.assert_allclose(load(file).embeddings, UNIT, atol=3e-3 if dtype is np.float16 else 1e-6)
+    file.write_bytes(npy((UNIT * scale).astype(dtype)))
+    loaded = load(file)
+    np.testing.assert_allclose(loaded.embeddings, UNIT * scale, rtol=5e-3)
+    assert loaded.entry.unit == (scale == 1)
+
+
+@pytest.mark.parametrize(
+    ("stated", "of_file", "used"), [(None, None, "cosine"), (None, "dot", "dot"), ("l2", None, "l2")]
+)
+def test_the_metric_is_the_stated_one_else_the_files(
+    stated: Metric | None, of_file: str | None, used: str, tmp_path: Path
+) -> None:
+    arrays = {"embeddings": UNIT} if of_file is None else {"embeddings": UNIT, "metric": np.array(of_file)}
+    np.savez(tmp_path / "g.npz", allow_pickle=False, **arrays)
+    assert open_gallery(tmp_path / "g.npz", CONFIG, None, metric=stated).entry.metric == used
 
 
 def test_a_gallery_of_another_network(file: Path) -> None:
     with pytest.raises(InvalidInput, match="was made by network aaaaaaaaaaaa, not bbbbbbbbbbbb") as caught:
-        load_gallery(file, network="b" * 64, dim=DIM)
+        open_gallery(file, msgspec.structs.replace(CONFIG, weights_sha256="b" * 64), None)
     assert_one_line(caught.value)
 
 
 def test_a_gallery_of_another_dimension(file: Path) -> None:
-    with pytest.raises(InvalidInput, match="dimension 4, the network's have 8") as caught:
-        load_gallery(file, network=NETWORK, dim=8)
+    with pytest.raises(InvalidInput, match="length 4, the network's have 8") as caught:
+        open_gallery(file, msgspec.structs.replace(CONFIG, embedding_dim=8), None)
     assert_one_line(caught.value)
 
 
@@ -76,7 +104,7 @@ def test_a_row_without_direction_is_named(value: float, tmp_path: Path) -> None:
     rows = ROWS.copy()
     rows[4] = value
     (tmp_path / "g.npy").write_bytes(npy(rows))
-    with pytest.raises(InvalidInput, match="row 4") as caught:
+    with pytest.raises(InvalidInput, match="vector 4") as caught:
         load(tmp_path / "g.npy")
     assert_one_line(caught.value)
 
@@ -106,7 +134,6 @@ def test_an_array_that_is_no_gallery(array: Any, tmp_path: Path) -> None:
     [
         np.arange(M - 1),
         np.ones((M, 1), int),
-        np.array(["bag"] * M),
         np.full(M, np.nan),
         np.array([0.5] * M),
         np.int64(1),
@@ -151,7 +178,7 @@ def test_a_pickle_is_refused_and_not_executed(name: str, file: Path, tmp_path: P
 
 def test_a_zip_of_something_else(file: Path) -> None:
     file.write_bytes(zipped({"readme.txt": b"hello"}))
-    with pytest.raises(InvalidInput, match=r"readme\.txt is no array"):
+    with pytest.raises(InvalidInput, match="no `embeddings`"):
         load(file)
     file.write_bytes(zipped({"rows.npy": npy(ROWS)}))
     with pytest.raises(InvalidInput, match="embeddings"):
@@ -168,5 +195,5 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(StorageError):
-        save_gallery(GALLERY, tmp_path / "file" / "g.npz")
+        save_gallery(tmp_path / "file" / "g.npz", UNIT, labels=LABELS, network=NETWORK)
     assert (tmp_path / "file").read_bytes() == b"mine"

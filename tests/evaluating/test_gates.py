@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
 from prunnet_export.evaluating import Reference
-from prunnet_export.evaluating._gates import Expected, Observed, at_least, verify
+from prunnet_export.evaluating._gate import at_least
+from prunnet_export.evaluating._gates import Expected, Observed, verify
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists
 from prunnet_export.thresholds import Thresholds
+from tests._inputs import in_memory
 
 CLASSES, PER_CLASS, DIM = 8, 4, 16
 
@@ -40,9 +43,10 @@ REFERENCE = Reference(
     network="a" * 64,
     source="synthetic",
     images=tuple(b"image" for _ in LABELS),
-    dense_queries=DENSE,
+    teacher_queries=DENSE,
     subnetwork_queries=SUBNETWORK,
     gallery=GALLERY,
+    entry=in_memory(GALLERY),
     relevance=ByLabel(LABELS, LABELS),
 )
 OBSERVED = Observed(
@@ -88,7 +92,7 @@ def test_a_faithful_artifact_passes_every_gate() -> None:
         "cross-test recall",
     ]
     assert (entry.n_queries, entry.n_gallery, entry.data) == (len(LABELS), len(LABELS), "synthetic")
-    assert entry.cross_r1 == entry.dense_self_r1 == entry.self_r1 == 1
+    assert entry.cross_r1 == entry.teacher_self_r1 == entry.self_r1 == 1
     assert all(one.comparison is not None or one.threshold is None for one in entry.gates)
 
 
@@ -115,7 +119,7 @@ def test_collapsed_embeddings_fail_even_where_they_match_torch() -> None:
 
 def test_a_collapsed_dense_network_proves_nothing() -> None:
     same = np.repeat(CENTRES[:1], len(LABELS), axis=0)
-    entry = run(reference=replace(REFERENCE, dense_queries=same))
+    entry = run(reference=replace(REFERENCE, teacher_queries=same))
     assert gate(entry, "spread").value >= 0
     assert "cross-test recall" not in failed(entry)  # the dense network is no better than the subnetwork
 
@@ -201,8 +205,8 @@ def test_embeddings_that_do_not_match_the_gallery_fail_recall() -> None:
     )
     assert failed(entry) == {"cross-test recall"}
     assert entry.cross_r1 is not None
-    assert entry.dense_self_r1 is not None
-    assert gate(entry, "cross-test recall").value == pytest.approx(entry.cross_r1 / entry.dense_self_r1)
+    assert entry.teacher_self_r1 is not None
+    assert gate(entry, "cross-test recall").value == pytest.approx(entry.cross_r1 / entry.teacher_self_r1)
 
 
 def test_without_labels_the_overlap_decides() -> None:
@@ -212,10 +216,52 @@ def test_without_labels_the_overlap_decides() -> None:
     assert gate(entry, "neighbour overlap").threshold == 0.5
     assert "cross-test recall" not in {one.name for one in entry.gates}
     assert entry.cross_r1 is None
-    assert entry.dense_self_r1 is None
+    assert entry.teacher_self_r1 is None
     queries = scrambled()
     observed = replace(OBSERVED, queries=queries, from_bytes=queries[:8])
     assert failed(run(observed, replace(unlabelled, subnetwork_queries=queries))) == {"neighbour overlap"}
+
+
+def test_the_lower_end_of_the_interval_is_compared() -> None:
+    queries = near(DENSE, seed=8, noise=0.25)
+    observed = replace(OBSERVED, queries=queries, from_bytes=queries[:8])
+    unlabelled = replace(REFERENCE, relevance=None, subnetwork_queries=queries)
+    found = gate(run(observed, unlabelled, thresholds=Thresholds(parity=0.999, overlap=0)), "neighbour overlap")
+    assert found.interval is not None
+    low, high = found.interval
+    assert low < found.value < high
+    for asked, passes in ((low, True), ((low + found.value) / 2, False)):
+        entry = run(observed, unlabelled, thresholds=Thresholds(parity=0.999, overlap=asked))
+        assert gate(entry, "neighbour overlap").passed == passes
+    assert entry.failures() == [
+        f"neighbour overlap: {found.value:.4g} (95% {low:.4g} to {high:.4g}), the gate asks for {asked:.4g}"
+    ]
+
+
+def test_junk_alone_is_no_relevance() -> None:
+    junk = Listed(Lists.of([[]] * len(LABELS)), Lists.of([[row] for row in range(len(LABELS))]), len(GALLERY))
+    entry = run(reference=replace(REFERENCE, relevance=junk))
+    assert entry.cross_r1 is None
+    assert gate(entry, "neighbour overlap").threshold == 0.5
+
+
+def test_notes_say_whose_gallery_it_is() -> None:
+    foreign = msgspec.structs.replace(in_memory(GALLERY), made_by="teacher")
+    dense, teacher = (
+        {one.name: one.note for one in run(reference=replace(REFERENCE, entry=entry)).gates}
+        for entry in (in_memory(GALLERY), foreign)
+    )
+    for name in ("spread", "neighbour overlap", "cross-test recall"):
+        assert "dense" in dense[name]
+        assert "teacher" in teacher[name]
+        assert "dense" not in teacher[name]
+
+
+def test_a_gallery_of_the_first_dimensions() -> None:
+    cut = GALLERY[:, :12] / np.linalg.norm(GALLERY[:, :12], axis=1, keepdims=True)
+    entry = run(reference=replace(REFERENCE, gallery=cut, entry=in_memory(cut)))
+    assert not failed(entry)
+    assert 0.8 < (entry.cross_r1 or 0) <= 1
 
 
 def test_with_labels_the_overlap_is_only_reported() -> None:
@@ -254,7 +300,12 @@ def test_without_a_parity_nothing_is_verified() -> None:
 def test_a_gallery_smaller_than_ten() -> None:
     entry = run(
         replace(OBSERVED, gallery=None),
-        replace(REFERENCE, gallery=GALLERY[::PER_CLASS], relevance=ByLabel(LABELS, LABELS[::PER_CLASS])),
+        replace(
+            REFERENCE,
+            gallery=GALLERY[::PER_CLASS],
+            entry=in_memory(GALLERY[::PER_CLASS]),
+            relevance=ByLabel(LABELS, LABELS[::PER_CLASS]),
+        ),
     )
     assert not failed(entry)
     assert gate(entry, "neighbour overlap").value == 1  # all of the gallery
@@ -267,7 +318,7 @@ def test_the_querys_own_image_is_no_match() -> None:
     apart = scrambled(9)
     reference = replace(
         REFERENCE,
-        dense_queries=apart,
+        teacher_queries=apart,
         gallery=apart,
         subnetwork_queries=apart,
         relevance=ByLabel(labels, labels, own=np.arange(len(labels))),
@@ -284,7 +335,7 @@ def test_the_data_sets_own_relevance_and_figures_are_used() -> None:
     two = replace(
         REFERENCE,
         images=REFERENCE.images[:2],
-        dense_queries=DENSE[:2],
+        teacher_queries=DENSE[:2],
         subnetwork_queries=DENSE[:2],
         relevance=listed,
         protocol=Protocol(depth=1),
@@ -299,7 +350,7 @@ def test_a_network_that_finds_nothing_passes_no_recall_gate() -> None:
     labels = (LABELS + 1) % CLASSES
     reference = replace(REFERENCE, relevance=ByLabel(labels, LABELS))
     entry = run(reference=reference)
-    assert entry.dense_self_r1 == 0
+    assert entry.teacher_self_r1 == 0
     assert failed(entry) == {"cross-test recall"}
     assert not failed(run(reference=reference, thresholds=Thresholds(parity=0.999, recall=0)))
 

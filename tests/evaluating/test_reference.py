@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export.artifact import REFERENCE_FILE
+from prunnet_export.artifact import REFERENCE_FILE, GalleryEntry
 from prunnet_export.evaluating import Reference, load_reference, save_reference
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
@@ -23,10 +23,17 @@ REFERENCE = Reference(
     network="a" * 64,
     source="synthetic, é",
     images=(b"one", b"", b"three"),
-    dense_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
+    teacher_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
     subnetwork_queries=_DRAW.normal(size=(N, DIM)).astype(np.float32),
-    gallery=_DRAW.normal(size=(M, DIM)).astype(np.float32),
+    gallery=_DRAW.normal(size=(M, DIM)).astype(np.float16).astype(np.float32),
+    entry=GalleryEntry(count=M, dim=DIM, stored="float16", metric="l2", query_scale=2.5),
     relevance=ByLabel(np.array([0, 1, 1]), np.array([0, 1, 2, 1, 0])),
+)
+EXCERPT = replace(
+    REFERENCE,
+    entry=GalleryEntry(count=1000, dim=3, stored="float16", metric="cosine", file="g.npy", made_by="teacher"),
+    gallery=REFERENCE.gallery[:, :3],
+    rows=np.array([0, 7, 8, 500, 999]),
 )
 CAMERAS = ByLabel(
     np.array([0, 1, 1]), np.array([0, 1, 2, 1, 0]), np.array([5, 6, 5]), np.array([5, 6, 6, 5, 7]), np.array([0, -1, 3])
@@ -65,18 +72,37 @@ def test_round_trip_of_variants(relevance: Relevance | None, tmp_path: Path) -> 
     assert_same(load_reference(tmp_path / "x.npz"), variant)
 
 
+def test_round_trip_of_some_rows_of_a_large_gallery(tmp_path: Path) -> None:
+    save_reference(EXCERPT, tmp_path / "x.npz")
+    assert_same(load_reference(tmp_path / "x.npz"), EXCERPT)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[0, 7, 8, 500], [0, 7, 8, 500, 1000], [-1, 7, 8, 500, 999], [7, 0, 8, 500, 999], [0, 7, 7, 8, 9], [0.0] * 5, None],
+    ids=str,
+)
+def test_rows_that_are_no_rows_of_the_gallery(rows: list[float] | None, tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    save_reference(EXCERPT, file)
+    file.write_bytes(with_arrays(file.read_bytes(), rows=None if rows is None else np.array(rows)))
+    with pytest.raises(InvalidInput) as caught:
+        load_reference(file)
+    assert_one_line(caught.value)
+
+
 @given(st.lists(st.binary(max_size=20), min_size=2, max_size=6))
 def test_images_come_back_byte_by_byte(tmp_path_factory: pytest.TempPathFactory, images: list[bytes]) -> None:
     file = tmp_path_factory.mktemp("images") / "x.npz"
     rows = np.ones((len(images), DIM), np.float32)
     save_reference(
-        replace(REFERENCE, images=tuple(images), dense_queries=rows, subnetwork_queries=rows, relevance=None),
+        replace(REFERENCE, images=tuple(images), teacher_queries=rows, subnetwork_queries=rows, relevance=None),
         file,
     )
     assert load_reference(file).images == tuple(images)
 
 
-@pytest.mark.parametrize("name", ["network", "images", "dense_queries", "gallery", "query_labels", "protocol"])
+@pytest.mark.parametrize("name", ["network", "images", "teacher_queries", "gallery", "query_labels", "protocol"])
 def test_a_pickle_is_refused_and_not_executed(name: str, file: Path, tmp_path: Path) -> None:
     name = {"images": "bytes"}.get(name, name)
     mark = tmp_path / "executed"
@@ -101,7 +127,7 @@ def test_foreign_files_are_refused(attack: str, file: Path) -> None:
     assert_one_line(caught.value)
 
 
-@pytest.mark.parametrize("name", ["network", "source", "bytes", "lengths", "dense_queries", "gallery"])
+@pytest.mark.parametrize("name", ["network", "source", "bytes", "lengths", "teacher_queries", "gallery", "entry"])
 def test_a_missing_part_is_refused(name: str, file: Path) -> None:
     file.write_bytes(with_arrays(file.read_bytes(), **{name: None}))
     with pytest.raises(InvalidInput, match=name):
@@ -113,10 +139,13 @@ def test_a_missing_part_is_refused(name: str, file: Path) -> None:
     [
         ("gallery", np.ones((M, DIM + 1), np.float32)),
         ("gallery", np.ones(M, np.float32)),
+        ("entry", np.array("{}")),
+        ("entry", np.array('{"count": 6, "dim": 4, "stored": "float32", "metric": "cosine"}')),
+        ("entry", np.array('{"count": 5, "dim": 3, "stored": "float32", "metric": "cosine"}')),
         ("gallery", np.float32(1)),
         ("gallery", np.ones((M, DIM), np.float64)),
         ("gallery", np.full((M, DIM), "x")),
-        ("dense_queries", np.ones((N - 1, DIM), np.float32)),
+        ("teacher_queries", np.ones((N - 1, DIM), np.float32)),
         ("subnetwork_queries", np.ones((N, DIM - 1), np.float32)),
         ("lengths", np.array([3, 5])),
         ("lengths", np.array([3, 0, 6])),
@@ -198,8 +227,8 @@ def test_one_query_is_not_enough(tmp_path: Path) -> None:
     single = replace(
         REFERENCE,
         images=(b"one",),
-        dense_queries=REFERENCE.dense_queries[:1],
-        subnetwork_queries=REFERENCE.dense_queries[:1],
+        teacher_queries=REFERENCE.teacher_queries[:1],
+        subnetwork_queries=REFERENCE.teacher_queries[:1],
         relevance=None,
     )
     save_reference(single, tmp_path / "x.npz")

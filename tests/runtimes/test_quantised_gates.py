@@ -12,6 +12,7 @@ from prunnet_export.evaluating._gates import Expected, Observed, verify
 from prunnet_export.evaluating._verifier import _masks
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.thresholds import Thresholds
+from tests._inputs import in_memory
 from tests.runtimes._quantised import IMAGES, INPUTS, Cut, cut
 
 RUNTIMES = ["onnxruntime", "openvino"]
@@ -43,9 +44,10 @@ def judge(
             network="0" * 64,
             source="in memory",
             images=(b"",) * len(IMAGES),
-            dense_queries=dense,
+            teacher_queries=dense,
             subnetwork_queries=dense,
             gallery=dense,
+            entry=in_memory(dense),
             relevance=None,
         ),
         Expected(

@@ -100,7 +100,7 @@ def test_everything_fits(workshop: Workshop, tmp_path: Path) -> None:
     outcome = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out")
     assert chosen(outcome) == 1
     verification = outcome.manifest.verification
-    assert verification.cross_r1 == verification.dense_self_r1 == verification.self_r1
+    assert verification.cross_r1 == verification.teacher_self_r1 == verification.self_r1
     assert len(outcome.manifest.frontier) == 1
 
 

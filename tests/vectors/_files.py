@@ -22,9 +22,10 @@ def numbers(n: int = 50, d: int = 16, *, seed: int = 0) -> npt.NDArray[np.float3
 
 def write_parquet(file: Path, embedding: Any, **options: Any) -> Path:
     """A Parquet file with the columns ``name`` and ``embedding``, and others by keyword."""
-    columns = {name: options.pop(name) for name in ("label", "name") if name in options}
-    names = columns.pop("name", [f"{row}.jpg" for row in range(len(embedding))])
-    pq.write_table(pa.table({"name": names, "embedding": embedding, **columns}), file, **options)
+    names = options.pop("name", [f"{row}.jpg" for row in range(len(embedding))])
+    table = {"name": names, "embedding": embedding}
+    table |= {"label": options.pop("label")} if "label" in options else {}
+    pq.write_table(pa.table(table), file, **options)
     return file
 
 

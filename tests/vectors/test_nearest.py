@@ -18,12 +18,13 @@ METRICS: list[Metric] = ["cosine", "dot", "l2"]
 
 def all_scores(queries: npt.NDArray[Any], rows: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float32]:
     """Every score, straight from its definition."""
-    left, right = queries.astype(np.float64)[:, None], rows.astype(np.float64)[None]
+    left: npt.NDArray[np.float64] = queries.astype(np.float64)[:, None]
+    right: npt.NDArray[np.float64] = rows.astype(np.float64)[None]
     if metric == "l2":
-        return (-((left - right) ** 2).sum(-1)).astype(np.float32)
+        return np.asarray(-((left - right) ** 2).sum(-1), np.float32)
     dots = (left * right).sum(-1)
     sizes = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
-    return (dots / sizes if metric == "cosine" else dots).astype(np.float32)
+    return np.asarray(dots / sizes if metric == "cosine" else dots, np.float32)
 
 
 def full_sort(
@@ -133,3 +134,9 @@ def test_rows_without_a_direction_are_refused(bad: float) -> None:
 def test_other_lengths_are_refused() -> None:
     with pytest.raises(InvalidInput, match="16 dimensions, the queries have 8"):
         nearest(numbers(2, 8), numbers(), 3, "dot")
+
+
+def test_full_vectors_of_other_rows_are_refused() -> None:
+    codes = np.packbits(numbers() > 0, axis=1)
+    with pytest.raises(InvalidInput, match="49 vectors of 16 dimensions, the gallery 50 of 16"):
+        nearest(numbers(2), codes, 3, "dot", rerank=open_vectors_in_memory(numbers(49)))

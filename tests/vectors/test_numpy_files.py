@@ -125,14 +125,17 @@ def test_files_that_are_cut_off_are_refused(tmp_path: Path, kind: str) -> None:
 def test_a_file_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
     np.save(tmp_path / "g.npy", numbers())
     vectors = open_vectors(tmp_path / "g.npy")
+
+    def assert_refused(message: str) -> None:
+        with pytest.raises(InvalidInput, match=message):
+            vectors.rows(0, 50)
+        with pytest.raises(InvalidInput, match=message):
+            vectors.take(np.array([49]))
+
     (tmp_path / "g.npy").write_bytes((tmp_path / "g.npy").read_bytes()[:-4])
-    for read in (lambda: vectors.rows(0, 50), lambda: vectors.take(np.array([49]))):
-        with pytest.raises(InvalidInput, match="shorter"):
-            read()
+    assert_refused("shorter")
     (tmp_path / "g.npy").unlink()
-    for read in (lambda: vectors.rows(0, 50), lambda: vectors.take(np.array([49]))):
-        with pytest.raises(InvalidInput, match="No such file"):
-            read()
+    assert_refused("No such file")
 
 
 def test_nothing_is_executed(tmp_path: Path) -> None:

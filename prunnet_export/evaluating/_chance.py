@@ -1,0 +1,56 @@
+"""Is the teacher's self-test better than chance? If not, rows or labels of a gallery are in another order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.relevance import Relevance
+
+_LEAST_QUERIES = 20  # of fewer, even a perfect search proves little
+_LEAST_FACTOR = 3
+_LEAST_GAIN = 0.1  # of what is possible beyond chance
+_UNLIKELY = 0.01
+
+
+def check_better_than_chance(recall: float, relevance: Relevance, *, what: str) -> None:
+    """Check that the teacher finds relevant images more often than a search at random.
+
+    With n queries and the chance c, R@1 is near chance if it is at most three times c, or at most a tenth of the way
+    from c to 1, whichever is less. It is also near chance if a random search has as many hits with a probability above
+    1 %. With fewer than 20 queries nothing is checked.
+
+    Args:
+        recall: R@1 of the teacher's query vectors in the gallery.
+        relevance: Relevance of the whole gallery to these queries; each has a relevant image.
+        what: The gallery, for the message.
+
+    Raises:
+        InvalidInput: it is near chance.
+    """
+    n, gallery = relevance.shape
+    if n < _LEAST_QUERIES:
+        return
+    chance = float(np.mean(relevance.counts() / gallery))
+    least = min(_LEAST_FACTOR * chance, chance + _LEAST_GAIN * (1 - chance))
+    if recall > least and _probability_of_hits(round(recall * n), n, chance) < _UNLIKELY:
+        return
+    raise InvalidInput(
+        f"{what}: the teacher's own queries find a relevant image first in {recall:.1%} of {n} cases, and a random"
+        f" search in {chance:.1%}; its rows or its labels are in another order",
+        hint="write names, labels and vectors of the gallery again, all in one order",
+    )
+
+
+def _probability_of_hits(hits: int, n: int, chance: float) -> float:
+    """P(Bin(n, chance) >= hits)."""
+    if not 0 < chance < 1:
+        return 1.0
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        + k * math.log(chance) + (n - k) * math.log1p(-chance)
+        for k in range(hits, n + 1)
+    ]  # fmt: skip
+    return math.fsum(map(math.exp, logs))

@@ -1,0 +1,94 @@
+"""Opening a gallery file, and refusing one that is not the teacher's or not what it says."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
+from prunnet_export.artifact import GalleryEntry
+from prunnet_export.evaluating._gallery import KEPT_WHOLE, Gallery
+from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.evaluating._trust import check_is_teachers, check_metric
+from prunnet_export.network_config import NetworkConfig
+from prunnet_export.teachers import TeacherSample
+from prunnet_export.vectors import Metric, StoredVectors, lengths, open_vectors
+
+_LOG = logging.getLogger(__name__)
+
+
+def open_gallery(
+    file: Path, config: NetworkConfig, sample: TeacherSample | None, *, metric: Metric | None = None
+) -> Gallery:
+    """Open a gallery file of a network's teacher.
+
+    Args:
+        file: The file, see :func:`prunnet_export.vectors.open_vectors`; no code in it is executed.
+        config: The network.
+        sample: Vectors of the network's teacher; None if the teacher is its own dense network.
+        metric: The metric of the service; None takes the one that the file states, else the cosine.
+
+    Raises:
+        InvalidInput: the file is damaged, or it contradicts the network, the teacher's vectors or the metric.
+        MissingExtra: a package is needed to read it, and is not installed.
+    """
+    vectors = open_vectors(file)
+    _check_maker(vectors, config)
+    some = _looked_at(vectors)
+    if sample is None:
+        _check_length(vectors, config)
+    else:
+        check_is_teachers(vectors, some, sample)
+    compared_by: Metric = metric or vectors.metric or "cosine"
+    of_gallery = lengths([(0, some)])
+    check_metric(vectors, compared_by, of_gallery, sample)
+    scale = 1.0
+    if sample is not None and compared_by == "l2" and not of_gallery.are_unit:
+        scale = lengths([(0, sample.embeddings)]).mean
+    entry = GalleryEntry(
+        made_by="dense network" if sample is None else "teacher",
+        file=file.name,
+        sha256=sha256(file),
+        count=vectors.count,
+        dim=vectors.dim,
+        stored=vectors.stored,
+        metric=compared_by,
+        unit=of_gallery.are_unit,
+        query_scale=scale,
+    )
+    return Gallery(vectors, entry, vectors.labels, vectors.names)
+
+
+def _check_maker(vectors: StoredVectors, config: NetworkConfig) -> None:
+    """Check that a file which names a network names the teacher."""
+    teacher = config.teacher
+    expected = config.weights_sha256 if teacher is None else teacher.sha256
+    if vectors.network is None:
+        if teacher is None:
+            _LOG.warning("%s does not name its network; the tool cannot notice a wrong gallery", vectors.file)
+        return
+    if vectors.network != expected:
+        raise InvalidInput(
+            f"{vectors.file} was made by network {vectors.network[:12]}, not {expected[:12]}",
+            hint="give the gallery of the teacher" if teacher else "embed the gallery with this dense network",
+        )
+
+
+def _check_length(vectors: StoredVectors, config: NetworkConfig) -> None:
+    if vectors.dim != config.embedding_dim:
+        raise InvalidInput(
+            f"{vectors.file}: its vectors have the length {vectors.dim}, the network's have {config.embedding_dim}",
+            hint="the gallery is of another network",
+        )
+
+
+def _looked_at(vectors: StoredVectors) -> Embeddings:
+    """Vectors from all over the file, float32 [k, d]. Of a large file, the search checks the others."""
+    if vectors.count <= KEPT_WHOLE:
+        rows = vectors.rows(0, vectors.count)
+        vectors.check_rows(rows, 0)
+        return rows
+    return vectors.take(np.sort(np.random.default_rng(0).choice(vectors.count, KEPT_WHOLE, replace=False)))
