@@ -26,7 +26,7 @@ def report_of(plan: Plan) -> Report:
         title="plan",
         tables=(_teacher_table(plan), _adapter_table(plan), _network_table(plan), _hours_table(cost)),
         document=_document(plan, advice, cost),
-        footer=advice.lines,
+        footer=(*advice.lines, _machine()),
     )
 
 
@@ -114,7 +114,6 @@ def _basis(plan: Plan) -> str:
 
 
 def _hours_table(cost: Hours) -> Table:
-    threads = torch.get_num_threads()
     rows: list[tuple[Cell, ...]] = [
         ("training", f"{cost.seconds_per_step:.3g} s a step", cost.n_steps, cost.steps, f"{cost.training_h:.2f}")
     ]
@@ -128,8 +127,12 @@ def _hours_table(cost: Hours) -> Table:
                 f"{cost.vectors_h:.2f}",
             )
         )
-    machine = f"torch {torch.__version__}, {threads} thread{'s' if threads > 1 else ''}, measured on {fingerprint()}"
-    return Table(f"hours on this machine: {machine}", ("work", "median", "n", "in all", "hours"), tuple(rows))
+    return Table("hours on this machine, measured", ("work", "median", "n", "in all", "hours"), tuple(rows))
+
+
+def _machine() -> str:
+    threads = torch.get_num_threads()
+    return f"measured on {fingerprint()}, torch {torch.__version__}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:

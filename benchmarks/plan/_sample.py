@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks.plan._search import Search
-from prunnet_export.benchmarks.plan._subset import Subset
 from prunnet_export.benchmarks.plan._teacher import Vectors, VectorSource
 from prunnet_export.datasets import Labels, RetrievalData
-from prunnet_export.evaluating import ChosenImages
+from prunnet_export.evaluating import ChosenImages, SomeImages
 from prunnet_export.training import Match, MatchOptions, MatchSettings, Recipe, held_out, match
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ class Sample:
     """
 
     recipe: Recipe
-    split: Subset
+    split: SomeImages
     vectors: Vectors
     match: Match
     search: Search
@@ -79,7 +78,7 @@ def take_sample(
     whole = len(known) - int(held_out([names[row] for row in known.tolist()]).sum())
     count = min(images, len(known))
     rows = known[np.arange(count) * len(known) // count]
-    split, vectors = Subset(data.train, rows), _unit(source.take(data.train, rows))
+    split, vectors = SomeImages((data.train, rows)), _unit(source.take(data.train, rows))
     learned = match(
         lambda chosen, _views: vectors[chosen],
         np.ones(count, np.bool_),
@@ -115,7 +114,7 @@ def _labelled_search(data: RetrievalData, source: VectorSource, recipe: Recipe) 
     vectors = _unit(source.take(data.gallery, gallery))
     # A set that searches itself needs no second pass of the teacher.
     own = vectors[np.searchsorted(gallery, queries)] if data.exclude_self else _unit(source.take(data.query, queries))
-    return Search(Subset(data.query, queries), own, vectors, data.relevance.restricted(queries, gallery))
+    return Search(SomeImages((data.query, queries)), own, vectors, data.relevance.restricted(queries, gallery))
 
 
 def _has_vectors(data: RetrievalData, source: VectorSource) -> bool:
@@ -129,11 +128,11 @@ def _has_vectors(data: RetrievalData, source: VectorSource) -> bool:
     return True
 
 
-def _unlabelled_search(split: Subset, vectors: Vectors, learned: Match) -> Search:
+def _unlabelled_search(split: SomeImages, vectors: Vectors, learned: Match) -> Search:
     rows = learned.targets.rows
     queries = np.setdiff1d(np.arange(len(vectors)), rows)
     queries = queries[np.arange(min(QUERIES, len(queries))) * len(queries) // min(QUERIES, len(queries))]
-    return Search(Subset(split, queries), vectors[queries], vectors[rows], None)
+    return Search(SomeImages((split, queries)), vectors[queries], vectors[rows], None)
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> Vectors:

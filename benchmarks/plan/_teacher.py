@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
-from prunnet_export.benchmarks.plan._subset import Subset
 from prunnet_export.datasets import ImageSplit, Labels
+from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
 from prunnet_export.teachers import Teacher, teacher_vectors
 from prunnet_export.training import MatchOptions, Recipe, is_vector_file, open_model
@@ -93,7 +93,7 @@ class FileSource(VectorSource):
 
     def take(self, split: ImageSplit, rows: Labels) -> Vectors:
         """See :class:`VectorSource`."""
-        position = self._names.find(Subset(split, rows).relative_names)
+        position = self._names.find(SomeImages((split, rows)).relative_names)
         order = np.argsort(position)
         vectors = self._stored.take(position[order])  # in the order of the file, which is read once
         self._stored.check_rows(vectors, 0)
@@ -126,7 +126,7 @@ class ModelSource(VectorSource):
 
     def take(self, split: ImageSplit, rows: Labels) -> Vectors:
         """See :class:`VectorSource`."""
-        chosen = Subset(split, rows)
+        chosen = SomeImages((split, rows))
         cache = teacher_vectors(
             self._teacher, chosen, flip=False, workers=self._workers, batch_size=32, progress=self._progress
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,5 +96,8 @@ def figures(logit: float, self_test: float, *, with_labels: bool) -> Figures:
 
 def unit(rows: int, dim: int, *, seed: int = 0, mean: float = 0.0) -> npt.NDArray[np.float32]:
     """Random unit vectors float32 [rows, dim]."""
-    found: Any = np.random.default_rng(seed).normal(mean, 1, (rows, dim))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    found = np.random.default_rng(seed).normal(mean, 1, (rows, dim))
+    rows_of_length_1: npt.NDArray[np.float32] = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return rows_of_length_1

@@ -11,9 +11,9 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks.plan._sample import Sample, take_sample
-from prunnet_export.benchmarks.plan._subset import Subset
 from prunnet_export.benchmarks.plan._teacher import FileSource, Speed, Vectors, VectorSource
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
+from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
 from prunnet_export.training import MatchOptions
 from prunnet_export.vectors import open_vectors
@@ -67,7 +67,7 @@ def test_only_the_sample_and_the_search_are_embedded() -> None:
 
 def test_without_queries_held_out_images_search_those_to_learn_from() -> None:
     nothing = array_split(4)
-    found = sample(Counting(), replace(DATA, query=Subset(nothing, np.arange(0)), gallery=nothing))
+    found = sample(Counting(), replace(DATA, query=SomeImages((nothing, np.arange(0))), gallery=nothing))
     assert found.search.relevance is None
     assert len(found.search.gallery) == len(found.match.targets.rows) == 60
     learned = {found.split.names[row] for row in found.match.targets.rows}
