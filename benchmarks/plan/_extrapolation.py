@@ -31,7 +31,7 @@ def extrapolate(sizes: Sequence[int], columns: Values, whole: int) -> Estimate:
         return Estimate(float(values[0, -1]), *interval(means[:, -1]))
     if len(sizes) < _LEAST:
         return Estimate(float(values[0, -1]), interval(means[:, -1])[0], 1.0)
-    found = {exponent: _at(sizes, values, whole, exponent)[0] for exponent in _EXPONENTS}
+    found = {exponent: float(_at(sizes, values, whole, exponent)[0]) for exponent in _EXPONENTS}
     best = min(_EXPONENTS, key=lambda exponent: _misfit(sizes, values, exponent))
     low, high = interval(np.concatenate([_at(sizes, means, whole, exponent) for exponent in _EXPONENTS]))
     slack = _error_before(sizes, values) * np.log(whole / sizes[-1]) / np.log(sizes[-1] / sizes[-2])

@@ -58,3 +58,5 @@ def test_the_estimate_is_a_share_inside_its_interval(curve: list[float], whole: 
     found = extrapolate(SIZES, columns(np.array(curve), 50), whole)
     assert 0 <= found.low <= found.high <= 1
     assert 0 <= found.value <= 1
+    # Files of runs refuse numbers of numpy.
+    assert {type(one) for one in (found.value, found.low, found.high)} == {float}
