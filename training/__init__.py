@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
     from prunnet_export.training._match import Match, match
-    from prunnet_export.training._match_file import is_vector_file
-    from prunnet_export.training._match_options import MatchOptions, match_options, open_model, take_match_options
+    from prunnet_export.training._match_options import (
+        MatchOptions,
+        match_options,
+        open_model,
+        take_match_options,
+        vector_file,
+    )
     from prunnet_export.training._matching_start import new_matching_trainee
     from prunnet_export.training._options import recipe_option, recipe_options, weights_options
     from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
@@ -37,8 +42,7 @@ else:
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
             "_match": ("Match", "match"),
-            "_match_file": ("is_vector_file",),
-            "_match_options": ("MatchOptions", "match_options", "open_model", "take_match_options"),
+            "_match_options": ("MatchOptions", "match_options", "open_model", "take_match_options", "vector_file"),
             "_matching_start": ("new_matching_trainee",),
             "_options": ("recipe_option", "recipe_options", "weights_options"),
             "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
@@ -64,7 +68,6 @@ __all__ = [
     "choose_device",
     "conflict_aware",
     "held_out",
-    "is_vector_file",
     "keep_freed_memory",
     "match",
     "match_options",
@@ -79,5 +82,6 @@ __all__ = [
     "take_match_options",
     "take_step",
     "train",
+    "vector_file",
     "weights_options",
 ]

@@ -134,19 +134,13 @@ def open_match(
     Raises:
         InvalidInput: the teacher cannot be read, or its vectors do not fit to the images.
     """
-    from prunnet_export.training._match_file import is_vector_file, match_file
+    from prunnet_export.training._match_file import match_file
     from prunnet_export.training._match_model import match_model
 
-    if is_vector_file(options.match):
-        if options.views or options.teacher_options or options.teacher_settings is not None:
-            raise InvalidInput(
-                f"{options.match} holds vectors and no model",
-                hint="leave --views, --teacher-settings and --teacher-option out",
-            )
-        match = match_file(Path(options.match), data.train, names=options.teacher_names)
+    file = vector_file(options)
+    if file is not None:
+        match = match_file(file, data.train, names=options.teacher_names)
     else:
-        if options.teacher_names is not None:
-            raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
         match = match_model(
             open_model(options, recipe, weights),
             data.train,
@@ -164,6 +158,26 @@ def open_match(
         label_weight=options.label_weight,
     )
     return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
+
+
+def vector_file(options: MatchOptions) -> Path | None:
+    """The file of vectors that the options name; None if they name a model.
+
+    Raises:
+        InvalidInput: an option does not go together with this kind of teacher.
+    """
+    from prunnet_export.training._match_file import is_vector_file
+
+    if not is_vector_file(options.match):
+        if options.teacher_names is not None:
+            raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
+        return None
+    if options.views or options.teacher_options or options.teacher_settings is not None:
+        raise InvalidInput(
+            f"{options.match} holds vectors and no model",
+            hint="leave --views, --teacher-settings and --teacher-option out",
+        )
+    return Path(options.match)
 
 
 def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:

@@ -18,7 +18,7 @@ from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
 from prunnet_export.teachers import Teacher, teacher_vectors
-from prunnet_export.training import MatchOptions, Recipe, is_vector_file, open_model
+from prunnet_export.training import MatchOptions, Recipe, open_model, vector_file
 from prunnet_export.vectors import StoredVectors, open_vectors
 
 Vectors = npt.NDArray[np.float32]
@@ -150,6 +150,7 @@ def open_source(
     Raises:
         InvalidInput: the teacher cannot be read, or an option does not fit to it.
     """
-    if is_vector_file(options.match):
-        return FileSource(open_vectors(Path(options.match), names=options.teacher_names))
+    file = vector_file(options)
+    if file is not None:
+        return FileSource(open_vectors(file, names=options.teacher_names))
     return ModelSource(open_model(options, recipe, weights), workers=workers, progress=progress)

@@ -119,6 +119,8 @@ def test_a_teacher_that_is_a_model_embeds_only_the_sample(
         (("--match={vectors}", "--record=r.jsonl"), "add --network RUN"),
         (("--match={vectors}", "--runs=nowhere.jsonl"), "cannot read nowhere.jsonl"),
         (("--match={vectors}", "--capacities=2"), "capacity"),
+        (("--match={vectors}", "--teacher-option=crop=64"), "no model"),
+        (("--match={vectors}", "--network=nowhere"), "holds no network"),
         (("--match={vectors}", "--embedding-dim=8"), "cannot be given with --match"),
         (("--match={vectors}", "--batch-size=100"), "--batch-size"),
     ],
