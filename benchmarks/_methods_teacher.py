@@ -13,7 +13,7 @@ from prunnet_export.benchmarks.methods import Settings
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData
 from prunnet_export.evaluating import ChosenImages, Embeddings
 from prunnet_export.teachers import teacher_vectors
-from prunnet_export.training import SELF, Match, MatchOptions, MatchSettings, is_vector_file, open_match, open_model
+from prunnet_export.training import SELF, Match, MatchOptions, MatchSettings, open_match, open_model, vector_file
 from prunnet_export.vectors import open_vectors
 
 Progress = Callable[[int, int, str], None]
@@ -77,7 +77,7 @@ class GalleryTeacher:
         return recipe.match, match
 
     def _vectors(self, split: ImageSplit, rows: Labels) -> Embeddings:
-        if is_vector_file(self._options.match):
+        if vector_file(self._options) is not None:
             names = split.relative_names
             return _stored_vectors(Path(self._options.match), self._options.teacher_names, [names[i] for i in rows])
         model = open_model(self._options, self._comparison.recipe(0), None)

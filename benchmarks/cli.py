@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
     data_options,
@@ -256,6 +257,10 @@ def training_cost(*, image_size: int, repeats: int, threads: int | None, output_
     )
     options = TrainingCostOptions(recipe=recipe, repeats=repeats, threads=threads, output_format=output_format)
     return training_cost_table(options)
+
+
+command.add_command(plan)
+command.add_command(plan_accuracy)
 
 
 def main() -> None:

@@ -12,10 +12,12 @@ from prunnet_export._imports import lazy_names
 if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._batches import Batch, Targets, TrainingBatches
+    from prunnet_export.training._device import choose_device
+    from prunnet_export.training._distributed import ALONE
+    from prunnet_export.training._held_out import held_out
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
-    from prunnet_export.training._match import Match
-    from prunnet_export.training._match_file import is_vector_file
+    from prunnet_export.training._match import Match, match
     from prunnet_export.training._match_options import (
         SELF,
         MatchOptions,
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
         open_match,
         open_model,
         take_match_options,
+        vector_file,
     )
     from prunnet_export.training._matching import Matching, centred_cosines
     from prunnet_export.training._matching_start import new_matching_trainee, start_matching
     from prunnet_export.training._objectives import Objective
-    from prunnet_export.training._options import recipe_option, recipe_options
+    from prunnet_export.training._options import recipe_option, recipe_options, weights_options
     from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
     from prunnet_export.training._trainee import Trainee, new_network, new_optimizer, new_trainee
@@ -37,22 +40,27 @@ else:
         {
             "_allocator": ("keep_freed_memory",),
             "_batches": ("Batch", "Targets", "TrainingBatches"),
+            "_device": ("choose_device",),
+            "_distributed": ("ALONE",),
+            "_held_out": ("held_out",),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
-            "_match": ("Match",),
-            "_match_file": ("is_vector_file",),
+            "_match": ("Match", "match"),
             "_match_options": (
+                "SELF", "MatchOptions", "match_options", "open_match", "open_model", "take_match_options", "vector_file",
+            ),
                 "SELF",
                 "MatchOptions",
                 "match_options",
                 "open_match",
                 "open_model",
                 "take_match_options",
+                "vector_file",
             ),
             "_matching": ("Matching", "centred_cosines"),
             "_matching_start": ("new_matching_trainee", "start_matching"),
             "_objectives": ("Objective",),
-            "_options": ("recipe_option", "recipe_options"),
+            "_options": ("recipe_option", "recipe_options", "weights_options"),
             "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
             "_trainee": ("Trainee", "new_network", "new_optimizer", "new_trainee"),
@@ -60,6 +68,7 @@ else:
     )
 
 __all__ = [
+    "ALONE",
     "SELF",
     "Batch",
     "CommonSettings",
@@ -77,9 +86,11 @@ __all__ = [
     "Trainee",
     "TrainingBatches",
     "centred_cosines",
+    "choose_device",
     "conflict_aware",
-    "is_vector_file",
+    "held_out",
     "keep_freed_memory",
+    "match",
     "match_options",
     "new_matching_trainee",
     "new_network",
@@ -95,4 +106,6 @@ __all__ = [
     "take_match_options",
     "take_step",
     "train",
+    "vector_file",
+    "weights_options",
 ]

@@ -134,19 +134,13 @@ def open_match(
     Raises:
         InvalidInput: the teacher cannot be read, or its vectors do not fit to the images.
     """
-    from prunnet_export.training._match_file import is_vector_file, match_file
+    from prunnet_export.training._match_file import match_file
     from prunnet_export.training._match_model import match_model
 
-    if is_vector_file(options.match):
-        if options.views or options.teacher_options or options.teacher_settings is not None:
-            raise InvalidInput(
-                f"{options.match} holds vectors and no model",
-                hint="leave --views, --teacher-settings and --teacher-option out",
-            )
-        match = match_file(Path(options.match), data.train, names=options.teacher_names)
+    file = vector_file(options)
+    if file is not None:
+        match = match_file(file, data.train, names=options.teacher_names)
     else:
-        if options.teacher_names is not None:
-            raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
         match = match_model(
             open_model(options, recipe, weights),
             data.train,
@@ -166,11 +160,37 @@ def open_match(
     return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
 
 
-def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
-    """The teacher that is a model.
+def vector_file(options: MatchOptions) -> Path | None:
+    """The file of vectors that the options name; None if they name a model.
 
     Raises:
-        InvalidInput: it cannot be loaded, or an option does not fit to it.
+        InvalidInput: an option does not go together with this kind of teacher.
+    """
+    from prunnet_export.training._match_file import is_vector_file
+
+    if not is_vector_file(options.match):
+        if options.teacher_names is not None:
+            raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
+        return None
+    if options.views or options.teacher_options or options.teacher_settings is not None:
+        raise InvalidInput(
+            f"{options.match} holds vectors and no model",
+            hint="leave --views, --teacher-settings and --teacher-option out",
+        )
+    return Path(options.match)
+
+
+def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> Teacher:
+    """The model that the options name.
+
+    Args:
+        options: The options; their teacher is no file of vectors.
+        recipe: The recipe of the run, for ``--match self``.
+        weights: The weights that the run starts from, for ``--match self``.
+
+    Raises:
+        InvalidInput: the teacher cannot be loaded, or a setting does not apply to it.
+        UnknownName: timm has no such architecture.
     """
     from prunnet_export.teachers import open_teacher, teacher_settings
     from prunnet_export.training._self_teacher import SelfTeacher, check_weights

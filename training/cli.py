@@ -15,13 +15,13 @@ import click
 import msgspec
 
 from prunnet_export._console import progress_bar, run
-from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
+from prunnet_export._errors import Interrupted, PeerFailed
 from prunnet_export._files import reading_errors, sha256
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
-from prunnet_export.training._options import recipe_option, recipe_options
+from prunnet_export.training._options import recipe_option, recipe_options, weights_options
 from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
@@ -46,17 +46,6 @@ class TrainOptions:
     half_precision_checkpoint: bool
 
 
-def _channels(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
-    """Callback of an option with a value for each of the three channels."""
-    values = number_list(context, option, text)
-    if len(values) != 3 or not all(0 <= value <= 1 for value in values):  # noqa: PLR2004  # red, green, blue
-        raise InvalidInput(
-            f"{option.opts[0]} {text!r} is not three numbers between 0 and 1",
-            hint="e.g. 0.485,0.456,0.406; divide values between 0 and 255 by 255",
-        )
-    return values
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("data")
 @click.option("--layout", help="Layout of DATA, if the tool should not guess it: folder, in-shop, fashion-mnist, ...")
@@ -67,23 +56,7 @@ def _channels(context: click.Context, option: click.Parameter, text: str) -> tup
     "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
 )
 @match_options
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="File that the backbone starts from: safetensors, or written by torch.save. Scores start from it too.",
-)
-@click.option(
-    "--mean",
-    default=",".join(map(str, IMAGENET_MEAN)),
-    callback=_channels,
-    help="Mean of red, green and blue that is subtracted, for values in 0..1. Weights have theirs.",
-)
-@click.option(
-    "--std",
-    default=",".join(map(str, IMAGENET_STD)),
-    callback=_channels,
-    help="Standard deviation of red, green and blue to divide by, for values in 0..1. Weights have theirs.",
-)
+@weights_options
 @recipe_options(schedule="step")
 @recipe_option(
     "patterns",

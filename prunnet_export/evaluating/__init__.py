@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._gallery import Gallery, save_gallery
-from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
 from prunnet_export.evaluating._latency import measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
@@ -31,6 +31,7 @@ __all__ = [
     "ModelOnDevice",
     "Reference",
     "RetrievalMetrics",
+    "SomeImages",
     "TeacherSide",
     "Verifier",
     "artifact_reference",

@@ -5,13 +5,16 @@ from prunnet_export.network._batchnorm import reestimate_batchnorm, statistics_b
 from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
 from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
+from prunnet_export.network._ridge import LinearMap, RidgeSums
 from prunnet_export.network._weights import load_weights
 
 __all__ = [
     "Checkpoint",
     "Embedder",
+    "LinearMap",
     "Normalised",
     "PrunableNetwork",
+    "RidgeSums",
     "adapt",
     "align_projector",
     "build_embedder",

@@ -9,10 +9,7 @@ from torch import Tensor
 
 from prunnet_export.network._batchnorm import reestimate_batchnorm
 from prunnet_export.network._embedder import Embedder
-
-# The ridge strengths to try, as multiples of the mean eigenvalue of the features' scatter matrix.
-_RIDGES = tuple(10 ** (exponent / 2) for exponent in range(-12, 5))
-
+from prunnet_export.network._ridge import RidgeSums
 
 Pairs = Iterable[tuple[Tensor, Tensor]]
 
@@ -85,56 +82,22 @@ def _refit(module: Embedder, pairs: Pairs) -> float:
 
         W' = argmin_V sum_i |V f_i - z_i|^2 + ridge |V - W|^2.
 
-    The chosen ridge has the least generalised cross-validation error (Golub, Heath and Wahba, 1979). An infinite
-    ridge, which keeps W, is one of the choices. The bias makes the mean output equal to the mean of the z_i.
+    :class:`RidgeSums` chooses the ridge. An infinite one keeps W. The bias makes the mean output equal to the mean of
+    the z_i.
 
     Returns:
         The ridge as a multiple of the mean eigenvalue; infinity if W was kept.
     """
-    moments = _moments(module, pairs)
-    if moments is None:
-        return float("inf")
-    count, mean_features, mean_residual, scatter, cross, squared = moments
-    values, vectors = torch.linalg.eigh(scatter)
-    values = values.clamp(min=0)
-    rotated = vectors.T @ cross
-    energy = rotated.square().sum(1)
-    scale = float(values.mean())
-    best, ridge = count * squared / (count - 1) ** 2 if count > 1 else float("inf"), float("inf")
-    for multiple in _RIDGES:
-        shrunk = values + multiple * scale
-        freedom = count - 1 - float((values / shrunk).sum())
-        remaining = squared - float((energy / shrunk * (2 - values / shrunk)).sum())
-        error = count * max(remaining, 0.0) / freedom**2 if scale > 0 and freedom > 0 else float("inf")
-        if error < best:
-            best, ridge = error, multiple
-    weight = module.projector.weight.double()
-    change = torch.zeros_like(weight)
-    if ridge < float("inf"):
-        change = (vectors @ (rotated / (values + ridge * scale).unsqueeze(1))).T
-    with torch.no_grad():
-        module.projector.bias.copy_(mean_residual - change @ mean_features)
-        module.projector.weight.copy_(weight + change)
-    return ridge
-
-
-def _moments(module: Embedder, pairs: Pairs) -> tuple[int, Tensor, Tensor, Tensor, Tensor, float] | None:
-    """Count, means of features f and residuals r = z - W f, centred sums of f f', f r' and |r|^2; None: no batch."""
     module.eval()
-    count, squared = 0, 0.0
-    sums: list[Tensor] = []
+    sums, weight = RidgeSums(), module.projector.weight.detach().double()
     with torch.inference_mode():
         for images, wanted in pairs:
             features = module.features(images).double()
-            residual = wanted.double() - features @ module.projector.weight.double().T
-            added = [features.sum(0), residual.sum(0), features.T @ features, features.T @ residual]
-            sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
-            squared += float(residual.square().sum())
-            count += len(images)
-    if not sums:
-        return None
-    features_sum, residual_sum, scatter, cross = (tensor.clone() for tensor in sums)
-    mean_features, mean_residual = features_sum / count, residual_sum / count
-    scatter -= count * mean_features.outer(mean_features)
-    cross -= count * mean_features.outer(mean_residual)
-    return count, mean_features, mean_residual, scatter, cross, squared - count * float(mean_residual.square().sum())
+            sums.add(features, wanted.double() - features @ weight.T)
+    if not sums.count:
+        return float("inf")
+    change = sums.solve()
+    with torch.no_grad():
+        module.projector.bias.copy_(change.bias)
+        module.projector.weight.copy_(weight + change.weight)
+    return change.ridge

@@ -12,7 +12,7 @@ from torch import Tensor
 from prunnet_export.network import (
     Embedder,
     PrunableNetwork,
-    _alignment,
+    _ridge,
     adapt,
     align_projector,
     fit_projector,
@@ -107,7 +107,7 @@ def test_few_images_do_not_fit_exactly(network: PrunableNetwork) -> None:
     as_cut, chosen, exact = (small(network, capacity=0.6) for _ in range(3))
     align_projector(chosen, network.embedder, few)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_alignment, "_RIDGES", (1e-9,))
+        patch.setattr(_ridge, "_RIDGES", (1e-9,))
         align_projector(exact, network.embedder, few)
     assert distance(chosen, network.embedder) < distance(as_cut, network.embedder)
     assert distance(chosen, network.embedder) < distance(exact, network.embedder)

@@ -262,7 +262,7 @@ def test_accuracy_is_the_cross_test_or_the_overlap(workshop: Workshop) -> None:
     export = workshop.export(Budget(latency_ms=1e6), select="accuracy")
     candidate = rungs(export)[-1]
     assert 0 <= export._accuracy(candidate) <= 1
-    assert export._verifier.dense.relevance is not None
+    assert export._verifier.side.relevance is not None
 
 
 @pytest.mark.parametrize(
