@@ -47,8 +47,6 @@ else:
             "_loop": ("reestimate_dense_batchnorm", "train"),
             "_match": ("Match", "match"),
             "_match_options": (
-                "SELF", "MatchOptions", "match_options", "open_match", "open_model", "take_match_options", "vector_file",
-            ),
                 "SELF",
                 "MatchOptions",
                 "match_options",

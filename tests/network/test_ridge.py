@@ -20,7 +20,7 @@ def pairs(count: int, *, noise: float = 0.3) -> tuple[Tensor, Tensor]:
 
 def fitted(features: Tensor, wanted: Tensor, *, batch: int = 1000) -> LinearMap:
     sums = RidgeSums()
-    for one in zip(features.split(batch), wanted.split(batch), strict=True):
+    for one in zip(torch.split(features, batch), torch.split(wanted, batch), strict=True):
         sums.add(*one)
     return sums.solve()
 
