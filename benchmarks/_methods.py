@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from torch import Tensor, nn
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file
-from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks._methods_data import keep_in_memory
+from prunnet_export.benchmarks._methods_runs import read_run, run_file, store_settings, tool_versions, write_run
 from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import ChosenImages, Embeddings, embed_in_torch, statistics_inputs
 from prunnet_export.network import align_projector, reestimate_batchnorm
-
-SETTINGS_FILE = "settings.json"
-T = TypeVar("T")
-TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,46 +83,16 @@ def compare(
     """
     for method in methods:
         METHODS[method].check(settings)
-    _store_settings(folder, settings)
+    store_settings(folder, settings)
     bench = Bench(settings, keep_in_memory(data, settings.preprocessing), folder, progress)
     runs = []
     for method in methods:
         for seed in seeds:
-            file = folder / f"{method}-{seed}.json"
+            file = run_file(folder, method, seed)
             if not file.exists():
-                _write(file, _run(bench, method, seed))
-            runs.append(_read(file, Run, hint="remove the file, and the run is repeated"))
+                write_run(file, _run(bench, method, seed))
+            runs.append(read_run(file, Run))
     return runs
-
-
-def _store_settings(folder: Path, settings: Settings) -> None:
-    """Write the settings into a new folder, or compare them with those in the folder."""
-    file = folder / SETTINGS_FILE
-    if not file.exists():
-        strays = sorted(folder.glob("*-[0-9]*"))
-        if strays:
-            raise InvalidInput(
-                f"{strays[0]} exists, but its settings file {SETTINGS_FILE} does not", hint="choose another --out"
-            )
-        _write(file, settings)
-    stored = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
-    difference = settings.difference(stored)
-    if difference is not None:
-        raise InvalidInput(
-            f"the runs in {folder} have {difference}",
-            hint="repeat the options that they were started with, or choose another --out",
-        )
-
-
-def _write(file: Path, content: msgspec.Struct) -> None:
-    replace_file(file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-
-
-def _read(file: Path, kind: type[T], *, hint: str) -> T:
-    try:
-        return msgspec.json.decode(read_bytes(file), type=kind)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: {error}", hint=hint) from None
 
 
 def _run(bench: Bench, method: str, seed: int) -> Run:
@@ -163,7 +125,7 @@ def _run(bench: Bench, method: str, seed: int) -> Run:
         cost=trained.cost,
         n_queries=n_queries,
         n_gallery=n_gallery,
-        versions={"python": platform.python_version(), **installed_versions(*TOOLS)},
+        versions=tool_versions(),
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from prunnet_export._console import progress_bar
 from prunnet_export._errors import Interrupted, InvalidInput, UnknownName
 from prunnet_export.benchmarks._methods import Figures, Run, compare
-from prunnet_export.benchmarks.methods import METHODS, Settings
-from prunnet_export.datasets import open_dataset
+from prunnet_export.benchmarks._methods_cells import mean_and_spread, summary
+from prunnet_export.benchmarks._methods_match import compare_matching
+from prunnet_export.benchmarks._methods_match_table import matching_report
+from prunnet_export.benchmarks._methods_teacher import GalleryTeacher
+from prunnet_export.benchmarks.methods import MATCHING, METHODS, Settings
+from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.patterns import check_capacity
 from prunnet_export.reports import Cell, Report, Table, print_report
-from prunnet_export.training import keep_freed_memory
+from prunnet_export.training import MatchOptions, keep_freed_memory
 
 ALL = "all"
 _FIGURES = ("self_r1", "cross_r1", "self_map", "cross_map")
@@ -31,17 +34,18 @@ class MethodsOptions:
     settings: Settings
     methods: tuple[str, ...]
     seeds: int
+    match: MatchOptions | None
     out: Path
     output_format: str
 
 
 def methods_table(options: MethodsOptions) -> int:
     """Train the missing runs and print the table."""
-    settings = options.settings
+    settings, known = options.settings, METHODS if options.match is None else MATCHING
     for name in options.methods:
-        if name not in {*METHODS, ALL}:
-            raise UnknownName("method", name, METHODS)
-    for capacity in (*settings.capacities, *settings.train_capacities):
+        if name not in {*known, ALL}:
+            raise UnknownName("method", name, known)
+    for capacity in (*settings.capacities, *settings.train_capacities, *(settings.student_capacities or ())):
         check_capacity(capacity)
     # The dense network is always evaluated, so capacity 1 is removed.
     settings = msgspec.structs.replace(
@@ -54,20 +58,36 @@ def methods_table(options: MethodsOptions) -> int:
     keep_freed_memory()
     with progress_bar("training") as show:
         try:
-            runs = compare(
-                settings,
-                images,
-                options.out,
-                methods=[name for name in METHODS if {name, ALL} & set(options.methods)],
-                seeds=range(options.seeds),
-                progress=lambda what, done, steps: show(done, steps, what),
-            )
+            report = _compare(options, settings, images, show)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted; every finished run is in {options.out}", hint="repeat the same command"
             ) from None
-    print_report(methods_report(settings, images.name, options.out, runs), options.output_format)
+    print_report(report, options.output_format)
     return 0
+
+
+def _compare(
+    options: MethodsOptions, settings: Settings, images: RetrievalData, show: Callable[[int, int, str], None]
+) -> Report:
+    """Train the missing runs; returns the report on all of them."""
+    out, seeds = options.out, range(options.seeds)
+
+    def progress(what: str, done: int, steps: int) -> None:
+        show(done, steps, what)
+
+    def chosen(known: Iterable[str]) -> list[str]:
+        return [name for name in known if {name, ALL} & set(options.methods)]
+
+    if options.match is None:
+        runs = compare(settings, images, out, methods=chosen(METHODS), seeds=seeds, progress=progress)
+        return methods_report(settings, images.name, out, runs)
+    teacher = GalleryTeacher(options.match, settings, images, show)
+    settings = msgspec.structs.replace(settings, match=teacher.settings, embedding_dim=teacher.dim)
+    matching = compare_matching(
+        settings, images, out, teacher=teacher, methods=chosen(MATCHING), seeds=seeds, progress=progress
+    )
+    return matching_report(settings, images.name, out, matching)
 
 
 def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[Run]) -> Report:
@@ -92,7 +112,9 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
             )
             rows.append((name, len(method_runs), cost, *starmap(_cell, plain.items())))
             aligned.append((name, len(method_runs), cost, *starmap(_cell, refitted.items())))
-            summaries = ({f"{c:g}": _summary(found) for c, found in kind.items()} for kind in (plain, refitted))
+            summaries = (
+                {f"{c:g}": summary(found, _FIGURES) for c, found in kind.items()} for kind in (plain, refitted)
+            )
             entries.append({"row": name, **dict(zip(("figures", "aligned"), summaries, strict=True))})
     first = runs[0]
     title = f"{data}: R@1 in %, cross-test (self-test), {first.n_queries} queries, {first.n_gallery} gallery images, "
@@ -118,25 +140,9 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
     )
 
 
-def _summary(figures: Sequence[Figures]) -> dict[str, Any] | None:
-    if not figures:
-        return None
-    by_name = {name: [getattr(one, name) for one in figures] for name in _FIGURES}
-    return {
-        name: {"mean": statistics.fmean(values), "spread": _spread(values), "values": values}
-        for name, values in by_name.items()
-    }
-
-
 def _cell(capacity: float, figures: Sequence[Figures]) -> str | None:
     """Cross-test (self-test); for the dense network both are equal and shown once; None if there is no figure."""
     if not figures:
         return None
-    cross = [100 * one.cross_r1 for one in figures]
-    spread = _spread(cross)
-    cell = f"{statistics.fmean(cross):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    cell = mean_and_spread([one.cross_r1 for one in figures])
     return cell if capacity == 1 else f"{cell} ({statistics.fmean(100 * one.self_r1 for one in figures):.1f})"
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None

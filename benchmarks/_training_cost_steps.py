@@ -20,7 +20,7 @@ def random_batch(recipe: Recipe) -> Batch:
     generator = torch.Generator().manual_seed(0)
     crop = recipe.preprocessing.crop
     pixels = torch.rand(recipe.batch_size, 3, crop, crop, generator=generator)
-    return pixels, torch.randint(CLASSES, (recipe.batch_size,), generator=generator)
+    return Batch(pixels, torch.randint(CLASSES, (recipe.batch_size,), generator=generator))
 
 
 class RecipeStep:
@@ -32,9 +32,9 @@ class RecipeStep:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        images, labels = random_batch(recipe)
+        batch = random_batch(recipe)
         # Channels last, the layout of a training run's batches.
-        self._batch = images.contiguous(memory_format=torch.channels_last), labels
+        self._batch = batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
         self._recipe, self._trainee = recipe, new_trainee(recipe, classes=CLASSES)
         self._gradients = SubnetworkGradients(recipe, self._trainee, steps=STEPS)
         self._numbers = itertools.count()
@@ -65,7 +65,7 @@ class PlainPasses:
             recipe.backbone, dim=2, preprocessing=recipe.preprocessing, options=recipe.backbone_options
         )
         self.count, self._update = len(recipe.capacities) + 1, update
-        self._images, self._labels = random_batch(recipe)
+        self._batch = random_batch(recipe)
         self._backbone, self._classifier = embedder.backbone, nn.Linear(embedder.projector.in_features, CLASSES)
         self._optimizer = new_optimizer([*self._backbone.parameters(), *self._classifier.parameters()], recipe)
 
@@ -73,9 +73,9 @@ class PlainPasses:
         """Make as many passes as a step has networks."""
         for _ in range(self.count):
             self._optimizer.zero_grad()
-            features: Tensor = self._backbone(self._images)
+            features: Tensor = self._backbone(self._batch.images)
             if features.ndim > 2:  # noqa: PLR2004  # [b, f, h, w]
                 features = features.mean((2, 3))
-            torch.autograd.backward(F.cross_entropy(self._classifier(features), self._labels))
+            torch.autograd.backward(F.cross_entropy(self._classifier(features), self._batch.labels))
         if self._update:
             self._optimizer.step()

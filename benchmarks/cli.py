@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
     data_options,
@@ -18,7 +19,7 @@ from prunnet_export.cli import (
 )
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training import Recipe, recipe_option, recipe_options
+from prunnet_export.training import Recipe, match_options, recipe_option, recipe_options, take_match_options
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
@@ -163,9 +164,15 @@ def gallery(**options: Any) -> int:
     "--steps", type=click.IntRange(1), required=True, help="Training steps of each network that a method trains."
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds: 0, 1, ...")
+@match_options
 @recipe_options(schedule="cosine")
 @recipe_option(
     "capacities", "--train-capacities", callback=number_list, help="Capacities to train, if the method lets you choose."
+)
+@click.option(
+    "--student-capacities",
+    callback=lambda context, option, text: None if text is None else number_list(context, option, text),
+    help="Capacities of methods with one network for each capacity.  [default: those of --train-capacities]",
 )
 @click.option(
     "--capacities",
@@ -180,7 +187,10 @@ def gallery(**options: Any) -> int:
     "--out", type=click.Path(path_type=Path), help="Folder of the finished runs.  [default: runs/methods/DATA]"
 )
 @output_options
+@click.pass_context
 def methods(
+    context: click.Context,
+    /,
     *,
     data: str,
     layout: str | None,
@@ -196,7 +206,12 @@ def methods(
 
     Every method gets the same backbone, batches, steps, optimizer and seeds. Each finished run is one file in --out;
     the same command again trains only the missing runs.
+
+    With --match TEACHER other methods are compared: their queries search the gallery that TEACHER makes of --data,
+    and they learn from its vectors, without labels.
     """
+    match = take_match_options(context, settings)
+
     from prunnet_export.benchmarks._methods_table import MethodsOptions, methods_table
     from prunnet_export.benchmarks.methods import Settings
 
@@ -208,6 +223,7 @@ def methods(
         ),
         methods=tuple(name.strip() for name in methods.split(",")),
         seeds=seeds,
+        match=match,
         out=out or Path("runs") / "methods" / Path(data).resolve().name,
         output_format=output_format,
     )
@@ -241,6 +257,10 @@ def training_cost(*, image_size: int, repeats: int, threads: int | None, output_
     )
     options = TrainingCostOptions(recipe=recipe, repeats=repeats, threads=threads, output_format=output_format)
     return training_cost_table(options)
+
+
+command.add_command(plan)
+command.add_command(plan_accuracy)
 
 
 def main() -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from prunnet_export._errors import InvalidInput
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from prunnet_export._files import read_toml
 
 
 class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -35,12 +29,9 @@ def read_project_config(folder: Path) -> ProjectConfig:
         InvalidInput: the file cannot be parsed, or the table has an unknown key.
     """
     file = folder / "pyproject.toml"
-    try:
-        document: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         return ProjectConfig()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", hint="correct the file, or give --network") from None
+    document = read_toml(file, hint="correct the file, or give --network")
     table = document.get("tool", {}).get("prunnet-export", {})
     try:
         return msgspec.convert(table, ProjectConfig)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 from prunnet_export._errors import InvalidInput, StorageError
 
@@ -39,16 +41,39 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while reading ``path`` into an InvalidInput."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="check the path and its permissions") from None
+
+
 def read_bytes(file: Path) -> bytes:
     """The contents of a file.
 
     Raises:
         InvalidInput: it cannot be read.
     """
-    try:
+    with reading_errors(file):
         return file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
+
+
+def read_toml(file: Path, *, hint: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        InvalidInput: it cannot be read or parsed.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", hint=hint) from None
 
 
 def sha256(file: Path) -> str:

@@ -16,10 +16,14 @@ class FolderLock:
     Args:
         folder: The folder; it need not exist.
         file: The lock file, which is made and removed here; None means ``.NAME.lock`` next to the folder NAME.
+        hint: Hint of the error if another process has the lock.
     """
 
-    def __init__(self, folder: Path, file: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, file: Path | None = None, *, hint: str = "wait for it, or choose another --out"
+    ) -> None:
         self._folder = folder
+        self._hint = hint
         self._file = file or folder.with_name(f".{folder.name}.lock")
         self._handle: int | None = None
 
@@ -40,9 +44,7 @@ class FolderLock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(handle)
-                raise StorageError(
-                    f"another process writes to {self._folder}", hint="wait for it, or choose another --out"
-                ) from None
+                raise StorageError(f"another process writes to {self._folder}", hint=self._hint) from None
             except OSError:
                 os.close(handle)
                 raise

@@ -6,6 +6,7 @@ project are in :mod:`prunnet_export.training.data`. Another package may register
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ class ImageSplit(ABC):
         buffer = BytesIO()
         self.image(index).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def stamp(self, index: int) -> str:
+        """A text that changes if image ``index`` changes: a hash of its bytes, unless the split knows a cheaper one."""
+        return hashlib.sha256(self.encoded(index)).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
 
 BackboneOption = bool | int | float | list[int | float]
+TeacherKind = Literal["vectors", "onnx", "network", "timm", "self"]
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,13 +40,14 @@ class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         name: Name of its file or architecture, without folders.
-        kind: ``vectors`` if only its vectors are known, else the kind of the model: ``onnx``, ``network`` or ``timm``.
+        kind: ``vectors`` if only its vectors are known, else the kind of the model: ``onnx``, ``network``, ``timm``,
+            or ``self`` for the network's own backbone with the weights that the training started from.
         sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
         sample_sha256: SHA-256 of ``teacher.npz``, which holds some of its vectors.
     """
 
     name: str
-    kind: Literal["vectors", "onnx", "network", "timm"]
+    kind: TeacherKind
     sha256: str
     sample_sha256: str
 

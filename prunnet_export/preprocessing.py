@@ -48,8 +48,13 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if min(self.std) <= 0:
             raise InvalidInput(f"preprocessing divides by std {self.std}", hint="std has to be positive")
 
-    def resized(self, image: Image.Image) -> Image.Image:
-        """The image in upright RGB, resized so that its shorter side has ``resize`` pixels."""
+    def resized(self, image: Image.Image, *, bicubic: bool = False) -> Image.Image:
+        """The image in upright RGB, resized so that its shorter side has ``resize`` pixels.
+
+        Args:
+            image: The image.
+            bicubic: Resize bicubic instead of bilinear, as some teachers do. Networks of this package are bilinear.
+        """
         from PIL import Image
 
         image = decode(image, name="the image")
@@ -58,11 +63,11 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             return image
         scale = self.resize / min(width, height)
         size = (max(self.resize, round(width * scale)), max(self.resize, round(height * scale)))
-        return image.resize(size, Image.Resampling.BILINEAR)
+        return image.resize(size, Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR)
 
-    def cropped(self, image: Image.Image) -> Image.Image:
-        """The image in upright RGB, resized and centre-cropped to ``crop`` x ``crop``."""
-        image = self.resized(image)
+    def cropped(self, image: Image.Image, *, bicubic: bool = False) -> Image.Image:
+        """The image in upright RGB, resized as :meth:`resized` does, and centre-cropped to ``crop`` x ``crop``."""
+        image = self.resized(image, bicubic=bicubic)
         left, top = (image.size[0] - self.crop) // 2, (image.size[1] - self.crop) // 2
         return image.crop((left, top, left + self.crop, top + self.crop))
 

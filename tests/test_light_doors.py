@@ -24,6 +24,8 @@ HEAVY = (
     "coremltools",
     "nncf",
     "matplotlib",
+    "pyarrow",
+    "faiss",
 )
 
 
@@ -49,6 +51,7 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
         "import prunnet_export.devices, prunnet_export.devices._worker",
         "import prunnet_export.measuring, prunnet_export.artifact, prunnet_export.network_config",
         "import prunnet_export.budget, prunnet_export.precision, prunnet_export.thresholds, prunnet_export.target",
+        "import prunnet_export.teachers, prunnet_export.views",
         "import prunnet_export.cli._command, prunnet_export.benchmarks.cli, prunnet_export.training.cli",
     ],
 )

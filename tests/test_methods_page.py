@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import msgspec
 import pytest
 
 from prunnet_export._errors import Interrupted
 from prunnet_export.benchmarks import _methods_table
-from prunnet_export.benchmarks._methods import SETTINGS_FILE, Run
+from prunnet_export.benchmarks._methods import Run
+from prunnet_export.benchmarks._methods_match import MatchRun
+from prunnet_export.benchmarks._methods_match_table import matching_report
+from prunnet_export.benchmarks._methods_runs import SETTINGS_FILE
 from prunnet_export.benchmarks._methods_table import methods_report
 from prunnet_export.benchmarks.cli import command
-from prunnet_export.benchmarks.methods import METHODS, Settings
-from prunnet_export.reports import render
+from prunnet_export.benchmarks.methods import MATCHING, METHODS, Settings
+from prunnet_export.reports import Report, render
 from tests._inputs import retrieval_data
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,20 +30,27 @@ def settings_of(folder: Path) -> Settings:
     return msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=Settings)
 
 
-def runs_of(folder: Path) -> list[Run]:
-    files = (folder / f"{method}-{seed}.json" for method in METHODS for seed in range(10))
-    return [msgspec.json.decode(file.read_bytes(), type=Run) for file in files if file.exists()]
+def report_of(folder: Path) -> Report:
+    """The report on all runs of a folder."""
+    settings = settings_of(folder)
+    known = METHODS if settings.match is None else MATCHING
+    files = [folder / f"{method}-{seed}.json" for method in known for seed in range(10)]
+    contents = [file.read_bytes() for file in files if file.exists()]
+    assert len(contents) == len(list(folder.glob("*-[0-9].json")))
+    if settings.match is None:
+        runs = [msgspec.json.decode(content, type=Run) for content in contents]
+        return methods_report(settings, folder.name, folder, runs)
+    matching = [msgspec.json.decode(content, type=MatchRun) for content in contents]
+    return matching_report(settings, folder.name, folder, matching)
 
 
 def test_there_are_runs() -> None:
-    assert [folder.name for folder in FOLDERS] == ["fashion-mnist", "glyphs"]
+    assert {"fashion-mnist", "glyphs"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_tables_are_those_of_the_runs(folder: Path) -> None:
-    runs = runs_of(folder)
-    assert len(runs) == len(list(folder.glob("*-[0-9].json")))
-    printed = render(methods_report(settings_of(folder), folder.name, folder, runs), "markdown")
+    printed = render(report_of(folder), "markdown")
     rows = [line for line in printed.splitlines() if line.startswith("| ")]
     assert [row for row in rows if row not in PAGE] == []
 
@@ -48,12 +58,19 @@ def test_the_tables_are_those_of_the_runs(folder: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_command_has_the_settings_of_the_runs(folder: Path) -> None:
     [shown] = [line for line in PAGE if line.startswith("prunnet-bench methods") and line.endswith(f"/{folder.name}")]
+    stored = settings_of(folder)
     with (
         patch.object(_methods_table, "open_dataset", return_value=retrieval_data()),
-        patch.object(_methods_table, "compare", side_effect=KeyboardInterrupt) as compare,
+        # The teacher is not here, so its name and hash are not compared.
+        patch.object(
+            _methods_table, "GalleryTeacher", return_value=Mock(settings=stored.match, dim=stored.embedding_dim)
+        ),
+        patch.object(
+            _methods_table, "compare" if stored.match is None else "compare_matching", side_effect=KeyboardInterrupt
+        ) as compare,
         pytest.raises(Interrupted),
     ):
         command(shlex.split(shown)[1:], standalone_mode=False)
     settings, _, out = compare.call_args.args
-    assert msgspec.json.encode(settings) == msgspec.json.encode(settings_of(folder))
+    assert msgspec.json.encode(settings) == msgspec.json.encode(stored)
     assert DOCS.parent / out == folder

@@ -11,45 +11,99 @@ from prunnet_export._imports import lazy_names
 
 if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
-    from prunnet_export.training._batches import Batch, TrainingBatches
+    from prunnet_export.training._batches import Batch, Targets, TrainingBatches
+    from prunnet_export.training._device import choose_device
+    from prunnet_export.training._distributed import ALONE
+    from prunnet_export.training._held_out import held_out
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
-    from prunnet_export.training._options import recipe_option, recipe_options
-    from prunnet_export.training._recipe import CommonSettings, Recipe
+    from prunnet_export.training._match import Match, match
+    from prunnet_export.training._match_options import (
+        SELF,
+        MatchOptions,
+        match_options,
+        open_match,
+        open_model,
+        take_match_options,
+        vector_file,
+    )
+    from prunnet_export.training._matching import Matching, centred_cosines
+    from prunnet_export.training._matching_start import new_matching_trainee, start_matching
+    from prunnet_export.training._objectives import Objective
+    from prunnet_export.training._options import recipe_option, recipe_options, weights_options
+    from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
-    from prunnet_export.training._trainee import new_optimizer, new_trainee
+    from prunnet_export.training._trainee import Trainee, new_network, new_optimizer, new_trainee
 else:
     __getattr__ = lazy_names(
         __name__,
         {
             "_allocator": ("keep_freed_memory",),
-            "_batches": ("Batch", "TrainingBatches"),
+            "_batches": ("Batch", "Targets", "TrainingBatches"),
+            "_device": ("choose_device",),
+            "_distributed": ("ALONE",),
+            "_held_out": ("held_out",),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
-            "_options": ("recipe_option", "recipe_options"),
-            "_recipe": ("CommonSettings", "Recipe"),
+            "_match": ("Match", "match"),
+            "_match_options": (
+                "SELF",
+                "MatchOptions",
+                "match_options",
+                "open_match",
+                "open_model",
+                "take_match_options",
+                "vector_file",
+            ),
+            "_matching": ("Matching", "centred_cosines"),
+            "_matching_start": ("new_matching_trainee", "start_matching"),
+            "_objectives": ("Objective",),
+            "_options": ("recipe_option", "recipe_options", "weights_options"),
+            "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
-            "_trainee": ("new_optimizer", "new_trainee"),
+            "_trainee": ("Trainee", "new_network", "new_optimizer", "new_trainee"),
         },
     )
 
 __all__ = [
+    "ALONE",
+    "SELF",
     "Batch",
     "CommonSettings",
     "Gradients",
     "Grams",
     "Integration",
+    "Match",
+    "MatchOptions",
+    "MatchSettings",
+    "Matching",
+    "Objective",
     "Recipe",
     "SubnetworkGradients",
+    "Targets",
+    "Trainee",
     "TrainingBatches",
+    "centred_cosines",
+    "choose_device",
     "conflict_aware",
+    "held_out",
     "keep_freed_memory",
+    "match",
+    "match_options",
+    "new_matching_trainee",
+    "new_network",
     "new_optimizer",
     "new_trainee",
+    "open_match",
+    "open_model",
     "orders",
     "recipe_option",
     "recipe_options",
     "reestimate_dense_batchnorm",
+    "start_matching",
+    "take_match_options",
     "take_step",
     "train",
+    "vector_file",
+    "weights_options",
 ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from multiprocessing import resource_tracker
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,50 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._interrupts import block_interrupts
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.views import view as view_of
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-_Key = tuple[int, int]  # epoch and image
+
+class Batch(NamedTuple):
+    """Images, and what belongs to them.
+
+    Attributes:
+        images: float32 [b, 3, crop, crop] in 0..1.
+        labels: int64 [b].
+        vectors: The teacher's vectors of the images, float32 [b, d]; None if there is no teacher.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    vectors: torch.Tensor | None = None
+
+    def to(self, device: torch.device | None) -> Batch:
+        """The batch on a device."""
+        return Batch(*(None if one is None else one.to(device) for one in self))  # type: ignore[arg-type]  # as it was
+
+
+class Targets(ABC):
+    """A teacher's unit vectors of the images of a split.
+
+    Attributes:
+        rows: int64 [n], the images to learn from: their rows in the split.
+        views: Number of augmented versions of each image of which the teacher's vectors are known. With 0, the vectors
+            are those of the plain images, which are then only augmented a little.
+        dim: Length of the vectors.
+    """
+
+    rows: Labels
+    views: int
+    dim: int
+
+    @abstractmethod
+    def take(self, rows: Labels, views: Labels) -> npt.NDArray[np.float32]:
+        """Unit vectors float32 [k, dim] of a view of each of k images; ``views`` are below ``max(1, self.views)``."""
+
+
+_Key = tuple[int, int, int]  # epoch, image and view
 _Packed = tuple[npt.NDArray[np.uint8], Labels] | InvalidInput
 _ORDER, _AUGMENTATION = 0, 1  # parts of the seeds, so that the two use different generators
 
@@ -40,6 +79,7 @@ class TrainingBatches:
         workers: Number of processes that decode images; with 0 this process decodes them.
         rank: Number of this process.
         world_size: Number of processes that train together.
+        targets: The teacher's vectors. Only its rows of the split are used.
 
     Raises:
         InvalidInput: a number is out of its range, or the split does not fill one batch.
@@ -56,20 +96,24 @@ class TrainingBatches:
         workers: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        targets: Targets | None = None,
     ) -> None:
+        rows = np.arange(len(split)) if targets is None else targets.rows
+        views = 0 if targets is None else targets.views
         if batch_size < 1 or min(seed, workers) < 0 or not 0 <= rank < world_size:
             raise InvalidInput(
                 f"batch size {batch_size}, seed {seed}, {workers} workers, rank {rank} of {world_size}",
                 hint="batch size >= 1, seed >= 0, workers >= 0, 0 <= rank < world size",
             )
-        if len(split) < batch_size * world_size:
+        if len(rows) < batch_size * world_size:
             raise InvalidInput(
-                f"{len(split)} images do not fill a batch of {batch_size} on {world_size} process(es)",
+                f"{len(rows)} images do not fill a batch of {batch_size} on {world_size} process(es)",
                 hint="lower the batch size",
             )
-        self._order = _EpochOrder(len(split), batch_size, seed, rank, world_size)
+        self._targets, self._labels = targets, split.labels
+        self._order = _EpochOrder(rows, views=views, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
         self._loader: DataLoader[_Packed] = DataLoader(
-            _Samples(split, preprocessing, seed=seed, flip=flip),
+            _Samples(split, preprocessing, seed=seed, flip=flip, views=views),
             batch_sampler=self._order,
             num_workers=workers,
             collate_fn=_keep_batch,
@@ -86,9 +130,6 @@ class TrainingBatches:
     def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from ``start_batch`` on.
 
-        Returns:
-            Images float32 [b, 3, crop, crop] in 0..1 and labels int64 [b].
-
         Raises:
             InvalidInput: the epoch or the batch does not exist, or an image cannot be read.
             Unreachable: a worker process was killed.
@@ -103,9 +144,9 @@ class TrainingBatches:
     def _batches(self, epoch: int, start_batch: int) -> Iterator[Batch]:
         self._order.epoch, self._order.start = epoch, start_batch
         try:
-            with _block_interrupts() if self._loader.num_workers else nullcontext():
+            with block_interrupts() if self._loader.num_workers else nullcontext():
                 packed = iter(self._loader)  # starts the workers
-            yield from map(_to_tensors, packed)
+            yield from map(self._batch, packed)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -113,14 +154,25 @@ class TrainingBatches:
                 "a process that decodes images was killed", hint="memory may be short: lower --workers, or give none"
             ) from None
 
+    def _batch(self, packed: _Packed) -> Batch:
+        if isinstance(packed, InvalidInput):
+            raise packed
+        pixels, keys = packed
+        # The layout stays channels last, in which oneDNN is up to twice as fast for narrow networks.
+        images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
+        rows, views = keys[:, 1], keys[:, 2]
+        # The vectors are read here, and not in the workers, so that these do not each map the file.
+        vectors = None if self._targets is None else torch.from_numpy(self._targets.take(rows, views))
+        return Batch(images, torch.from_numpy(self._labels[rows]), vectors)
+
 
 class _EpochOrder(Sampler[list[_Key]]):
     """The images of each batch of this rank. It stays in the main process, so a new epoch needs no new workers."""
 
-    def __init__(self, images: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.images, self.batch_size, self.seed = images, batch_size, seed
+    def __init__(self, rows: Labels, *, views: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.rows, self.views, self.batch_size, self.seed = rows, views, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self.per_epoch = images // (batch_size * world_size)
+        self.per_epoch = len(rows) // (batch_size * world_size)
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -128,20 +180,23 @@ class _EpochOrder(Sampler[list[_Key]]):
 
     def __iter__(self) -> Iterator[list[_Key]]:
         epoch = self.epoch
-        order = np.random.default_rng((_ORDER, self.seed, epoch)).permutation(self.images)
+        order = np.random.default_rng((_ORDER, self.seed, epoch)).permutation(len(self.rows))
         for batch in range(self.start, self.per_epoch):
             first = (batch * self.world_size + self.rank) * self.batch_size
-            yield [(epoch, int(index)) for index in order[first : first + self.batch_size]]
+            chosen = map(int, self.rows[order[first : first + self.batch_size]])
+            # Every image shows all of its views in as many epochs.
+            yield [(epoch, row, (epoch + row) % max(1, self.views)) for row in chosen]
 
 
 class _Samples(Dataset[_Packed]):
     """Augmented batches of a split, decoded in the worker process that has this object."""
 
-    def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, seed: int, flip: bool) -> None:
-        self.split, self.preprocessing, self.seed, self.flip = split, preprocessing, seed, flip
+    def __init__(self, split: ImageSplit, preprocessing: Preprocessing, *, seed: int, flip: bool, views: int) -> None:
+        self.split, self.preprocessing = split, preprocessing
+        self.seed, self.flip, self.views = seed, flip, views
 
     def __getitems__(self, keys: list[_Key]) -> _Packed:
-        """Pixels uint8 [b, crop, crop, 3] and labels, or the error.
+        """Pixels uint8 [b, crop, crop, 3] and the keys int64 [b, 3], or the error.
 
         The error is returned, because a raised one would reach the main process as a worker's traceback. The pixels are
         bytes, a quarter of the size of floats. Numpy arrays do not use shared memory, which is small in containers.
@@ -149,13 +204,18 @@ class _Samples(Dataset[_Packed]):
         side = self.preprocessing.crop
         pixels = np.empty((len(keys), side, side, 3), np.uint8)
         try:
-            for row, (epoch, index) in enumerate(keys):
-                rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, index))
-                image = _augmented(self.split.image(index), self.preprocessing, rng, flip=self.flip)
-                pixels[row] = np.asarray(image)
+            for position, key in enumerate(keys):
+                pixels[position] = np.asarray(self._image(*key))
         except InvalidInput as error:
             return error
-        return pixels, self.split.labels[[index for _, index in keys]]
+        return pixels, np.array(keys, np.int64)
+
+    def _image(self, epoch: int, row: int, view: int) -> Image.Image:
+        image = self.split.image(row)
+        if self.views:
+            return self.preprocessing.cropped(view_of(image, seed=self.seed, view=view, index=row, flip=self.flip))
+        rng = np.random.default_rng((_AUGMENTATION, self.seed, epoch, row))
+        return _augmented(image, self.preprocessing, rng, flip=self.flip)
 
 
 def _augmented(
@@ -169,30 +229,6 @@ def _augmented(
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
 
 
-@contextmanager
-def _block_interrupts() -> Iterator[None]:
-    """Block Ctrl-C here and in the processes that are started here. This process ends them.
-
-    A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
-    """
-    # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _keep_batch(batch: object) -> object:
     # Not a lambda, because workers have to import it.
     return batch
-
-
-def _to_tensors(batch: _Packed) -> Batch:
-    if isinstance(batch, InvalidInput):
-        raise batch
-    pixels, labels = batch
-    # The layout stays channels last, in which oneDNN is up to twice as fast for narrow networks.
-    images = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-    return torch.from_numpy(images), torch.from_numpy(labels)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -15,6 +15,7 @@ from prunnet_export.patterns import Subnetwork
 from prunnet_export.training._batches import Batch
 from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._integration import Integration, as_filters, combine, gram_matrices
+from prunnet_export.training._objectives import Objective
 
 MAX_NORM = 100.0
 _CONVOLUTION_RANK = 4
@@ -24,14 +25,14 @@ _PART = 2**20  # numbers; intermediate results of this size fit into a processor
 class IntegratedGradients:
     """Writes the integrated gradient of a batch into ``.grad`` of every parameter.
 
-    Classifier, projector and norms learn only from the dense loss. All subnetworks share them, which makes the
+    The objective, the projector and norms learn only from the dense loss. All subnetworks share them, which makes the
     embeddings compatible. With G = dL/d(M * W) the gradient of a weight is M * G, and that of its score is
     M * sign(S) * W * G (PrunNet, section 3). Each weight has one buffer for the gradients of all networks, which is
     used again in the next step. Its last row, for the dense network, is also the weight's ``.grad``.
 
     Args:
         network: The network, in training mode. Only the dense pass changes its running statistics.
-        classifier: The classifier of the un-normalised embedding.
+        objective: The loss of the un-normalised embedding.
         integration: The rule that makes one gradient out of all.
         distillation: Weight of 1 - cos(subnetwork's embedding, dense embedding) in a subnetwork's loss. Above 0 a step
             has one more forward pass of the dense network.
@@ -42,20 +43,20 @@ class IntegratedGradients:
     def __init__(
         self,
         network: PrunableNetwork,
-        classifier: nn.Linear,
+        objective: Objective,
         integration: Integration,
         *,
         distillation: float = 0.0,
         ranks: Ranks = ALONE,
         bfloat16: bool = False,
     ) -> None:
-        self._network, self._classifier, self._integration = network, classifier, integration
+        self._network, self._objective, self._integration = network, objective, integration
         self._distillation = distillation
-        self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, classifier.weight.dtype
+        self._ranks, self._bfloat16, self._dtype = ranks, bfloat16, network.embedder.projector.weight.dtype
         self._weights, self._scores = network.prunable_weights(), network.scores()
         scored = {id(weight) for weight in self._weights.values()}
-        embedder_and_classifier = [*network.embedder.parameters(), *classifier.parameters()]
-        self._shared = [parameter for parameter in embedder_and_classifier if id(parameter) not in scored]
+        embedder_and_objective = [*network.embedder.parameters(), *objective.parameters()]
+        self._shared = [parameter for parameter in embedder_and_objective if id(parameter) not in scored]
         self._gradients: dict[str, Tensor] = {}
 
     def __call__(
@@ -65,11 +66,11 @@ class IntegratedGradients:
 
         Args:
             subnetworks: The subnetworks of the current scores.
-            batches: Micro-batches of equal size: images float32 [b, 3, h, w] in 0..1, labels int64 [b].
+            batches: Micro-batches of equal size.
             generator: The integration's generator, with the same state on every rank.
 
         Returns:
-            The mean cross-entropy of each subnetwork, and of the dense network last.
+            The mean loss of each subnetwork, without the distillation, and of the dense network last.
         """
         losses = self._accumulate(subnetworks, batches)
         self._ranks.average([losses, *self._gradients.values(), *(p.grad for p in self._shared if p.grad is not None)])
@@ -92,7 +93,7 @@ class IntegratedGradients:
         embedder = self._network.embedder
         copies = {name: buffer.clone() for name, buffer in embedder.named_buffers()}
         with torch.no_grad():
-            return [self._run(lambda x: functional_call(embedder, copies, (x,)), images) for images, _ in batches]
+            return [self._run(lambda x: functional_call(embedder, copies, (x,)), batch.images) for batch in batches]
 
     def _run_subnetwork(
         self,
@@ -106,14 +107,13 @@ class IntegratedGradients:
         gathered = subnetwork.gather(tensors, {name: buffer[-1] for name, buffer in self._gradients.items()})
         leaves = {name: _leaf(gathered[name], weight) for name, weight in self._weights.items()}
         gathered.update(leaves)
-        classifier = {name: parameter.detach() for name, parameter in self._classifier.named_parameters()}
         structure = subnetwork.structure.train()
         loss = self._backward(
             # The gathered buffers are copies, so this pass does not change the dense running statistics.
             lambda images: cast("Tensor", functional_call(structure, gathered, (images,))),
-            lambda embedding: cast("Tensor", functional_call(self._classifier, classifier, (embedding,))),
             batches,
             targets,
+            dense=False,
         )
         computed = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
         subnetwork.scatter(computed, {name: buffer[row] for name, buffer in self._gradients.items()})
@@ -122,7 +122,7 @@ class IntegratedGradients:
     def _run_dense(self, batches: Sequence[Batch]) -> Tensor:
         for parameter in [*self._weights.values(), *self._shared]:
             parameter.grad = None
-        loss = self._backward(self._network, self._classifier, batches, None)
+        loss = self._backward(self._network, batches, None, dense=True)
         for name, weight in self._weights.items():
             row = self._gradients[name][-1]
             # To accumulate the gradient in the row directly would read and write the row twice.
@@ -132,15 +132,16 @@ class IntegratedGradients:
     def _backward(
         self,
         embed: Callable[[Tensor], Tensor],
-        classify: Callable[[Tensor], Tensor],
         batches: Sequence[Batch],
         targets: Sequence[Tensor] | None,
+        *,
+        dense: bool,
     ) -> Tensor:
-        """Add the gradients of the mean loss over the batches to ``.grad``; returns the mean cross-entropy."""
-        total = torch.zeros((), dtype=self._dtype, device=batches[0][0].device)
-        for index, (images, labels) in enumerate(batches):
-            embedding = self._run(embed, images)
-            loss = F.cross_entropy(self._run(classify, embedding), labels) / len(batches)
+        """Add the gradients of the mean loss over the batches to ``.grad``; returns the mean without distillation."""
+        total = torch.zeros((), dtype=self._dtype, device=batches[0].images.device)
+        for index, batch in enumerate(batches):
+            embedding = self._run(embed, batch.images)
+            loss = self._objective(embedding, batch, dense=dense) / len(batches)
             total += loss.detach()
             if targets is not None:
                 distance = 1 - F.cosine_similarity(embedding, targets[index])

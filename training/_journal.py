@@ -21,16 +21,21 @@ LOCK_FILE = ".lock"
 STEPS_PER_METRIC = 10
 
 
-def begin_run(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool) -> None:
+def begin_run(
+    recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume: bool, weights: Path | None = None
+) -> None:
     """Write the files of a new run into ``out``, or check that the folder holds the run to resume.
 
     Raises:
-        InvalidInput: the folder holds another run, a run that is not to be resumed, or a network without its run.
+        InvalidInput: the folder holds another run, a run that is not to be resumed, or a network without its run; or
+            a new run starts from weights, and no file of them is given.
         StorageError: the folder cannot be written.
     """
     recipe_file = out / RECIPE_FILE
     if not recipe_file.exists():
         _refuse_network(out)
+        if recipe.weights_sha256 is not None and weights is None:
+            raise InvalidInput("the recipe starts from weights, and no file is given", hint="give the file of weights")
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, steps_done=0, steps=steps)
         # The recipe is written last, so that a folder with a recipe always has a state too.
@@ -45,6 +50,16 @@ def begin_run(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, resume
                 leftover.unlink()
 
 
+def weights_of_run(out: Path) -> str | None:
+    """The ``weights_sha256`` of the run in a folder; None if there is no run, or if it started at random.
+
+    Raises:
+        InvalidInput: the recipe of the run cannot be read.
+    """
+    file = out / RECIPE_FILE
+    return _read_recipe(file).weights_sha256 if file.exists() else None
+
+
 def _refuse_network(out: Path) -> None:
     """Refuse a folder with a network from another source, because the end of the run would replace it."""
     for name in (WEIGHTS_FILE, CONFIG_FILE):
@@ -53,15 +68,19 @@ def _refuse_network(out: Path) -> None:
 
 
 def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
-    try:
-        difference = recipe.difference(msgspec.json.decode(read_bytes(file), type=Recipe))
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: {error}", hint="the file was changed or is of another version") from None
+    difference = recipe.difference(_read_recipe(file))
     if difference is not None:
         raise InvalidInput(
             f"the run to resume was started with {difference}",
             hint="repeat the first command exactly and add --resume, or choose another --out",
         )
+
+
+def _read_recipe(file: Path) -> Recipe:
+    try:
+        return msgspec.json.decode(read_bytes(file), type=Recipe)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file}: {error}", hint="the file was changed or is of another version") from None
 
 
 class Journal:

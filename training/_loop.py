@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import torch
+from torch import Tensor
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
+from prunnet_export._files import sha256
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import statistics_inputs
-from prunnet_export.network import PrunableNetwork, reestimate_batchnorm, save_checkpoint
+from prunnet_export.evaluating import settling_pairs, statistics_inputs
+from prunnet_export.network import PrunableNetwork, fit_projector, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network_config import TEACHER_FILE
+from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
 from prunnet_export.training._journal import LOCK_FILE, Journal, begin_run
+from prunnet_export.training._match import Match
+from prunnet_export.training._matching_start import new_matching_trainee
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import load_state
 from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
@@ -27,6 +34,7 @@ Progress = Callable[[int, int, dict[str, float]], None]
 _IN_CHECKPOINT = (
     "patterns", "capacities", "random_capacities", "dense_first", "channel_multiple", "distillation", "integration",
     "epochs", "batch_size", "accumulate", "processes", "bfloat16", "seed",
+    "weights_sha256",
 )  # fmt: skip
 
 
@@ -35,11 +43,13 @@ def train(
     data: RetrievalData,
     out: Path,
     *,
+    match: Match | None = None,
     resume: bool = False,
     device: torch.device | None = None,
     workers: int = 0,
     half_precision_checkpoint: bool = False,
     ranks: Ranks = ALONE,
+    weights: Path | None = None,
     seconds_between_states: float = 300.0,
     progress: Progress = lambda _step, _steps, _metrics: None,
 ) -> PrunableNetwork:
@@ -49,11 +59,13 @@ def train(
         recipe: The recipe of the run.
         data: The images of ``recipe.data``.
         out: The folder of the recipe, the metrics, the training state, and the checkpoint at the end.
+        match: The teacher's vectors of the images, for ``recipe.match``.
         resume: Continue the run in ``out``, with the same result as an uninterrupted run; start it if there is none.
         device: The device that computes; None is the CPU.
         workers: Number of processes that decode images for each rank; with 0 the rank itself decodes.
         half_precision_checkpoint: Store the checkpoint in float16, half the size.
         ranks: The ``recipe.processes`` that train together. The first one writes the folder, all read the state.
+        weights: The file that ``recipe.weights_sha256`` names; a run to resume does not need it.
         seconds_between_states: The state is written at the end of an epoch, and when it is older than this.
         progress: Called after every step with (step, steps, metrics).
 
@@ -61,19 +73,24 @@ def train(
         The network, in evaluation mode. The first rank re-estimates its dense BatchNorm statistics.
 
     Raises:
-        InvalidInput: another recipe or other images, a batch that cannot be divided, or a loss that is not finite.
+        InvalidInput: another recipe or other images, weights that are missing or do not fit, a batch that cannot be
+            divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or ended.
     """
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.sharing_failures():
-            batches = _batches(recipe, data, workers=workers, ranks=ranks)
+            batches = _batches(recipe, data, match, workers=workers, ranks=ranks)
             steps = recipe.epochs * (len(batches) // recipe.accumulate)
-            trainee = new_trainee(recipe, classes=int(data.train.labels.max()) + 1, device=device)
+            classes = int(data.train.labels.max()) + 1
+            if match is None:
+                trainee = new_trainee(recipe, classes=classes, device=device, weights=weights)
+            else:
+                trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device, weights=weights)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
             if ranks.rank == 0:
                 lock.acquire()
-                begin_run(recipe, out, trainee, steps=steps, resume=resume)
+                begin_run(recipe, out, trainee, steps=steps, resume=resume, weights=weights)
         with ranks.sharing_failures():
             done = load_state(out, trainee, steps=steps)
             journal = Journal(out, trainee, done, steps, seconds_between_states) if ranks.rank == 0 else None
@@ -85,8 +102,8 @@ def train(
             progress(step + 1, steps, metrics)
         with ranks.sharing_failures():
             if ranks.rank == 0:
-                reestimate_dense_batchnorm(trainee.network, data, recipe, device)
-                _save(recipe, out, trainee, steps=steps, half_precision=half_precision_checkpoint)
+                reestimate_dense_batchnorm(trainee.network, data, recipe, match, device)
+                _save(recipe, out, trainee, match, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
 
 
@@ -106,7 +123,7 @@ def _take_steps(
     for epoch in range(first // per_epoch, recipe.epochs):
         micro_batches = batches.epoch(epoch, start_batch=first % per_epoch * recipe.accumulate)
         for step in range(first, (epoch + 1) * per_epoch):
-            batch = ((x.to(device), y.to(device)) for x, y in islice(micro_batches, recipe.accumulate))
+            batch = (one.to(device) for one in islice(micro_batches, recipe.accumulate))
             with _memory_errors():
                 taken = take_step(recipe, trainee.optimizer, gradients, batch, step=step, steps=steps, ranks=ranks)
             yield {"step": step, "epoch": epoch, **taken}
@@ -126,23 +143,39 @@ def _memory_errors() -> Iterator[None]:
 
 
 def reestimate_dense_batchnorm(
-    network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None = None
+    network: PrunableNetwork,
+    data: RetrievalData,
+    recipe: Recipe,
+    match: Match | None = None,
+    device: torch.device | None = None,
 ) -> None:
-    """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode."""
-    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
-    # Training uses the layout channels last too.
-    moved = (images.to(device, memory_format=torch.channels_last) for images in inputs)
-    reestimate_batchnorm(network.embedder, moved)
+    """Re-estimate the dense network's BatchNorm statistics on training images, and leave it in evaluation mode.
+
+    With a teacher, the projector is refitted to its vectors too. Subnetworks are refitted to the dense network later.
+    """
+
+    def moved(images: Tensor) -> Tensor:
+        return images.to(device, memory_format=torch.channels_last)  # the layout of the training
+
+    if match is None:
+        inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+        reestimate_batchnorm(network.embedder, map(moved, inputs))
+        return
+    pairs = partial(settling_pairs, data.train, match.sample, recipe.preprocessing)
+    reestimate_batchnorm(network.embedder, (moved(images) for images, _ in pairs()))
+    fit_projector(network.embedder, ((moved(images), vectors.to(device)) for images, vectors in pairs()))
 
 
-def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks) -> TrainingBatches:
+def _batches(
+    recipe: Recipe, data: RetrievalData, match: Match | None, *, workers: int, ranks: Ranks
+) -> TrainingBatches:
     """The micro-batches of this rank. Those of a step, of all ranks in order, make its batch."""
     if recipe.processes != ranks.world_size:
         raise InvalidInput(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
     micro_batch = recipe.micro_batch
-    if not data.has_labels:
+    if not data.has_labels and (recipe.match is None or recipe.match.label_weight):
         raise InvalidInput(
             f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
         )
@@ -150,9 +183,10 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
         raise InvalidInput(
             f"{data.name} has no images to train on", hint="it has only test images; train on another set"
         )
-    if len(data.train) < recipe.batch_size:
+    images = len(data.train) if match is None else len(match.targets.rows)
+    if images < recipe.batch_size:
         raise InvalidInput(
-            f"{len(data.train)} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
+            f"{images} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
         )
     return TrainingBatches(
         data.train,
@@ -163,11 +197,20 @@ def _batches(recipe: Recipe, data: RetrievalData, *, workers: int, ranks: Ranks)
         workers=workers,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        targets=None if match is None else match.targets,
     )
 
 
-def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_precision: bool) -> None:
+def _save(
+    recipe: Recipe, out: Path, trainee: Trainee, match: Match | None, *, steps: int, half_precision: bool
+) -> None:
     fields = msgspec.to_builtins(recipe)
+    settings = {name: fields[name] for name in _IN_CHECKPOINT if fields[name] is not None}
+    teacher = None
+    if match is not None:
+        save_sample(match.sample, out / TEACHER_FILE)
+        teacher = match.entry(sha256(out / TEACHER_FILE))
+        settings |= {name: fields["match"][name] for name in ("views", "label_weight")}
     save_checkpoint(
         out,
         trainee.network,
@@ -175,6 +218,7 @@ def _save(recipe: Recipe, out: Path, trainee: Trainee, *, steps: int, half_preci
         backbone_options=recipe.backbone_options,
         preprocessing=recipe.preprocessing,
         data=recipe.data,
-        training={**{name: fields[name] for name in _IN_CHECKPOINT}, "steps": steps},
+        training={**settings, "steps": steps},
+        teacher=teacher,
         dtype=torch.float16 if half_precision else torch.float32,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
 
-from prunnet_export.cli import backbone_options
+from prunnet_export._errors import InvalidInput
+from prunnet_export.cli import backbone_options, number_list
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,11 +25,52 @@ def recipe_option(field: str, *names: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*(names or (f"--{field.replace('_', '-')}",)), **settings)
 
 
+def weights_options(command: F) -> F:
+    """Add the options of weights that exist: ``--weights``, and the ``--mean`` and ``--std`` that they expect."""
+    options = (
+        click.option(
+            "--weights",
+            type=click.Path(path_type=Path),
+            help="File that the backbone starts from: safetensors, or written by torch.save. Scores start from it too.",
+        ),
+        click.option(
+            "--mean",
+            default=",".join(map(str, IMAGENET_MEAN)),
+            show_default=True,
+            callback=_channels,
+            help="Mean of red, green and blue that is subtracted, for values in 0..1. Weights have theirs.",
+        ),
+        click.option(
+            "--std",
+            default=",".join(map(str, IMAGENET_STD)),
+            show_default=True,
+            callback=_channels,
+            help="Standard deviation of red, green and blue to divide by, for values in 0..1. Weights have theirs.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _channels(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
+    """Callback of an option with a value for each of the three channels."""
+    values = number_list(context, option, text)
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):  # noqa: PLR2004  # red, green, blue
+        raise InvalidInput(
+            f"{option.opts[0]} {text!r} is not three numbers between 0 and 1",
+            hint="e.g. 0.485,0.456,0.406; divide values between 0 and 255 by 255",
+        )
+    return values
+
+
 def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
     """The options of every command that trains: fields of the recipe, and ``crop_px`` and ``resize_px``."""
     edge = click.IntRange(8, 2048)
     options = (
-        recipe_option("backbone", help="A timm architecture, or resnet18-no-maxpool."),
+        recipe_option(
+            "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
+        ),
         backbone_options,
         recipe_option("embedding_dim", type=click.IntRange(2, 8192)),
         click.option("--crop-px", type=edge, default=224, show_default=True, help="Side of the input image."),

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network_config import STATISTICS_IMAGES, BackboneOption, DataSource
+from prunnet_export.network_config import STATISTICS_IMAGES, BackboneOption, DataSource, TeacherKind
 from prunnet_export.preprocessing import Preprocessing
 
 Optimizer = Literal["sgd", "adamw"]
@@ -23,7 +23,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         data: The images.
         preprocessing: How an image becomes an input.
-        backbone: A timm architecture, or ``resnet18-no-maxpool``.
+        backbone: A timm architecture, ``resnet18-no-maxpool``, or the backbone of an installed package.
         backbone_options: Keyword arguments of the backbone.
         embedding_dim: Length of the embedding.
         batch_size: Images in a step, of all processes together.
@@ -71,6 +71,24 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return None
 
 
+class MatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The teacher of a run, and what the run learns from it.
+
+    Attributes:
+        teacher: Name of its file or architecture, without folders.
+        kind: See :class:`TeacherEntry`.
+        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        views: Number of versions of each image of which the teacher's vectors are known; see :class:`Targets`.
+        label_weight: Weight of the cross-entropy of the class labels; 0 ignores the labels.
+    """
+
+    teacher: str
+    kind: TeacherKind
+    sha256: str
+    views: int = 0
+    label_weight: float = 0.0
+
+
 class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A training run; see also :class:`CommonSettings`.
 
@@ -86,6 +104,8 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         warmup: Share of the steps with a linearly rising learning rate.
         seed: Seed of everything random.
         statistics_images: Number of training images for the re-estimation of BatchNorm statistics.
+        match: The teacher, if the run answers a gallery that it does not make.
+        weights_sha256: SHA-256 of the file of weights that the backbone starts from; None if it starts at random.
     """
 
     patterns: tuple[str, ...] = ("channel",)
@@ -99,6 +119,8 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     warmup: float = 0.02
     seed: int = 0
     statistics_images: int = STATISTICS_IMAGES
+    match: MatchSettings | None = None
+    weights_sha256: str | None = None
 
     @property
     def micro_batch(self) -> int:

@@ -23,7 +23,7 @@ def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -
     safetensors = require("safetensors.torch", extra="train")
     tensors: dict[str, Tensor] = {}
     tensors |= {f"network.{name}": tensor for name, tensor in trainee.network.state_dict().items()}
-    tensors |= {f"classifier.{name}": tensor for name, tensor in trainee.classifier.state_dict().items()}
+    tensors |= {f"objective.{name}": tensor for name, tensor in trainee.objective.state_dict().items()}
     for index, parameter in enumerate(trainee.parameters()):
         for name, value in trainee.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -71,7 +71,7 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
 
 
 def _restore(trainee: Trainee, tensors: dict[str, Tensor]) -> None:
-    for prefix, module in (("network.", trainee.network), ("classifier.", trainee.classifier)):
+    for prefix, module in (("network.", trainee.network), ("objective.", trainee.objective)):
         module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     for index, parameter in enumerate(trainee.parameters()):
         prefix = f"optimizer.{index}."

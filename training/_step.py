@@ -103,7 +103,7 @@ class SubnetworkGradients:
         self._recipe, self._network, self._steps = recipe, trainee.network.train(), steps
         self._integrated = IntegratedGradients(
             trainee.network,
-            trainee.classifier,
+            trainee.objective,
             integration or ConflictAware(recipe.integration, recipe.gamma),
             distillation=recipe.distillation,
             ranks=ranks,

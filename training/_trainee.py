@@ -1,14 +1,18 @@
-"""The network, classifier and optimizer of a training run."""
+"""The network, objective and optimizer of a training run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from prunnet_export.network import PrunableNetwork, build_embedder
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
+from prunnet_export.network import PrunableNetwork, build_embedder, load_weights
+from prunnet_export.training._objectives import Classification, Objective
 from prunnet_export.training._recipe import Recipe
 
 
@@ -18,30 +22,91 @@ class Trainee:
 
     Attributes:
         network: The prunable network.
-        classifier: The classifier of the un-normalised embedding, only for training.
+        objective: The loss, with its parameters, only for training.
         optimizer: The optimizer of the parameters of both.
     """
 
     network: PrunableNetwork
-    classifier: nn.Linear
+    objective: Objective
     optimizer: torch.optim.Optimizer
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The classifier of a run with labels.
+
+        Raises:
+            TypeError: the run has none.
+        """
+        if not isinstance(self.objective, Classification):
+            raise TypeError("a run without labels has no classifier")
+        return self.objective.classifier
 
     def parameters(self) -> list[nn.Parameter]:
         """Every trained parameter, in a fixed order."""
-        return [*self.network.parameters(), *self.classifier.parameters()]
+        return [*self.network.parameters(), *self.objective.parameters()]
 
 
-def new_trainee(recipe: Recipe, *, classes: int, device: torch.device | None = None) -> Trainee:
-    """A new network, classifier and optimizer. They depend on the recipe, not on the device (None is the CPU)."""
+def new_trainee(
+    recipe: Recipe, *, classes: int, device: torch.device | None = None, weights: Path | None = None
+) -> Trainee:
+    """A new network that learns from labels, with its classifier and optimizer.
+
+    Args:
+        recipe: The recipe. It decides the result, not the device.
+        classes: Number of classes.
+        device: Where the tensors are; None is the CPU.
+        weights: See :func:`new_network`.
+
+    Raises:
+        UnknownName: there is no such backbone.
+        InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
+    """
+    network = new_network(recipe, weights)
+    objective = Classification(nn.Linear(recipe.embedding_dim, classes), bfloat16=recipe.bfloat16)
+    return trainee_of(recipe, network, objective, device)
+
+
+def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
+    """A new network on the CPU, in training mode. It also seeds torch's global generator.
+
+    Args:
+        recipe: The recipe.
+        weights: The file that ``recipe.weights_sha256`` names. It can be left out if a saved state follows.
+
+    Raises:
+        UnknownName: there is no such backbone.
+        InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
+    """
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
         recipe.backbone, dim=recipe.embedding_dim, preprocessing=recipe.preprocessing, options=recipe.backbone_options
     )
-    network = PrunableNetwork(embedder, crop=recipe.preprocessing.crop, seed=recipe.seed)
-    classifier = nn.Linear(recipe.embedding_dim, classes)
+    if weights is not None:
+        _refuse_other_file(weights, recipe)
+        load_weights(embedder, weights)
+    return PrunableNetwork(
+        embedder,
+        crop=recipe.preprocessing.crop,
+        seed=recipe.seed,
+        scores="random" if recipe.weights_sha256 is None else "weights",
+    )
+
+
+def trainee_of(
+    recipe: Recipe, network: PrunableNetwork, objective: Objective, device: torch.device | None = None
+) -> Trainee:
+    """A network and an objective, moved to the device, with a new optimizer."""
     network.to(device)
-    classifier.to(device)
-    return Trainee(network, classifier, new_optimizer([*network.parameters(), *classifier.parameters()], recipe))
+    objective.to(device)
+    return Trainee(network, objective, new_optimizer([*network.parameters(), *objective.parameters()], recipe))
+
+
+def _refuse_other_file(weights: Path, recipe: Recipe) -> None:
+    if sha256(weights) != recipe.weights_sha256:
+        raise InvalidInput(
+            f"{weights} is not the file that the recipe starts from (sha256 differs)",
+            hint="give the SHA-256 of the file as the recipe's weights_sha256",
+        )
 
 
 def new_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:

@@ -15,17 +15,19 @@ import click
 import msgspec
 
 from prunnet_export._console import progress_bar, run
-from prunnet_export._errors import Interrupted, InvalidInput, PeerFailed
+from prunnet_export._errors import Interrupted, PeerFailed
+from prunnet_export._files import reading_errors, sha256
 from prunnet_export.cli import number_list
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._options import recipe_option, recipe_options
+from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
+from prunnet_export.training._options import recipe_option, recipe_options, weights_options
 from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
-    import torch
-
+    from prunnet_export.datasets import RetrievalData
     from prunnet_export.training._distributed import Ranks
+    from prunnet_export.training._match import Match
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class TrainOptions:
     """The options of ``prunnet-train``, as its help describes them."""
 
     recipe: Recipe
+    match: MatchOptions | None
+    weights: Path | None
     out: Path
     resume: bool
     device: str
@@ -51,6 +55,8 @@ class TrainOptions:
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out with the same options; begin it if there is none."
 )
+@match_options
+@weights_options
 @recipe_options(schedule="step")
 @recipe_option(
     "patterns",
@@ -79,23 +85,37 @@ class TrainOptions:
 @click.option("--half-precision-checkpoint", is_flag=True, help="Store the checkpoint in float16.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.version_option(package_name="prunnet-export")
+@click.pass_context
 def command(
-    *, data: str, layout: str | None, out: Path | None, crop_px: int, resize_px: int | None, **options: Any
+    context: click.Context,
+    /,
+    *,
+    data: str,
+    layout: str | None,
+    out: Path | None,
+    crop_px: int,
+    resize_px: int | None,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    **options: Any,
 ) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
 
     DATA is a folder in a known layout, or `glyphs`, which is built in. The run's folder then holds the
     checkpoint (network.safetensors, config.json), the recipe, and one line of metrics every ten steps.
 
+    With --match TEACHER every subnetwork answers a gallery that TEACHER made. No labels are needed.
+
     Several processes train together where torchrun starts them:
     torchrun --no-python --nproc-per-node 2 prunnet-train DATA
     """
+    match = take_match_options(context, options)
     recipe = Recipe(
         data=DataSource(source=data, layout=layout, seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7), mean=mean, std=std),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
-    chosen = TrainOptions(recipe=recipe, out=out or Path("runs") / Path(data).resolve().name, **options)
+    chosen = TrainOptions(recipe=recipe, match=match, out=out or Path("runs") / Path(data).resolve().name, **options)
 
     from prunnet_export.training._distributed import process_group
 
@@ -120,17 +140,26 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
-    from prunnet_export.training._journal import RECIPE_FILE
+    from prunnet_export.training._device import choose_device
+    from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
-        device = _device(options.device, ranks)
+        if options.weights is not None:
+            with reading_errors(options.weights):
+                recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+        elif options.resume:
+            recipe = msgspec.structs.replace(recipe, weights_sha256=weights_of_run(out))
+        device = choose_device(options.device, ranks)
         for capacity in recipe.capacities:
             check_capacity(capacity)
         for pattern in recipe.patterns:
             find_pattern(pattern)
         data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+    match = None
+    if options.match is not None:
+        recipe, match = _open_match(options, recipe, data, ranks)
     keep_freed_memory()
     if options.resume and not (out / RECIPE_FILE).exists():
         _log.info("%s holds no run to resume; a new run starts", out)
@@ -140,11 +169,13 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
                 recipe,
                 data,
                 out,
+                match=match,
                 resume=options.resume,
                 device=device,
                 workers=options.workers,
                 half_precision_checkpoint=options.half_precision_checkpoint,
                 ranks=ranks,
+                weights=options.weights,
                 progress=lambda step, steps, metrics: show(
                     step, steps, f"epoch {metrics['epoch']:.0f}  loss {metrics['loss_dense']:.3f}"
                 ),
@@ -155,35 +186,24 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             again = "repeat the same command with --resume" if begun else "repeat the same command"
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
     click.echo(f"network: {out}")
-    click.echo(f"next:    prunnet-export --network {out} --target x86-onnxruntime --budget-ms 5")
+    gallery = "" if match is None else " --gallery GALLERY"
+    click.echo(f"next:    prunnet-export --network {out}{gallery} --target x86-onnxruntime --budget-ms 5")
 
 
-def _device(name: str, ranks: Ranks) -> torch.device:
-    """The torch device of this name; ``auto`` is the current accelerator, or the CPU if there is none.
-
-    With several processes, each one uses the GPU of its local rank, or all share the CPU.
-    """
-    import torch
-
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        if ranks.world_size == 1:
-            return found or torch.device("cpu")
-        name = "cuda" if found is not None and found.type == "cuda" else "cpu"
-    try:
-        device = torch.device(name)
-        if ranks.world_size > 1 and name not in {"cpu", "cuda"}:
-            raise InvalidInput(
-                f"--device {name!r} cannot be used by {ranks.world_size} processes",
-                hint="cuda gives each process a GPU of its own; cpu is shared",
-            )
-        if ranks.world_size > 1 and device.type == "cuda":
-            device = torch.device("cuda", ranks.local_rank)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"--device {name!r} cannot be used: {reason}", hint="auto chooses a device") from None
-    return device
+def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, ranks: Ranks) -> tuple[Recipe, Match]:
+    """The teacher's vectors. The first process computes them; the others then find them in the cache, in turn."""
+    if options.match is None:
+        raise ValueError("no teacher is given")
+    opened = None
+    for turn in range(ranks.world_size):
+        with ranks.sharing_failures(), progress_bar("embedding with the teacher") as show:
+            if turn == ranks.rank:
+                opened = open_match(
+                    options.match, recipe, data, weights=options.weights, workers=options.workers, progress=show
+                )
+    if opened is None:
+        raise AssertionError("every process has a turn")
+    return opened
 
 
 def _has_peers() -> bool:

@@ -6,6 +6,9 @@ from prunnet_export.benchmarks.methods._base import Bench, Method, Settings, Tra
 from prunnet_export.benchmarks.methods.aggregation import FromTorchJD, GradNorm, Uncertainty
 from prunnet_export.benchmarks.methods.dense import Dense
 from prunnet_export.benchmarks.methods.distillation import anchors, neighbours, regression
+from prunnet_export.benchmarks.methods.matching import MatchBench, MatchMethod, MatchTrained, Nested, Students
+from prunnet_export.benchmarks.methods.matching_losses import csd, d3still, raml, ssp
+from prunnet_export.benchmarks.methods.matching_losses import regression as matching_regression
 from prunnet_export.benchmarks.methods.one_to_one import OneToOne, bct, independent
 from prunnet_export.benchmarks.methods.prunable import Prunable
 from prunnet_export.benchmarks.methods.slices import Slimmable, self_compatible
@@ -56,4 +59,25 @@ _ALL: tuple[Method, ...] = (
 )
 METHODS = {method.name: method for method in _ALL}
 
-__all__ = ["METHODS", "Bench", "Method", "Settings", "Trained"]
+_OBJECTIVES = {"regression": matching_regression, "csd": csd, "ssp": ssp, "raml": raml, "d3still": d3still}
+_MATCHING: tuple[MatchMethod, ...] = (
+    Nested(),
+    *(Students(name, objective) for name, objective in _OBJECTIVES.items()),
+    *(Students(f"{name}-equal-cost", objective, equal_cost=True) for name, objective in _OBJECTIVES.items()),
+)
+MATCHING = {method.name: method for method in _MATCHING}
+"""The methods that answer the gallery of a teacher."""
+NESTED = _MATCHING[0].name
+
+__all__ = [
+    "MATCHING",
+    "METHODS",
+    "NESTED",
+    "Bench",
+    "MatchBench",
+    "MatchMethod",
+    "MatchTrained",
+    "Method",
+    "Settings",
+    "Trained",
+]

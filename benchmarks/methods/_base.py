@@ -15,7 +15,15 @@ import torch
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import Embedder
-from prunnet_export.training import CommonSettings, Gradients, Recipe, TrainingBatches, take_step
+from prunnet_export.training import (
+    CommonSettings,
+    Gradients,
+    MatchSettings,
+    Recipe,
+    Targets,
+    TrainingBatches,
+    take_step,
+)
 
 FORWARD = 1 / 3  # the cost of a forward pass, as a fraction of a forward and backward pass
 
@@ -29,6 +37,8 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         capacities: Capacities that are evaluated, in addition to the dense network.
         max_queries: Largest number of query images.
         max_gallery: Largest number of gallery images.
+        student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
+        match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
     """
 
     steps: int
@@ -36,11 +46,20 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     capacities: tuple[float, ...]
     max_queries: int
     max_gallery: int
+    student_capacities: tuple[float, ...] | None = None
+    match: MatchSettings | None = None
+
+    @property
+    def students(self) -> tuple[float, ...]:
+        """The capacities of methods with one network for each capacity. All of them are evaluated."""
+        chosen = self.train_capacities if self.student_capacities is None else self.student_capacities
+        return tuple(capacity for capacity in chosen if capacity in self.capacities)
 
     def recipe(self, seed: int, **changed: Any) -> Recipe:
         """The recipe of a run. Its number of epochs is not used."""
         shared = {name: getattr(self, name) for name in CommonSettings.__struct_fields__}
-        return Recipe(**{**shared, "capacities": self.train_capacities, "seed": seed, **changed})
+        own = {"capacities": self.train_capacities, "match": self.match, "seed": seed}
+        return Recipe(**{**shared, **own, **changed})
 
 
 @dataclass(frozen=True)
@@ -64,10 +83,25 @@ class Bench:
         """The number of classes of the training images."""
         return int(self.data.train.labels.max()) + 1
 
-    def train(self, recipe: Recipe, optimizer: torch.optim.Optimizer, gradients: Gradients, *, what: str) -> float:
+    def train(
+        self,
+        recipe: Recipe,
+        optimizer: torch.optim.Optimizer,
+        gradients: Gradients,
+        *,
+        what: str,
+        targets: Targets | None = None,
+        steps: int | None = None,
+    ) -> float:
         """Take all steps of a run. With the same seed all methods have the same batches, steps and learning rates.
 
-        ``what`` is the name of the trained network, for messages.
+        Args:
+            recipe: The recipe.
+            optimizer: The optimizer of all trained parameters.
+            gradients: The function that computes the gradients.
+            what: Name of the trained network, for messages.
+            targets: The teacher's vectors of the images, if the run learns from them.
+            steps: Number of steps; None takes that of the settings.
 
         Returns:
             The seconds of all steps, without the decoding of images.
@@ -75,9 +109,14 @@ class Bench:
         Raises:
             InvalidInput: too few images for a batch, or a loss is not finite.
         """
-        steps, what = self.settings.steps, f"{what}, seed {recipe.seed}"
+        steps, what = steps or self.settings.steps, f"{what}, seed {recipe.seed}"
         batches = TrainingBatches(
-            self.data.train, recipe.preprocessing, batch_size=recipe.batch_size, seed=recipe.seed, flip=self.data.flip
+            self.data.train,
+            recipe.preprocessing,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            flip=self.data.flip,
+            targets=targets,
         )
         seconds = 0.0
         for step, batch in enumerate(islice(chain.from_iterable(map(batches.epoch, count())), steps)):

@@ -15,7 +15,7 @@ from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
 from prunnet_export.benchmarks.methods.slices import first_units
 from prunnet_export.network import Embedder
 from prunnet_export.patterns import materialise
-from prunnet_export.training import Batch, Recipe, new_optimizer, new_trainee
+from prunnet_export.training import Batch, Gradients, Recipe, new_optimizer, new_trainee
 
 
 class Criterion(nn.Module, ABC):
@@ -30,8 +30,7 @@ class Criterion(nn.Module, ABC):
 class OneToOne(Method):
     """A uniformly narrower student for each capacity. The dense network of the same seed embeds the gallery.
 
-    A student starts with the first units of the dense network's initial weights. Only capacities that are both trained
-    and evaluated have a student.
+    A student starts with the first units of the dense network's initial weights. Only evaluated capacities have one.
 
     Attributes:
         name: The name for ``--methods``.
@@ -50,34 +49,41 @@ class OneToOne(Method):
         # A capacity that cannot be cut is refused before the training.
         cuts = {
             capacity: first_units(fresh, capacity, channel_multiple=recipe.channel_multiple)
-            for capacity in recipe.capacities
-            if capacity in bench.settings.capacities
+            for capacity in bench.settings.students
         }
         dense = dense_run(bench, seed)
         queries: dict[float, Embedder] = {}
         criteria = self.criteria(dense, bench, recipe)
         seconds, cost = 0.0, 1.0
         for capacity, cut in cuts.items():
-            student = materialise(fresh, cut).requires_grad_().train()
-            seconds += _train(bench, recipe, student, criteria(), what=f"{self.name} {capacity:.0%}")
+            student, criterion = materialise(fresh, cut).requires_grad_().train(), criteria()
+
+            def loss(embedding: Tensor, batch: Batch, criterion: Criterion = criterion) -> Tensor:
+                found: Tensor = criterion(embedding, batch.images, batch.labels)
+                return found
+
+            trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
+            optimizer = new_optimizer(trained, recipe)
+            gradients = student_gradients(student, optimizer, loss)
+            seconds += bench.train(recipe, optimizer, gradients, what=f"{self.name} {capacity:.0%}")
             cost += cut.capacity + (FORWARD if self.teacher else 0)
             queries[capacity] = student.eval()
         return Trained(dense.network.embedder, {self.name: queries}, seconds, cost)
 
 
-def _train(bench: Bench, recipe: Recipe, student: nn.Module, criterion: Criterion, *, what: str) -> float:
-    """Train a student by a criterion; returns the seconds of its steps."""
-    trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
-    optimizer = new_optimizer(trained, recipe)
+def student_gradients(
+    student: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[Tensor, Batch], Tensor]
+) -> Gradients:
+    """The gradients of the loss of a student's un-normalised embedding [b, dim] of a batch."""
 
     def gradients(batches: Sequence[Batch], _step: int, _generator: torch.Generator) -> dict[str, float]:
-        [(images, labels)] = batches
+        [batch] = batches
         optimizer.zero_grad()
-        loss: Tensor = criterion(student(images), images, labels)
-        torch.autograd.backward(loss)
-        return {"loss": loss.item()}
+        found = loss(student(batch.images), batch)
+        torch.autograd.backward(found)
+        return {"loss": found.item()}
 
-    return bench.train(recipe, optimizer, gradients, what=what)
+    return gradients
 
 
 class OwnClassifier(Criterion):

@@ -11,7 +11,7 @@ import torch
 from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Settings, Trained
 from prunnet_export.benchmarks.methods.dense import cut_subnetworks
 from prunnet_export.patterns import Subnetwork
-from prunnet_export.training import Batch, Integration, Recipe, SubnetworkGradients, new_trainee
+from prunnet_export.training import Batch, Integration, Recipe, SubnetworkGradients, Trainee, new_trainee
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,35 @@ class Prunable(Method):
         recipe = self.recipe(bench.settings, seed)
         trainee = new_trainee(recipe, classes=bench.classes)
         steps, integration = bench.settings.steps, self.integration(recipe)
-        gradients = SubnetworkGradients(recipe, trainee, steps=steps, integration=integration)
-        costs: list[float] = []
-
-        def gradients_with_cost(batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
-            losses = gradients(batches, step, generator)
-            distilled = bool(gradients.subnetworks) and recipe.distillation > 0
-            costs.append(1 + sum(map(_cost, gradients.subnetworks)) + distilled * FORWARD)
-            return losses
-
-        seconds = bench.train(recipe, trainee.optimizer, gradients_with_cost, what=self.name)
+        gradients = CountedGradients(recipe, trainee, steps=steps, integration=integration)
+        seconds = bench.train(recipe, trainee.optimizer, gradients, what=self.name)
         cuts = {
             self.name if len(self.patterns) == 1 else f"{self.name}, {pattern}": cut_subnetworks(
                 trainee.network, recipe, pattern, bench.settings.capacities
             )
             for pattern in self.patterns
         }
-        return Trained(trainee.network.embedder, cuts, seconds, cost=sum(costs) / len(costs))
+        return Trained(trainee.network.embedder, cuts, seconds, gradients.cost)
+
+
+class CountedGradients(SubnetworkGradients):
+    """:class:`SubnetworkGradients` that count their passes. The arguments are the same."""
+
+    def __init__(self, recipe: Recipe, trainee: Trainee, *, steps: int, integration: Integration | None = None) -> None:
+        super().__init__(recipe, trainee, steps=steps, integration=integration)
+        self._distils, self._costs = recipe.distillation > 0, list[float]()
+
+    def __call__(self, batches: Sequence[Batch], step: int, generator: torch.Generator) -> dict[str, float]:
+        """See :class:`SubnetworkGradients`."""
+        losses = super().__call__(batches, step, generator)
+        distilled = bool(self.subnetworks) and self._distils
+        self._costs.append(1 + sum(map(_cost, self.subnetworks)) + distilled * FORWARD)
+        return losses
+
+    @property
+    def cost(self) -> float:
+        """The mean cost of a step, as a multiple of that of the dense network alone."""
+        return sum(self._costs) / len(self._costs)
 
 
 def _cost(subnetwork: Subnetwork) -> float:

@@ -161,10 +161,10 @@ def _gradients(slices: Slices, classifier: nn.Linear, mixture: Mixture) -> Gradi
     widths = (*range(len(slices.capacities)), DENSE)
 
     def gradients(batches: Sequence[Batch], _step: int, generator: torch.Generator) -> dict[str, float]:
-        [(images, labels)] = batches
+        [batch] = batches
         losses, vectors, own = [], [], []
         for width in widths:
-            loss = F.cross_entropy(classifier(slices(images, width)), labels)
+            loss = F.cross_entropy(classifier(slices(batch.images, width)), batch.labels)
             computed = torch.autograd.grad(loss, [*shared, *slices.own(width)], materialize_grads=True)
             losses.append(loss.detach())
             vectors.append(torch.cat([one.flatten() for one in computed[: len(shared)]]))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._gallery import Gallery, save_gallery
-from prunnet_export.evaluating._images import ChosenImages, Embeddings, inputs_of
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
 from prunnet_export.evaluating._latency import measure_for_budget
-from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
+from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
 from prunnet_export.evaluating._search_gates import search_gates
@@ -20,7 +20,7 @@ from prunnet_export.evaluating._teacher_side import TeacherSide
 
 if TYPE_CHECKING:
     from prunnet_export.evaluating._evidence import Evidence
-    from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
+    from prunnet_export.evaluating._torch import embed_in_torch, settling_pairs, statistics_inputs
     from prunnet_export.evaluating._verifier import Verifier
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "ModelOnDevice",
     "Reference",
     "RetrievalMetrics",
+    "SomeImages",
     "TeacherSide",
     "Verifier",
     "artifact_reference",
@@ -42,12 +43,18 @@ __all__ = [
     "save_gallery",
     "save_reference",
     "search_gates",
+    "settling_pairs",
     "statistics_inputs",
+    "topk_overlap",
     "verify_again",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
     __getattr__ = lazy_names(
         __name__,
-        {"_evidence": ("Evidence",), "_torch": ("embed_in_torch", "statistics_inputs"), "_verifier": ("Verifier",)},
+        {
+            "_evidence": ("Evidence",),
+            "_torch": ("embed_in_torch", "settling_pairs", "statistics_inputs"),
+            "_verifier": ("Verifier",),
+        },
     )

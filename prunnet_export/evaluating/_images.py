@@ -116,6 +116,12 @@ class SomeImages(ImageSplit):
         self.labels = np.concatenate([split.labels[indices] for split, indices in parts])
         self.names = [split.names[index] for split, indices in parts for index in indices.tolist()]
 
+    @property
+    def relative_names(self) -> list[str]:
+        """The names that do not depend on where the data sets lie."""
+        parts = ((split.relative_names, indices) for split, indices in self._parts)
+        return [names[index] for names, indices in parts for index in indices.tolist()]
+
     def image(self, index: int) -> Image.Image:
         """Image ``index``, RGB. The errors are those of its split."""
         split, place = self._place(index)
@@ -125,6 +131,11 @@ class SomeImages(ImageSplit):
         """Image ``index`` as its split has it."""
         split, place = self._place(index)
         return split.encoded(place)
+
+    def stamp(self, index: int) -> str:
+        """See :class:`ImageSplit`."""
+        split, place = self._place(index)
+        return split.stamp(place)
 
     def _place(self, index: int) -> tuple[ImageSplit, int]:
         part = int(np.searchsorted(self._ends, index, side="right"))

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.network import Normalised, statistics_batches
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.teachers import TeacherSample
 
 _BATCH = 50
 
@@ -29,3 +31,27 @@ def statistics_inputs(train: ImageSplit, preprocessing: Preprocessing, limit: in
     """Inputs of at most ``limit`` training images, in the batches that :func:`statistics_batches` chooses."""
     for batch in statistics_batches(len(train), limit):
         yield torch.from_numpy(preprocessing([train.image(int(index)) for index in batch]))
+
+
+def settling_pairs(
+    train: ImageSplit, sample: TeacherSample, preprocessing: Preprocessing
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs of the sample's training images, and the teacher's unit vectors, in batches.
+
+    Raises:
+        InvalidInput: an image of the sample is missing, or cannot be read.
+    """
+    chosen = np.flatnonzero(~sample.is_query)
+    row_of = {name: row for row, name in enumerate(train.relative_names)}
+    for batch in statistics_batches(len(chosen), len(chosen)):
+        entries = chosen[batch]
+        missing = [sample.names[entry] for entry in entries if sample.names[entry] not in row_of]
+        if missing:
+            raise InvalidInput(
+                f"image {missing[0]!r}, which the network was trained on, is missing",
+                hint="give the images of the training, or train again",
+            )
+        images = [train.image(row_of[sample.names[entry]]) for entry in entries]
+        vectors = sample.embeddings[entries]
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        yield torch.from_numpy(preprocessing(images)), torch.from_numpy(unit)

@@ -1,22 +1,29 @@
-"""The prunable network, its checkpoints, and how a cut network is adapted: BatchNorm statistics and projector."""
+"""The prunable network, its checkpoints and the weights it starts from, and how a cut network is adapted."""
 
-from prunnet_export.network._alignment import adapt, align_projector
+from prunnet_export.network._alignment import adapt, align_projector, fit_projector
 from prunnet_export.network._batchnorm import reestimate_batchnorm, statistics_batches
 from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
-from prunnet_export.network._prunable import PrunableNetwork, fan_in
+from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
+from prunnet_export.network._ridge import LinearMap, RidgeSums
+from prunnet_export.network._weights import load_weights
 
 __all__ = [
     "Checkpoint",
     "Embedder",
+    "LinearMap",
     "Normalised",
     "PrunableNetwork",
+    "RidgeSums",
     "adapt",
     "align_projector",
     "build_embedder",
     "fan_in",
+    "fit_projector",
     "load_checkpoint",
+    "load_weights",
     "reestimate_batchnorm",
     "save_checkpoint",
+    "scores_from",
     "statistics_batches",
 ]

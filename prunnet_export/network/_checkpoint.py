@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
 from prunnet_export.network._embedder import build_embedder
@@ -22,6 +22,7 @@ from prunnet_export.network_config import (
     BackboneOption,
     DataSource,
     NetworkConfig,
+    TeacherEntry,
     read_config,
 )
 from prunnet_export.preprocessing import Preprocessing
@@ -53,6 +54,7 @@ def save_checkpoint(
     preprocessing: Preprocessing,
     data: DataSource | None,
     training: Mapping[str, bool | int | float | str | list[float | str]],
+    teacher: TeacherEntry | None = None,
     extra: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> NetworkConfig:
@@ -66,6 +68,7 @@ def save_checkpoint(
         preprocessing: How an image becomes an input.
         data: The data set of the training.
         training: Facts about the training, for readers of the file.
+        teacher: The teacher, if the network answers a gallery that it did not make.
         extra: More tensors to store.
         dtype: Floating-point type on disk.
 
@@ -93,6 +96,7 @@ def save_checkpoint(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         data=data,
         training=dict(training),
+        teacher=teacher,
     )
     replace_file(folder / WEIGHTS_FILE, weights)
     replace_file(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
@@ -104,7 +108,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         InvalidInput: a file is missing, truncated, of another kind, or holds NaN or infinite weights.
-        UnknownName: there is no such backbone.
+        UnknownName: there is no such backbone; the package that brings it may not be installed.
     """
     safetensors = require("safetensors.torch", extra="train")
     config = read_config(folder)
@@ -122,9 +126,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except Exception as error:  # noqa: BLE001  # the parser raises its own untyped errors on foreign bytes
         raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the whole folder again") from None
     _check_finite(stored, file)
-    embedder = build_embedder(
-        config.backbone, dim=config.embedding_dim, preprocessing=config.preprocessing, options=config.backbone_options
-    )
+    try:
+        embedder = build_embedder(
+            config.backbone,
+            dim=config.embedding_dim,
+            preprocessing=config.preprocessing,
+            options=config.backbone_options,
+        )
+    except UnknownName as error:
+        error.hint = (
+            f"install the package that registers {config.backbone!r} under prunnet_export.backbones, or timm anew"
+        )
+        raise
     network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
     _load_weights(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
     extra = {name.removeprefix("extra."): tensor for name, tensor in stored.items() if name.startswith("extra.")}

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._errors import InvalidInput
+from prunnet_export.network._backbones import BUILD_ERRORS, build_backbone, reason
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 
-# With these options timm would download or unpickle weights, which a configuration file must not cause, or it would
-# return a network that does not map an image to one vector.
-_REFUSED_OPTIONS = frozenset(
-    {
-        "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir",
-        "features_only", "out_indices", "feature_cls",
-    }
-)  # fmt: skip
 _IMAGE_RANK = 4
 _BLOCK = 16  # channels that oneDNN's widest kernels take together
-# The errors of architectures for options or image sides that they do not support; few of them check their input.
-_BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-def _remove_maxpool(resnet: Any) -> None:
-    resnet.maxpool = nn.Identity()
-
-
-# Backbones that no option of timm makes: our name, the architecture of timm, and the change to its module. The release
-# of PrunNet trained a ResNet-18 without the stem's max-pool: every stage has twice the side, 6.9 instead of 1.8 GMAC at
-# 224 px.
-_VARIANTS: dict[str, tuple[str, Callable[[Any], None]]] = {"resnet18-no-maxpool": ("resnet18", _remove_maxpool)}
 
 
 class Embedder(nn.Module):
@@ -80,7 +60,7 @@ def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
     ResNets have such kernels in their shortcuts. See https://github.com/uxlfoundation/oneDNN/issues/6035
 
     Other convolutions were examined, with memory protected behind every buffer and with gradients compared with those
-    of the default layout, in float32 and in bfloat16, batches of 16 and 32. They are right: kernels of 1 x 1 without a
+    of the default layout: AVX-512, float32 and bfloat16, batches of 16 and 32. Right are kernels of 1 x 1 without a
     stride, and of 2 x 2 to 16 x 16 with and without one, for 1 to 64 channels; stems of 3, 4 and 8 channels at 224 px;
     depthwise, grouped and dilated ones; and a 1 x 1 kernel with a stride for 16 channels or more.
     """
@@ -105,47 +85,23 @@ class Normalised(nn.Module):
 def build_embedder(
     backbone: str, *, dim: int, preprocessing: Preprocessing, options: Mapping[str, BackboneOption] | None = None
 ) -> Embedder:
-    """Build an embedder on a backbone from timm, with random weights, in training mode.
+    """Build an embedder with random weights, in training mode.
 
     The embedder is run once on an image of the crop's side, to check that it works.
 
     Args:
-        backbone: A timm architecture, e.g. ``"resnet18"``, or ``"resnet18-no-maxpool"``.
+        backbone: A timm architecture, e.g. ``"resnet18"``, or ``"resnet18-no-maxpool"``, or the name of a backbone that
+            an installed package registered under ``prunnet_export.backbones``.
         dim: Length of the embedding.
         preprocessing: Input side, mean and std.
-        options: Keyword arguments of the architecture: numbers, booleans and lists of numbers.
+        options: Keyword arguments of the backbone: numbers, booleans and lists of numbers.
 
     Raises:
-        UnknownName: there is no such architecture.
-        InvalidInput: the architecture refuses the options or the crop's side, or an option is not allowed.
+        UnknownName: there is no such backbone.
+        UsageError: the package of the backbone cannot be imported.
+        InvalidInput: the backbone refuses the options or the crop's side, or an option is not allowed.
     """
-    import timm
-
-    options = dict(options or {})
-    refused = sorted(_REFUSED_OPTIONS & options.keys())
-    if refused:
-        raise InvalidInput(
-            f"backbone option {refused[0]!r} is not allowed",
-            hint="leave it out: weights come only from the checkpoint, and this tool pools the features",
-        )
-    architecture, change = _VARIANTS.get(backbone, (backbone, None))
-    if not timm.is_model(architecture):
-        raise UnknownName("backbone", backbone, [*timm.list_models(), *_VARIANTS])
-    try:
-        if timm.get_pretrained_cfg_value(architecture, "fixed_input_size"):
-            options.setdefault("img_size", preprocessing.crop)
-        module: nn.Module = timm.create_model(
-            architecture, pretrained=False, num_classes=0, **cast("dict[str, Any]", options)
-        )
-    except _BUILD_ERRORS as error:
-        raise InvalidInput(
-            f"backbone {backbone} cannot be built with {options}: {_reason(error)}", hint="check the backbone options"
-        ) from None
-    if change is not None:
-        change(module)
-    # If the head has a hidden layer, as in MobileNetV3, `num_features` is the number of channels before that layer.
-    hidden = getattr(module, "head_hidden_size", None)
-    features = int(hidden or module.num_features)  # type: ignore[arg-type]  # every timm model has it
+    module, features = build_backbone(backbone, crop=preprocessing.crop, options=options or {})
     embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
     _check_runs(embedder, backbone, preprocessing.crop)
     return embedder
@@ -156,13 +112,9 @@ def _check_runs(embedder: Embedder, backbone: str, crop: int) -> None:
     try:
         with torch.no_grad():
             embedder(torch.zeros(1, 3, crop, crop))
-    except _BUILD_ERRORS as error:
+    except BUILD_ERRORS as error:
         raise InvalidInput(
-            f"backbone {backbone} does not run on {crop} x {crop} px: {_reason(error)}",
+            f"backbone {backbone} does not run on {crop} x {crop} px: {reason(error)}",
             hint="choose a side that its patches and windows divide, usually a multiple of 32",
         ) from None
     embedder.train()
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

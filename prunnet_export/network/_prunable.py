@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +21,21 @@ class PrunableNetwork(nn.Module):
     Args:
         embedder: The dense network. It is not copied.
         crop: Side of the input image, pixels; the network's structure is traced with it.
-        seed: Seed of the initial scores, S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
+        seed: Seed of ``random`` scores.
+        scores: How scores start. ``random``: S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
+            ``weights``, for weights that were trained before: see :func:`scores_from`.
     """
 
-    def __init__(self, embedder: Embedder, *, crop: int, seed: int = 0) -> None:
+    def __init__(
+        self, embedder: Embedder, *, crop: int, seed: int = 0, scores: Literal["random", "weights"] = "random"
+    ) -> None:
         super().__init__()
         self.embedder = embedder
         self.crop = crop
         generator = torch.Generator().manual_seed(seed)
         self._scores = nn.ParameterDict()
         for name, weight in self.prunable_weights().items():
-            bound = 1 / math.sqrt(fan_in(weight))
-            score = (torch.rand(weight.shape, generator=generator) * 2 - 1) * bound
+            score = _random_scores(weight, generator) if scores == "random" else scores_from(weight)
             self._scores[_key(name)] = nn.Parameter(score)
         if not self._scores:
             raise UnsupportedPattern(
@@ -64,6 +68,28 @@ class PrunableNetwork(nn.Module):
 def fan_in(weight: Tensor) -> int:
     """The number of inputs that one output of a convolution or linear weight [out, in, ...] sums over."""
     return max(1, weight[0].numel())
+
+
+def scores_from(weight: Tensor) -> Tensor:
+    """Scores for a trained weight, float32 of its shape: S = (W - mean(W)) / std(W) * sqrt(2 / fan_in).
+
+    Masks rank |S|, so what lies far from the mean of its tensor is kept first. The mean of a trained weight is near 0,
+    so this is nearly its magnitude, on a scale that all layers share. The sign of S is without meaning: the gradient of
+    a score is sign(S) W G, with the gradient G of the weight, so a step changes |S| by -rate W G whatever the sign. |S|
+    rises where the step also makes |W| larger.
+
+    A weight of equal values has no spread. Its scores are all sqrt(2 / fan_in), because a score of 0 would stay at 0.
+    """
+    values = weight.detach().double()  # squares of float32 values may underflow
+    centred = values - values.mean()
+    spread = centred.square().mean().sqrt()
+    standardised = centred / spread if values.max() > values.min() else torch.ones_like(values)
+    return (standardised * math.sqrt(2 / fan_in(weight))).float()
+
+
+def _random_scores(weight: Tensor, generator: torch.Generator) -> Tensor:
+    bound = 1 / math.sqrt(fan_in(weight))
+    return (torch.rand(weight.shape, generator=generator) * 2 - 1) * bound
 
 
 def _key(name: str) -> str:

@@ -12,8 +12,6 @@ LOAD_HINT = "it may be truncated, or written for another runtime; export it agai
 MATRIX_RANK = 2
 """A constant with at least so many dimensions counts as weights."""
 
-_LINE = 160  # longest message of an engine that is shown, in characters
-
 
 def check_file(file: Path) -> None:
     """Raise InvalidInput if a model file does not exist."""
@@ -32,11 +30,3 @@ def refuse_threads(threads: int | None, engine: str) -> None:
     """Raise InvalidInput if a number of threads is given to an engine that has no such setting."""
     if check_threads(threads) is not None:
         raise InvalidInput(f"{engine} has no number of threads to set", hint="leave out --threads")
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an engine's message that states the cause, at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if not line.startswith(("Exception from ", "Check '", "FrontEnd API "))]
-    line = (causes or lines or [type(error).__name__])[0].rsplit(" : ", 1)[-1]
-    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."

@@ -7,7 +7,8 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import LOAD_HINT, check_file, one_line
+from prunnet_export._text import one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file
 
 
 def read_onnx(file: Path) -> Any:

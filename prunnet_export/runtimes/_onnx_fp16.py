@@ -9,7 +9,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import one_line
+from prunnet_export._text import one_line
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _FLOAT32_ONLY = frozenset({"LayerNormalization"})  # it squares values, and the square of 256 is too large for fp16

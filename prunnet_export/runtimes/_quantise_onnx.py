@@ -10,7 +10,7 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import one_line
+from prunnet_export._text import one_line
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
 

@@ -66,7 +66,8 @@ def nearest(
         rows_at_once: How many rows of the gallery are compared at once.
 
     Raises:
-        InvalidInput: queries and gallery have different lengths; a query or a row of the gallery is zero or not finite.
+        InvalidInput: queries and gallery have different lengths; a query or a row of the gallery is zero or not finite;
+            ``rerank`` has other rows than the gallery.
     """
     if not isinstance(gallery, StoredVectors):
         gallery = vectors_in_memory(gallery, Path("the gallery"))
@@ -80,10 +81,17 @@ def nearest(
     left_out = np.full(len(queries), -1, np.int64) if own is None else own.astype(np.int64)
     if gallery.stored != "binary":
         return _stream(queries, gallery, k, metric, own=left_out, rows_at_once=rows_at_once)
+    full = gallery if rerank is None else rerank
+    if (full.count, full.dim) != (gallery.count, gallery.dim):
+        raise InvalidInput(
+            f"{full.file} has {full.count} vectors of {full.dim} dimensions, {gallery.file} {gallery.count} of "
+            f"{gallery.dim}",
+            hint="the full vectors have to be those of the binary codes, in the same order",
+        )
     # With signs, d - 2 * (bits that differ) is the dot product.
     signs = np.where(queries > 0, 1, -1).astype(np.float32)
     near = _stream(signs, gallery, k * oversampling, "dot", own=left_out, rows_at_once=rows_at_once)
-    return _rescored(queries, near.indices, gallery if rerank is None else rerank, k, metric)
+    return _rescored(queries, near.indices, full, k, metric)
 
 
 def _stream(

@@ -26,7 +26,7 @@ _EXPECTED = f"expected the columns `{_NAMES}` and `{_VECTORS}`, and `{_LABELS}` 
 _BUFFER = 2**20  # bytes; with a buffer, a row group is not read as a whole
 _SIZE = 4096
 # Row groups up to this many numbers are kept when single rows are asked for.
-_KEPT_NUMBERS = 2**26
+_KEPT_NUMBERS = 2**24
 
 
 def open_parquet(file: Path) -> StoredVectors:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prunnet_export.benchmarks.methods import Bench, Settings
+import numpy as np
+
+from prunnet_export.benchmarks.methods import Bench, MatchBench, Settings
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training import Match, MatchSettings
+from prunnet_export.training._match import match
 from tests._inputs import TINY_RESNET, retrieval_data
+
+TEACHER = MatchSettings(teacher="their.npz", kind="vectors", sha256="0" * 64)
 
 
 def tiny_settings(**changed: Any) -> Settings:
@@ -40,3 +46,21 @@ def tiny_settings(**changed: Any) -> Settings:
 def tiny_bench(folder: Path, **changed: Any) -> Bench:
     """The settings, the images, and a folder for dense networks."""
     return Bench(tiny_settings(**changed), retrieval_data(), folder)
+
+
+def tiny_match() -> Match:
+    """A teacher of 8 dimensions that is known by its vectors of the training images."""
+    split = retrieval_data().train
+    vectors = np.random.default_rng(0).normal(0.5, 1, (len(split), 8)).astype(np.float32)
+    known = np.ones(len(split), np.bool_)
+    return match(
+        lambda rows, _: vectors[rows], known, split, name=TEACHER.teacher, kind=TEACHER.kind, sha256=TEACHER.sha256
+    )
+
+
+def tiny_match_bench(folder: Path, *, nested_cost: float = 1.0, **changed: Any) -> MatchBench:
+    """The settings, the images, and the teacher's vectors of them."""
+    settings, known = tiny_settings(match=TEACHER, **changed), tiny_match()
+    return MatchBench(
+        settings, retrieval_data(), folder, match=lambda _seed: known, nested_cost=lambda _seed: nested_cost
+    )

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunnet_export.network import Embedder, PrunableNetwork, _alignment, adapt, align_projector, reestimate_batchnorm
+from prunnet_export.network import (
+    Embedder,
+    PrunableNetwork,
+    _ridge,
+    adapt,
+    align_projector,
+    fit_projector,
+    reestimate_batchnorm,
+)
 from prunnet_export.patterns import find_pattern, materialise
 from tests._asserts import assert_same_tensors
 from tests._inputs import images, tiny_resnet
@@ -99,17 +107,17 @@ def test_few_images_do_not_fit_exactly(network: PrunableNetwork) -> None:
     as_cut, chosen, exact = (small(network, capacity=0.6) for _ in range(3))
     align_projector(chosen, network.embedder, few)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_alignment, "_RIDGES", (1e-9,))
+        patch.setattr(_ridge, "_RIDGES", (1e-9,))
         align_projector(exact, network.embedder, few)
     assert distance(chosen, network.embedder) < distance(as_cut, network.embedder)
     assert distance(chosen, network.embedder) < distance(exact, network.embedder)
 
 
-def test_no_images_change_nothing(network: PrunableNetwork) -> None:
+def test_without_images_the_projector_stays(network: PrunableNetwork) -> None:
     module = small(network)
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    assert align_projector(module, network.embedder, []) == float("inf")
-    assert_same_tensors(module.state_dict(), before)
+    before = {name: tensor.clone() for name, tensor in module.projector.state_dict().items()}
+    assert align_projector(module, network.embedder, []) == fit_projector(module, []) == float("inf")
+    assert_same_tensors(module.projector.state_dict(), before)
 
 
 def test_features_that_never_vary_leave_the_projector_alone(network: PrunableNetwork) -> None:
@@ -129,3 +137,36 @@ def test_adapt_does_both(network: PrunableNetwork) -> None:
     align_projector(by_hand, network.embedder, batches())
     assert_same_tensors(adapted.state_dict(), by_hand.state_dict())
     assert not adapted.training
+
+
+def test_vectors_that_a_linear_map_gives_are_found_again(network: PrunableNetwork) -> None:
+    module = small(network)
+    with torch.no_grad():
+        teacher = deepcopy(module)
+        generator = torch.Generator().manual_seed(1)
+        teacher.projector.weight.copy_(torch.randn(teacher.projector.weight.shape, generator=generator))
+        wanted = [teacher(batch) for batch in batches()]
+        before = module.norm.state_dict()
+        fit_projector(module, zip(batches(), wanted, strict=True))
+        for batch, vectors in zip(batches(), wanted, strict=True):
+            assert float(torch.cosine_similarity(module(batch), vectors).min()) > 0.999
+    assert_same_tensors(module.norm.state_dict(), before)
+
+
+def test_a_dimension_that_the_norm_holds_constant_wants_nothing(network: PrunableNetwork) -> None:
+    module = small(network)
+    with torch.no_grad():
+        module.norm.weight[0] = 0
+        fit_projector(module, [(images(16, 32), torch.randn(16, module.projector.out_features))])
+    assert bool(module.projector.weight.isfinite().all())
+    assert bool(module.projector.bias.isfinite().all())
+
+
+def test_adapt_to_a_teacher_keeps_the_dense_norm_and_fits_its_vectors(network: PrunableNetwork) -> None:
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.3])
+    module, by_hand = materialise(network, chosen), small(network)
+    wanted = [torch.randn(len(batch), module.projector.out_features) for batch in batches()]
+    adapt(module, network.embedder, batches, lambda: wanted)
+    by_hand.norm.load_state_dict(network.embedder.norm.state_dict())
+    fit_projector(by_hand, zip(batches(), wanted, strict=True))
+    assert_same_tensors(module.state_dict(), by_hand.state_dict())

@@ -19,8 +19,10 @@ from prunnet_export.network import Normalised, PrunableNetwork, build_embedder
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import PATTERNS, Subnetwork, find_pattern, materialise
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training._batches import Batch
 from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._integration import ConflictAware
+from prunnet_export.training._objectives import Classification
 from tests._asserts import assert_healthy, assert_one_line, assert_same_embedding
 from tests._inputs import cut, images, prunable
 from tests._reference import masked_embedder
@@ -64,8 +66,8 @@ def three_steps(source: PrunableNetwork, pattern: str) -> None:
     source.train()
     classifier = nn.Linear(8, 3)
     optimizer = torch.optim.SGD([*source.parameters(), *classifier.parameters()], lr=0.05, momentum=0.9)
-    gradients = IntegratedGradients(source, classifier, ConflictAware("progressive", 0.5))
-    batch = images(6, CROP), torch.arange(6) % 3
+    gradients = IntegratedGradients(source, Classification(classifier), ConflictAware("progressive", 0.5))
+    batch = Batch(images(6, CROP), torch.arange(6) % 3)
     for seed in range(3):
         losses = gradients(subnetworks(source, pattern, 0.5), [batch], generator=torch.Generator().manual_seed(seed))
         assert torch.tensor(losses).isfinite().all()

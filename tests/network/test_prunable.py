@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from prunnet_export._errors import UnsupportedPattern
-from prunnet_export.network import Embedder, PrunableNetwork, fan_in
+from prunnet_export.network import Embedder, PrunableNetwork, fan_in, scores_from
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import images, prunable, tiny_resnet
@@ -55,6 +57,41 @@ def test_initial_scores_come_from_the_seed_alone() -> None:
     assert not torch.equal(one.prunable_weights()[name], same.prunable_weights()[name])
     assert torch.equal(one.scores()[name], same.scores()[name])
     assert not torch.equal(one.scores()[name], other.scores()[name])
+
+
+def test_scores_of_trained_weights_are_the_weights_standardised() -> None:
+    network = tiny_resnet()
+    scored = PrunableNetwork(network.embedder, crop=32, scores="weights")
+    for name, weight in network.prunable_weights().items():
+        expected = (weight - weight.mean()) / weight.std(correction=0) * math.sqrt(2 / fan_in(weight))
+        torch.testing.assert_close(scored.scores()[name].detach(), expected.detach())
+
+
+@given(st.integers(1, 40), st.floats(1e-30, 1e30), st.floats(-3, 3), st.integers(0, 5))
+def test_scores_have_the_same_scale_for_weights_of_any_size(count: int, size: float, shift: float, seed: int) -> None:
+    weight = (torch.randn(4, count, generator=torch.Generator().manual_seed(seed)) + shift) * size
+    scores = scores_from(weight)
+    assert scores.dtype == torch.float32
+    assert float(scores.square().mean()) == pytest.approx(2 / count, rel=1e-4)
+    far = (weight.double() - weight.double().mean()).abs().flatten()
+    assert torch.equal(scores.abs().flatten().argmax(), far.argmax())
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-45, -0.3, 3e38])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 2, 3, 3)])
+def test_weights_of_equal_values_have_equal_scores_that_can_move(value: float, shape: tuple[int, ...]) -> None:
+    weight = torch.full(shape, value)
+    assert torch.equal(scores_from(weight), torch.full(shape, math.sqrt(2 / fan_in(weight))))
+
+
+def test_a_step_changes_the_magnitude_of_a_score_whatever_its_sign() -> None:
+    weight, gradient = torch.tensor([0.5, 0.5, -0.5, -0.5]), torch.tensor([1.0, -1.0, 1.0, -1.0])
+    changes = [
+        (score - 0.1 * score.sign() * weight * gradient).abs() - score.abs()
+        for score in (torch.ones(4), -torch.ones(4))
+    ]
+    assert torch.equal(*changes)
+    assert torch.equal(changes[0] > 0, (weight - 0.1 * gradient).abs() > weight.abs())
 
 
 def test_the_dense_forward_pass_does_not_see_the_scores() -> None:

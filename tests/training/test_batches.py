@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,27 +28,31 @@ def _split(height: int = 12, width: int = 15) -> ArraySplit:
     return ArraySplit(pixels, np.arange(N))  # the label says which image it is
 
 
-def _batches(batch_size: int = 4, **options: int) -> TrainingBatches:
+def _batches(batch_size: int = 4, **options: Any) -> TrainingBatches:
     flip = bool(options.pop("flip", 1))
     return TrainingBatches(_split(), PREPROCESSING, batch_size=batch_size, flip=flip, **options)
 
 
 def assert_same_batches(first: list[Batch], second: list[Batch]) -> None:
     assert len(first) == len(second)
-    for (images, labels), (other_images, other_labels) in zip(first, second, strict=True):
+    for (images, labels, _), (other_images, other_labels, _) in zip(first, second, strict=True):
         assert torch.equal(labels, other_labels)
         assert torch.equal(images, other_images)
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    return Batch(torch.cat([one.images for one in batches]), torch.cat([one.labels for one in batches]))
+
+
 def _labels(batches: list[Batch]) -> list[int]:
-    return [int(label) for _, labels in batches for label in labels]
+    return [int(label) for _, labels, _ in batches for label in labels]
 
 
 class TestTrainingBatches:
     def test_shapes_types_and_range(self) -> None:
         batches = list(_batches().epoch(0))
         assert len(batches) == len(_batches()) == N // 4
-        for images, labels in batches:
+        for images, labels, _ in batches:
             assert images.shape == (4, 3, 8, 8)
             assert images.dtype == torch.float32
             assert labels.dtype == torch.int64
@@ -64,7 +69,7 @@ class TestTrainingBatches:
     def test_seed_and_epoch_change_order_and_crops(self) -> None:
         base, epoch, seed = (list(_batches(seed=s).epoch(e)) for s, e in ((0, 0), (0, 1), (1, 0)))
         assert _labels(base) != _labels(epoch) != _labels(seed) != _labels(base)
-        pictures = [{int(y): x for xs, ys in part for x, y in zip(xs, ys, strict=True)} for part in (base, epoch)]
+        pictures = [{int(y): x for xs, ys, _ in part for x, y in zip(xs, ys, strict=True)} for part in (base, epoch)]
         common = pictures[0].keys() & pictures[1].keys()
         assert any(not torch.equal(pictures[0][label], pictures[1][label]) for label in common)
 
@@ -79,15 +84,12 @@ class TestTrainingBatches:
 
     def test_augmentation_does_not_depend_on_the_batch_size(self) -> None:
         small, large = list(_batches(2).epoch(0)), list(_batches(11).epoch(0))
-        assert torch.equal(torch.cat([x for x, _ in small]), torch.cat([x for x, _ in large]))
+        assert torch.equal(joined(small).images, joined(large).images)
 
     @pytest.mark.parametrize("world_size", [2, 3])
     def test_ranks_share_one_permutation(self, world_size: int) -> None:
         ranks = [list(_batches(3, rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)]
-        together = [
-            (torch.cat([images for images, _ in step]), torch.cat([labels for _, labels in step]))
-            for step in zip(*ranks, strict=True)
-        ]
+        together = [joined(step) for step in zip(*ranks, strict=True)]
         assert_same_batches(together, list(_batches(3 * world_size).epoch(1)))
 
     @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 3), (2, 2), (3, 1)])
@@ -97,14 +99,14 @@ class TestTrainingBatches:
         micro_batches = [batch for together in zip(*ranks, strict=True) for batch in together]
         step = micro_batches[: world_size * accumulate]
         [whole] = _batches(12).epoch(1)
-        assert_same_batches([(torch.cat([x for x, _ in step]), torch.cat([y for _, y in step]))], [whole])
+        assert_same_batches([joined(step)], [whole])
 
     def test_mirrored_only_where_that_keeps_the_class(self) -> None:
         square = Preprocessing(crop=12, resize=12)
         split = _split(12, 12)
         plain = torch.from_numpy(square([split.image(index) for index in range(N)]))
         for flip in (False, True):
-            (images, labels), *_ = TrainingBatches(split, square, batch_size=N, flip=flip).epoch(0)
+            (images, labels, _), *_ = TrainingBatches(split, square, batch_size=N, flip=flip).epoch(0)
             same = [torch.equal(image, plain[label]) for image, label in zip(images, labels, strict=True)]
             mirrored = [torch.equal(image.flip(2), plain[label]) for image, label in zip(images, labels, strict=True)]
             assert all(one or other for one, other in zip(same, mirrored, strict=True))
@@ -117,7 +119,7 @@ class TestTrainingBatches:
             64, axis=0
         )  # 12 x 24, rising to the right
         split = ArraySplit(ramp, np.zeros(64, np.int64))
-        (images, _), *_ = TrainingBatches(split, preprocessing, batch_size=64).epoch(0)
+        (images, *_), *_ = TrainingBatches(split, preprocessing, batch_size=64).epoch(0)
         starts = {round(float(image[0, 0, 0]), 4) for image in images}
         wide = Preprocessing(crop=6, resize=6).cropped(split.image(0))
         assert len(starts) == 12 - 5 + 1  # 12 columns after resizing

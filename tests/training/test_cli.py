@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from prunnet_export._files import sha256
 from prunnet_export.network import load_checkpoint
-from prunnet_export.training.cli import main
+from prunnet_export.training.cli import command, main
 from tests._asserts import assert_same_tensors
-from tests._inputs import write_folder
+from tests._cli import Ran, call
+from tests._inputs import tiny_resnet, write_folder
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from prunnet_export.training.cli import main; main()"]
@@ -65,6 +68,29 @@ def test_trains_and_names_the_next_command(data: Path, tmp_path: Path) -> None:
     assert_error(prunnet_train(data, *TINY, "--epochs", "1", cwd=tmp_path), "already holds a run", "--resume")
 
 
+def test_starts_from_weights_and_is_resumed_without_their_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in ((7, "weights.pth"), (8, "other.pth")):
+        torch.save({"state_dict": tiny_resnet(seed=seed).embedder.backbone.state_dict()}, name)
+    digest = sha256(Path("weights.pth"))
+
+    def trained(*more: str) -> Ran:
+        images = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.5,0.75")
+        return call(capfd, command, {}, data, *TINY, "--epochs", "1", *images, "--out", "run", *more)
+
+    assert trained("--weights", "weights.pth").code == 0
+    config = load_checkpoint(Path("run")).config
+    assert config.training["weights_sha256"] == digest
+    assert (config.preprocessing.mean, config.preprocessing.std) == ((0.5, 0.5, 0.5), (0.25, 0.5, 0.75))
+    refused = trained("--resume", "--weights", "other.pth")
+    assert refused.code == 2
+    assert f"was started with weights_sha256 = {digest}, not " in refused.err
+    Path("weights.pth").unlink()
+    assert trained("--resume").code == 0
+
+
 def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
     options: list[str | Path] = [data, *TINY, "--epochs", "6", "--out"]
     process = subprocess.Popen(
@@ -109,6 +135,12 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
         (["{data}/query/class-0"], "has no labels to train with", "folder per class"),
         ([str(Path(__file__).parent / "data")], "known layouts", "--layout"),
         (["no-such-folder"], "does not exist", "glyphs"),
+        (["{data}", "--weights", "nowhere.pth"], "cannot read nowhere.pth", "path"),
+        (["{data}", "--weights", "{data}/train/class-0/0.png"], "neither a safetensors file", "truncated"),
+        (["{data}", "--mean", "0.5"], "--mean '0.5' is not three numbers", "255"),
+        (["{data}", "--mean", "123.7,116.3,103.5"], "is not three numbers between 0 and 1", "divide"),
+        (["{data}", "--std", "0.5,nan,0.5"], "--std '0.5,nan,0.5' is not three numbers", "255"),
+        (["{data}", "--std", "0,1,1"], "divides by std", "positive"),
     ],
 )  # fmt: skip
 def test_bad_usage(

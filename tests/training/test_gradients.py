@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.training import _gradients
+from prunnet_export.training._batches import Batch
 from prunnet_export.training._gradients import IntegratedGradients
 from prunnet_export.training._integration import ConflictAware, as_filters, orders
+from prunnet_export.training._objectives import Classification
 from prunnet_export.training._recipe import Rule
 from tests._asserts import assert_same_tensors
 from tests._gradients import integrate
@@ -40,8 +42,8 @@ def subnetworks(network: PrunableNetwork, pattern: str, capacities: tuple[float,
 
 def step(network: PrunableNetwork, head: nn.Linear, chosen: list[Subnetwork], **options: object) -> list[float]:
     integration = ConflictAware(options.get("rule", "sum"), 0.5)  # type: ignore[arg-type]  # one of RULES
-    batches = [(IMAGES, LABELS)] if options.get("batches") is None else options["batches"]
-    return IntegratedGradients(network, head, integration)(
+    batches = [Batch(IMAGES, LABELS)] if options.get("batches") is None else options["batches"]
+    return IntegratedGradients(network, Classification(head), integration)(
         chosen,
         batches,  # type: ignore[arg-type]  # batches
         generator=torch.Generator().manual_seed(0),
@@ -242,7 +244,7 @@ def test_accumulating_is_the_mean_over_micro_batches(
 ) -> None:
     monkeypatch.setattr(_gradients, "MAX_NORM", 1e9)  # clipping is not linear
     head = classifier()
-    batches = [(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])]
+    batches = [Batch(IMAGES[:4], LABELS[:4]), Batch(IMAGES[4:], LABELS[4:])]
     chosen = subnetworks(network, pattern, (0.6, 0.3))
     alone: list[tuple[list[float], Gradients]] = []
     for batch in batches:
@@ -268,7 +270,7 @@ def test_gradients_are_accumulated_before_they_are_integrated(network: PrunableN
         head,
         subnetworks(network, "unstructured", (0.7, 0.3)),
         rule=rule,
-        batches=[(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])],
+        batches=[Batch(IMAGES[:4], LABELS[:4]), Batch(IMAGES[4:], LABELS[4:])],
     )
     order = orders(3, torch.Generator().manual_seed(0))
     weights = network.prunable_weights()
@@ -286,11 +288,13 @@ def test_gradients_are_accumulated_before_they_are_integrated(network: PrunableN
 
 @pytest.mark.parametrize("pattern", ["unstructured", "channel"])
 def test_bfloat16_is_near_and_its_gradients_are_float32(pattern: str) -> None:
-    batch = images(32, 32), torch.arange(32) % CLASSES
+    batch = Batch(images(32, 32), torch.arange(32) % CLASSES)
     found = []
     for bfloat16 in (False, True):
         network, head = tiny_resnet().train(), classifier().float()
-        gradient_step = IntegratedGradients(network, head, ConflictAware("sum", 0.5), bfloat16=bfloat16)
+        gradient_step = IntegratedGradients(
+            network, Classification(head, bfloat16=bfloat16), ConflictAware("sum", 0.5), bfloat16=bfloat16
+        )
         result = gradient_step(subnetworks(network, pattern, (0.6,)), [batch], generator=torch.Generator())
         found.append((result, grads(dict(network.named_parameters()))))
     (wide, of_wide), (narrow, of_narrow) = found
@@ -308,7 +312,7 @@ def test_micro_batches_give_the_mean_of_their_gradients(network: PrunableNetwork
     with torch.no_grad():
         head.weight.mul_(1e-3)  # nothing is clipped
     chosen = subnetworks(network, pattern, (0.6, 0.3))
-    halves = [(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])]
+    halves = [Batch(IMAGES[:4], LABELS[:4]), Batch(IMAGES[4:], LABELS[4:])]
     named = dict(network.named_parameters())
     alone, losses = [], []
     for half in halves:
@@ -324,9 +328,9 @@ def test_a_step_does_not_depend_on_the_one_before(network: PrunableNetwork, patt
     head = classifier()
     wide, narrow = subnetworks(network, pattern, (0.6, 0.3))
     named = dict(network.named_parameters())
-    gradients = IntegratedGradients(network, head, ConflictAware("progressive", 0.5))
+    gradients = IntegratedGradients(network, Classification(head), ConflictAware("progressive", 0.5))
     for chosen in ([wide], [wide, narrow], [narrow, narrow]):
-        gradients(chosen, [(IMAGES, LABELS)], generator=torch.Generator().manual_seed(0))
+        gradients(chosen, [Batch(IMAGES, LABELS)], generator=torch.Generator().manual_seed(0))
         again = grads(named)
         step(network, head, chosen, rule="progressive")
         assert_same_tensors(again, grads(named))
@@ -359,8 +363,8 @@ def test_distillation_adds_the_distance_to_the_dense_embedding(network: Prunable
     of_small = torch.autograd.grad(loss + 3 * (1 - cosines).mean(), list(small.values()))
     of_dense = dense_gradients(network, head)[1]
     running = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    gradients = IntegratedGradients(network, head, ConflictAware("sum", 0.5), distillation=3)
-    result = gradients([chosen], [(IMAGES, LABELS)], generator=torch.Generator())
+    gradients = IntegratedGradients(network, Classification(head), ConflictAware("sum", 0.5), distillation=3)
+    result = gradients([chosen], [Batch(IMAGES, LABELS)], generator=torch.Generator())
     assert result[:-1] == pytest.approx([loss.item()], rel=1e-9)  # cross-entropy, to compare runs by
     expected = {}
     for (name, mask), gradient in zip(chosen.masks().items(), of_small, strict=True):

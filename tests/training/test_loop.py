@@ -270,9 +270,9 @@ class TestAccumulate:
             train(tiny_recipe(epochs=1, accumulate=accumulate), retrieval_data(27), tmp_path / str(accumulate))
         whole, parts = seen[:2], seen[2:]
         assert [len(batches) for batches in seen] == [1, 1, 3, 3]
-        for [(images_of_all, labels_of_all)], batches in zip(whole, parts, strict=True):
-            assert torch.equal(torch.cat([x for x, _ in batches]), images_of_all)
-            assert torch.equal(torch.cat([y for _, y in batches]), labels_of_all)
+        for [batch], batches in zip(whole, parts, strict=True):
+            assert torch.equal(torch.cat([one.images for one in batches]), batch.images)
+            assert torch.equal(torch.cat([one.labels for one in batches]), batch.labels)
 
 
 def test_bfloat16_trains_parameters_that_stay_float32(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from prunnet_export.training._trainee import new_optimizer, new_trainee
 from tests._asserts import assert_one_line
 from tests._inputs import images, tiny_recipe
 
-BATCH: Batch = (images(6, 16), torch.arange(6) % 3)
+BATCH = Batch(images(6, 16), torch.arange(6) % 3)
 
 
 def one_parameter(*gradient: float, loss: float = 1.0, **recipe: object) -> tuple[nn.Parameter, Callable[..., object]]:

@@ -134,3 +134,9 @@ def test_rows_without_a_direction_are_refused(bad: float) -> None:
 def test_other_lengths_are_refused() -> None:
     with pytest.raises(InvalidInput, match="16 dimensions, the queries have 8"):
         nearest(numbers(2, 8), numbers(), 3, "dot")
+
+
+def test_full_vectors_of_other_rows_are_refused() -> None:
+    codes = np.packbits(numbers() > 0, axis=1)
+    with pytest.raises(InvalidInput, match="49 vectors of 16 dimensions, the gallery 50 of 16"):
+        nearest(numbers(2), codes, 3, "dot", rerank=open_vectors_in_memory(numbers(49)))

@@ -79,3 +79,11 @@ class FileSplit(ImageSplit):
             raise InvalidInput(
                 f"{self.names[index]}: cannot be read ({error.strerror})", hint="check the path and its permissions"
             ) from None
+
+    def stamp(self, index: int) -> str:
+        """The size of file ``index`` and when it was changed, in nanoseconds; ``missing`` if it cannot be found."""
+        try:
+            found = Path(self.names[index]).stat()
+        except OSError:
+            return "missing"
+        return f"{found.st_size} {found.st_mtime_ns}"

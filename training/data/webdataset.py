@@ -71,6 +71,15 @@ class ShardSplit(ImageSplit):
             raise InvalidInput(f"{self.names[index]}: cut short", hint="the shard has changed; start again")
         return content
 
+    def stamp(self, index: int) -> str:
+        """The place of image ``index`` in its shard, and when the shard was changed, in nanoseconds."""
+        found = self._index
+        try:
+            changed = found.shards[int(found.shard[index])].stat().st_mtime_ns
+        except OSError:
+            return "missing"
+        return f"{found.start[index]} {found.size[index]} {changed}"
+
 
 class WebDataset(DatasetFormat):
     """A folder with shards ``*.tar``, or one shard. All samples are training images; there is no query and no gallery.

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, one_line
+from prunnet_export._text import one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK
 from prunnet_export.runtimes._silence import silenced
 
 EXTRA = "coreml"

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
+from prunnet_export._text import one_line
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import LOAD_HINT, one_line, refuse_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, refuse_threads
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, one_line
+from prunnet_export._text import one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file
 
 EXTRA = "litert"
 

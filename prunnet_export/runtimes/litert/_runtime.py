@@ -12,10 +12,11 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import installed_version, require
+from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads, one_line
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads
 from prunnet_export.runtimes._onnx_file import single_input
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced

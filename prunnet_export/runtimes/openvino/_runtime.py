@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, UnsupportedPrecision
 from prunnet_export._imports import require
+from prunnet_export._text import one_line
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, one_line, refuse_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, refuse_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from prunnet_export.runtimes._checks import one_line
+from prunnet_export._text import one_line
 
 _MOST_LINES = 10_000
 _SPARSITY = "(Sparsity)"

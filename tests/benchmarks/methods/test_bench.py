@@ -29,8 +29,8 @@ def seen(folder: Path, *, seed: int = 0, steps: int = 5) -> tuple[list[Tensor], 
 
     def gradients(batches: Sequence[Batch], index: int, generator: torch.Generator) -> dict[str, float]:
         assert index == len(images)
-        [(of_step, _)] = batches
-        images.append(of_step)
+        [batch] = batches
+        images.append(batch.images)
         rates.append(optimizer.param_groups[0]["lr"])
         draws.append(int(torch.randint(1000, (), generator=generator)))
         return no_gradients()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
 from collections.abc import Mapping
@@ -112,6 +113,18 @@ def test_a_split_travels_to_another_process(root: Path) -> None:
     again = pickle.loads(pickle.dumps(split))  # noqa: S301 - as a worker process receives it
     assert again.encoded(2) == png(3)
     assert list(again.names) == list(split.names)
+
+
+def test_a_stamp_changes_with_the_shard(root: Path) -> None:
+    split = FORMAT.load(root).train
+    before = [split.stamp(index) for index in range(3)]
+    assert len(set(before)) == 3
+    assert before == [split.stamp(index) for index in range(3)]
+    os.utime(root / "a.tar", ns=(1, 1))
+    after = [split.stamp(index) for index in range(3)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+    (root / "b.tar").unlink()
+    assert split.stamp(2) == "missing"
 
 
 def test_memory_for_a_sample_is_small(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The folder of a comparison: one file for each finished run, and one for the settings of all of them."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._imports import installed_versions
+from prunnet_export.benchmarks.methods import Settings
+
+SETTINGS_FILE = "settings.json"
+T = TypeVar("T")
+_TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
+
+
+def store_settings(folder: Path, settings: Settings) -> None:
+    """Write the settings into a new folder, or compare them with those in the folder.
+
+    Raises:
+        InvalidInput: the folder has other settings, a corrupt file of them, or runs without settings.
+        StorageError: the folder cannot be written.
+    """
+    file = folder / SETTINGS_FILE
+    if not file.exists():
+        strays = sorted(folder.glob("*-[0-9]*"))
+        if strays:
+            raise InvalidInput(
+                f"{strays[0]} exists, but its settings file {SETTINGS_FILE} does not", hint="choose another --out"
+            )
+        _write(file, settings)
+    stored = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
+    difference = settings.difference(stored)
+    if difference is not None:
+        raise InvalidInput(
+            f"the runs in {folder} have {difference}",
+            hint="repeat the options that they were started with, or choose another --out",
+        )
+
+
+def run_file(folder: Path, method: str, seed: int) -> Path:
+    """The file of a finished run."""
+    return folder / f"{method}-{seed}.json"
+
+
+def write_run(file: Path, run: msgspec.Struct) -> None:
+    """Store a finished run.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    _write(file, run)
+
+
+def read_run(file: Path, kind: type[T]) -> T:
+    """A finished run.
+
+    Raises:
+        InvalidInput: the file is corrupt.
+    """
+    return _read(file, kind, hint="remove the file, and the run is repeated")
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a run depends on."""
+    return {"python": platform.python_version(), **installed_versions(*_TOOLS)}
+
+
+def _write(file: Path, content: msgspec.Struct) -> None:
+    replace_file(file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+
+
+def _read(file: Path, kind: type[T], *, hint: str) -> T:
+    try:
+        return msgspec.json.decode(read_bytes(file), type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file}: {error}", hint=hint) from None

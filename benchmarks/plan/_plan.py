@@ -1,0 +1,150 @@
+"""The steps of a plan, and everything that it found out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from prunnet_export._console import progress_bar
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import reading_errors, sha256
+from prunnet_export.benchmarks.plan._adapter import AdapterPoint, Student, adapter_curve, values_of
+from prunnet_export.benchmarks.plan._bootstrap import Estimate
+from prunnet_export.benchmarks.plan._extrapolation import extrapolate
+from prunnet_export.benchmarks.plan._options import PlanOptions
+from prunnet_export.benchmarks.plan._prediction import Case, Figure, Model, Prediction, fit, rows_of
+from prunnet_export.benchmarks.plan._runs import MeasuredRun
+from prunnet_export.benchmarks.plan._sample import Sample, take_sample
+from prunnet_export.benchmarks.plan._search import Scores
+from prunnet_export.benchmarks.plan._teacher import Speed, VectorSource, open_source
+from prunnet_export.benchmarks.plan._trial import Trial, run_trial
+from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.network_config import read_config
+from prunnet_export.patterns import check_capacity, find_pattern
+from prunnet_export.training import ALONE, Recipe, choose_device, keep_freed_memory
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What was found out.
+
+    Attributes:
+        options: The options.
+        data: The images.
+        source: The teacher's vectors.
+        sample: The images that were used.
+        teacher: The teacher's own figures.
+        curve: The linear maps, from few images to all of the sample.
+        whole: The linear map's figure on all images, extrapolated: R@1 with labels, else overlap@10.
+        trial: The short training.
+        model: The fit of measured runs; None if there are too few.
+        speed: How fast the teacher embeds; None if its vectors exist.
+    """
+
+    options: PlanOptions
+    data: RetrievalData
+    source: VectorSource
+    sample: Sample
+    teacher: Scores
+    curve: Sequence[AdapterPoint]
+    whole: Estimate
+    trial: Trial
+    model: Model | None
+    speed: Speed | None
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that the gate is about."""
+        return "overlap" if self.sample.search.relevance is None else "recall"
+
+    @property
+    def divisor(self) -> float:
+        """The teacher's own figure; 1 for overlaps, which are shares already."""
+        return float(self.teacher.main.mean()) if self.figure == "recall" else 1.0
+
+    @property
+    def gate(self) -> float:
+        """The least share that the user accepts."""
+        return self.options.min_recall if self.figure == "recall" else self.options.min_overlap
+
+    def predictions(self) -> dict[float, Prediction]:
+        """The share after the whole training, by capacity; empty if there is nothing to predict from."""
+        if self.model is None:
+            return {}
+        return {
+            capacity: self.model.predict(
+                Case(
+                    adapter=self.whole.value / self.divisor,
+                    trial=float(scores.main.mean()) / self.divisor,
+                    trial_steps=self.trial.steps,
+                    steps=self.sample.steps,
+                    capacity=capacity,
+                    weights=self.options.weights is not None,
+                )
+            )
+            for capacity, scores in self.trial.scores.items()
+        }
+
+
+def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
+    """Take a sample, fit linear maps, train for some minutes, and predict.
+
+    Raises:
+        InvalidInput: the images, the teacher or the weights cannot be read or do not fit together.
+        UnknownName: there is no such backbone, pattern or architecture.
+        UnsupportedPattern: the network cannot be cut like this.
+    """
+    recipe, data = _checked(options)
+    device = choose_device(options.device, ALONE)
+    keep_freed_memory()
+    with progress_bar("embedding with the teacher") as show:
+        source = open_source(options.match, recipe, weights=options.weights, workers=options.workers, progress=show)
+        sample = take_sample(recipe, data, source, options.match, images=options.images)
+    teacher = sample.search.teacher()
+    if sample.search.relevance is not None and not teacher.main.any():
+        raise InvalidInput(
+            f"{source.name} finds no image in its own gallery", hint="check the teacher's preprocessing, or the names"
+        )
+    speed = source.speed(data.train)
+    _LOG.info("features of %d images by the student", len(sample.split) + len(sample.search.images))
+    student = Student(sample.recipe, options.weights, sample.split)
+    curve = adapter_curve(sample, student.features(sample.split), student.features(sample.search.images))
+    whole = extrapolate([point.images for point in curve], values_of(curve), sample.whole)
+    with progress_bar("trial") as show:
+        trial = run_trial(
+            sample,
+            data,
+            weights=options.weights,
+            minutes=options.trial_minutes,
+            device=device,
+            workers=options.workers,
+            progress=show,
+        )
+    figure: Figure = "overlap" if sample.search.relevance is None else "recall"
+    model = fit(rows_of(runs, figure))
+    return Plan(options, data, source, sample, teacher, curve, whole, trial, model, speed)
+
+
+def _checked(options: PlanOptions) -> tuple[Recipe, RetrievalData]:
+    """The recipe with the hash of its weights, and the images. What is wrong is refused before slow work begins."""
+    recipe = options.recipe
+    if options.weights is not None:
+        with reading_errors(options.weights):
+            recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
+    if options.network is not None and read_config(options.network).teacher is None:
+        raise InvalidInput(
+            f"{options.network} was trained without a teacher", hint="give a run of prunnet-train --match"
+        )
+    for capacity in recipe.capacities:
+        check_capacity(capacity)
+    for pattern in recipe.patterns:
+        find_pattern(pattern)
+    data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+    if options.match.label_weight and not data.has_labels:
+        raise InvalidInput(f"{data.name} has no labels", hint="leave --label-weight out")
+    return recipe, data

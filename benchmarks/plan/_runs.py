@@ -1,0 +1,112 @@
+"""Measured runs: what a plan saw, and what the training then reached. One line of JSON for each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, replace_file
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """R@1, if there are labels, and overlap@10."""
+
+    recall: Share | None
+    overlap: Share
+
+
+class RunCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One capacity of a run.
+
+    Attributes:
+        capacity: The capacity.
+        trial: Its figures after the trial.
+        measured: Its figures after the whole training, by the same queries and gallery.
+    """
+
+    capacity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    trial: Figures
+    measured: Figures
+
+
+class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A plan beside the training that followed it.
+
+    Attributes:
+        teacher: Name of the teacher.
+        data: Name of the data set.
+        backbone: The student's backbone.
+        weights: Whether it started from weights that exist.
+        crop_px: Side of its input, pixels.
+        images: Number of images that the training learned from.
+        sampled: Number of training images that the plan took.
+        steps: Steps of the training.
+        batch_size: Images in a step.
+        trial_steps: Steps of the plan's trial.
+        n_queries: Number of queries.
+        n_gallery: Number of gallery images.
+        self_test: The teacher's own R@1; None without labels.
+        adapter: The linear map's figures, extrapolated to all images.
+        adapter_measured: The figures of a linear map that was fitted to all images.
+        cells: The capacities.
+    """
+
+    teacher: str
+    data: str
+    backbone: str
+    weights: bool
+    crop_px: Count
+    images: Count
+    sampled: Count
+    steps: Count
+    batch_size: Count
+    trial_steps: Count
+    n_queries: Count
+    n_gallery: Count
+    self_test: Share | None
+    adapter: Figures
+    adapter_measured: Figures
+    cells: list[RunCell]
+    format: Literal["prunnet-plan-run"] = "prunnet-plan-run"
+    version: Literal[1] = 1
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """The teacher and the data set: what a new plan differs in from all runs that were measured."""
+        return self.teacher, self.data
+
+
+def read_runs(file: Path) -> list[MeasuredRun]:
+    """The runs in a file.
+
+    Raises:
+        InvalidInput: it cannot be read, or a line is no run; the message names the line.
+    """
+    runs = []
+    for number, line in enumerate(read_bytes(file).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            runs.append(msgspec.json.decode(line, type=MeasuredRun))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidInput(
+                f"{file}, line {number}: not a measured run ({error})", hint="prunnet-bench plan --record writes them"
+            ) from None
+    return runs
+
+
+def add_run(file: Path, run: MeasuredRun) -> None:
+    """Add a run at the end of a file, which is made if it does not exist.
+
+    Raises:
+        InvalidInput: the file holds something else.
+        StorageError: it cannot be written.
+    """
+    runs = read_runs(file) if file.exists() else []
+    replace_file(file, b"".join(msgspec.json.encode(one) + b"\n" for one in (*runs, run)))

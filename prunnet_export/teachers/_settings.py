@@ -1,0 +1,98 @@
+"""What a user says about a teacher: how it takes images, and which of its outputs is the vector."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_toml
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Channels = tuple[float, float, float]
+
+
+class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a teacher. None means that the user said nothing.
+
+    Attributes:
+        resize: Length of the shorter side before the crop, pixels.
+        crop: Side of the square centre crop, pixels.
+        mean: Mean of each channel, in the order of ``channels`` and the units of ``range``.
+        std: Standard deviation of each channel, in the order of ``channels`` and the units of ``range``.
+        range: Largest value of a pixel before mean and std are applied.
+        channels: Order of the colours.
+        interpolation: How images are resized, with antialiasing.
+        layout: Order of the axes of an ONNX model's input.
+        output: Name of the ONNX output that is the vector.
+        pool: How an ONNX output of higher rank becomes one vector: ``average`` over the height and width of a feature
+            map, or ``first-token`` of a sequence of tokens.
+        weights: File of the weights of a timm architecture.
+
+    Raises:
+        InvalidInput: a number is not finite, or a standard deviation is not positive.
+    """
+
+    resize: Side | None = None
+    crop: Side | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+    range: Literal[1, 255] | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    layout: Literal["nchw", "nhwc"] | None = None
+    output: str | None = None
+    pool: Literal["average", "first-token"] | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, [*(self.mean or ()), *(self.std or ())])) or min(self.std or (1,)) <= 0:
+            raise InvalidInput(
+                f"mean {self.mean} and std {self.std} of the teacher",
+                hint="give finite numbers, and a std above 0",
+            )
+
+    def given(self) -> dict[str, object]:
+        """The settings that the user gave, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+
+    def over(self, base: TeacherSettings) -> TeacherSettings:
+        """These settings, and those of ``base`` where these say nothing."""
+        return msgspec.structs.replace(base, **self.given())
+
+
+def read_teacher_settings(file: Path) -> TeacherSettings:
+    """The settings in a TOML file. A relative path of ``weights`` is relative to the folder of the file.
+
+    Raises:
+        InvalidInput: the file cannot be read or parsed, has an unknown key, or a value is out of range.
+    """
+    table = read_toml(file, hint="correct the file of the teacher's settings")
+    try:
+        settings = msgspec.convert(table, TeacherSettings)
+    except (msgspec.ValidationError, InvalidInput) as error:
+        known = ", ".join(TeacherSettings.__struct_fields__)
+        raise InvalidInput(f"{file}: {error}", hint=f"known keys: {known}") from None
+    if settings.weights is None:
+        return settings
+    return msgspec.structs.replace(settings, weights=str(file.parent / settings.weights))
+
+
+def teacher_settings(spec: str, *, given: TeacherSettings, file: Path | None = None) -> TeacherSettings:
+    """All settings of a teacher: those of the command line over those of its TOML file.
+
+    Args:
+        spec: The teacher, as :func:`open_teacher` takes it.
+        given: Settings of the command line.
+        file: The TOML file; by default ``NAME.toml`` beside ``NAME.onnx``, if it exists.
+
+    Raises:
+        InvalidInput: for the reasons of :func:`read_teacher_settings`.
+    """
+    beside = Path(spec).with_suffix(".toml") if spec.endswith(".onnx") else None
+    if file is None and beside is not None and beside.is_file():
+        file = beside
+    return given if file is None else given.over(read_teacher_settings(file))

@@ -1,0 +1,35 @@
+"""Files of measured runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.benchmarks.plan._options import RUNS
+from prunnet_export.benchmarks.plan._runs import add_run, read_runs
+from tests.benchmarks.plan._plans import synthetic_runs
+
+
+def test_runs_are_added_and_read_again(tmp_path: Path) -> None:
+    runs, file = synthetic_runs(2), tmp_path / "runs.jsonl"
+    for run in runs:
+        add_run(file, run)
+    assert read_runs(file) == runs
+    assert len(file.read_bytes().splitlines()) == len(runs)
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"no json\n", b'\n{"format": "prunnet-plan-run"}\n', b"\xff\n"])
+def test_another_file_is_refused_and_stays(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"line \d: not a measured run"):
+        add_run(file, synthetic_runs(1)[0])
+    assert file.read_bytes() == content
+
+
+def test_the_runs_of_the_package_name_no_folder() -> None:
+    runs = read_runs(RUNS)
+    assert len({run.group for run in runs}) >= 4
+    assert not [run for run in runs if "/" in run.data + run.teacher]

@@ -1,0 +1,88 @@
+"""What a run learns from a teacher: which images, which vectors, and what travels with the network."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import numpy as np
+import pytest
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export.datasets import Labels
+from prunnet_export.training._match import Match, Vectors, join, match
+from tests._inputs import array_split
+
+N, DIM = 40, 6
+VECTORS = np.random.default_rng(0).normal(1, 2, (N, DIM)).astype(np.float32)
+SPLIT = array_split(N)
+
+
+def matched(known: Labels | None = None) -> Match:
+    chosen = np.ones(N, np.bool_)
+    if known is not None:
+        chosen[:] = False
+        chosen[known] = True
+
+    def take(rows: Labels, views: Labels) -> Vectors:
+        assert len(rows) == len(views)
+        assert chosen[rows].all()
+        return VECTORS[rows]
+
+    return match(take, chosen, SPLIT, name="their.parquet", kind="vectors", sha256="0" * 64)
+
+
+def test_queries_and_images_to_learn_from_are_disjoint_and_complete() -> None:
+    made = matched()
+    queries = {name for name, query in zip(made.sample.names, made.sample.is_query, strict=True) if query}
+    learned = {SPLIT.relative_names[row] for row in made.targets.rows}
+    assert len(queries) == N // 4
+    assert not queries & learned
+    assert queries | learned == set(SPLIT.relative_names)
+
+
+def test_targets_are_unit_vectors_of_their_images() -> None:
+    rows = np.array([3, 1, 3])
+    expected = VECTORS[rows] / np.linalg.norm(VECTORS[rows], axis=1, keepdims=True)
+    np.testing.assert_allclose(matched().targets.take(rows, np.zeros(3, np.int64)), expected, rtol=1e-6)
+
+
+def test_moments_are_those_of_the_unit_vectors_to_learn_from() -> None:
+    made = matched()
+    unit = VECTORS[made.targets.rows] / np.linalg.norm(VECTORS[made.targets.rows], axis=1, keepdims=True)
+    np.testing.assert_allclose(made.mean, unit.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(made.std, unit.std(0), rtol=1e-4)
+
+
+def test_the_sample_has_the_teachers_own_vectors_and_the_images_sums() -> None:
+    sample = matched().sample
+    row_of = {name: row for row, name in enumerate(SPLIT.relative_names)}
+    rows = [row_of[name] for name in sample.names]
+    np.testing.assert_array_equal(sample.embeddings, VECTORS[rows])
+    assert sample.image_sha256 == tuple(hashlib.sha256(SPLIT.encoded(row)).hexdigest() for row in rows)
+
+
+def test_only_images_with_vectors_are_used() -> None:
+    known = np.arange(0, N, 2)
+    made = matched(known)
+    used = {*made.sample.names, *(SPLIT.relative_names[row] for row in made.targets.rows)}
+    assert used == {SPLIT.relative_names[int(row)] for row in known}
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="known of 7 images"):
+        matched(np.arange(7))
+    assert matched(np.arange(8)).sample.is_query.sum() == 2
+
+
+def test_vectors_are_joined_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert join(["a", "b", "c"], ["c", "x", "a", "b"], file="f").tolist() == [2, 3, 0]
+        assert caplog.messages == []
+        assert join([*"abcdefg"], ["g", "a"], file="their.npz").tolist() == [1, -1, -1, -1, -1, -1, 0]
+    assert caplog.messages == ["5 of 7 images have no vector in their.npz and are left out: b, c, d, ..."]
+
+
+def test_names_that_never_fit_are_shown() -> None:
+    with pytest.raises(InvalidInput, match=r"like 'shop/a\.jpg', those of the images like 'a\.jpg'"):
+        join(["a.jpg"], ["shop/a.jpg"], file="their.npz")

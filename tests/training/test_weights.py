@@ -1,0 +1,94 @@
+"""A training run that starts from weights in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256
+from prunnet_export.network import scores_from
+from prunnet_export.training._loop import train
+from prunnet_export.training._recipe import Recipe
+from prunnet_export.training._trainee import new_trainee
+from tests._asserts import assert_one_line, assert_same_tensors
+from tests._inputs import retrieval_data, tiny_recipe, tiny_resnet
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+def kill(done: int, _steps: int, _metrics: dict[str, float]) -> None:
+    if done == 3:
+        raise Killed
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    torch.save(tiny_resnet(seed=7).embedder.backbone.state_dict(), tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def recipe_from(file: Path, **changed: Any) -> Recipe:
+    return tiny_recipe(weights_sha256=sha256(file), **changed)
+
+
+def test_the_dense_network_and_its_scores_start_from_the_file(file: Path) -> None:
+    network = new_trainee(recipe_from(file), classes=4, weights=file).network
+    backbone = network.embedder.backbone
+    assert_same_tensors(
+        dict(backbone.named_parameters()), dict(tiny_resnet(seed=7).embedder.backbone.named_parameters())
+    )
+    for name, weight in network.prunable_weights().items():
+        assert torch.equal(network.scores()[name], scores_from(weight))
+
+
+def test_what_the_file_does_not_hold_follows_from_the_seed(file: Path) -> None:
+    with_weights, without = (
+        new_trainee(recipe, classes=4, weights=weights)
+        for recipe, weights in ((recipe_from(file), file), (tiny_recipe(), None))
+    )
+    assert torch.equal(with_weights.network.embedder.projector.weight, without.network.embedder.projector.weight)
+    assert torch.equal(with_weights.classifier.weight, without.classifier.weight)
+
+
+def test_a_killed_run_goes_on_without_the_file(file: Path, tmp_path: Path) -> None:
+    recipe = recipe_from(file)
+    whole = train(recipe, retrieval_data(), tmp_path / "whole", weights=file)
+    with pytest.raises(Killed):
+        train(recipe, retrieval_data(), tmp_path / "cut", weights=file, progress=kill)
+    file.unlink()
+    again = train(recipe, retrieval_data(), tmp_path / "cut", resume=True)
+    assert_same_tensors(again.state_dict(), whole.state_dict())
+    assert json.loads((tmp_path / "cut" / "recipe.json").read_bytes())["weights_sha256"] == recipe.weights_sha256
+    assert str(tmp_path) not in (tmp_path / "cut" / "recipe.json").read_text("utf-8")
+
+
+def test_a_run_from_random_weights_names_none(tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "run")
+    assert "weights_sha256" not in json.loads((tmp_path / "run" / "config.json").read_bytes())["training"]
+
+
+def assert_refused(match: str, recipe: Recipe, out: Path, **given: Any) -> None:
+    with pytest.raises(InvalidInput, match=match) as raised:
+        train(recipe, retrieval_data(), out, **given)
+    assert_one_line(raised.value)
+    assert not list(out.glob("*"))
+
+
+def test_a_new_run_needs_the_file(file: Path, tmp_path: Path) -> None:
+    assert_refused("starts from weights, and no file is given", recipe_from(file), tmp_path / "run")
+
+
+def test_the_file_has_to_be_the_one_of_the_recipe(file: Path, tmp_path: Path) -> None:
+    assert_refused("is not the file that the recipe starts from", tiny_recipe(), tmp_path / "run", weights=file)
+
+
+def test_weights_of_another_backbone_leave_nothing_behind(file: Path, tmp_path: Path) -> None:
+    other = recipe_from(file, backbone_options={"channels": [8, 16, 24, 40]})
+    assert_refused("does not fit the backbone: .* of another shape", other, tmp_path / "run", weights=file)

@@ -1,0 +1,75 @@
+"""Vectors of a teacher that is known only by them, in the order of the images."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from prunnet_export._cache_folder import cache_folder
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import sha256, storage_errors
+from prunnet_export.datasets import ImageSplit, Labels
+from prunnet_export.teachers import RowFile
+from prunnet_export.training._match import Match, join, match
+from prunnet_export.vectors import StoredVectors, open_vectors
+
+_CHUNK = 4096  # vectors in memory at once
+
+
+def match_file(file: Path, split: ImageSplit, *, names: Path | None = None) -> Match:
+    """What a run learns from a file of vectors.
+
+    Args:
+        file: The file; see :func:`open_vectors`.
+        split: The training images.
+        names: The file with the names of an ``.npy``; None looks beside it.
+
+    Raises:
+        InvalidInput: the file has no names or a vector of none of the images; a vector is zero or not finite.
+        StorageError: there is no room for a copy.
+    """
+    stored = open_vectors(file, names=names)
+    if stored.names is None:
+        raise InvalidInput(
+            f"{file} does not say which image a vector belongs to", hint="add names: paths relative to the images"
+        )
+    position = join(split.relative_names, stored.names, file=file.name)
+    rows = _in_order(stored, position)
+    return match(
+        lambda chosen, _views: rows.read(chosen).view(np.float32),
+        position >= 0,
+        split,
+        name=file.name,
+        kind="vectors",
+        sha256=sha256(file),
+    )
+
+
+def is_vector_file(spec: str) -> bool:
+    """Whether a teacher is given by a file of vectors."""
+    return Path(spec).suffix in {".npy", ".npz", ".parquet", ".faiss", ".index"}
+
+
+def _in_order(stored: StoredVectors, position: Labels) -> RowFile:
+    """The vectors, float32, in the order of the images, in a temporary file.
+
+    Every batch needs vectors from all over the file, which Parquet and compressed files cannot give fast.
+
+    Args:
+        stored: The vectors.
+        position: The row in the file of each image's vector, int64 [n]; -1 if there is none.
+    """
+    folder, has = cache_folder(), position >= 0
+    row_of = np.full(stored.count, -1)
+    row_of[position[has]] = np.flatnonzero(has)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:  # the open file outlives its name
+            rows = RowFile(Path(temporary) / "rows", count=len(position), width=4 * stored.dim, create=True, write=True)
+        for start, chunk in stored.chunks(_CHUNK):
+            stored.check_rows(chunk, start)
+            wanted = row_of[start : start + len(chunk)]
+            rows.write(wanted[wanted >= 0], np.ascontiguousarray(chunk[wanted >= 0]).view(np.uint8))
+    return rows
