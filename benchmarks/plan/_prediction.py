@@ -101,7 +101,8 @@ class Model:
     def predict(self, case: Case) -> Prediction:
         """The figure after the whole training."""
         features = np.array(case.features())
-        logit = _logit(case.trial) + float(features @ self.coefficients)
+        # More steps of the same recipe are not expected to harm.
+        logit = _logit(case.trial) + max(0.0, float(features @ self.coefficients))
         outside = bool(((features < self.least - 1e-9) | (features > self.most + 1e-9)).any())
         spread = self.spread * (_OUTSIDE if outside else 1)
         return Prediction(_share(logit), _share(logit - spread), _share(logit + spread), outside)

@@ -67,6 +67,12 @@ def test_what_is_unlike_all_runs_has_twice_the_interval() -> None:
     assert width(outside) == pytest.approx(2 * width(inside), rel=1e-6)
 
 
+def test_a_training_is_not_predicted_to_be_worse_than_its_trial() -> None:
+    model = fit(rows_of(synthetic_runs(6), "recall"))
+    assert model is not None
+    assert model.predict(replace(CASE, trial=0.9, adapter=0.01, steps=25)).value == pytest.approx(0.9)
+
+
 def test_no_share_is_outside_of_0_and_1() -> None:
     model = fit(rows_of(synthetic_runs(6), "recall"))
     assert model is not None
