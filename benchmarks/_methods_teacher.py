@@ -92,11 +92,11 @@ def _stored_vectors(file: Path, names_file: Path | None, names: Sequence[str]) -
         InvalidInput: the file lacks one of them.
     """
     stored = open_vectors(file, names=names_file)
-    row_of = {name: row for row, name in enumerate(stored.names or ())}
-    missing = [name for name in names if name not in row_of]
+    rows = np.full(len(names), -1) if stored.names is None else stored.names.find(names)
+    missing = [name for name, row in zip(names, rows, strict=True) if row < 0]
     if missing:
         raise InvalidInput(
             f"{file.name} has no vector of {len(missing)} of {len(names)} query or gallery images, e.g. {missing[0]}",
             hint="give the model that made it, or a file that has the query and gallery images too",
         )
-    return stored.take(np.array([row_of[name] for name in names], np.int64))
+    return stored.take(rows)

@@ -17,6 +17,7 @@ from prunnet_export.network_config import TeacherEntry, TeacherKind
 from prunnet_export.teachers import TeacherSample
 from prunnet_export.training._batches import Targets
 from prunnet_export.training._held_out import held_out
+from prunnet_export.vectors import Names
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 4096  # vectors in memory at once
@@ -116,19 +117,18 @@ def match(
     return Match(targets, sample, name, kind, sha256, mean, std)
 
 
-def join(names: Sequence[str], known: Sequence[str], *, file: str) -> Labels:
+def join(names: Sequence[str], known: Names, *, file: str) -> Labels:
     """The row of each image in a file of vectors, int64 [n]; -1 if the file lacks it.
 
     Args:
         names: Names of the images.
-        known: Names of the vectors, all different.
+        known: Names of the vectors.
         file: The file, for messages.
 
     Raises:
         InvalidInput: the file has a vector of no image.
     """
-    row_of = {name: row for row, name in enumerate(known)}
-    rows = np.array([row_of.get(name, -1) for name in names], np.int64)
+    rows = known.find(names)
     missing = np.flatnonzero(rows < 0)
     if len(missing) == len(rows):
         raise InvalidInput(

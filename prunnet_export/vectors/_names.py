@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import overload
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._text import printable
+from prunnet_export.packed_names import PackedNames
 
 _ENDINGS = (".names.txt", ".txt", ".names.json", ".json")
 
@@ -31,15 +32,12 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, names: Iterable[str], file: Path) -> None:
-        text, ends, hashes = bytearray(), array("q", [0]), array("q")
+        self._names, hashes = PackedNames(), array("q")
         for name in names:
             if not isinstance(name, str) or not name:
                 raise InvalidInput(f"{file}: name {len(hashes)} is {name!r}", hint="every vector needs a name, a text")
-            text += name.encode("utf-8", "surrogatepass")
-            ends.append(len(text))
+            self._names.append(name)
             hashes.append(hash(name))
-        self._text = bytes(text)
-        self._ends = np.array(ends, np.int64)
         self._hashes = np.array(hashes, np.int64)
         self._refuse_repeated(file)
 
@@ -51,14 +49,7 @@ class Names(Sequence[str]):
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self._name(row) for row in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return self._name(index % len(self))
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self._name, range(len(self)))
+        return self._names[index]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.find([name])[0] >= 0)
@@ -71,7 +62,7 @@ class Names(Sequence[str]):
         for index, (name, place) in enumerate(zip(names, places.tolist(), strict=True)):
             # Different names with one hash are rare, and lie side by side.
             while place < len(self) and self._hashes[self._order[place]] == wanted[index]:
-                if self._name(self._order[place]) == name:
+                if self._names[int(self._order[place])] == name:
                     found[index] = self._order[place]
                     break
                 place += 1  # noqa: PLW2901  # the search goes on from here
@@ -81,9 +72,6 @@ class Names(Sequence[str]):
     def _order(self) -> npt.NDArray[np.int64]:
         return np.argsort(self._hashes, kind="stable")
 
-    def _name(self, row: int) -> str:
-        return self._text[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
-
     def _refuse_repeated(self, file: Path) -> None:
         ordered = self._hashes[self._order]
         same_hash = np.flatnonzero(ordered[1:] == ordered[:-1])
@@ -91,7 +79,7 @@ class Names(Sequence[str]):
             return
         counts: dict[str, int] = {}
         for row in np.union1d(self._order[same_hash], self._order[same_hash + 1]).tolist():
-            counts[self._name(row)] = counts.get(self._name(row), 0) + 1
+            counts[self._names[row]] = counts.get(self._names[row], 0) + 1
         repeated = [name for name, count in counts.items() if count > 1]
         if repeated:
             raise InvalidInput(

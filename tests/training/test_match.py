@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import Labels
 from prunnet_export.training._match import Match, Vectors, join, match
+from prunnet_export.vectors import Names
 from tests._inputs import array_split
 
 N, DIM = 40, 6
 VECTORS = np.random.default_rng(0).normal(1, 2, (N, DIM)).astype(np.float32)
 SPLIT = array_split(N)
+
+
+def names(*texts: str) -> Names:
+    return Names(texts, Path("their.npz"))
 
 
 def matched(known: Labels | None = None) -> Match:
@@ -77,12 +83,12 @@ def test_too_few_images_are_refused() -> None:
 
 def test_vectors_are_joined_by_name(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert join(["a", "b", "c"], ["c", "x", "a", "b"], file="f").tolist() == [2, 3, 0]
+        assert join(["a", "b", "c"], names("c", "x", "a", "b"), file="f").tolist() == [2, 3, 0]
         assert caplog.messages == []
-        assert join([*"abcdefg"], ["g", "a"], file="their.npz").tolist() == [1, -1, -1, -1, -1, -1, 0]
+        assert join([*"abcdefg"], names("g", "a"), file="their.npz").tolist() == [1, -1, -1, -1, -1, -1, 0]
     assert caplog.messages == ["5 of 7 images have no vector in their.npz and are left out: b, c, d, ..."]
 
 
 def test_names_that_never_fit_are_shown() -> None:
     with pytest.raises(InvalidInput, match=r"like 'shop/a\.jpg', those of the images like 'a\.jpg'"):
-        join(["a.jpg"], ["shop/a.jpg"], file="their.npz")
+        join(["a.jpg"], names("shop/a.jpg"), file="their.npz")

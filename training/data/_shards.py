@@ -13,8 +13,8 @@ import numpy.typing as npt
 from prunnet_export._decoding import image_suffixes
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import Labels
+from prunnet_export.packed_names import PackedNames
 from prunnet_export.training.data._image_files import Skipped
-from prunnet_export.training.data._packed_names import PackedNames
 from prunnet_export.training.data._shard_samples import read_samples
 
 

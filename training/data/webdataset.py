@@ -11,9 +11,9 @@ from PIL import Image
 from prunnet_export._decoding import decode
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
+from prunnet_export.packed_names import PrefixedNames
 from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._image_files import NO_IMAGE, report_skipped, unreadable, visible
-from prunnet_export.training.data._packed_names import PrefixedNames
 from prunnet_export.training.data._shards import ShardIndex, index_shards
 
 _TAR = ".tar"

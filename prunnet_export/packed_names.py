@@ -18,7 +18,7 @@ class PackedNames(Sequence[str]):
 
     def append(self, name: str) -> None:
         """Add a name at the end."""
-        self._text += name.encode("utf-8", "surrogateescape")  # names of files need not be valid Unicode
+        self._text += name.encode("utf-8", "surrogatepass")  # names of files need not be valid Unicode
         self._ends.append(len(self._text))
 
     def __len__(self) -> int:
@@ -32,7 +32,7 @@ class PackedNames(Sequence[str]):
         if isinstance(index, slice):
             return [self[one] for one in range(len(self))[index]]
         index = range(len(self))[index]
-        return self._text[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogateescape")
+        return self._text[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogatepass")
 
 
 class PrefixedNames(Sequence[str]):
