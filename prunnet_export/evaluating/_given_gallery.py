@@ -36,12 +36,12 @@ def open_gallery(
         MissingExtra: a package is needed to read it, and is not installed.
     """
     vectors = open_vectors(file)
-    _check_maker(vectors, config)
     some = _looked_at(vectors)
     if sample is None:
         _check_length(vectors, config)
     else:
         check_is_teachers(vectors, some, sample)
+    _check_maker(vectors, config)
     compared_by: Metric = metric or vectors.metric or "cosine"
     of_gallery = lengths([(0, some)])
     check_metric(vectors, compared_by, of_gallery, sample)

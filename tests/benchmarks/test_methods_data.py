@@ -58,7 +58,7 @@ def test_inputs_are_the_same_to_the_last_bit() -> None:
             list(TrainingBatches(one, PREPROCESSING, batch_size=12, seed=1, flip=True).epoch(epoch))
             for one in (split, keeps)
         ]
-        for (plain, _), (cached, _) in zip(*batches, strict=True):
+        for (plain, *_), (cached, *_) in zip(*batches, strict=True):
             assert bool((plain == cached).all())
     indices = [0, 5]
     assert (

@@ -216,13 +216,13 @@ def npz(**arrays: np.ndarray) -> bytes:
 
 
 GALLERIES = {
-    "garbage": (b"garbage", "is not a gallery"),
+    "garbage": (b"garbage", "is no file of vectors"),
     "another network": (
         npz(embeddings=np.ones((4, 16), np.float32), network=np.array("b" * 64)),
         "was made by network",
     ),
-    "another dimension": (npz(embeddings=np.ones((4, 8), np.float32)), "dimension 8"),
-    "NaN": (npz(embeddings=np.full((4, 16), np.nan, np.float32)), "row 0"),
+    "another dimension": (npz(embeddings=np.ones((4, 8), np.float32)), "length 8"),
+    "NaN": (npz(embeddings=np.full((4, 16), np.nan, np.float32)), "vector 0"),
     "no embeddings": (npz(rows=np.ones((4, 16), np.float32)), "embeddings"),
 }
 
@@ -365,7 +365,7 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw[:200]), "manifest"),
     "foreign": (lambda folder: (folder / "manifest.json").write_text('{"name": "web app"}'), "manifest"),
     "newer": (
-        lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw.replace(b'"version": 2', b'"version": 9', 1)),
+        lambda folder: _rewrite(folder / "manifest.json", lambda raw: raw.replace(b'"version": 3', b'"version": 9', 1)),
         "version",
     ),
     "outside": (

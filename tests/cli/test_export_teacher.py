@@ -223,7 +223,7 @@ def test_the_compatibility_table_is_of_the_teachers_gallery(
     assert (report["n_queries"], report["n_gallery"], report["gallery"]) == (40, 80, None)
     human = call(capfd, bench, environment, *words, "--gallery", large_gallery)
     assert human.code == 0, human.err
-    assert "40 held-out queries in their.npz (11,000 x 16)" in human.out
+    assert "40 held-out queries in their.npz (11,000 x 16)" in " ".join(human.out.split())
     assert "teacher's R@1" in human.out
     assert call(capfd, bench, environment, *words, "--matrix").code == 2
 

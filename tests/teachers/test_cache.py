@@ -137,8 +137,8 @@ if __name__ == "__main__":
     _fill.BLOCK = 8
     folder, workers, *names = sys.argv[1:]
     teacher_vectors(
-        ColourTeacher(seconds=0.3), FileSplit(names, [0] * len(names)), flip=False, folder=_fill.Path(folder),
-        workers=int(workers), progress=lambda done, *_: print(done, flush=True),
+        ColourTeacher(seconds=0.3), FileSplit(names, [0] * len(names), root=_fill.Path(folder).parent), flip=False,
+        folder=_fill.Path(folder), workers=int(workers), progress=lambda done, *_: print(done, flush=True),
     )
 """
 
