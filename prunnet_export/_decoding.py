@@ -20,6 +20,7 @@ ImageLike: TypeAlias = "str | Path | bytes | Image.Image | npt.NDArray[Any]"
 # Transparency is laid on white, because most pictures of cut-out things are made for white pages.
 BACKGROUND = (255, 255, 255)
 _ORIENTATION = 0x0112  # the tag of EXIF
+_GREY_RANK, _COLOUR_RANK = 2, 3  # dimensions of an array
 # Pillow calls Ghostscript for EPS, which would execute the file. Of MPEG it reads only the size.
 _NOT_DECODED = frozenset({"EPS", "MPEG"})
 
@@ -40,7 +41,8 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
     from PIL import Image
 
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):  # noqa: PLR2004
+        is_colour = image.ndim == _COLOUR_RANK and image.shape[2] == len("RGB")
+        if image.dtype != np.uint8 or not (image.ndim == _GREY_RANK or is_colour):
             raise InvalidInput(
                 f"{name} is a {image.dtype} array of shape {image.shape}",
                 hint="give uint8 [height, width, 3] in RGB order",

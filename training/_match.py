@@ -17,7 +17,7 @@ from prunnet_export.network_config import TeacherEntry, TeacherKind
 from prunnet_export.teachers import TeacherSample
 from prunnet_export.training._batches import Targets
 from prunnet_export.training._held_out import held_out
-from prunnet_export.vectors import Names
+from prunnet_export.vectors import Names, unit_vectors
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 4096  # vectors in memory at once
@@ -63,9 +63,7 @@ class UnitTargets(Targets):
 
     def take(self, rows: Labels, views: Labels) -> Vectors:
         """See :class:`Targets`."""
-        found = self._take(rows, views)
-        unit: Vectors = found / np.linalg.norm(found, axis=1, keepdims=True)
-        return unit
+        return unit_vectors(self._take(rows, views))
 
 
 def match(
@@ -98,11 +96,9 @@ def match(
     queries, rows = rows[out], rows[~out]
     if len(queries) < _LEAST:
         raise InvalidInput(
-            f"the teacher's vectors are known of {len(known.nonzero()[0])} images", hint="eight or more are needed"
+            f"the teacher's vectors are known of {int(known.sum())} images", hint="eight or more are needed"
         )
-    _LOG.info(
-        "%d of %d images are held out of the training, to verify with them", len(queries), len(rows) + len(queries)
-    )
+    _LOG.info("%d of %d images are held out of the training, to verify with them", len(queries), int(known.sum()))
     statistics = rows[np.sort(np.concatenate([*statistics_batches(len(rows)), np.empty(0, np.intp)]))]
     chosen = np.concatenate([queries, statistics])
     vectors = take(chosen, np.zeros(len(chosen), np.int64))

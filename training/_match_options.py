@@ -150,6 +150,11 @@ def open_match(
             workers=workers,
             progress=progress,
         )
+    return with_teacher(recipe, match, options), match
+
+
+def with_teacher(recipe: Recipe, match: Match, options: MatchOptions) -> Recipe:
+    """The recipe of a run that learns from a teacher. Its embedding is as long as the teacher's vectors."""
     chosen = MatchSettings(
         teacher=match.name,
         kind=match.kind,
@@ -157,7 +162,7 @@ def open_match(
         views=options.views,
         label_weight=options.label_weight,
     )
-    return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim), match
+    return msgspec.structs.replace(recipe, match=chosen, embedding_dim=match.targets.dim)
 
 
 def vector_file(options: MatchOptions) -> Path | None:

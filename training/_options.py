@@ -11,7 +11,8 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.cli import backbone_options, number_list
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from prunnet_export.network_config import DataSource
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,6 +63,26 @@ def _channels(context: click.Context, option: click.Parameter, text: str) -> tup
             hint="e.g. 0.485,0.456,0.406; divide values between 0 and 255 by 255",
         )
     return values
+
+
+def take_recipe(options: dict[str, Any], *, data: str) -> Recipe:
+    """Take the options of a recipe, and those of its images, out of a command's options.
+
+    Args:
+        options: The options of :func:`recipe_options` and :func:`weights_options`, ``layout``, and more of its fields.
+        data: The data set.
+
+    Raises:
+        InvalidInput: a number is not finite, or the crop does not fit.
+    """
+    crop, resize = options.pop("crop_px"), options.pop("resize_px")
+    return Recipe(
+        data=DataSource(source=data, layout=options.pop("layout"), seed=options["seed"]),
+        preprocessing=Preprocessing(
+            crop=crop, resize=resize or round(crop * 8 / 7), mean=options.pop("mean"), std=options.pop("std")
+        ),
+        **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
+    )
 
 
 def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:

@@ -18,10 +18,8 @@ from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, PeerFailed
 from prunnet_export._files import reading_errors, sha256
 from prunnet_export.cli import number_list
-from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
-from prunnet_export.training._options import recipe_option, recipe_options, weights_options
+from prunnet_export.training._options import recipe_option, recipe_options, take_recipe, weights_options
 from prunnet_export.training._recipe import Recipe, Rule
 
 if TYPE_CHECKING:
@@ -91,12 +89,7 @@ def command(
     /,
     *,
     data: str,
-    layout: str | None,
     out: Path | None,
-    crop_px: int,
-    resize_px: int | None,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
     **options: Any,
 ) -> None:
     """Train one network from which a compatible subnetwork of any capacity can be cut later.
@@ -110,11 +103,7 @@ def command(
     torchrun --no-python --nproc-per-node 2 prunnet-train DATA
     """
     match = take_match_options(context, options)
-    recipe = Recipe(
-        data=DataSource(source=data, layout=layout, seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7), mean=mean, std=std),
-        **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
-    )
+    recipe = take_recipe(options, data=data)
     chosen = TrainOptions(recipe=recipe, match=match, out=out or Path("runs") / Path(data).resolve().name, **options)
 
     from prunnet_export.training._distributed import process_group

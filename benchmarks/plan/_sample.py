@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks.plan._search import Search
 from prunnet_export.benchmarks.plan._teacher import Vectors, VectorSource
 from prunnet_export.datasets import Labels, RetrievalData
 from prunnet_export.evaluating import ChosenImages, SomeImages
-from prunnet_export.training import Match, MatchOptions, MatchSettings, Recipe, held_out, match
+from prunnet_export.training import Match, MatchOptions, Recipe, held_out, match, with_teacher
+from prunnet_export.vectors import unit_vectors
 
 _LOG = logging.getLogger(__name__)
 QUERIES, GALLERY = 1000, 2000
@@ -78,7 +77,7 @@ def take_sample(
     whole = len(known) - int(held_out([names[row] for row in known.tolist()]).sum())
     count = min(images, len(known))
     rows = known[np.arange(count) * len(known) // count]
-    split, vectors = SomeImages((data.train, rows)), _unit(source.take(data.train, rows))
+    split, vectors = SomeImages((data.train, rows)), unit_vectors(source.take(data.train, rows))
     learned = match(
         lambda chosen, _views: vectors[chosen],
         np.ones(count, np.bool_),
@@ -92,14 +91,7 @@ def take_sample(
             f"{len(learned.targets.rows)} images to learn from do not fill one batch of {recipe.batch_size}",
             hint="lower --batch-size, or raise --images",
         )
-    settings = MatchSettings(
-        teacher=source.name,
-        kind=source.kind,
-        sha256=source.sha256,
-        views=options.views,
-        label_weight=options.label_weight,
-    )
-    recipe = msgspec.structs.replace(recipe, match=settings, embedding_dim=vectors.shape[1])
+    recipe = with_teacher(recipe, learned, options)
     search = _labelled_search(data, source, recipe) or _unlabelled_search(split, vectors, learned)
     return Sample(recipe, split, vectors, learned, search, whole, len(known))
 
@@ -111,9 +103,12 @@ def _labelled_search(data: RetrievalData, source: VectorSource, recipe: Recipe) 
     queries, gallery = ChosenImages(data, recipe.preprocessing, GALLERY, GALLERY).indices
     if len(queries) > QUERIES:
         queries = queries[np.arange(QUERIES) * len(queries) // QUERIES]
-    vectors = _unit(source.take(data.gallery, gallery))
+    vectors = unit_vectors(source.take(data.gallery, gallery))
     # A set that searches itself needs no second pass of the teacher.
-    own = vectors[np.searchsorted(gallery, queries)] if data.exclude_self else _unit(source.take(data.query, queries))
+    if data.exclude_self:
+        own = vectors[np.searchsorted(gallery, queries)]
+    else:
+        own = unit_vectors(source.take(data.query, queries))
     return Search(SomeImages((data.query, queries)), own, vectors, data.relevance.restricted(queries, gallery))
 
 
@@ -133,11 +128,6 @@ def _unlabelled_search(split: SomeImages, vectors: Vectors, learned: Match) -> S
     queries = np.setdiff1d(np.arange(len(vectors)), rows)
     queries = queries[np.arange(min(QUERIES, len(queries))) * len(queries) // min(QUERIES, len(queries))]
     return Search(SomeImages((split, queries)), vectors[queries], vectors[rows], None)
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> Vectors:
-    found: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return found
 
 
 def spread_rows(rows: Labels, *, seed: int = 0) -> Labels:

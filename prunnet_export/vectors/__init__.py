@@ -2,7 +2,7 @@
 
 from prunnet_export.vectors._arrays import read_arrays
 from prunnet_export.vectors._distribution import SameDistribution, same_distribution
-from prunnet_export.vectors._forms import Stored, first_dimensions
+from prunnet_export.vectors._forms import Stored, first_dimensions, unit_vectors
 from prunnet_export.vectors._lengths import Lengths, lengths, metric_fault
 from prunnet_export.vectors._metrics import Metric
 from prunnet_export.vectors._names import Names
@@ -28,4 +28,5 @@ __all__ = [
     "read_arrays",
     "same_distribution",
     "same_vectors",
+    "unit_vectors",
 ]

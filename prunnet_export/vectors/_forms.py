@@ -89,3 +89,9 @@ def first_dimensions(vectors: Vectors, count: int) -> Vectors:
     cut = vectors[:, :count]
     lengths = np.linalg.norm(cut, axis=1, keepdims=True)
     return (cut / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def unit_vectors(vectors: Vectors) -> Vectors:
+    """The vectors float32 [n, d], none of them zero, divided by their lengths."""
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
