@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, rmtree
 from typing import Any
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._interrupts import postponed_interrupts
 
 _HINTS = {
     errno.ENOSPC: "free some space and run the same command again",
@@ -93,19 +94,27 @@ def replace_file(file: Path, content: bytes) -> None:
     """
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as opened:
+        temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
+        try:  # the name is known before the file exists, so an interrupt at any moment removes the file
+            with temporary.open("xb") as opened:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())
-            temporary.chmod(0o644)  # mkstemp makes the file private, but others may read a checkpoint
             temporary.replace(file)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a temporary folder, if it exists. An interrupt does not leave a part of it behind; errors are ignored."""
+    try:
+        with postponed_interrupts():  # an interrupt within rmtree could become an OSError
+            rmtree(folder, ignore_errors=True)
+    except BaseException:  # the interrupt came before it could be postponed
+        rmtree(folder, ignore_errors=True)
+        raise
 
 
 def copy_files(places: Mapping[Path, Path]) -> None:

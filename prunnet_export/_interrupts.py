@@ -1,11 +1,13 @@
-"""Ctrl-C in processes that are started with multiprocessing."""
+"""Ctrl-C and SIGTERM, while something must not be interrupted."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from types import FrameType
 
 
 @contextmanager
@@ -21,3 +23,29 @@ def block_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def postponed_interrupts() -> Iterator[None]:
+    """Until the end of the block, keep Ctrl-C and SIGTERM waiting. Then the first one that came takes effect.
+
+    Python handles signals in the main thread alone, so nothing is done in other threads.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def keep(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, keep)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
+        if came:
+            signal.raise_signal(came[0])

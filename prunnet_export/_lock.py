@@ -42,24 +42,23 @@ class FolderLock:
             handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The last owner removes the file before it releases the lock. So the locked file may be a removed one.
+                if self._is_current(handle):
+                    self._handle = handle
             except BlockingIOError:
-                os.close(handle)
                 raise StorageError(f"another process writes to {self._folder}", hint=self._hint) from None
-            except OSError:
-                os.close(handle)
-                raise
-            # The last owner removes the file before it releases the lock. So the locked file may be a removed one.
-            if self._is_current(handle):
-                self._handle = handle
-            else:
-                os.close(handle)
+            finally:
+                if self._handle is None:
+                    os.close(handle)
 
     def close(self) -> None:
         """Remove the file and release the lock."""
         if self._handle is not None:  # remove first: after the release, the file may be another process's lock
-            self._file.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = None
+            handle, self._handle = self._handle, None
+            try:
+                self._file.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
 
     def _is_current(self, handle: int) -> bool:
         try:

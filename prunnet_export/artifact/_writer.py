@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import final
 import msgspec
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export._files import storage_errors
+from prunnet_export._files import remove_folder, storage_errors
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
 from prunnet_export.artifact._files import CARD, hash_files, read_manifest
@@ -60,13 +59,14 @@ class ArtifactWriter:
         self._lock = FolderLock(self.destination)
 
     def __enter__(self) -> ArtifactWriter:
-        self._lock.acquire()
         try:
+            self._lock.acquire()
             with storage_errors(self.destination):
                 self._clean_up()
                 _check_replaceable(self.destination)
                 self.folder.mkdir()
-        except BaseException:
+        except BaseException:  # Ctrl-C may come when the folder is already there
+            remove_folder(self.folder)
             self._lock.close()
             raise
         return self
@@ -74,9 +74,11 @@ class ArtifactWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):
-            self._lock.close()
+        try:
+            remove_folder(self.folder)
+        finally:
+            with suppress(OSError):
+                self._lock.close()
         if isinstance(error, OSError) and self._concerns_artifact(error):
             with storage_errors(self.destination):
                 raise error
@@ -118,7 +120,7 @@ class ArtifactWriter:
                 old.rename(place)
             raise
         finally:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old)
 
     def _clean_up(self) -> None:
         """Remove the temporary folders of killed exports; restore an artifact that was moved but not replaced."""
@@ -131,7 +133,7 @@ class ArtifactWriter:
                 if found[1] == "old" and not place.exists():
                     entry.rename(place)
                 else:
-                    shutil.rmtree(entry, ignore_errors=True)
+                    remove_folder(entry)
 
     @staticmethod
     def _temporary_name(place: Path, kind: str) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from prunnet_export._files import sha256, storage_errors
+from prunnet_export._files import remove_folder, sha256, storage_errors
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
@@ -70,14 +71,15 @@ class BuildCache:
                 os.utime(place)
             return place, names
         with storage_errors(place):
-            partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PARTIAL))
+            partial = self.folder / f"{_PARTIAL}{secrets.token_hex(6)}"
             try:
+                partial.mkdir()
                 names = make(partial)
                 hashes = {file.relative_to(partial).as_posix(): sha256(file) for file in _files(partial)}
                 (partial / _INDEX).write_text(json.dumps({"names": names, "sha256": hashes}), encoding="utf-8")
                 _move(partial, place)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                remove_folder(partial)
         self._trim()
         return place, names
 

@@ -12,6 +12,7 @@ import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.artifact import ArtifactWriter, Manifest, read_manifest, verify_files
+from tests._interrupting import interrupted_at_each_moment
 
 
 def write(destination: Path, manifest: Manifest, content: bytes = b"model") -> Path:
@@ -228,6 +229,19 @@ def test_a_reader_sees_a_whole_artifact_or_none(manifest: Manifest, tmp_path: Pa
             writer.finish(manifest)
             verify_files(place, read_manifest(place))
     shutil.rmtree(place)
+
+
+def test_an_interrupt_at_any_moment_leaves_the_old_artifact_or_the_new_one(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "out"
+    monkeypatch.setattr("prunnet_export.artifact._writer.render_card", lambda _: "")  # makes thousands of calls
+    write(place, manifest, b"old")
+    for _ in interrupted_at_each_moment(lambda: write(place, manifest, b"new")):
+        # An interrupted process may leave the empty file of its lock. The next writer removes it.
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"out", ".out.lock"}
+        verify_files(place, read_manifest(place))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("part", ["the old one", ".partial-"])

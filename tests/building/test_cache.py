@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.building import BuildCache
 from tests._asserts import assert_one_line
 from tests._cli import tree
+from tests._interrupting import interrupted_at_each_moment
 
 Make = Callable[[Path], tuple[str, ...]]
 
@@ -184,6 +186,13 @@ def test_other_errors_pass_through_and_leave_no_partials(error: BaseException, t
     with pytest.raises((KeyboardInterrupt, InvalidInput, MemoryError)):
         BuildCache(tmp_path).get({"x": 1}, make)
     assert not tree(tmp_path)
+
+
+def test_an_interrupt_at_any_moment_leaves_no_partials(tmp_path: Path) -> None:
+    for _ in interrupted_at_each_moment(lambda: BuildCache(tmp_path).get({"x": 1}, Maker())):
+        assert not [name for name in tree(tmp_path) if ".partial-" in name]
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
