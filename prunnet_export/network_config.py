@@ -77,6 +77,14 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     format: Literal["prunnet-network"] = "prunnet-network"
     version: Literal[1] = 1
 
+    def smallest_trained(self, pattern: str) -> float | None:
+        """The smallest capacity of a pattern that the training had; None if the file does not say it."""
+        patterns, capacities = self.training.get("patterns"), self.training.get("capacities")
+        if not isinstance(patterns, list) or not isinstance(capacities, list) or pattern not in patterns:
+            return None
+        numbers = [one for one in capacities if isinstance(one, float)]
+        return min(numbers, default=None)
+
 
 def read_config(folder: Path) -> NetworkConfig:
     """The configuration of the checkpoint in a folder.

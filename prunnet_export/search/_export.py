@@ -53,6 +53,7 @@ class Export(BudgetSearch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._warned: set[str] = set()
         self._verifications: dict[Candidate, tuple[VerificationEntry, Reference]] = {}
         self._verifier = Verifier(
             evidence=self.evidence,
@@ -150,12 +151,26 @@ class Export(BudgetSearch):
 
     def _attempt(self, candidate: Candidate) -> Attempt:
         """Build a candidate with statistics of its own, measure it longer, and verify it if it fits."""
+        self._warn_below_trained(candidate)
         _LOG.info("building %s with its own BatchNorm statistics", candidate)
         build = self.builder.build(candidate, re_estimated=True)
         latency, dense = self._confirm(build)
         attempt = Attempt(build, latency, dense, self._timing().memory(build), [])
         reasons = self.budget.exceeded(attempt.figures)
         return replace(attempt, reasons=reasons) if reasons else self._verified(attempt)
+
+    def _warn_below_trained(self, candidate: Candidate) -> None:
+        """Warn once for each pattern."""
+        smallest = self.checkpoint.config.smallest_trained(candidate.pattern)
+        if smallest is None or candidate.capacity >= smallest or candidate.pattern in self._warned:
+            return
+        self._warned.add(candidate.pattern)
+        _LOG.warning(
+            "%s is below %.3g%%, the smallest capacity that this network was trained at; it may find far less, and a"
+            " training with smaller --capacities helps",
+            candidate,
+            100 * smallest,
+        )
 
     def _verified(self, attempt: Attempt) -> Attempt:
         """The attempt with its verification; failed gates are added to the reasons."""

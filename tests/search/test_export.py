@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecision, UsageError
@@ -61,6 +63,24 @@ def assert_whole(outcome: Outcome) -> Manifest:
     embeddings = artifact.embed(reference.images)
     assert float((embeddings * reference.subnetwork_queries).sum(1).min()) > 0.999
     return manifest
+
+
+@pytest.mark.parametrize(("trained", "warned"), [([0.8, 0.3], True), ([0.1], False), (None, False)])
+def test_a_cut_below_the_smallest_trained_capacity_is_warned_about_once(
+    trained: list[float] | None, warned: bool, workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = workshop.checkpoint.config
+    training = {} if trained is None else {"patterns": ["channel"], "capacities": trained}
+    config = msgspec.structs.replace(config, training=training)
+    workshop.checkpoint = replace(workshop.checkpoint, config=config)
+    export = workshop.export(Budget(latency_ms=1), select="accuracy")
+    smallest = rungs(export)[1]
+    assert 0.1 <= smallest.capacity < 0.3
+    export.budget = Budget(latency_ms=1000 * between(export, 1))
+    export.run(tmp_path / "out")
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    found = [line for line in lines if "below 30%, the smallest capacity that this network was trained at" in line]
+    assert len(found) == warned
 
 
 def test_the_largest_that_fits_is_chosen(workshop: Workshop, tmp_path: Path) -> None:
