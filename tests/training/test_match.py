@@ -81,6 +81,11 @@ def test_too_few_images_are_refused() -> None:
     assert matched(np.arange(8)).sample.is_query.sum() == 2
 
 
+def test_too_few_images_for_an_export_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    matched(np.arange(40))
+    assert "40 images with vectors are too few to verify an export: it needs 20 held-out images, so 80" in caplog.text
+
+
 def test_vectors_are_joined_by_name(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert join(["a", "b", "c"], names("c", "x", "a", "b"), file="f").tolist() == [2, 3, 0]

@@ -23,7 +23,7 @@ from tests._inputs import array_split, randomise
 
 __all__ = ["environment", "tiny_network"]
 
-COUNT, DIM = 48, 10
+COUNT, DIM = 80, 10
 TINY = [
     "--backbone-option", "channels=8,16,24,32", "--crop-px", "16", "--batch-size", "6", "--epochs", "1",
     "--capacities", "0.6,0.3", "--channel-multiple", "4", "--learning-rate", "0.02",
@@ -202,7 +202,7 @@ class TestRefused:
             bad = {**vectors, some: np.full(DIM, broken, np.float32)}
             refused(some, "--match", write(tmp_path, "npz", bad))
         elsewhere = {f"shop/{name}": vector for name, vector in vectors.items()}
-        refused("none of the 48 images", "--match", write(tmp_path, "npz", elsewhere))
+        refused(f"none of the {COUNT} images", "--match", write(tmp_path, "npz", elsewhere))
         np.savez(tmp_path / "twice.npz", names=np.array(["a", "a"]), embeddings=np.ones((2, 3), np.float32))
         refused("twice", "--match", tmp_path / "twice.npz")
         np.save(tmp_path / "bare.npy", np.ones((4, 3), np.float32))
