@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import time
 from pathlib import Path
 
 from prunnet_export._errors import StorageError
 from prunnet_export._files import storage_errors
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.2
 
 
 class FolderLock:
@@ -16,14 +21,10 @@ class FolderLock:
     Args:
         folder: The folder; it need not exist.
         file: The lock file, which is made and removed here; None means ``.NAME.lock`` next to the folder NAME.
-        hint: Hint of the error if another process has the lock.
     """
 
-    def __init__(
-        self, folder: Path, file: Path | None = None, *, hint: str = "wait for it, or choose another --out"
-    ) -> None:
+    def __init__(self, folder: Path, file: Path | None = None) -> None:
         self._folder = folder
-        self._hint = hint
         self._file = file or folder.with_name(f".{folder.name}.lock")
         self._handle: int | None = None
 
@@ -33,23 +34,39 @@ class FolderLock:
         Raises:
             StorageError: another process has it, or the file cannot be made.
         """
+        if not self._acquire():
+            raise StorageError(f"another process writes to {self._folder}", hint="wait for it, or choose another --out")
+
+    def wait(self) -> None:
+        """Take the lock. If another process has it, wait until it is free.
+
+        Raises:
+            StorageError: the file cannot be made.
+        """
+        said = False
+        while not self._acquire():
+            if not said:
+                _LOG.info("waiting for another process that writes to %s", self._folder)
+                said = True
+            time.sleep(_POLL_S)
+
+    def _acquire(self) -> bool:
+        """Try to take the lock; returns whether this object has it."""
         with storage_errors(self._folder):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._acquire()
-
-    def _acquire(self) -> None:
-        while self._handle is None:
-            handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The last owner removes the file before it releases the lock. So the locked file may be a removed one.
-                if self._is_current(handle):
-                    self._handle = handle
-            except BlockingIOError:
-                raise StorageError(f"another process writes to {self._folder}", hint=self._hint) from None
-            finally:
-                if self._handle is None:
-                    os.close(handle)
+            while self._handle is None:
+                handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # The last owner removes the file before it releases the lock. So this may be a removed file.
+                    if self._is_current(handle):
+                        self._handle = handle
+                except BlockingIOError:
+                    return False
+                finally:
+                    if self._handle is None:
+                        os.close(handle)
+        return True
 
     def close(self) -> None:
         """Remove the file and release the lock."""

@@ -109,7 +109,7 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     patterns: tuple[str, ...] = ("channel",)
-    capacities: tuple[float, ...] = (0.4, 0.2, 0.1, 0.05)
+    capacities: tuple[float, ...] = (0.6, 0.4, 0.2, 0.1, 0.05)
     integration: Rule = "progressive"
     gamma: float = 0.5
     epochs: int = 30

@@ -40,6 +40,8 @@ def teacher_vectors(
 ) -> VectorCache:
     """The vectors of all images of a split. Those that are in the cache already are not computed again.
 
+    If another process fills the same cache, this one waits for it and uses its vectors.
+
     Args:
         teacher: The teacher.
         split: The images.
@@ -54,7 +56,7 @@ def teacher_vectors(
     Raises:
         InvalidInput: a number is out of its range, an image cannot be read, or its vector is zero or not finite.
         Unreachable: a worker process was killed, or memory ran out.
-        StorageError: the disk is full or too small, or another process fills the same cache.
+        StorageError: the disk is full or too small.
     """
     if min(views, batch_size, len(split)) < 1 or min(seed, workers) < 0:
         raise InvalidInput(
@@ -73,8 +75,8 @@ def teacher_vectors(
         flip=flip if views > 1 else False,
     )
     place = (folder or cache_folder() / "teachers") / key.folder_name()
-    lock = FolderLock(place, hint="wait for it; its vectors are then used here too")
-    lock.acquire()
+    lock = FolderLock(place)
+    lock.wait()  # what the other process computes is used here too
     try:
         with closing(CacheFiles(place, key)) as files:
             files.check_space()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -243,15 +244,21 @@ def test_a_disk_that_fills_up(split: FileSplit, tmp_path: Path, monkeypatch: pyt
     assert teacher.embedded == COUNT
 
 
-def test_two_processes_do_not_fill_one_cache(split: FileSplit, tmp_path: Path) -> None:
+def test_a_second_process_waits_for_the_first_and_uses_its_vectors(
+    split: FileSplit, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="prunnet_export")
     cache = teacher_vectors(ColourTeacher(), split, flip=False, folder=tmp_path / "c")
     lock = FolderLock(cache.folder)
     lock.acquire()
-    with pytest.raises(StorageError, match="another process") as caught:
-        teacher_vectors(ColourTeacher(), split, flip=False, folder=tmp_path / "c")
-    assert "--out" not in caught.value.hint
-    lock.close()
+    first = threading.Timer(0.5, lock.close)
+    first.start()
+    second = ColourTeacher()
+    teacher_vectors(second, split, flip=False, folder=tmp_path / "c").close()
+    first.join()
     cache.close()
+    assert second.embedded == 0
+    assert [line for line in caplog.messages if "waiting for another process that writes to" in line]
     assert [one.name for one in (tmp_path / "c").iterdir()] == [cache.folder.name]
 
 
