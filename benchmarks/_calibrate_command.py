@@ -11,6 +11,7 @@ import msgspec
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._files import replace_file
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
@@ -65,7 +66,7 @@ def _table(table: Calibration) -> Table:
     rows = tuple(
         (
             r.pattern,
-            f"{r.capacity:.0%}",
+            percent(r.capacity),
             f"{r.kept:.1%}",
             r.precision,
             r.p50_ms,

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods_cells import mean_and_spread, summary
 from prunnet_export.benchmarks._methods_match import NEIGHBOURS, MatchFigures, MatchRun
 from prunnet_export.benchmarks.methods import Settings
@@ -29,7 +30,7 @@ def matching_report(settings: Settings, data: str, folder: Path, runs: Sequence[
         f"{data}: R@1 in % in the gallery of {name}, and in brackets in % of its self-test ({first.teacher_r1:.1%}),"
     )
     title += f" {first.n_queries} queries, {first.n_gallery} gallery images"
-    columns = ("method", "seeds", "steps", "cost", "dense", *(f"{one:.0%}" for one in capacities if one < 1))
+    columns = ("method", "seeds", "steps", "cost", "dense", *(percent(one) for one in capacities if one < 1))
 
     def table(title: str, kind: str, cell: Callable[[Sequence[MatchFigures]], str]) -> Table:
         rows: list[tuple[Cell, ...]] = []

@@ -12,6 +12,7 @@ import msgspec
 
 from prunnet_export._console import progress_bar
 from prunnet_export._errors import Interrupted, InvalidInput, UnknownName
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks._methods_cells import mean_and_spread, summary
 from prunnet_export.benchmarks._methods_match import compare_matching
@@ -119,7 +120,7 @@ def methods_report(settings: Settings, data: str, folder: Path, runs: Sequence[R
     first = runs[0]
     title = f"{data}: R@1 in %, cross-test (self-test), {first.n_queries} queries, {first.n_gallery} gallery images, "
     title += f"{settings.steps} steps"
-    columns = ("method", "seeds", "cost", "dense", *(f"{capacity:.0%}" for capacity in capacities if capacity < 1))
+    columns = ("method", "seeds", "cost", "dense", *(percent(capacity) for capacity in capacities if capacity < 1))
     return Report(
         title="methods",
         tables=(

@@ -1,4 +1,4 @@
-"""The format of measured numbers in tables, model cards and messages."""
+"""The format of numbers in tables, model cards and messages."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def significant(value: float) -> str:
     if exponent <= -6:  # noqa: PLR2004  # an exponent is easier to read than many zeros
         return f"{value:.{_DIGITS - 1}e}"
     return f"{value:.{max(0, _DIGITS - 1 - exponent)}f}"
+
+
+def percent(capacity: float) -> str:
+    """A capacity in percent, without digits that say nothing: 5%, 7.5%, 100%."""
+    return f"{100 * capacity:.4g}%"

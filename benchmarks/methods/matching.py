@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.methods._base import Bench
 from prunnet_export.benchmarks.methods.dense import cut_subnetworks
 from prunnet_export.benchmarks.methods.one_to_one import student_gradients
@@ -140,7 +141,7 @@ class Students(MatchMethod):
         for capacity, student in students.items():
             start_matching(student.requires_grad_(), recipe, match, bench.data)
             optimizer = new_optimizer(student.parameters(), recipe)
-            gradients, what = student_gradients(student, optimizer, loss), f"{self.name} {capacity:.0%}"
+            gradients, what = student_gradients(student, optimizer, loss), f"{self.name} {percent(capacity)}"
             seconds += bench.train(recipe, optimizer, gradients, what=what, targets=match.targets, steps=steps)
             student.eval()
         return MatchTrained(lambda: students, None, seconds, cost * steps / settings.steps, steps)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.methods._base import FORWARD, Bench, Method, Trained
 from prunnet_export.benchmarks.methods.dense import DenseRun, dense_run
 from prunnet_export.benchmarks.methods.slices import first_units
@@ -65,7 +66,7 @@ class OneToOne(Method):
             trained = [*student.parameters(), *(one for one in criterion.parameters() if one.requires_grad)]
             optimizer = new_optimizer(trained, recipe)
             gradients = student_gradients(student, optimizer, loss)
-            seconds += bench.train(recipe, optimizer, gradients, what=f"{self.name} {capacity:.0%}")
+            seconds += bench.train(recipe, optimizer, gradients, what=f"{self.name} {percent(capacity)}")
             cost += cut.capacity + (FORWARD if self.teacher else 0)
             queries[capacity] = student.eval()
         return Trained(dense.network.embedder, {self.name: queries}, seconds, cost)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._prediction import (
     FEATURES,
     MIN_GROUPS,
@@ -131,7 +132,7 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
             cell.data,
             "given" if cell.weights else "random",
             cell.steps,
-            f"{cell.capacity:.0%}",
+            percent(cell.capacity),
             f"{cell.predicted:.1%}",
             f"{cell.measured:.1%}",
             f"{100 * (cell.predicted - cell.measured):+.1f}",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._adapter import AdapterPoint, Student, adapter_curve
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._capacities import scores_by_capacity
@@ -73,7 +74,7 @@ def comparison_table(plan: Plan, run: MeasuredRun) -> Table:
         foreseen = None if one is None else one.value * plan.divisor
         rows.append(
             (
-                f"{cell.capacity:.0%}",
+                percent(cell.capacity),
                 None if foreseen is None else f"{foreseen:.1%}",
                 None if measured is None else f"{measured:.1%}",
                 None if foreseen is None or measured is None else f"{100 * (foreseen - measured):+.1f}",

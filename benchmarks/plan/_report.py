@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from prunnet_export._imports import installed_versions
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
@@ -93,7 +94,7 @@ def _network_table(plan: Plan) -> Table:
             share = Estimate(one.value, one.low, one.high)
             passes = "yes" if one.low >= plan.gate else "no" if one.high < plan.gate else "unclear"
             outlook = (interval_text(figure), interval_text(share), passes)
-        rows.append((f"{capacity:.0%}", f"{scores.main.mean():.1%}", *outlook))
+        rows.append((percent(capacity), f"{scores.main.mean():.1%}", *outlook))
     name = "R@1" if plan.figure == "recall" else "overlap@10"
     columns = (
         "capacity",

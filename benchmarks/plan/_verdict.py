@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._plan import Plan
 from prunnet_export.preprocessing import Preprocessing
 
@@ -45,7 +46,7 @@ def verdict(plan: Plan) -> Verdict:
         return Verdict("unknown", (*lines, *doubt))
     smallest = _smallest_that_passes(plan)
     if smallest is not None:
-        lines = (f"verdict: train; {smallest:.0%} is the smallest capacity that is predicted to pass", found)
+        lines = (f"verdict: train; {percent(smallest)} is the smallest capacity that is predicted to pass", found)
         return Verdict("train", (*lines, *doubt))
     return Verdict("neither", ("verdict: neither reaches the gate", found, *doubt, *_what_helps(plan)))
 
