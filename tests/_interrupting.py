@@ -7,12 +7,23 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import prunnet_export
 
 _PACKAGE = str(Path(prunnet_export.__file__).parent)
+
+
+@contextmanager
+def ctrl_c_raises() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where a shell has started the tests in the background and ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def interrupted_at_each_moment(action: Callable[[], object]) -> Iterator[int]:
@@ -22,10 +33,11 @@ def interrupted_at_each_moment(action: Callable[[], object]) -> Iterator[int]:
     package and by what it calls itself count, as the libraries make thousands. Yields the number of the moment after
     each interrupted run, and ends when a run is not interrupted any more.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ctrl_c_raises():
         warnings.simplefilter("ignore", ResourceWarning)  # an interrupt right after opening a file leaves it open
         for moment in range(10_000):
             if _run_to_its_end(action, moment):
+                assert moment, "the action was never interrupted"
                 break
             yield moment
         else:

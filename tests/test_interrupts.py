@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from prunnet_export._interrupts import postponed_interrupts
+from tests._interrupting import ctrl_c_raises
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -32,7 +33,7 @@ def test_ctrl_c_is_raised_after_the_block() -> None:
             signal.raise_signal(signal.SIGINT)
             ended.append(True)
 
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_raises(), pytest.raises(KeyboardInterrupt):
         interrupted()
     assert ended
 
