@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 
 
@@ -16,6 +15,8 @@ def block_interrupts() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
     """
+    from multiprocessing import resource_tracker  # slow to import, and every command imports this file
+
     # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from pathlib import Path
 
 from prunnet_export._errors import StorageError
 from prunnet_export._files import storage_errors
 
 _LOG = logging.getLogger(__name__)
-_POLL_S = 0.2
 
 
 class FolderLock:
@@ -34,7 +32,7 @@ class FolderLock:
         Raises:
             StorageError: another process has it, or the file cannot be made.
         """
-        if not self._acquire():
+        if not self._acquire(fcntl.LOCK_NB):
             raise StorageError(f"another process writes to {self._folder}", hint="wait for it, or choose another --out")
 
     def wait(self) -> None:
@@ -43,21 +41,18 @@ class FolderLock:
         Raises:
             StorageError: the file cannot be made.
         """
-        said = False
-        while not self._acquire():
-            if not said:
-                _LOG.info("waiting for another process that writes to %s", self._folder)
-                said = True
-            time.sleep(_POLL_S)
+        if not self._acquire(fcntl.LOCK_NB):
+            _LOG.info("waiting for another process that writes to %s", self._folder)
+            self._acquire(0)
 
-    def _acquire(self) -> bool:
-        """Try to take the lock; returns whether this object has it."""
+    def _acquire(self, flags: int) -> bool:
+        """Take the lock; returns whether this object has it. Without LOCK_NB the system waits until it is free."""
         with storage_errors(self._folder):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             while self._handle is None:
                 handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(handle, fcntl.LOCK_EX | flags)
                     # The last owner removes the file before it releases the lock. So this may be a removed file.
                     if self._is_current(handle):
                         self._handle = handle

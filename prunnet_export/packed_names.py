@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Sequence
 from typing import overload
@@ -10,7 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 
-class PackedNames(Sequence[str]):
+class NameSequence(Sequence[str]):
+    """A sequence of names that makes each name when it is asked for. A slice is a list."""
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._name(one) for one in range(len(self))[index]]
+        return self._name(range(len(self))[index])
+
+    @abstractmethod
+    def _name(self, index: int) -> str:
+        """The name at an index from 0."""
+
+
+class PackedNames(NameSequence):
     """Names in one block of bytes. A name takes 8 bytes and its text; in a list of strings it takes 57 and its text."""
 
     def __init__(self) -> None:
@@ -24,18 +42,11 @@ class PackedNames(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(len(self))[index]]
-        index = range(len(self))[index]
+    def _name(self, index: int) -> str:
         return self._text[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogatepass")
 
 
-class PrefixedNames(Sequence[str]):
+class PrefixedNames(NameSequence):
     """Names, each behind the prefix of its group.
 
     Args:
@@ -50,11 +61,5 @@ class PrefixedNames(Sequence[str]):
     def __len__(self) -> int:
         return len(self._names)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(len(self))[index]]
+    def _name(self, index: int) -> str:
         return f"{self._prefixes[self._group[index]]}{self._names[index]}"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 SHARE = 0.05
 LEAST = 200
-LEAST_PER_HELD_OUT = 4  # images for each one held out, because a small set has to keep enough to learn from
+IMAGES_PER_HELD_OUT = 4  # images for each one held out, because a small set has to keep enough to learn from
 
 
 def held_out(names: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -26,7 +26,7 @@ def held_out(names: Sequence[str]) -> npt.NDArray[np.bool_]:
     Returns:
         bool [n].
     """
-    count = min(max(LEAST, math.ceil(SHARE * len(names))), len(names) // LEAST_PER_HELD_OUT)
+    count = min(max(LEAST, math.ceil(SHARE * len(names))), len(names) // IMAGES_PER_HELD_OUT)
     digests = np.array([hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names], "S8")
     keys = digests.view(">u8") if len(names) else np.empty(0, ">u8")
     chosen = np.zeros(len(names), np.bool_)

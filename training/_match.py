@@ -14,9 +14,9 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.network import statistics_batches
 from prunnet_export.network_config import TeacherEntry, TeacherKind
-from prunnet_export.teachers import LEAST_QUERIES, TeacherSample
+from prunnet_export.teachers import LEAST_HELD_OUT, TeacherSample
 from prunnet_export.training._batches import Targets
-from prunnet_export.training._held_out import LEAST_PER_HELD_OUT, held_out
+from prunnet_export.training._held_out import IMAGES_PER_HELD_OUT, held_out
 from prunnet_export.vectors import Names, unit_vectors
 
 _LOG = logging.getLogger(__name__)
@@ -98,12 +98,12 @@ def match(
         raise InvalidInput(
             f"the teacher's vectors are known of {int(known.sum())} images", hint="eight or more are needed"
         )
-    if len(queries) < LEAST_QUERIES:
+    if len(queries) < LEAST_HELD_OUT:
         _LOG.warning(
             "%d images with vectors are too few to verify an export: it needs %d held-out images, so %d images",
             int(known.sum()),
-            LEAST_QUERIES,
-            LEAST_QUERIES * LEAST_PER_HELD_OUT,
+            LEAST_HELD_OUT,
+            LEAST_HELD_OUT * IMAGES_PER_HELD_OUT,
         )
     _LOG.info("%d of %d images are held out of the training, to verify with them", len(queries), int(known.sum()))
     statistics = rows[np.sort(np.concatenate([*statistics_batches(len(rows)), np.empty(0, np.intp)]))]

@@ -12,7 +12,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, RetrievalData
 from prunnet_export.evaluating._images import Embeddings, SomeImages
-from prunnet_export.teachers import LEAST_QUERIES, TeacherSample
+from prunnet_export.teachers import LEAST_HELD_OUT, TeacherSample
 
 _LOG = logging.getLogger(__name__)
 _LEAST_SHARE = 0.5
@@ -49,9 +49,9 @@ def held_out_images(data: RetrievalData, sample: TeacherSample, *, most: int, se
     splits = (data.train, data.query)
     places = _places(splits, {sample.names[row] for row in rows})
     found = [row for row in rows if sample.names[row] in places]
-    if len(found) < max(LEAST_QUERIES, _LEAST_SHARE * len(rows)):
+    if len(found) < max(LEAST_HELD_OUT, _LEAST_SHARE * len(rows)):
         raise InvalidInput(
-            f"{data.name} has {len(found)} of the {len(rows)} images that the training held out; {LEAST_QUERIES} of"
+            f"{data.name} has {len(found)} of the {len(rows)} images that the training held out; {LEAST_HELD_OUT} of"
             " them and half of them are needed",
             hint="give --data with the images of the training",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from prunnet_export._errors import UnsupportedPrecision
+from prunnet_export._numbers import percent
 from prunnet_export.artifact import REFERENCE_FILE, AlternativeEntry, ArtifactWriter, RuntimeEntry, VerificationEntry
 from prunnet_export.building import Build, Candidate
 from prunnet_export.evaluating import Evidence, Reference, Verifier, save_reference
@@ -166,10 +167,10 @@ class Export(BudgetSearch):
             return
         self._warned.add(candidate.pattern)
         _LOG.warning(
-            "%s is below %.3g%%, the smallest capacity that this network was trained at; it may find far less, and a"
+            "%s is below %s, the smallest capacity that this network was trained at; it may find far less, and a"
             " training with smaller --capacities helps",
             candidate,
-            100 * smallest,
+            percent(smallest),
         )
 
     def _verified(self, attempt: Attempt) -> Attempt:

@@ -14,7 +14,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export.vectors import read_arrays
 
-LEAST_QUERIES = 20  # images that a verification needs; of fewer, an interval says little
+LEAST_HELD_OUT = 20  # images that a verification needs; of fewer, an interval says little
 _RANK = 2
 
 

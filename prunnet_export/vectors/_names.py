@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,12 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._text import printable
-from prunnet_export.packed_names import PackedNames
+from prunnet_export.packed_names import NameSequence, PackedNames
 
 _ENDINGS = (".names.txt", ".txt", ".names.json", ".json")
 
 
-class Names(Sequence[str]):
+class Names(NameSequence):
     """An immutable sequence of names that are all different.
 
     Args:
@@ -44,11 +43,7 @@ class Names(Sequence[str]):
     def __len__(self) -> int:
         return len(self._hashes)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
+    def _name(self, index: int) -> str:
         return self._names[index]
 
     def __contains__(self, name: object) -> bool:
