@@ -1,0 +1,1 @@
+"""An example: a data set of photographs."""
