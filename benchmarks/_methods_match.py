@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import msgspec
-from torch import Tensor, nn
+from torch import nn
 
 from prunnet_export.benchmarks._methods_data import keep_in_memory
 from prunnet_export.benchmarks._methods_runs import read_run, run_file, store_settings, tool_versions, write_run
@@ -21,7 +21,8 @@ from prunnet_export.evaluating import (
     RetrievalMetrics,
     embed_in_torch,
     retrieval_metrics,
-    settling_pairs,
+    settling_inputs,
+    settling_vectors,
     topk_overlap,
 )
 from prunnet_export.network import adapt, reestimate_batchnorm
@@ -153,13 +154,8 @@ def compare_matching(
 def _run(bench: MatchBench, gallery: FixedGallery, method: str, seed: int) -> MatchRun:
     trained = MATCHING[method].train(bench, seed)
     train, sample = bench.data.train, bench.match(seed).sample
-
-    def inputs() -> Iterator[Tensor]:
-        return (batch for batch, _ in settling_pairs(train, sample, bench.settings.preprocessing))
-
-    def vectors() -> Iterator[Tensor]:
-        return (wanted for _, wanted in settling_pairs(train, sample, bench.settings.preprocessing))
-
+    inputs = partial(settling_inputs, train, sample, bench.settings.preprocessing)
+    vectors = partial(settling_vectors, sample)
     plain, refitted = [], []
     for capacity, module in sorted(trained.queries().items(), reverse=True):
         reestimate_batchnorm(module, inputs())

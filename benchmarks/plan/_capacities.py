@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-
-from torch import Tensor
 
 from prunnet_export.benchmarks.plan._search import Scores, Search
 from prunnet_export.datasets import ImageSplit
-from prunnet_export.evaluating import embed_in_torch, inputs_of, settling_pairs
+from prunnet_export.evaluating import embed_in_torch, inputs_of, settling_inputs, settling_vectors
 from prunnet_export.network import PrunableNetwork, adapt
 from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.preprocessing import Preprocessing
@@ -46,18 +43,12 @@ def scores_by_capacity(
         UnsupportedPattern: the network cannot be cut like this.
     """
     shape, found = find_pattern(pattern, channel_multiple), {}
-    vectors: list[Tensor] = []
     for capacity in shape.reachable(network, CAPACITIES):
         [subnetwork] = shape.subnetworks(network, [capacity])
         module = materialise(network, subnetwork)
         if subnetwork.capacity < 1:
-            vectors = vectors or [wanted for _, wanted in settling_pairs(train, teacher, preprocessing)]
-            images = partial(_images, train, teacher, preprocessing)
-            adapt(module, network.embedder, images, partial(iter, vectors))
+            images = partial(settling_inputs, train, teacher, preprocessing)
+            adapt(module, network.embedder, images, partial(settling_vectors, teacher))
         inputs = inputs_of(search.images, range(len(search.images)), preprocessing)
         found[capacity] = search.score(embed_in_torch(module, inputs))
     return found
-
-
-def _images(train: ImageSplit, teacher: TeacherSample, preprocessing: Preprocessing) -> Iterator[Tensor]:
-    return (images for images, _ in settling_pairs(train, teacher, preprocessing))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SIDE = 192
 _LEAST_SIDE = 40
-# Folders of drawings, and of pictures that look alike.
-_LEFT_OUT = {
+# Kinds of drawings, and of pictures that look alike. They are no test, but there is something to learn from them.
+_NOT_IN_TEST = {
     "cartoon",
     "symbols",
     "naturalforces",
@@ -37,8 +37,9 @@ _LEFT_OUT = {
     "ammunition",
 }
 _TEST_ONLY = {"food", "household", "hobbies", "space", "military", "monuments"}
-_PLAIN, _IN_TRAINING = 4, 40  # views of an instance: the first ones are plain, the rest are distorted
+_PLAIN, _IN_TRAINING = 4, 20  # views of an instance: the first ones are plain, the rest are distorted
 _IN_GALLERY, _QUERIES = 3, 6
+_HALF = 0.5
 
 
 def main() -> None:
@@ -56,54 +57,66 @@ def main() -> None:
 
 def make(stamps: Path, out: Path) -> None:
     """Write ``train``, ``gallery`` and ``query``. The result depends only on the stamps and the version of Pillow."""
-    found = [(file, set(file.relative_to(stamps).parts[:-1])) for file in sorted(stamps.rglob("*.png"))]
-    chosen = [(file, kinds) for file, kinds in found if not kinds & _LEFT_OUT and not file.stem.endswith("_mirror")]
+    files = [file for file in sorted(stamps.rglob("*.png")) if not file.stem.endswith("_mirror")]
+    found = {file: stamp for file in files if (stamp := _opened(file)) is not None}
+    kinds = {file: set(file.relative_to(stamps).parts[:-1]) for file in found}
+    learned = [file for file in found if not kinds[file] & _TEST_ONLY]
+    tested = [file for file in found if kinds[file] & _TEST_ONLY and not kinds[file] & _NOT_IN_TEST]
+
+    def write(split: str, file: Path, views: Iterator[Image.Image]) -> None:
+        instance = out / split / "-".join(file.relative_to(stamps).with_suffix("").parts)
+        instance.mkdir(parents=True)
+        for index, view in enumerate(views):
+            view.save(instance / f"{index:02}.jpg", quality=92)
+
     generator = np.random.default_rng(0)
-    for file, kinds in chosen:
-        if not kinds & _TEST_ONLY:
-            _save(file, stamps, out / "train", generator, [index >= _PLAIN for index in range(_IN_TRAINING)])
-    for file, kinds in chosen:
-        if kinds & _TEST_ONLY:
-            _save(file, stamps, out / "gallery", generator, [False] * _IN_GALLERY)
-            _save(file, stamps, out / "query", generator, [True] * _QUERIES)
+    others = [found[file] for file in learned]
+    for file in learned:
+        views = (
+            _plain(found[file], generator) if index < _PLAIN else _distorted(found[file], generator, others)
+            for index in range(_IN_TRAINING)
+        )
+        write("train", file, views)
+    generator = np.random.default_rng(1)
+    for file in tested:
+        write("gallery", file, (_plain(found[file], generator) for _ in range(_IN_GALLERY)))
+        write("query", file, (_distorted(found[file], generator, []) for _ in range(_QUERIES)))
 
 
-def _save(file: Path, stamps: Path, folder: Path, generator: np.random.Generator, distorted: list[bool]) -> None:
-    """Write the views of one stamp, if it is large enough and not transparent everywhere."""
+def _opened(file: Path) -> Image.Image | None:
+    """A stamp without its transparent margin; None if it is small."""
     with Image.open(file) as opened:
         stamp = opened.convert("RGBA")
     box = stamp.getchannel("A").getbbox()
     if box is None or min(stamp.crop(box).size) < _LEAST_SIDE:
-        return
-    instance = folder / "-".join(file.relative_to(stamps).with_suffix("").parts)
-    instance.mkdir(parents=True)
-    for index, view in enumerate(_views(stamp.crop(box), generator, distorted)):
-        view.save(instance / f"{index:02}.jpg", quality=92)
-
-
-def _views(stamp: Image.Image, generator: np.random.Generator, distorted: list[bool]) -> Iterator[Image.Image]:
-    for one in distorted:
-        yield _distorted(stamp, generator) if one else _plain(stamp, generator)
+        return None
+    return stamp.crop(box)
 
 
 def _plain(stamp: Image.Image, generator: np.random.Generator) -> Image.Image:
     """The stamp on white, a little turned, scaled and moved."""
-    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    white = Image.new("RGB", (SIDE, SIDE), "white")
     return _placed(stamp, white, generator, angle=5, scale=(0.85, 0.95), shift=0.02)
 
 
-def _distorted(stamp: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """The stamp as a poor camera would see it: other surroundings, another light, blurred, turned, compressed."""
+def _distorted(stamp: Image.Image, generator: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
+    """The stamp as a poor camera would see it: other surroundings, another light, blurred, turned, compressed.
+
+    Half of the surroundings show a part of one of the other stamps, if there are any.
+    """
     first, last = generator.integers(40, 256, 3), generator.integers(40, 256, 3)
     ramp = np.linspace(0, 1, SIDE)[:, None, None]
-    if generator.random() < 0.5:  # noqa: PLR2004
+    if generator.random() < _HALF:
         ramp = ramp.transpose(1, 0, 2)
-    surroundings = (first * (1 - ramp) + last * ramp + np.zeros((SIDE, SIDE, 3))).astype(np.uint8)
-    image = _placed(stamp, surroundings, generator, angle=25, scale=(0.7, 1.15), shift=0.12)
+    image = Image.fromarray((first * (1 - ramp) + last * ramp + np.zeros((SIDE, SIDE, 3))).astype(np.uint8))
+    if others and generator.random() < _HALF:
+        other = others[int(generator.integers(len(others)))]
+        image = _placed(other, image, generator, angle=180, scale=(1.2, 3), shift=0.5)
+    image = _placed(stamp, image, generator, angle=25, scale=(0.7, 1.15), shift=0.12)
     image = ImageEnhance.Brightness(image).enhance(generator.uniform(0.55, 1.3))
     image = ImageEnhance.Color(image).enhance(generator.uniform(0.4, 1.4))
     image = ImageEnhance.Contrast(image).enhance(generator.uniform(0.6, 1.3))
-    if generator.random() < 0.5:  # noqa: PLR2004
+    if generator.random() < _HALF:
         image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.5, 2.5)))
     compressed = io.BytesIO()
     image.save(compressed, "JPEG", quality=int(generator.integers(15, 70)))
@@ -113,14 +126,15 @@ def _distorted(stamp: Image.Image, generator: np.random.Generator) -> Image.Imag
 
 def _placed(
     stamp: Image.Image,
-    surroundings: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    surroundings: Image.Image,
     generator: np.random.Generator,
     *,
     angle: float,
     scale: tuple[float, float],
     shift: float,
 ) -> Image.Image:
-    canvas = Image.fromarray(surroundings)
+    """Put a stamp into surroundings, at random within these limits: degrees, share of the side, share of the side."""
+    canvas = surroundings.copy()
     turned = stamp.rotate(generator.uniform(-angle, angle), Image.Resampling.BICUBIC, expand=True)
     factor = SIDE * generator.uniform(*scale) / max(turned.size)
     turned = turned.resize(

@@ -20,7 +20,13 @@ from prunnet_export.evaluating._teacher_side import TeacherSide
 
 if TYPE_CHECKING:
     from prunnet_export.evaluating._evidence import Evidence
-    from prunnet_export.evaluating._torch import embed_in_torch, settling_pairs, statistics_inputs
+    from prunnet_export.evaluating._torch import (
+        embed_in_torch,
+        settling_inputs,
+        settling_pairs,
+        settling_vectors,
+        statistics_inputs,
+    )
     from prunnet_export.evaluating._verifier import Verifier
 
 __all__ = [
@@ -43,7 +49,9 @@ __all__ = [
     "save_gallery",
     "save_reference",
     "search_gates",
+    "settling_inputs",
     "settling_pairs",
+    "settling_vectors",
     "statistics_inputs",
     "topk_overlap",
     "verify_again",
@@ -54,7 +62,13 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
         __name__,
         {
             "_evidence": ("Evidence",),
-            "_torch": ("embed_in_torch", "settling_pairs", "statistics_inputs"),
+            "_torch": (
+                "embed_in_torch",
+                "settling_inputs",
+                "settling_pairs",
+                "settling_vectors",
+                "statistics_inputs",
+            ),
             "_verifier": ("Verifier",),
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from prunnet_export.evaluating._held_out import without_queries
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
-from prunnet_export.evaluating._torch import embed_in_torch, statistics_inputs
+from prunnet_export.evaluating._torch import embed_in_torch, settling_inputs, settling_vectors, statistics_inputs
 from prunnet_export.network import Checkpoint, Embedder, adapt
 from prunnet_export.network_config import STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
@@ -75,9 +75,7 @@ class Evidence:
         Raises:
             InvalidInput: there are fewer than two, or none and the network does not name its training data.
         """
-        name, train = self.data.name, self.data.train
-        if len(train) == 0:
-            name, train = self._trained_on(name)
+        name, train = self._train
         if self.sample is not None:
             train = without_queries(train, self.sample)
         count = min(limit, len(train))
@@ -89,10 +87,28 @@ class Evidence:
         return statistics_inputs(train, self.preprocessing, limit)
 
     def settle(self, module: Embedder) -> None:
-        """Give a cut network BatchNorm statistics and a projector of its own, in place."""
-        adapt(module, self.checkpoint.network.embedder, self.statistics)
+        """Give a cut network BatchNorm statistics and a projector of its own, in place.
 
-    def _trained_on(self, name: str) -> tuple[str, ImageSplit]:
+        If the network has a teacher, and the images that it learned from are there, the projector is refitted to the
+        teacher's vectors of some of them, else to the dense network's outputs.
+
+        Raises:
+            InvalidInput: there are too few training images, or one cannot be read.
+        """
+        dense, (_, train), sample = self.checkpoint.network.embedder, self._train, self.sample
+        names = frozenset[str]() if sample is None else sample.training_names
+        if sample is None or len(names) < 2 or not names.issubset(train.relative_names):  # noqa: PLR2004
+            adapt(module, dense, self.statistics)
+            return
+        images = partial(settling_inputs, train, sample, self.preprocessing)
+        adapt(module, dense, images, partial(settling_vectors, sample))
+
+    @cached_property
+    def _train(self) -> tuple[str, ImageSplit]:
+        """The name of a data set and its training images: this one's, or those that the network was trained on."""
+        name = self.data.name
+        if len(self.data.train):
+            return name, self.data.train
         source = self.checkpoint.config.data
         if source is None:
             raise InvalidInput(

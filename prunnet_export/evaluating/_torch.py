@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.datasets import ImageSplit
+from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.network import Normalised, statistics_batches
 from prunnet_export.preprocessing import Preprocessing
@@ -37,15 +37,22 @@ def statistics_inputs(train: ImageSplit, preprocessing: Preprocessing, limit: in
 def settling_pairs(
     train: ImageSplit, sample: TeacherSample, preprocessing: Preprocessing
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs of the sample's training images, and the teacher's unit vectors, in batches.
+    """The batches of :func:`settling_inputs`, each with the teacher's unit vectors of its images.
 
     Raises:
         InvalidInput: an image of the sample is missing, or cannot be read.
     """
-    chosen = np.flatnonzero(~sample.is_query)
+    return zip(settling_inputs(train, sample, preprocessing), settling_vectors(sample), strict=True)
+
+
+def settling_inputs(train: ImageSplit, sample: TeacherSample, preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Inputs of the sample's training images, in batches.
+
+    Raises:
+        InvalidInput: an image of the sample is missing, or cannot be read.
+    """
     row_of = {name: row for row, name in enumerate(train.relative_names)}
-    for batch in statistics_batches(len(chosen), len(chosen)):
-        entries = chosen[batch]
+    for entries in _settling_batches(sample):
         missing = [sample.names[entry] for entry in entries if sample.names[entry] not in row_of]
         if missing:
             raise InvalidInput(
@@ -53,4 +60,15 @@ def settling_pairs(
                 hint="give the images of the training, or train again",
             )
         images = [train.image(row_of[sample.names[entry]]) for entry in entries]
-        yield torch.from_numpy(preprocessing(images)), torch.from_numpy(unit_vectors(sample.embeddings[entries]))
+        yield torch.from_numpy(preprocessing(images))
+
+
+def settling_vectors(sample: TeacherSample) -> Iterator[Tensor]:
+    """The teacher's unit vectors of the sample's training images, in the batches of :func:`settling_inputs`."""
+    for entries in _settling_batches(sample):
+        yield torch.from_numpy(unit_vectors(sample.embeddings[entries]))
+
+
+def _settling_batches(sample: TeacherSample) -> Iterator[Labels]:
+    chosen = np.flatnonzero(~sample.is_query)
+    return (chosen[batch] for batch in statistics_batches(len(chosen), len(chosen)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ def adapt(
 
 
 def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]) -> float:
-    """Refit the projector of a cut network to the outputs of the dense network's projector; see :func:`_refit`.
+    """Refit the projector of a cut network to the outputs of the dense network's projector; see :class:`_Refit`.
 
     The BatchNorm after the projector becomes a copy of the dense network's. No label and no training is needed.
 
@@ -50,14 +52,18 @@ def align_projector(module: Embedder, dense: Embedder, batches: Iterable[Tensor]
         The ridge as a multiple of the mean eigenvalue; infinity if W was kept.
     """
     dense.eval()
-    pairs = ((images, dense.projector(dense.features(images))) for images in batches)
-    ridge = _refit(module, pairs)
+    refit = _Refit(module, ((images, dense.projector(dense.features(images))) for images in batches))
+    refit.apply()
     module.norm.load_state_dict(dense.norm.state_dict())
-    return ridge
+    return refit.ridge
 
 
 def fit_projector(module: Embedder, pairs: Pairs) -> float:
-    """Refit the projector, so that embeddings come near to given vectors; see :func:`_refit`. The norm stays.
+    """Refit the projector, so that embeddings come near to given vectors; see :class:`_Refit`. The norm stays.
+
+    A regression predicts too little: its outputs lie nearer to their mean than the wanted vectors do. If the wanted
+    vectors have a large mean, a search then finds what lies near this mean. So the outputs are stretched about it until
+    they have the spread of the wanted vectors.
 
     Args:
         module: An embedder. Its projector is changed in place.
@@ -70,13 +76,16 @@ def fit_projector(module: Embedder, pairs: Pairs) -> float:
     if mean is None or variance is None:
         raise ValueError("the norm has no running statistics")
     with torch.no_grad():
+        scale = norm.weight / (variance + norm.eps).sqrt()
         # Dimensions that the norm holds constant want nothing.
-        inverse = torch.where(norm.weight == 0, 0, (variance + norm.eps).sqrt() / norm.weight)
-    return _refit(module, ((images, mean + (wanted - norm.bias) * inverse) for images, wanted in pairs))
+        inverse = torch.where(scale == 0, 0, 1 / scale)
+    refit = _Refit(module, ((images, mean + (wanted - norm.bias) * inverse) for images, wanted in pairs))
+    refit.apply(refit.stretch(scale.double()))
+    return refit.ridge
 
 
-def _refit(module: Embedder, pairs: Pairs) -> float:
-    """Refit a projector to wanted outputs in closed form.
+class _Refit:
+    """The projector that gives wanted outputs best, in closed form.
 
     With centred features f of the network, wanted outputs z, and the projector W as it was,
 
@@ -85,19 +94,47 @@ def _refit(module: Embedder, pairs: Pairs) -> float:
     :class:`RidgeSums` chooses the ridge. An infinite one keeps W. The bias makes the mean output equal to the mean of
     the z_i.
 
-    Returns:
-        The ridge as a multiple of the mean eigenvalue; infinity if W was kept.
+    Attributes:
+        ridge: The ridge as a multiple of the mean eigenvalue; infinity if W was kept.
     """
-    module.eval()
-    sums, weight = RidgeSums(), module.projector.weight.detach().double()
-    with torch.inference_mode():
-        for images, wanted in pairs:
-            features = module.features(images).double()
-            sums.add(features, wanted.double() - features @ weight.T)
-    if not sums.count:
-        return float("inf")
-    change = sums.solve()
-    with torch.no_grad():
-        module.projector.bias.copy_(change.bias)
-        module.projector.weight.copy_(weight + change.weight)
-    return change.ridge
+
+    def __init__(self, module: Embedder, pairs: Pairs) -> None:
+        module.eval()
+        self._projector, self.ridge = module.projector, float("inf")
+        sums, weight = RidgeSums(), module.projector.weight.detach().double()
+        features, wanted = [], []
+        with torch.inference_mode():
+            for images, outputs in pairs:
+                features.append(module.features(images).double())
+                wanted.append(outputs.double())
+                sums.add(features[-1], wanted[-1] - features[-1] @ weight.T)
+        if not sums.count:
+            self._fitted = None
+            return
+        change = sums.solve()
+        self.ridge = change.ridge
+        self._fitted = replace(change, weight=weight + change.weight)
+        self._features, self._wanted = torch.cat(features), torch.cat(wanted)
+
+    def stretch(self, scale: Tensor) -> float:
+        """How much larger the spread of the wanted outputs is than that of the refitted ones.
+
+        Args:
+            scale: A factor for each output [d].
+        """
+        if self._fitted is None:
+            return 1
+        given, wanted = (
+            float(((outputs - outputs.mean(0)) * scale).square().sum())
+            for outputs in (self._fitted(self._features), self._wanted)
+        )
+        return math.sqrt(wanted / given) if given > 0 else 1
+
+    def apply(self, stretch: float = 1) -> None:
+        """Give the projector its new weight and bias, the outputs stretched about their mean by a factor."""
+        if self._fitted is None:
+            return
+        mean = self._wanted.mean(0)
+        with torch.no_grad():
+            self._projector.weight.copy_(stretch * self._fitted.weight)
+            self._projector.bias.copy_(mean + stretch * (self._fitted.bias - mean))

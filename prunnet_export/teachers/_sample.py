@@ -39,6 +39,11 @@ class TeacherSample:
         """The length of the teacher's vectors."""
         return int(self.embeddings.shape[1])
 
+    @property
+    def training_names(self) -> frozenset[str]:
+        """The names of the training images."""
+        return frozenset(name for name, query in zip(self.names, self.is_query.tolist(), strict=True) if not query)
+
 
 def save_sample(sample: TeacherSample, file: Path) -> None:
     """Write a sample as ``.npz``. It has ``names`` and ``embeddings``, so it is a file of vectors too.

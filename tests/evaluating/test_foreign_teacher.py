@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.evaluating import Evidence
+from prunnet_export.evaluating import Evidence, settling_inputs, settling_vectors
 from prunnet_export.evaluating._search_gates import search_gates
-from prunnet_export.network import load_checkpoint
+from prunnet_export.network import Embedder, adapt, load_checkpoint
 from prunnet_export.network_config import TEACHER_FILE
+from prunnet_export.patterns import find_pattern, materialise
 from prunnet_export.relevance import ByLabel, Listed
 from prunnet_export.teachers import load_sample, save_sample
 from prunnet_export.thresholds import Thresholds
-from tests._asserts import assert_one_line
+from tests._asserts import assert_one_line, assert_same_tensors
 from tests._cli import write_network
 from tests._teacher import (
     TEACHER_DIM,
@@ -193,3 +194,33 @@ def test_images_of_another_data_set_are_no_queries(evidence: Evidence) -> None:
     renamed = Renamed(SPLIT._images, SPLIT.labels)
     with pytest.raises(InvalidInput, match="has 0 of the 40 images"):
         replace(evidence, data=in_one_tree(renamed)).teacher_side()
+
+
+def settled(evidence: Evidence) -> Embedder:
+    network = evidence.checkpoint.network
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.4])
+    module = materialise(network, chosen)
+    evidence.settle(module)
+    return module
+
+
+def test_a_cut_network_is_refitted_to_the_teachers_vectors(evidence: Evidence) -> None:
+    module, network = settled(evidence), evidence.checkpoint.network
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.4])
+    expected, preprocessing = materialise(network, chosen), evidence.preprocessing
+    adapt(
+        expected,
+        network.embedder,
+        lambda: settling_inputs(evidence.data.train, SAMPLE, preprocessing),
+        lambda: settling_vectors(SAMPLE),
+    )
+    assert_same_tensors(module.state_dict(), expected.state_dict())
+
+
+def test_without_the_images_of_the_training_it_is_refitted_to_the_dense_network(evidence: Evidence) -> None:
+    others = replace(evidence, data=replace(evidence.data, train=glyphs(classes=4)))  # the first images only
+    module, network = settled(others), evidence.checkpoint.network
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.4])
+    expected = materialise(network, chosen)
+    adapt(expected, network.embedder, others.statistics)
+    assert_same_tensors(module.state_dict(), expected.state_dict())

@@ -153,6 +153,32 @@ def test_vectors_that_a_linear_map_gives_are_found_again(network: PrunableNetwor
     assert_same_tensors(module.norm.state_dict(), before)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0, 10.0])
+def test_embeddings_of_a_poor_fit_are_spread_as_the_vectors_are(noise: float, network: PrunableNetwork) -> None:
+    module, generator = small(network), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        wanted = [network.embedder(batch) for batch in batches()]
+        wanted = [3 + one + noise * torch.randn(one.shape, generator=generator) for one in wanted]
+        fit_projector(module, zip(batches(), wanted, strict=True))
+        given = torch.cat([module(batch) for batch in batches()])
+
+    def spread(vectors: Tensor) -> float:
+        return float((vectors - vectors.mean(0)).square().sum())
+
+    torch.testing.assert_close(given.mean(0), torch.cat(wanted).mean(0), rtol=1e-3, atol=1e-3)
+    assert spread(given) == pytest.approx(spread(torch.cat(wanted)), rel=1e-3)
+
+
+def test_outputs_that_do_not_vary_are_not_stretched(network: PrunableNetwork) -> None:
+    module = small(network)
+    with torch.no_grad():
+        module.projector.weight.zero_()
+    same = images(16, 32)[:1].expand(16, 3, 32, 32)
+    fit_projector(module, [(same, torch.randn(16, module.projector.out_features))])
+    assert not module.projector.weight.any()
+    assert bool(module.projector.bias.isfinite().all())
+
+
 def test_a_dimension_that_the_norm_holds_constant_wants_nothing(network: PrunableNetwork) -> None:
     module = small(network)
     with torch.no_grad():
