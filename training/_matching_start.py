@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import settling_pairs
-from prunnet_export.network import Embedder, fit_projector, reestimate_batchnorm
+from prunnet_export.network import Embedder, fit_projector, rebase_batchnorm, reestimate_batchnorm
 from prunnet_export.training._match import Match, Vectors
 from prunnet_export.training._matching import Matching
 from prunnet_export.training._recipe import Recipe
@@ -63,6 +63,8 @@ def start_matching(embedder: Embedder, recipe: Recipe, match: Match, data: Retri
         InvalidInput: an image cannot be read.
     """
     if match.kind == "self":
+        pairs = settling_pairs(data.train, match.sample, recipe.preprocessing)
+        rebase_batchnorm(embedder, (images for images, _ in pairs))
         length = float(np.linalg.norm(match.sample.embeddings, axis=1).mean())
         start_as_teacher(embedder, length=length, mean=match.mean, std=match.std)
     else:

@@ -1,7 +1,7 @@
 """The prunable network, its checkpoints and the weights it starts from, and how a cut network is adapted."""
 
 from prunnet_export.network._alignment import adapt, align_projector, fit_projector
-from prunnet_export.network._batchnorm import reestimate_batchnorm, statistics_batches
+from prunnet_export.network._batchnorm import rebase_batchnorm, reestimate_batchnorm, statistics_batches
 from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
 from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
@@ -22,6 +22,7 @@ __all__ = [
     "fit_projector",
     "load_checkpoint",
     "load_weights",
+    "rebase_batchnorm",
     "reestimate_batchnorm",
     "save_checkpoint",
     "scores_from",

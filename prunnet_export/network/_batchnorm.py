@@ -1,4 +1,4 @@
-"""Re-estimating the BatchNorm statistics of a cut network on images."""
+"""The statistics of BatchNorm layers on images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def reestimate_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
     Returns:
         The number of images.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.track_running_stats]
+    norms = _norms(module)
     momenta = [norm.momentum for norm in norms]
     module.eval()
     seen = 0
@@ -68,3 +68,61 @@ def reestimate_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
             norm.momentum = momentum
         module.eval()
     return seen
+
+
+def rebase_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
+    """Replace the running statistics of every BatchNorm by those of some images, and keep what the network computes.
+
+    A network that was trained on other images has other running statistics. Training normalises with the statistics of a
+    batch, so its outputs would change at once. Here the scale and the shift of each layer make up for the new
+    statistics: in evaluation mode the outputs stay, and in training mode they come near to them.
+
+    Args:
+        module: A network. It is changed in place and left in evaluation mode.
+        batches: Inputs float32 [b, 3, h, w] in 0..1. Without any batch nothing changes.
+
+    Returns:
+        The number of images.
+    """
+    norms = [norm for norm in _norms(module) if norm.affine]
+    sums: dict[nn.Module, list[Tensor]] = {}
+
+    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].double().transpose(0, 1).flatten(1)  # [channels, positions of all images]
+        own = [torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)]
+        sums[norm] = [a + b for a, b in zip(sums[norm], own, strict=True)] if norm in sums else own
+
+    module.eval()
+    handles = [norm.register_forward_pre_hook(add) for norm in norms]
+    seen = 0
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                module(batch)
+                seen += len(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for norm in norms:
+        if norm in sums:
+            count, total, squared = sums[norm]
+            mean = total / count
+            _rebase(norm, mean, (squared / count - mean.square()).clamp(min=0))
+    return seen
+
+
+def _norms(module: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    return [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.track_running_stats]
+
+
+def _rebase(norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Give a layer other statistics [channels], and the scale and shift that keep its outputs."""
+    if norm.running_mean is None or norm.running_var is None:
+        return
+    deviation = (norm.running_var.double() + norm.eps).sqrt()
+    scale = norm.weight.double() / deviation
+    with torch.no_grad():
+        norm.bias.add_(scale * (mean - norm.running_mean))
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)

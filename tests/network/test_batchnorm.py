@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from prunnet_export.network import reestimate_batchnorm, statistics_batches
+from prunnet_export.network import rebase_batchnorm, reestimate_batchnorm, statistics_batches
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_healthy, assert_same_tensors
 from tests._inputs import cut, images, randomise, tiny_resnet
@@ -172,3 +172,48 @@ def test_statistics_do_not_depend_on_how_a_split_is_listed() -> None:
     found = norm.running_var
     assert found is not None
     torch.testing.assert_close(found, split.var((0, 2, 3)), rtol=0.01, atol=0)
+
+
+@torch.no_grad()
+def test_rebased_layers_compute_the_same_with_other_statistics() -> None:
+    module, seen = Recording(), batches()
+    before = [module.eval()(batch) for batch in seen]
+    assert rebase_batchnorm(module, seen) == 12
+    for batch, expected in zip(seen, before, strict=True):
+        torch.testing.assert_close(module(batch), expected, rtol=1e-4, atol=1e-5)
+    inputs = torch.cat([module.conv(batch) for batch in seen])
+    torch.testing.assert_close(module.bn.running_mean, inputs.mean((0, 2, 3)))
+    torch.testing.assert_close(module.bn.running_var, inputs.var((0, 2, 3), unbiased=False))
+
+
+@torch.no_grad()
+def test_a_rebased_network_in_training_mode_is_near_the_one_in_evaluation_mode() -> None:
+    """Without the new base a batch with statistics of its own changes what the network computes."""
+    batch = 3 + 2 * images(64, 8)
+    distances = []
+    for rebased in (False, True):
+        module = Recording()
+        module.drop.p = 0
+        if rebased:
+            rebase_batchnorm(module, [batch])
+        expected = module.eval()(batch)
+        distances.append(float((module.train()(batch) - expected).abs().mean()))
+    assert distances[1] < 1e-4 < distances[0]
+
+
+@torch.no_grad()
+def test_a_channel_that_does_not_vary_is_rebased_too() -> None:
+    module = Recording().eval()
+    module.conv.weight[0] = 0
+    batch = images(4, 8)
+    expected = module(batch)
+    rebase_batchnorm(module, [batch])
+    assert float(module.bn.running_var[0]) == 0
+    torch.testing.assert_close(module(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_images_nothing_is_rebased() -> None:
+    module = Recording()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert rebase_batchnorm(module, []) == 0
+    assert_same_tensors(module.state_dict(), before)
