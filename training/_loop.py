@@ -17,7 +17,13 @@ from prunnet_export._files import sha256
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import settling_pairs, statistics_inputs
-from prunnet_export.network import PrunableNetwork, fit_projector, reestimate_batchnorm, save_checkpoint
+from prunnet_export.network import (
+    PrunableNetwork,
+    fit_projector,
+    rebase_batchnorm,
+    reestimate_batchnorm,
+    save_checkpoint,
+)
 from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
@@ -85,6 +91,8 @@ def train(
             classes = int(data.train.labels.max()) + 1
             if match is None:
                 trainee = new_trainee(recipe, classes=classes, device=device, weights=weights)
+                if weights is not None:
+                    _keep_what_it_computes(trainee.network, data, recipe, device)
             else:
                 trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device, weights=weights)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
@@ -105,6 +113,16 @@ def train(
                 reestimate_dense_batchnorm(trainee.network, data, recipe, match, device)
                 _save(recipe, out, trainee, match, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
+
+
+def _keep_what_it_computes(
+    network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None
+) -> None:
+    """Prepare a backbone with weights that exist for batches of these images; see :func:`rebase_batchnorm`."""
+    embedder = network.embedder
+    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+    rebase_batchnorm(embedder.backbone, (embedder.standardised(images.to(device)) for images in inputs))
+    network.train()
 
 
 def _take_steps(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import settling_pairs
+from prunnet_export.evaluating import settling_inputs, settling_pairs
 from prunnet_export.network import Embedder, fit_projector, rebase_batchnorm, reestimate_batchnorm
 from prunnet_export.training._match import Match, Vectors
 from prunnet_export.training._matching import Matching
@@ -62,9 +62,10 @@ def start_matching(embedder: Embedder, recipe: Recipe, match: Match, data: Retri
     Raises:
         InvalidInput: an image cannot be read.
     """
+    if recipe.weights_sha256 is not None:
+        inputs = settling_inputs(data.train, match.sample, recipe.preprocessing)
+        rebase_batchnorm(embedder.backbone, map(embedder.standardised, inputs))
     if match.kind == "self":
-        pairs = settling_pairs(data.train, match.sample, recipe.preprocessing)
-        rebase_batchnorm(embedder, (images for images, _ in pairs))
         length = float(np.linalg.norm(match.sample.embeddings, axis=1).mean())
         start_as_teacher(embedder, length=length, mean=match.mean, std=match.std)
     else:
@@ -73,11 +74,17 @@ def start_matching(embedder: Embedder, recipe: Recipe, match: Match, data: Retri
             lambda: settling_pairs(data.train, match.sample, recipe.preprocessing),
             mean=match.mean,
             std=match.std,
+            reestimate=recipe.weights_sha256 is None,
         )
 
 
 def start_from_vectors(
-    embedder: Embedder, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]], *, mean: Vectors, std: Vectors
+    embedder: Embedder,
+    pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+    *,
+    mean: Vectors,
+    std: Vectors,
+    reestimate: bool = True,
 ) -> None:
     """Make the projector the best linear map from the backbone's features to the teacher's vectors, in place.
 
@@ -90,8 +97,11 @@ def start_from_vectors(
             each call.
         mean: Mean of the unit vectors, [dim].
         std: Their standard deviations, [dim].
+        reestimate: Re-estimate the backbone's BatchNorm statistics on the images first. This spoils the features of
+            weights that exist.
     """
-    reestimate_batchnorm(embedder, (images for images, _ in pairs()))
+    if reestimate:
+        reestimate_batchnorm(embedder, (images for images, _ in pairs()))
     _start_norm(embedder.norm, mean, std)
     with torch.no_grad():
         embedder.projector.weight.zero_()

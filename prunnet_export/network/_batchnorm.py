@@ -73,13 +73,13 @@ def reestimate_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
 def rebase_batchnorm(module: nn.Module, batches: Iterable[Tensor]) -> int:
     """Replace the running statistics of every BatchNorm by those of some images, and keep what the network computes.
 
-    A network that was trained on other images has other running statistics. Training normalises with the statistics of a
-    batch, so its outputs would change at once. Here the scale and the shift of each layer make up for the new
+    A network that was trained on other images has other running statistics. Training normalises with the statistics
+    of a batch, so its outputs would change at once. Here the scale and the shift of each layer make up for the new
     statistics: in evaluation mode the outputs stay, and in training mode they come near to them.
 
     Args:
         module: A network. It is changed in place and left in evaluation mode.
-        batches: Inputs float32 [b, 3, h, w] in 0..1. Without any batch nothing changes.
+        batches: Inputs of the network. Without any batch nothing changes.
 
     Returns:
         The number of images.

@@ -48,8 +48,12 @@ class Embedder(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The input of the projector, float32 [b, f], for images float32 [b, 3, h, w] in 0..1."""
-        features: Tensor = self.backbone((images - self.mean) / self.std)
+        features: Tensor = self.backbone(self.standardised(images))
         return features.mean((2, 3)) if features.ndim == _IMAGE_RANK else features
+
+    def standardised(self, images: Tensor) -> Tensor:
+        """The input of the backbone for images float32 [b, 3, h, w] in 0..1."""
+        return (images - self.mean) / self.std
 
 
 def _channels_first(_convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
