@@ -15,11 +15,12 @@ from prunnet_export.datasets import open_dataset
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "photographs" / "make_photographs.py"
 STAMPS = {
-    "animals/birds/owl.png": (60, 80),
+    "animals/birds/owl.png": (60, 80),  # photographs: every third one is for the test
     "animals/cartoon/tux.png": (60, 80),  # a drawing
     "animals/owl_mirror.png": (60, 80),  # a picture that is there already
     "animals/small.png": (30, 80),
     "food/apple.png": (80, 60),
+    "food/pear.png": (80, 60),
     "space/moon.png": (90, 90),
 }
 
@@ -36,12 +37,16 @@ def stamps(tmp_path: Path) -> Path:
     return tmp_path / "stamps"
 
 
-def test_kinds_of_the_test_are_not_in_training(stamps: Path, tmp_path: Path) -> None:
+def test_instances_of_the_test_are_not_in_training(stamps: Path, tmp_path: Path) -> None:
     make(stamps, tmp_path / "out")
     data = open_dataset(str(tmp_path / "out"))
-    assert {Path(name).parent.name for name in data.train.relative_names} == {"animals-birds-owl"}
-    assert {Path(name).parent.name for name in data.query.relative_names} == {"food-apple", "space-moon"}
-    assert (len(data.train), len(data.query), len(data.gallery)) == (40, 12, 6)
+    assert {Path(name).parent.name for name in data.train.relative_names} == {
+        "animals-cartoon-tux",
+        "food-apple",
+        "food-pear",
+    }
+    assert {Path(name).parent.name for name in data.query.relative_names} == {"animals-birds-owl", "space-moon"}
+    assert (len(data.train), len(data.query), len(data.gallery)) == (60, 16, 6)
 
 
 def test_the_gallery_is_on_white_and_queries_are_not(stamps: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Make a data set of photographs for instance retrieval from Debian's package ``tuxpaint-stamps-default``.
 
 The stamps are pictures of single things with a transparent background. Every picture is an instance of its own. Every
-third photograph is an instance of the test, and training shows the others and the drawings. The result has the layout ``folder``: ``train/INSTANCE/*.jpg``, ``gallery/INSTANCE/*.jpg``, ``query/INSTANCE/*.jpg``.
+third photograph is an instance of the test. Training shows the other photographs and the drawings. The result has the
+layout ``folder``: ``train/INSTANCE/*.jpg``, ``gallery/INSTANCE/*.jpg``, ``query/INSTANCE/*.jpg``.
 """
 
 from __future__ import annotations

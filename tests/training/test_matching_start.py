@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from prunnet_export.training._matching_start import start_as_teacher, start_from_vectors
-from tests._inputs import images, tiny_resnet
+from tests._inputs import images, randomise, tiny_resnet
 
 DIM = 12
 
@@ -49,6 +49,28 @@ def test_the_embedding_starts_near_the_vectors() -> None:
     torch.testing.assert_close(trained.std(0, correction=0), std, rtol=0.05, atol=1e-3)
     centred = F.cosine_similarity(F.normalize(found, dim=1) - mean, vectors - mean).mean()
     assert float(centred) > 0.25
+
+
+def test_features_of_weights_that_exist_are_kept() -> None:
+    embedder = tiny_resnet().embedder
+    randomise(embedder.backbone)
+    embedder.eval()
+    with torch.no_grad():
+        expected = [embedder.features(batch) for batch in batches()]
+    vectors = torch.cat([teacher(batch) for batch in batches()])
+    embedder.projector = torch.nn.Linear(embedder.projector.in_features, DIM)
+    embedder.norm = torch.nn.BatchNorm1d(DIM)
+    start_from_vectors(
+        embedder,
+        lambda: ((batch, teacher(batch)) for batch in batches()),
+        mean=vectors.mean(0).numpy(),
+        std=vectors.std(0).numpy(),
+        reestimate=False,
+    )
+    embedder.eval()
+    with torch.no_grad():
+        for batch, features in zip(batches(), expected, strict=True):
+            assert torch.equal(embedder.features(batch), features)
 
 
 def test_a_backbone_that_is_the_teacher_starts_as_the_teacher() -> None:

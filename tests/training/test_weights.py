@@ -11,12 +11,13 @@ import torch
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
+from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import scores_from
-from prunnet_export.training._loop import train
+from prunnet_export.training._loop import _keep_what_it_computes, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import new_trainee
 from tests._asserts import assert_one_line, assert_same_tensors
-from tests._inputs import retrieval_data, tiny_recipe, tiny_resnet
+from tests._inputs import randomise, retrieval_data, tiny_recipe, tiny_resnet
 
 
 class Killed(BaseException):
@@ -92,3 +93,28 @@ def test_the_file_has_to_be_the_one_of_the_recipe(file: Path, tmp_path: Path) ->
 def test_weights_of_another_backbone_leave_nothing_behind(file: Path, tmp_path: Path) -> None:
     other = recipe_from(file, backbone_options={"channels": [8, 16, 24, 40]})
     assert_refused("does not fit the backbone: .* of another shape", other, tmp_path / "run", weights=file)
+
+
+def randomised(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A state whose BatchNorm statistics are not those of the images of the run."""
+    randomise(module)
+    return module.state_dict()
+
+
+def test_training_begins_with_what_the_weights_compute(tmp_path: Path) -> None:
+    """Batch statistics would otherwise change the features of the weights at the first step."""
+    file, data = tmp_path / "weights.pth", retrieval_data()
+    torch.save(randomised(tiny_resnet(seed=7).embedder.backbone), file)
+    recipe = recipe_from(file)
+    network = new_trainee(recipe, classes=4, weights=file).network
+    inputs = torch.cat(list(statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)))
+    with torch.no_grad():
+        expected = network.embedder.eval().features(inputs)
+        unprepared = network.embedder.train().features(inputs)
+    network = new_trainee(recipe, classes=4, weights=file).network
+    _keep_what_it_computes(network, data, recipe, None)
+    assert network.training
+    with torch.no_grad():
+        torch.testing.assert_close(network.embedder.eval().features(inputs), expected, rtol=1e-3, atol=1e-4)
+        prepared = network.embedder.train().features(inputs)
+    assert float((prepared - expected).norm()) < 0.02 * float((unprepared - expected).norm())
