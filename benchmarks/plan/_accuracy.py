@@ -94,9 +94,9 @@ def judge(rows: Sequence[Row]) -> list[Judged]:
         Judged(
             teacher=row.group[0],
             data=row.group[1],
-            weights=row.case.weights,
-            steps=row.case.steps,
-            capacity=row.case.capacity,
+            weights=row.run.weights,
+            steps=row.run.steps,
+            capacity=row.capacity,
             predicted=one.value * row.divisor,
             measured=row.measured * row.divisor,
             inside=one.low <= row.measured <= one.high,

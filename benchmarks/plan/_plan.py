@@ -79,12 +79,10 @@ class Plan:
         return {
             capacity: self.model.predict(
                 Case(
-                    adapter=self.whole.value / self.divisor,
                     trial=float(scores.main.mean()) / self.divisor,
+                    overlap=float(scores.overlaps.mean()),
                     trial_steps=self.trial.steps,
                     steps=self.sample.steps,
-                    capacity=capacity,
-                    weights=self.options.weights is not None,
                 )
             )
             for capacity, scores in self.trial.scores.items()

@@ -14,7 +14,7 @@ from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun
 
 Figure = Literal["recall", "overlap"]
 Values = npt.NDArray[np.float64]
-FEATURES = ("1", "adapter - trial", "steps", "capacity", "steps x capacity", "weights")
+FEATURES = ("steps", "steps x overlap")
 MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
 _EDGE = 0.003  # shares are kept this far from 0 and 1, so that their logits are finite
@@ -28,25 +28,21 @@ class Case:
     """What a plan knows of one capacity before the training.
 
     Attributes:
-        adapter: The linear map's figure on all images, as a share of the teacher's own.
-        trial: The figure after the trial, as such a share.
+        trial: The figure after the trial, as a share of the teacher's own.
+        overlap: The overlap@10 after the trial.
         trial_steps: Steps of the trial.
         steps: Steps of the training.
-        capacity: The capacity.
-        weights: Whether the training starts from weights that exist.
     """
 
-    adapter: float
     trial: float
+    overlap: float
     trial_steps: int
     steps: int
-    capacity: float
-    weights: bool
 
     def features(self) -> list[float]:
-        """The values of :data:`FEATURES`."""
-        more, capacity = math.log10(self.steps / self.trial_steps), math.log10(self.capacity)
-        return [1, _logit(self.adapter) - _logit(self.trial), more, capacity, more * capacity, float(self.weights)]
+        """The values of :data:`FEATURES`. Without more steps than those of the trial there is nothing to gain."""
+        more = math.log10(self.steps / self.trial_steps)
+        return [more, more * _logit(self.overlap)]
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,26 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One measured capacity."""
+    """One measured capacity.
 
-    group: tuple[str, str]
+    Attributes:
+        run: The run.
+        capacity: The capacity.
+        case: What its plan knew.
+        measured: The figure after the training, as a share of the teacher's own.
+        divisor: The teacher's own figure.
+    """
+
+    run: MeasuredRun
+    capacity: float
     case: Case
     measured: float
     divisor: float
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """The teacher and the data set of the run."""
+        return self.run.group
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +127,13 @@ def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
             continue
         for cell in run.cells:
             case = Case(
-                adapter=value_of(run.adapter, figure) / divisor,
                 trial=value_of(cell.trial, figure) / divisor,
+                overlap=cell.trial.overlap,
                 trial_steps=run.trial_steps,
                 steps=run.steps,
-                capacity=cell.capacity,
-                weights=run.weights,
             )
-            found.append(Row(run.group, case, value_of(cell.measured, figure) / divisor, divisor))
+            measured = value_of(cell.measured, figure) / divisor
+            found.append(Row(run, cell.capacity, case, measured, divisor))
     return found
 
 
@@ -175,15 +184,12 @@ def _left_out_errors(rows: Sequence[Row], strength: float) -> Values:
 
 
 def _coefficients(rows: Sequence[Row], strength: float) -> Values:
-    """Ridge regression of standardised features; the constant is not shrunk."""
-    features = np.array([row.case.features() for row in rows])[:, 1:]
+    """Ridge regression through the origin; the coefficient of the steps is not shrunk."""
+    features = np.array([row.case.features() for row in rows])
     gains = np.array([_gain(row) for row in rows])
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation[deviation < 1e-9] = 1  # noqa: PLR2004  # a feature that is the same everywhere tells nothing
-    scaled = (features - mean) / deviation
-    matrix = scaled.T @ scaled + strength * np.eye(scaled.shape[1])
-    slopes = np.linalg.solve(matrix, scaled.T @ (gains - gains.mean())) / deviation
-    return np.concatenate([[gains.mean() - mean @ slopes], slopes])
+    penalty = np.diag([0.0] + [strength] * (features.shape[1] - 1))
+    found: Values = np.linalg.lstsq(features.T @ features + penalty, features.T @ gains, rcond=None)[0]
+    return found
 
 
 def _gain(row: Row) -> float:

@@ -61,7 +61,7 @@ def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with
     cells = []
     for capacity in CAPACITIES:
         trial = start + math.log10(capacity)
-        gain = 0.5 + 0.3 * (adapter - trial) + 1.2 * math.log10(factor) + 0.4 * math.log10(capacity) + 0.2 * weights
+        gain = math.log10(factor) * (1.5 - 0.3 * trial)
         cells.append(
             RunCell(
                 capacity=capacity,

@@ -12,7 +12,7 @@ from prunnet_export.benchmarks.plan._accuracy import adapter_verdicts, judge
 from prunnet_export.benchmarks.plan._prediction import Case, fit, left_out, rows_of
 from tests.benchmarks.plan._plans import synthetic_runs
 
-CASE = Case(adapter=0.5, trial=0.2, trial_steps=20, steps=400, capacity=0.4, weights=True)
+CASE = Case(trial=0.2, overlap=0.2, trial_steps=20, steps=400)
 
 
 def test_a_law_is_found_again() -> None:
@@ -70,14 +70,21 @@ def test_what_is_unlike_all_runs_has_twice_the_interval() -> None:
 def test_a_training_is_not_predicted_to_be_worse_than_its_trial() -> None:
     model = fit(rows_of(synthetic_runs(6), "recall"))
     assert model is not None
-    assert model.predict(replace(CASE, trial=0.9, adapter=0.01, steps=25)).value == pytest.approx(0.9)
+    falling = replace(model, coefficients=-np.abs(model.coefficients))
+    assert falling.predict(replace(CASE, trial=0.9, overlap=0.99)).value == pytest.approx(0.9)
+
+
+def test_without_more_steps_nothing_is_gained() -> None:
+    model = fit(rows_of(synthetic_runs(6), "recall"))
+    assert model is not None
+    assert model.predict(replace(CASE, steps=CASE.trial_steps)).value == pytest.approx(CASE.trial)
 
 
 def test_no_share_is_outside_of_0_and_1() -> None:
     model = fit(rows_of(synthetic_runs(6), "recall"))
     assert model is not None
     for trial in (0.0, 1.0, 1.3):
-        one = model.predict(replace(CASE, trial=trial, adapter=trial))
+        one = model.predict(replace(CASE, trial=trial, overlap=min(trial, 1.0)))
         assert 0 < one.low <= one.value <= one.high < 1
 
 
