@@ -96,7 +96,7 @@ def judge(rows: Sequence[Row]) -> list[Judged]:
             data=row.group[1],
             weights=row.run.weights,
             steps=row.run.steps,
-            capacity=row.capacity,
+            capacity=row.case.capacity,
             predicted=one.value * row.divisor,
             measured=row.measured * row.divisor,
             inside=one.low <= row.measured <= one.high,

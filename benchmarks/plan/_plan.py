@@ -83,6 +83,7 @@ class Plan:
                     overlap=float(scores.overlaps.mean()),
                     trial_steps=self.trial.steps,
                     steps=self.sample.steps,
+                    capacity=capacity,
                 )
             )
             for capacity, scores in self.trial.scores.items()

@@ -14,7 +14,7 @@ from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun
 
 Figure = Literal["recall", "overlap"]
 Values = npt.NDArray[np.float64]
-FEATURES = ("steps", "steps x overlap")
+FEATURES = ("steps", "steps x capacity", "steps x overlap")
 MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
 _EDGE = 0.003  # shares are kept this far from 0 and 1, so that their logits are finite
@@ -32,17 +32,19 @@ class Case:
         overlap: The overlap@10 after the trial.
         trial_steps: Steps of the trial.
         steps: Steps of the training.
+        capacity: The capacity.
     """
 
     trial: float
     overlap: float
     trial_steps: int
     steps: int
+    capacity: float
 
     def features(self) -> list[float]:
         """The values of :data:`FEATURES`. Without more steps than those of the trial there is nothing to gain."""
         more = math.log10(self.steps / self.trial_steps)
-        return [more, more * _logit(self.overlap)]
+        return [more, more * math.log10(self.capacity), more * _logit(self.overlap)]
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,12 @@ class Row:
 
     Attributes:
         run: The run.
-        capacity: The capacity.
         case: What its plan knew.
         measured: The figure after the training, as a share of the teacher's own.
         divisor: The teacher's own figure.
     """
 
     run: MeasuredRun
-    capacity: float
     case: Case
     measured: float
     divisor: float
@@ -131,9 +131,9 @@ def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
                 overlap=cell.trial.overlap,
                 trial_steps=run.trial_steps,
                 steps=run.steps,
+                capacity=cell.capacity,
             )
-            measured = value_of(cell.measured, figure) / divisor
-            found.append(Row(run, cell.capacity, case, measured, divisor))
+            found.append(Row(run, case, value_of(cell.measured, figure) / divisor, divisor))
     return found
 
 

@@ -46,7 +46,7 @@ from prunnet_export.training import (
 @click.option(
     "--trial-minutes",
     type=click.FloatRange(0, 600),
-    default=2.0,
+    default=5.0,
     show_default=True,
     help="How long to train for the prediction. Longer is more certain.",
 )
@@ -90,7 +90,7 @@ def plan(
     """Before a training with --match: what would it reach, what would it cost, and is it needed?
 
     Takes the options of prunnet-train. It looks at a few thousand images, fits the best linear map from the student
-    that exists to the TEACHER's vectors, trains for two minutes, and predicts the whole training from runs that were
+    that exists to the TEACHER's vectors, trains for five minutes, and predicts the whole training from runs that were
     measured before. It is advice: the exit code is 0 whatever the verdict.
     """
     from prunnet_export.benchmarks.plan._command import plan_command

@@ -61,7 +61,7 @@ def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with
     cells = []
     for capacity in CAPACITIES:
         trial = start + math.log10(capacity)
-        gain = math.log10(factor) * (1.5 - 0.3 * trial)
+        gain = math.log10(factor) * (1.5 + 0.2 * math.log10(capacity) - 0.3 * trial)
         cells.append(
             RunCell(
                 capacity=capacity,

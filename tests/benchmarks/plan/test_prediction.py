@@ -12,7 +12,7 @@ from prunnet_export.benchmarks.plan._accuracy import adapter_verdicts, judge
 from prunnet_export.benchmarks.plan._prediction import Case, fit, left_out, rows_of
 from tests.benchmarks.plan._plans import synthetic_runs
 
-CASE = Case(trial=0.2, overlap=0.2, trial_steps=20, steps=400)
+CASE = Case(trial=0.2, overlap=0.2, trial_steps=20, steps=400, capacity=0.4)
 
 
 def test_a_law_is_found_again() -> None:
