@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -59,16 +60,29 @@ def utc_now() -> str:
 
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema of manifest.json."""
+    schema: dict[str, Any] = _with_clean_descriptions(msgspec.json.schema(Manifest))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "prunnet-artifact manifest",
-        **msgspec.json.schema(Manifest),
+        **schema,
     }
 
 
 def schema_document() -> str:
     """The contents of the committed file manifest.schema.json."""
     return msgspec.json.format(msgspec.json.encode(manifest_schema(), order="deterministic"), indent=2).decode() + "\n"
+
+
+def _with_clean_descriptions(value: Any) -> Any:
+    """A schema whose descriptions are not indented. msgspec before 0.23 keeps the indentation of docstrings."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(one)
+            if key == "description" and isinstance(one, str)
+            else _with_clean_descriptions(one)
+            for key, one in value.items()
+        }
+    return [_with_clean_descriptions(one) for one in value] if isinstance(value, list) else value
 
 
 def _decode(document: bytes, kind: type[_T], name: str) -> _T:

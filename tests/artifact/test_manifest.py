@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_a_teacher_an_interval_and_thresholds_survive_too(manifest: Manifest) ->
     document = encode_manifest(taught)
     assert decode_manifest(document, name="m") == taught
     jsonschema.validate(json.loads(document), manifest_schema())
+
+
+def test_descriptions_of_the_schema_are_not_indented() -> None:
+    def descriptions(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["description"]] if isinstance(value.get("description"), str) else []
+            return own + [found for one in value.values() for found in descriptions(one)]
+        return [found for one in value for found in descriptions(one)] if isinstance(value, list) else []
+
+    found = descriptions(json.loads(schema_document()))
+    assert found
+    assert found == [inspect.cleandoc(one) for one in found]
 
 
 def test_committed_schema_is_current() -> None:
