@@ -16,6 +16,7 @@ WEIGHTS_FILE = "network.safetensors"
 TEACHER_FILE = "teacher.npz"
 DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if none is given
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
+LEAST_STATISTICS_IMAGES = 2  # one image has no variance
 
 BackboneOption = bool | int | float | list[int | float]
 TeacherKind = Literal["vectors", "onnx", "network", "timm", "self"]

@@ -188,6 +188,7 @@ def _coefficients(rows: Sequence[Row], strength: float) -> Values:
     features = np.array([row.case.features() for row in rows])
     gains = np.array([_gain(row) for row in rows])
     penalty = np.diag([0.0] + [strength] * (features.shape[1] - 1))
+    # If no training was longer than its trial, all features are 0, and so are the coefficients of least squares.
     found: Values = np.linalg.lstsq(features.T @ features + penalty, features.T @ gains, rcond=None)[0]
     return found
 

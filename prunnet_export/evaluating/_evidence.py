@@ -24,7 +24,7 @@ from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._torch import embed_in_torch, settling_inputs, settling_vectors, statistics_inputs
 from prunnet_export.network import Checkpoint, Embedder, adapt
-from prunnet_export.network_config import STATISTICS_IMAGES
+from prunnet_export.network_config import LEAST_STATISTICS_IMAGES, STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.relevance import Relevance
 from prunnet_export.teachers import TeacherSample
@@ -79,7 +79,7 @@ class Evidence:
         if self.sample is not None:
             train = without_queries(train, self.sample)
         count = min(limit, len(train))
-        if count < 2:  # noqa: PLR2004  # one image has no variance
+        if count < LEAST_STATISTICS_IMAGES:
             raise InvalidInput(
                 f"{name} has {count} train image{'s' if count != 1 else ''}; statistics need two or more",
                 hint="add images to the train split",
@@ -96,12 +96,11 @@ class Evidence:
             InvalidInput: there are too few training images, or one cannot be read.
         """
         dense, (_, train), sample = self.checkpoint.network.embedder, self._train, self.sample
-        names = frozenset[str]() if sample is None else sample.training_names
-        if sample is None or len(names) < 2 or not names.issubset(train.relative_names):  # noqa: PLR2004
+        if sample is not None and _has_images_of(train, sample):
+            images = partial(settling_inputs, train, sample, self.preprocessing)
+            adapt(module, dense, images, partial(settling_vectors, sample))
+        else:
             adapt(module, dense, self.statistics)
-            return
-        images = partial(settling_inputs, train, sample, self.preprocessing)
-        adapt(module, dense, images, partial(settling_vectors, sample))
 
     @cached_property
     def _train(self) -> tuple[str, ImageSplit]:
@@ -221,3 +220,9 @@ class Evidence:
             protocol=self.data.protocol,
             rows=rows,
         )
+
+
+def _has_images_of(train: ImageSplit, sample: TeacherSample) -> bool:
+    """Whether the training images of a sample are all there, and enough for BatchNorm statistics."""
+    names = sample.names_of(queries=False)
+    return len(names) >= LEAST_STATISTICS_IMAGES and names.issubset(train.relative_names)

@@ -75,7 +75,7 @@ def held_out_images(data: RetrievalData, sample: TeacherSample, *, most: int, se
 
 def without_queries(train: ImageSplit, sample: TeacherSample) -> ImageSplit:
     """The images of a train split that the training did not hold out."""
-    queries = {name for name, is_query in zip(sample.names, sample.is_query, strict=True) if is_query}
+    queries = sample.names_of(queries=True)
     seen = [index for index, name in enumerate(train.relative_names) if name not in queries]
     return SomeImages((train, np.array(seen, np.int64)))
 

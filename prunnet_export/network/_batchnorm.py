@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from prunnet_export.network_config import STATISTICS_IMAGES
+from prunnet_export.network_config import LEAST_STATISTICS_IMAGES, STATISTICS_IMAGES
 
 _BATCH = 100
 
@@ -29,7 +29,7 @@ def statistics_batches(images: int, limit: int = STATISTICS_IMAGES) -> list[npt.
         Batches of about 100 indices. There is no batch if there are fewer than two images.
     """
     count = min(limit, images)
-    if count < 2:  # noqa: PLR2004  # one image has no variance
+    if count < LEAST_STATISTICS_IMAGES:
         return []
     chosen = np.arange(count) * images // count
     parts = max(1, round(count / _BATCH))

@@ -39,10 +39,10 @@ class TeacherSample:
         """The length of the teacher's vectors."""
         return int(self.embeddings.shape[1])
 
-    @property
-    def training_names(self) -> frozenset[str]:
-        """The names of the training images."""
-        return frozenset(name for name, query in zip(self.names, self.is_query.tolist(), strict=True) if not query)
+    def names_of(self, *, queries: bool) -> frozenset[str]:
+        """The names of the queries, or those of the training images."""
+        pairs = zip(self.names, self.is_query.tolist(), strict=True)
+        return frozenset(name for name, is_query in pairs if is_query == queries)
 
 
 def save_sample(sample: TeacherSample, file: Path) -> None:
