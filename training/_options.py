@@ -11,7 +11,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.cli import backbone_options, number_list
-from prunnet_export.network_config import DataSource
+from prunnet_export.network_config import MOST_DIMENSIONS, DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
@@ -93,7 +93,7 @@ def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
             "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
         ),
         backbone_options,
-        recipe_option("embedding_dim", type=click.IntRange(2, 8192)),
+        recipe_option("embedding_dim", type=click.IntRange(2, MOST_DIMENSIONS)),
         click.option("--crop-px", type=edge, default=224, show_default=True, help="Side of the input image."),
         click.option("--resize-px", type=edge, help="Shorter side before the crop.  [default: 8/7 of --crop-px]"),
         recipe_option("channel_multiple", type=click.IntRange(1, 256), help="Kept widths are multiples of this."),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
+from prunnet_export._files import open_regular, read_limited, sha256
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
 from prunnet_export.artifact._manifest_file import decode_manifest
 
 CARD = "README.md"
 REFERENCE_FILE = "verification.npz"  # the images and embeddings of the verification
 ALTERNATIVES = "alternatives"  # the folder of the other candidates
-_LARGEST_MANIFEST = 16 * 2**20
 _RETRY = "copy or export the artifact again"
 
 
@@ -25,16 +25,14 @@ def read_manifest(folder: Path) -> Manifest:
     folder = Path(folder)
     file = folder / MANIFEST
     try:
-        with file.open("rb") as opened:
-            document = opened.read(_LARGEST_MANIFEST + 1)
+        with open_regular(file) as opened:
+            document = read_limited(opened, file, at_most=SETTINGS_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         kind = "no such folder" if not folder.is_dir() else f"no {MANIFEST} in it"
         hint = "give the folder that prunnet-export wrote"
         raise InvalidInput(f"{folder}: not an artifact ({kind})", hint=hint) from None
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
-    if len(document) > _LARGEST_MANIFEST:
-        raise InvalidInput(f"{file}: larger than {_LARGEST_MANIFEST // 2**20} MiB", hint="this is no manifest")
     return decode_manifest(document, name=str(file))
 
 

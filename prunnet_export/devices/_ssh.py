@@ -10,6 +10,7 @@ import msgspec
 
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
+from prunnet_export._limits import ARRAYS_BYTES, MODEL_BYTES
 from prunnet_export.devices._address import parse_address
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
 from prunnet_export.devices._connection import Connection, ConnectionLostError
@@ -104,13 +105,14 @@ class SshDevice(Device):
                 if field == "model":
                     paths[field] = self._copy_model(connection, file)
                 elif field == "inputs":
-                    self._put(connection, paths[field], read_bytes(file))
+                    self._put(connection, paths[field], read_bytes(file, at_most=ARRAYS_BYTES))
         return paths
 
     def _copy_model(self, connection: Connection, model: Path) -> str:
         """Copy a model to a path made of its digest, unless it is there, and return that path."""
         root = _model_root(model)
-        contents = {file.relative_to(root.parent).as_posix(): read_bytes(file) for file in _files_of(root)}
+        files = {file.relative_to(root.parent).as_posix(): file for file in _files_of(root)}
+        contents = {name: read_bytes(file, at_most=MODEL_BYTES) for name, file in files.items()}
         digest = hashlib.sha256()
         for name, content in contents.items():
             digest.update(f"{len(name)} {name} {len(content)} ".encode())
