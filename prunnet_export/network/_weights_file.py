@@ -45,6 +45,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     with reading_errors(file), open_regular(file) as opened:
         head = opened.read(9)
     # A safetensors file begins with the length of its JSON header, in eight bytes.
+    content: object
     if head[8:] == b"{":
         content = read_safetensors(read_bytes(file, at_most=WEIGHTS_BYTES), file, hint="copy the file again")
     else:
