@@ -10,6 +10,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.devices import Fingerprint
+from prunnet_export.preprocessing import Size
 
 DENSE = "dense"
 _LARGEST = 16 * 2**20
@@ -61,7 +62,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     backbone: str
     target: str
-    crop_px: int
+    crop_px: Size
     channel_multiple: int
     runtime: str
     runtime_version: str
