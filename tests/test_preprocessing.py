@@ -112,7 +112,7 @@ def test_a_square_has_one_spelling() -> None:
     ("crop", "resize"), [((16, 8), (8, 16)), ((8, 16), 8), (0, 8), ((8, -1), 8), (8, 2**31), (9, 8), (8, (8, 4097))]
 )
 def test_sizes_that_do_not_fit_are_refused(crop: Size, resize: Size) -> None:
-    with pytest.raises(InvalidInput, match="crops .* pixels out of"):
+    with pytest.raises(InvalidInput, match=r"crops .* pixels out of"):
         Preprocessing(crop=crop, resize=resize)
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 
 import prunnet_export
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.cli._command import command as export
 from prunnet_export.training.cli import command as train
-from tests._cli import call, shell
+from tests._cli import call
 from tests._inputs import write_folder
 
 
@@ -35,26 +36,14 @@ def test_the_layout_chooses_and_the_artifact_keeps_it(
     people: Path, tmp_path: Path, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "artifact"
-    options = [
-        "--backbone-option",
-        "channels=8,8,16,16",
-        "--embedding-dim",
-        "16",
-        "--batch-size",
-        "16",
-        "--epochs",
-        "1",
-    ]
-    small = ["--crop-px", "32x16", "--capacities", "0.5"]
-    assert call(capfd, train, environment, people, "--out", run, *options, *small).code == 0
+    network = ("--backbone-option", "channels=8,8,16,16", "--embedding-dim", "16", "--crop-px", "32x16")
+    short = ("--epochs", "1", "--batch-size", "16", "--capacities", "0.5")
+    assert call(capfd, train, environment, people, "--out", run, *network, *short).code == 0
     stored = json.loads((run / "config.json").read_text(encoding="utf-8"))["preprocessing"]
     assert (stored["crop"], stored["resize"], stored["fit"]) == ([32, 16], [32, 16], "squash")
 
-    exported = shell(
-        environment,
-        *("prunnet-export", "--network", run, "--target", "x86-onnxruntime", "--budget-ms", "1000", "--out", out),
-        *("--min-recall", "0", "--min-overlap", "0"),
-    )
+    budget = ("--target", "x86-onnxruntime", "--budget-ms", "1000", "--min-recall", "0", "--min-overlap", "0")
+    exported = call(capfd, export, environment, "--network", run, "--out", out, *budget)
     assert exported.code in {0, 1}, exported.err  # so little training may miss a gate
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["preprocessing"] == stored
@@ -72,18 +61,8 @@ def test_the_layout_chooses_and_the_artifact_keeps_it(
 def test_calibration_measures_the_size(
     environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = [
-        "--target",
-        "x86-onnxruntime",
-        "--backbone",
-        "resnet10t",
-        "--samples",
-        "10",
-        "--capacities",
-        "0.5",
-        "--crop-px",
-    ]
-    ran = call(capfd, bench, environment, "calibrate", *options, "64x32", "--out", tmp_path / "table.json")
+    options = ("--target", "x86-onnxruntime", "--backbone", "resnet10t", "--samples", "10", "--capacities", "0.5")
+    ran = call(capfd, bench, environment, "calibrate", *options, "--crop-px", "64x32", "--out", tmp_path / "table.json")
     assert ran.code == 0
     assert json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["crop_px"] == [64, 32]
     assert "64x32 px" in ran.out

@@ -61,5 +61,5 @@ def test_height_and_width_are_not_exchanged(embedder: Embedder, tmp_path: Path) 
     export_onnx(embedder, tmp_path / "model.onnx", size=SIZE)
     session = find_runtime("onnxruntime").open(Model(tmp_path / "model.onnx", "onnxruntime"), threads=1)
     upright = images(1, SIZE)
-    with pytest.raises(Exception, match="24|48"):
+    with pytest.raises(Exception, match=r"24|48"):
         session.run(torch.rot90(upright, 1, (2, 3)).contiguous().numpy())
