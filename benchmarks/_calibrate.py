@@ -18,7 +18,7 @@ from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.prediction import DENSE, Calibration, CalibrationRow
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Preprocessing, Size
 from prunnet_export.reports import Check
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target
@@ -62,25 +62,27 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         ]
 
 
-def _network(backbone: str, crop: int) -> PrunableNetwork:
+def _network(backbone: str, crop: Size) -> PrunableNetwork:
     """A network with random weights and the BatchNorm statistics of random images.
 
     Without these statistics the activations would shrink to denormal numbers, which are slow to compute with.
     """
     torch.manual_seed(0)
-    embedder = build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=Preprocessing(crop=crop, resize=crop))
+    preprocessing = Preprocessing(crop=crop, resize=crop)
+    embedder = build_embedder(backbone, dim=EMBEDDING_DIM, preprocessing=preprocessing)
     for module in embedder.modules():
         # timm initialises the last norm of a residual block with 0. Folded into a layer, it would make all weights 0,
         # and runtimes skip zeros.
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    reestimate_batchnorm(embedder, _images(crop)[:1])
-    return PrunableNetwork(embedder, crop=crop)
+    network = PrunableNetwork(embedder, size=preprocessing.size)
+    reestimate_batchnorm(embedder, _images(network.size)[:1])
+    return network
 
 
-def _images(crop: int) -> tuple[torch.Tensor, ...]:
+def _images(size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     """Batches of random images; the latency does not depend on their content."""
-    return torch.split(torch.rand(32, 3, crop, crop, generator=torch.Generator().manual_seed(0)), 8)
+    return torch.split(torch.rand(32, 3, *size, generator=torch.Generator().manual_seed(0)), 8)
 
 
 def _subnetworks(network: PrunableNetwork, target: Target, options: CalibrateOptions) -> list[Subnetwork]:
@@ -107,8 +109,8 @@ def _build(
         find_runtime(target.runtime),
         cache,
         device=device.fingerprint().id,
-        settle=lambda module: reestimate_batchnorm(module, _images(network.crop)[:1]),
-        calibration=lambda: _images(network.crop),
+        settle=lambda module: reestimate_batchnorm(module, _images(network.size)[:1]),
+        calibration=lambda: _images(network.size),
         options=target.options,
         layer_times=lambda model: layer_times(device, model, threads=threads),
     )

@@ -16,6 +16,7 @@ from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.devices import find_device
 from prunnet_export.measuring import UNSTEADY
 from prunnet_export.prediction import DENSE, Calibration
+from prunnet_export.preprocessing import size_text
 from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.target import find_target
 
@@ -57,7 +58,7 @@ def _file(table: Calibration) -> Path:
     # The name includes patterns and threads, so that tables with other ones are not replaced.
     patterns = dict.fromkeys(row.pattern.replace(":", "_") for row in table.rows if row.pattern != DENSE)
     conditions = "-".join(patterns) + ("" if table.threads is None else f"-{table.threads}t")
-    name = f"{table.target}-{table.backbone}-{table.crop_px}-{conditions}-{table.device.id}.json"
+    name = f"{table.target}-{table.backbone}-{size_text(table.crop_px)}-{conditions}-{table.device.id}.json"
     return cache_folder() / "calibration" / name
 
 
@@ -79,4 +80,5 @@ def _table(table: Calibration) -> Table:
         for r in table.rows
     )
     engine = f"{table.runtime} {table.runtime_version}"
-    return Table(f"{table.backbone}, {table.crop_px} px, batch 1, {engine}, measured on {table.device}", columns, rows)
+    terms = f"{table.backbone}, {size_text(table.crop_px)} px, batch 1, {engine}, measured on {table.device}"
+    return Table(terms, columns, rows)

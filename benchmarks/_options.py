@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunnet_export.preprocessing import Size
+
 
 @dataclass(frozen=True)
 class CalibrateOptions:
@@ -12,7 +14,7 @@ class CalibrateOptions:
 
     targets: tuple[str, ...]
     backbone: str
-    crop_px: int
+    crop_px: Size
     patterns: tuple[str, ...]
     capacities: tuple[float, ...]
     samples: int

@@ -17,6 +17,7 @@ from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Reque
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
+from prunnet_export.preprocessing import size_text
 from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.training import Recipe, keep_freed_memory
 
@@ -114,8 +115,8 @@ def _milliseconds(work: Callable[[], None]) -> float:
 def _report(recipe: Recipe, costs: Mapping[str, Cost], memories: Mapping[str, Memory]) -> Report:
     """The report; the key of the plain network in ``memories`` is ``plain``."""
     threads, device = torch.get_num_threads(), fingerprint()
-    terms = f"{recipe.backbone}, {recipe.preprocessing.crop} px, batch {recipe.batch_size}, torch {torch.__version__}"
-    terms += f", {threads} thread{'s' if threads > 1 else ''}, measured on {device}"
+    terms = f"{recipe.backbone}, {size_text(recipe.preprocessing.crop)} px, batch {recipe.batch_size}"
+    terms += f", torch {torch.__version__}, {threads} thread{'s' if threads > 1 else ''}, measured on {device}"
     document = {
         **{pattern: msgspec.to_builtins(cost) for pattern, cost in costs.items()},
         "memory": _memory_document(memories),

@@ -16,10 +16,9 @@ STEPS = 100_000  # more than are ever taken
 
 
 def random_batch(recipe: Recipe) -> Batch:
-    """Images float32 [b, 3, crop, crop] in 0..1, and labels int64 [b]."""
+    """Images float32 [b, 3, h, w] in 0..1, and labels int64 [b]."""
     generator = torch.Generator().manual_seed(0)
-    crop = recipe.preprocessing.crop
-    pixels = torch.rand(recipe.batch_size, 3, crop, crop, generator=generator)
+    pixels = torch.rand(recipe.batch_size, 3, *recipe.preprocessing.size, generator=generator)
     return Batch(pixels, torch.randint(CLASSES, (recipe.batch_size,), generator=generator))
 
 

@@ -16,10 +16,18 @@ from prunnet_export.cli import (
     numbers,
     output_options,
     run_options,
+    size,
 )
 from prunnet_export.network_config import DataSource
-from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training import Recipe, match_options, recipe_option, recipe_options, take_match_options
+from prunnet_export.preprocessing import Preprocessing, Size
+from prunnet_export.training import (
+    Recipe,
+    match_options,
+    recipe_option,
+    recipe_options,
+    take_match_options,
+    take_preprocessing,
+)
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
@@ -116,7 +124,12 @@ def compat(**options: Any) -> int:
     help="A timm architecture, or resnet18-no-maxpool; random weights will do.",
 )
 @click.option(
-    "--crop-px", type=click.IntRange(8, 2048), default=224, show_default=True, help="Side of the input image."
+    "--crop-px",
+    metavar="SIZE",
+    callback=size,
+    default="224",
+    show_default=True,
+    help="Size of the input image: 224, or 256x128 for height x width.",
 )
 @click.option("--pattern", "patterns", multiple=True, help=f"{PATTERNS}  [default: the target's, and unstructured]")
 @click.option("--capacities", default="0.8,0.6,0.4,0.2,0.1", show_default=True)
@@ -194,8 +207,6 @@ def methods(
     *,
     data: str,
     layout: str | None,
-    crop_px: int,
-    resize_px: int | None,
     methods: str,
     seeds: int,
     out: Path | None,
@@ -218,7 +229,7 @@ def methods(
     options = MethodsOptions(
         settings=Settings(
             data=DataSource(source=data, layout=layout),
-            preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
+            preprocessing=take_preprocessing(settings, data=data, layout=layout),
             **settings,
         ),
         methods=tuple(name.strip() for name in methods.split(",")),
@@ -234,7 +245,12 @@ def methods(
 @recipe_option("backbone", help="A timm architecture; random weights will do.")
 @backbone_options
 @click.option(
-    "--image-size", type=click.IntRange(8, 2048), default=112, show_default=True, help="Side of the image, in pixels."
+    "--image-size",
+    metavar="SIZE",
+    callback=size,
+    default="112",
+    show_default=True,
+    help="Size of the image in pixels: 112, or 256x128 for height x width.",
 )
 @recipe_option(
     "batch_size", "--batch", "batch_size", type=click.IntRange(2, 4096), default=16, help="Images in a step."
@@ -245,7 +261,7 @@ def methods(
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's own]")
 @output_options
-def training_cost(*, image_size: int, repeats: int, threads: int | None, output_format: str, **fields: Any) -> int:
+def training_cost(*, image_size: Size, repeats: int, threads: int | None, output_format: str, **fields: Any) -> int:
     """Time and memory of a training step, as multiples of plain forward/backward passes of the backbone."""
     from prunnet_export.benchmarks._training_cost import TrainingCostOptions, training_cost_table
 

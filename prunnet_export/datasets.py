@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._imports import plugin, plugin_names
+from prunnet_export.preprocessing import Fit, Size
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Relevance
 
@@ -128,8 +130,20 @@ class RetrievalData:
         return next(iter(self.relevances.values()))
 
 
-class DatasetFormat(ABC):
-    """A layout of files and folders on disk.
+class _InputDefaults:
+    """The inputs of a network for a data set, where the user does not say it.
+
+    Attributes:
+        crop: Size of the input.
+        fit: How an image is fitted to it; see :class:`prunnet_export.preprocessing.Preprocessing`.
+    """
+
+    crop: Size = 224
+    fit: Fit = "crop"
+
+
+class DatasetFormat(_InputDefaults, ABC):
+    """A layout of files and folders on disk; see also :class:`_InputDefaults`.
 
     Attributes:
         name: The entry point's name.
@@ -170,8 +184,8 @@ class DatasetFormat(ABC):
         """
 
 
-class BuiltInDataset(ABC):
-    """A data set that needs no files; ``prunnet-train NAME`` is enough."""
+class BuiltInDataset(_InputDefaults, ABC):
+    """A data set that needs no files; ``prunnet-train NAME`` is enough. See also :class:`_InputDefaults`."""
 
     name: str  # the entry point's name
 
@@ -197,9 +211,32 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
         InvalidInput: the path does not exist, or no format recognises it.
         StorageError: there is no permission to read it.
     """
-    try:
+    with _storage_errors(source):
         chosen = _choose(source, layout)
         return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+
+
+def default_input(source: str, *, layout: str | None = None) -> tuple[Size, Fit]:
+    """The size of the input for a data set, and how an image is fitted to it, where the user does not say it.
+
+    Args:
+        source: See :func:`open_dataset`.
+        layout: See :func:`open_dataset`.
+
+    Raises:
+        UnknownName: no format is called ``layout``.
+        InvalidInput: the path does not exist, or no format recognises it.
+        StorageError: there is no permission to read it.
+    """
+    with _storage_errors(source):
+        chosen = _choose(source, layout)
+    return chosen.crop, chosen.fit
+
+
+@contextmanager
+def _storage_errors(source: str) -> Iterator[None]:
+    try:
+        yield
     except PermissionError as error:
         raise StorageError(f"{source}: cannot be read ({error.strerror})", hint="check its permissions") from None
 

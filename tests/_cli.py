@@ -41,7 +41,7 @@ def write_network(folder: Path, *, dim: int = DIM, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     preprocessing = Preprocessing(crop=CROP, resize=CROP)
     embedder = build_embedder("resnet18", dim=dim, preprocessing=preprocessing, options=OPTIONS)
-    network = PrunableNetwork(embedder, crop=CROP, seed=seed)
+    network = PrunableNetwork(embedder, size=(CROP, CROP), seed=seed)
     randomise(embedder, seed=seed)
     save_checkpoint(
         folder,

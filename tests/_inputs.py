@@ -16,7 +16,7 @@ from prunnet_export.datasets import RetrievalData
 from prunnet_export.network import Embedder, PrunableNetwork, build_embedder, fan_in
 from prunnet_export.network_config import BackboneOption, DataSource
 from prunnet_export.patterns import Pattern, materialise
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Preprocessing, Size
 from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
@@ -27,7 +27,7 @@ TINY_RESNET: dict[str, BackboneOption] = {"channels": [8, 16, 24, 32]}
 def prunable(
     backbone: str = "resnet18",
     *,
-    crop: int = 64,
+    crop: Size = 64,
     dim: int = 16,
     options: dict[str, BackboneOption] | None = None,
     seed: int = 0,
@@ -35,8 +35,9 @@ def prunable(
 ) -> PrunableNetwork:
     """A prunable network in evaluation mode with nothing at its initial value."""
     torch.manual_seed(seed)
-    embedder = build_embedder(backbone, dim=dim, preprocessing=Preprocessing(crop=crop, resize=crop), options=options)
-    network = PrunableNetwork(embedder, crop=crop, seed=seed)
+    preprocessing = Preprocessing(crop=crop, resize=crop)
+    embedder = build_embedder(backbone, dim=dim, preprocessing=preprocessing, options=options)
+    network = PrunableNetwork(embedder, size=preprocessing.size, seed=seed)
     randomise(embedder, seed=seed, gain=gain)
     return network.eval()
 
@@ -69,12 +70,12 @@ def randomise(module: nn.Module, *, seed: int = 0, gain: float = 2) -> None:
             owner.running_var.uniform_(0.5, 1.5, generator=draw)
 
 
-def images(count: int, crop: int, *, seed: int = 1) -> Tensor:
-    """float32 [count, 3, crop, crop] in 0..1: coarse blocks of colour, of another brightness in each image."""
-    draw = torch.Generator().manual_seed(seed)
-    blocks = F.interpolate(torch.rand(count, 3, 4, 4, generator=draw), size=(crop, crop))
+def images(count: int, crop: Size, *, seed: int = 1) -> Tensor:
+    """float32 [count, 3, h, w] in 0..1: coarse blocks of colour, of another brightness in each image."""
+    draw, size = torch.Generator().manual_seed(seed), Preprocessing(crop=crop, resize=crop).size
+    blocks = F.interpolate(torch.rand(count, 3, 4, 4, generator=draw), size=size)
     brightness = torch.linspace(0.3, 0.9, count).view(-1, 1, 1, 1)
-    return blocks * brightness + 0.1 * torch.rand(count, 3, crop, crop, generator=draw)
+    return blocks * brightness + 0.1 * torch.rand(count, 3, *size, generator=draw)
 
 
 def array_split(count: int, *, classes: int = 4, side: int = 20, seed: int = 0) -> ArraySplit:

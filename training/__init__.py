@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from prunnet_export.training._matching import Matching, centred_cosines
     from prunnet_export.training._matching_start import new_matching_trainee, start_matching
     from prunnet_export.training._objectives import Objective
-    from prunnet_export.training._options import recipe_option, recipe_options, take_recipe, weights_options
+    from prunnet_export.training._options import (
+        recipe_option,
+        recipe_options,
+        take_preprocessing,
+        take_recipe,
+        weights_options,
+    )
     from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
     from prunnet_export.training._trainee import Trainee, new_network, new_optimizer, new_trainee
@@ -60,7 +66,7 @@ else:
             "_matching": ("Matching", "centred_cosines"),
             "_matching_start": ("new_matching_trainee", "start_matching"),
             "_objectives": ("Objective",),
-            "_options": ("recipe_option", "recipe_options", "take_recipe", "weights_options"),
+            "_options": ("recipe_option", "recipe_options", "take_preprocessing", "take_recipe", "weights_options"),
             "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
             "_trainee": ("Trainee", "new_network", "new_optimizer", "new_trainee"),
@@ -104,6 +110,7 @@ __all__ = [
     "reestimate_dense_batchnorm",
     "start_matching",
     "take_match_options",
+    "take_preprocessing",
     "take_recipe",
     "take_step",
     "train",

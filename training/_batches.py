@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._interrupts import block_interrupts
 from prunnet_export.datasets import ImageSplit, Labels
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import BACKGROUND, Preprocessing
 from prunnet_export.views import view as view_of
 
 
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     """Images, and what belongs to them.
 
     Attributes:
-        images: float32 [b, 3, crop, crop] in 0..1.
+        images: float32 [b, 3, h, w] in 0..1.
         labels: int64 [b].
         vectors: The teacher's vectors of the images, float32 [b, d]; None if there is no teacher.
     """
@@ -60,6 +60,7 @@ class Targets(ABC):
 _Key = tuple[int, int, int]  # epoch, image and view
 _Packed = tuple[npt.NDArray[np.uint8], Labels] | InvalidInput
 _ORDER, _AUGMENTATION = 0, 1  # parts of the seeds, so that the two use different generators
+_BORDER = 16  # the share of a side that a border adds at each end
 
 
 class TrainingBatches:
@@ -72,7 +73,7 @@ class TrainingBatches:
 
     Args:
         split: The images.
-        preprocessing: Length of the shorter side and side of the crop; the crop's position is random.
+        preprocessing: How an image is resized, and the size of the crop; the crop's position is random.
         batch_size: Images per batch and rank.
         seed: The seed, at least 0.
         flip: Mirror an image with probability 1/2 (pass the data set's ``flip``).
@@ -196,13 +197,12 @@ class _Samples(Dataset[_Packed]):
         self.seed, self.flip, self.views = seed, flip, views
 
     def __getitems__(self, keys: list[_Key]) -> _Packed:
-        """Pixels uint8 [b, crop, crop, 3] and the keys int64 [b, 3], or the error.
+        """Pixels uint8 [b, h, w, 3] and the keys int64 [b, 3], or the error.
 
         The error is returned, because a raised one would reach the main process as a worker's traceback. The pixels are
         bytes, a quarter of the size of floats. Numpy arrays do not use shared memory, which is small in containers.
         """
-        side = self.preprocessing.crop
-        pixels = np.empty((len(keys), side, side, 3), np.uint8)
+        pixels = np.empty((len(keys), *self.preprocessing.size, 3), np.uint8)
         try:
             for position, key in enumerate(keys):
                 pixels[position] = np.asarray(self._image(*key))
@@ -222,10 +222,14 @@ def _augmented(
     image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator, *, flip: bool
 ) -> Image.Image:
     """The image, resized as on the device, cropped at a random position, and mirrored with probability 1/2."""
-    image, crop = preprocessing.resized(image), preprocessing.crop
-    left, top = (int(rng.integers(extent - crop + 1)) for extent in image.size)
+    image, (height, width) = preprocessing.resized(image), preprocessing.size
+    if image.size == (width, height) and preprocessing.fit != "crop":
+        # Nothing is left around the crop, so a border gives room for the random position.
+        border = (width // _BORDER, height // _BORDER)
+        image = ImageOps.expand(image, border, BACKGROUND)
+    left, top = (int(rng.integers(extent - side + 1)) for extent, side in zip(image.size, (width, height), strict=True))
     mirror = bool(rng.integers(2))  # always drawn, so that the generator's state does not depend on `flip`
-    image = image.crop((left, top, left + crop, top + crop))
+    image = image.crop((left, top, left + width, top + height))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip and mirror else image
 
 

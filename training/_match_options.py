@@ -12,6 +12,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput, UsageError
 from prunnet_export.network_config import MOST_DIMENSIONS
+from prunnet_export.preprocessing import parse_size
 from prunnet_export.training._recipe import MatchSettings, Recipe
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 SELF = "self"
+_SIZES = {"crop", "resize"}
 # What follows from the teacher, or has no meaning with one.
 _REFUSED = {
     "embedding_dim": ("--embedding-dim", "the embedding has the length of the teacher's vectors"),
@@ -65,7 +67,7 @@ def match_options(command: F) -> F:
             multiple=True,
             metavar="KEY=VALUE",
             callback=_parse_options,
-            help="A setting of this file, e.g. crop=224, mean=0.5,0.5,0.5 or weights=FILE. Repeatable.",
+            help="A setting of this file, e.g. crop=224, fit=squash, mean=0.5,0.5,0.5 or weights=FILE. Repeatable.",
         ),
         click.option(
             "--views",
@@ -234,11 +236,14 @@ def _settings(options: dict[str, Any]) -> TeacherSettings:
 
 
 def _parse_options(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
-    """The values by key, as texts, and lists of texts with commas between them."""
+    """The values by key: sizes, texts, and lists of texts with commas between them."""
     parsed: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals or not value:
             raise InvalidInput(f"--teacher-option {text!r} is not KEY=VALUE", hint="e.g. --teacher-option crop=224")
-        parsed[key] = value.split(",") if "," in value else value
+        if key in _SIZES:
+            parsed[key] = parse_size(value)
+        else:
+            parsed[key] = value.split(",") if "," in value else value
     return parsed

@@ -10,9 +10,9 @@ import click
 import msgspec
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.cli import backbone_options, number_list
+from prunnet_export.cli import backbone_options, number_list, size
 from prunnet_export.network_config import MOST_DIMENSIONS, DataSource
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,27 +75,72 @@ def take_recipe(options: dict[str, Any], *, data: str) -> Recipe:
     Raises:
         InvalidInput: a number is not finite, or the crop does not fit.
     """
-    crop, resize = options.pop("crop_px"), options.pop("resize_px")
+    layout = options.pop("layout")
     return Recipe(
-        data=DataSource(source=data, layout=options.pop("layout"), seed=options["seed"]),
-        preprocessing=Preprocessing(
-            crop=crop, resize=resize or round(crop * 8 / 7), mean=options.pop("mean"), std=options.pop("std")
-        ),
+        data=DataSource(source=data, layout=layout, seed=options["seed"]),
+        preprocessing=take_preprocessing(options, data=data, layout=layout),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )
 
 
+def take_preprocessing(options: dict[str, Any], *, data: str, layout: str | None) -> Preprocessing:
+    """Take the options of the images out of a command's options.
+
+    What the user does not say is decided by the layout of the data set.
+
+    Args:
+        options: ``crop_px``, ``resize_px`` and ``fit``, and ``mean`` and ``std`` if the command has them.
+        data: The data set.
+        layout: Its layout, if the user gave it.
+
+    Raises:
+        InvalidInput: the sizes do not fit each other, or there is no such data set.
+        UnknownName: there is no such layout.
+    """
+    crop, resize, fit = (options.pop(name) for name in ("crop_px", "resize_px", "fit"))
+    if crop is None or fit is None:
+        from prunnet_export.datasets import default_input
+
+        default_crop, default_fit = default_input(data, layout=layout)
+        crop, fit = crop or default_crop, fit or default_fit
+    if resize is None:
+        resize = _enlarged(crop) if fit == "crop" else crop
+    colours = {name: options.pop(name) for name in ("mean", "std") if name in options}
+    return Preprocessing(crop=crop, resize=resize, fit=fit, **colours)
+
+
+def _enlarged(crop: Size) -> Size:
+    """The size of the frame from which a training takes random crops: 8/7 of them."""
+    return round(crop * 8 / 7) if isinstance(crop, int) else (round(crop[0] * 8 / 7), round(crop[1] * 8 / 7))
+
+
 def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
-    """The options of every command that trains: fields of the recipe, and ``crop_px`` and ``resize_px``."""
-    edge = click.IntRange(8, 2048)
+    """The options of every command that trains: fields of the recipe, ``crop_px``, ``resize_px`` and ``fit``."""
     options = (
         recipe_option(
             "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
         ),
         backbone_options,
         recipe_option("embedding_dim", type=click.IntRange(2, MOST_DIMENSIONS)),
-        click.option("--crop-px", type=edge, default=224, show_default=True, help="Side of the input image."),
-        click.option("--resize-px", type=edge, help="Shorter side before the crop.  [default: 8/7 of --crop-px]"),
+        click.option(
+            "--crop-px",
+            metavar="SIZE",
+            callback=size,
+            help="Size of the input image: 224, or 256x128 for height x width.  [default: 224, or the layout's]",
+        ),
+        click.option(
+            "--fit",
+            type=click.Choice(get_args(Fit)),
+            help="How an image is fitted to --resize-px: crop covers it, squash changes the ratio, pad puts white"
+            " around.  [default: crop, or the layout's]",
+        ),
+        click.option(
+            "--resize-px",
+            metavar="SIZE",
+            callback=size,
+            help="Size before the crop; for a square the shorter side.  [default: 8/7 of --crop-px for crop,"
+            " --crop-px for squash and pad]",
+        ),
         recipe_option("channel_multiple", type=click.IntRange(1, 256), help="Kept widths are multiples of this."),
         recipe_option(
             "random_capacities",

@@ -86,7 +86,7 @@ def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
         load_weights(embedder, weights)
     return PrunableNetwork(
         embedder,
-        crop=recipe.preprocessing.crop,
+        size=recipe.preprocessing.size,
         seed=recipe.seed,
         scores="random" if recipe.weights_sha256 is None else "weights",
     )

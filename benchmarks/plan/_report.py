@@ -17,6 +17,7 @@ from prunnet_export.benchmarks.plan._prediction import FEATURES
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._verdict import Verdict, verdict
 from prunnet_export.devices import fingerprint
+from prunnet_export.preprocessing import size_text
 from prunnet_export.reports import Cell, Report, Table
 
 
@@ -78,8 +79,8 @@ def _adapter_table(plan: Plan) -> Table:
     start = "random weights" if plan.options.weights is None else plan.options.weights.name
     recipe = plan.sample.recipe
     title = (
-        f"best linear map from {recipe.backbone} ({start}, {recipe.preprocessing.crop} px), nothing trained; "
-        f"n {len(plan.sample.search.queries)} queries"
+        f"best linear map from {recipe.backbone} ({start}, {size_text(recipe.preprocessing.crop)} px), "
+        f"nothing trained; n {len(plan.sample.search.queries)} queries"
     )
     return Table(title, ("images", "R@1", "of self-test", "overlap@10", "cosine", "scale", "source"), tuple(rows))
 

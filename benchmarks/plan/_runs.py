@@ -11,6 +11,7 @@ from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._limits import LIST_BYTES
+from prunnet_export.preprocessing import Size
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -45,7 +46,7 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         data: Name of the data set.
         backbone: The student's backbone.
         weights: Whether it started from weights that exist.
-        crop_px: Side of its input, pixels.
+        crop_px: Size of its input, pixels.
         images: Number of images that the training learned from.
         sampled: Number of training images that the plan took.
         steps: Steps of the training.
@@ -63,7 +64,7 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     data: str
     backbone: str
     weights: bool
-    crop_px: Count
+    crop_px: Size
     images: Count
     sampled: Count
     steps: Count

@@ -46,13 +46,13 @@ class VectorSource(ABC):
         name: Name of the teacher's file or architecture, without folders.
         kind: The kind of teacher.
         sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
-        crop: Side of the image that the teacher sees, pixels; None if it is not known.
+        size: Height and width of the image that the teacher sees, pixels; None if it is not known.
     """
 
     name: str
     kind: TeacherKind
     sha256: str
-    crop: int | None
+    size: tuple[int, int] | None
 
     @abstractmethod
     def known(self, split: ImageSplit) -> npt.NDArray[np.bool_]:
@@ -85,7 +85,7 @@ class FileSource(VectorSource):
                 hint="add names: paths relative to the images",
             )
         self._stored, self._names = stored, stored.names
-        self.name, self.kind, self.sha256, self.crop = stored.file.name, "vectors", sha256(stored.file), None
+        self.name, self.kind, self.sha256, self.size = stored.file.name, "vectors", sha256(stored.file), None
 
     def known(self, split: ImageSplit) -> npt.NDArray[np.bool_]:
         """See :class:`VectorSource`."""
@@ -118,7 +118,7 @@ class ModelSource(VectorSource):
     def __init__(self, teacher: Teacher, *, workers: int, progress: Progress) -> None:
         self._teacher, self._workers, self._progress = teacher, workers, progress
         self.name, self.kind, self.sha256 = teacher.name, teacher.kind, teacher.identity
-        self.crop = teacher.preprocessing.crop
+        self.size = teacher.preprocessing.size
 
     def known(self, split: ImageSplit) -> npt.NDArray[np.bool_]:
         """See :class:`VectorSource`."""

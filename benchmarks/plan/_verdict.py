@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._plan import Plan
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Preprocessing, size_text
 
 Kind = Literal["adapter", "train", "neither", "unknown"]
 _RISING = 0.01  # the gain of the curve's last step from which more images are worth having
@@ -67,8 +68,9 @@ def _what_helps(plan: Plan) -> tuple[str, ...]:
     if plan.options.weights is None:
         lines.append("weights that exist would help: --weights FILE")
     preprocessing: Preprocessing = plan.sample.recipe.preprocessing
-    if plan.source.crop is not None and preprocessing.crop < plan.source.crop:
-        lines.append(f"a larger image would help: the teacher sees {plan.source.crop} px, not {preprocessing.crop}")
+    seen, given = plan.source.size, preprocessing.size
+    if seen is not None and math.prod(given) < math.prod(seen):
+        lines.append(f"a larger image would help: the teacher sees {size_text(seen)} px, not {size_text(given)}")
     if len(plan.curve) > 1:
         gain = float((plan.curve[-1].scores.main.mean() - plan.curve[-2].scores.main.mean()) / plan.divisor)
         if gain >= _RISING:

@@ -9,6 +9,7 @@ from prunnet_export.artifact._report import threshold_table
 from prunnet_export.artifact._verification import GalleryEntry, Gate
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network_config import TeacherEntry
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
 
@@ -20,11 +21,11 @@ def render_card(manifest: Manifest) -> str:
 
 
 def _summary(manifest: Manifest) -> str:
-    cut, network, size = manifest.subnetwork, manifest.network, manifest.preprocessing.crop
+    cut, network, steps = manifest.subnetwork, manifest.network, manifest.preprocessing
     lines = [
         f"# {markdown_text(network.name)} for {markdown_text(manifest.target)}",
         (
-            f"A subnetwork of a {markdown_text(network.backbone)} that embeds {size} x {size} images as"
+            f"A subnetwork of a {markdown_text(network.backbone)} that embeds images of {_pixels(steps.size)} pixels as"
             f" {network.embedding_dim} numbers, to be matched against a gallery of {_gallery_of(network.teacher)}."
         ),
     ]
@@ -70,10 +71,29 @@ embeddings = model.embed(["query.jpg"])  # float32 [1, {manifest.network.embeddi
 
 1. Decode the image, and turn or mirror it as its EXIF orientation says.
 2. Lay transparent pixels on white. Make it RGB with 8 bits a channel; of 16 bits keep the upper 8.
-3. Resize it, bilinear with antialiasing, so that its shorter side has {steps.resize} pixels.
-4. Crop {steps.crop} x {steps.crop} pixels out of the centre.
-5. Divide by 255, and give float32 [1, 3, {steps.crop}, {steps.crop}]. Mean, standard deviation and L2 normalisation are
-   inside the model."""
+3. Resize it, bilinear with antialiasing, {_resizing(steps)}
+4. Crop {_pixels(steps.size)} pixels out of the centre.
+5. Divide by 255, and give float32 [1, 3, {steps.size[0]}, {steps.size[1]}]. Mean,
+   standard deviation and L2 normalisation are inside the model."""
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    """Height and width for people; of a rectangle with these words."""
+    height, width = size
+    return f"{height} x {width}" if height == width else f"{height} x {width} (height x width)"
+
+
+def _resizing(steps: Preprocessing) -> str:
+    """The size that an image is resized to, as the end of a sentence."""
+    frame = _pixels(steps.frame)
+    if steps.fit == "squash":
+        return f"to {frame} pixels, whatever its ratio of width to height."
+    if steps.fit == "pad":
+        white = "lay it in the middle of a white image of this size."
+        return f"so that it fits into {frame} pixels with its ratio, and\n   {white}"
+    if steps.frame[0] == steps.frame[1]:
+        return f"so that its shorter side has {steps.frame[0]} pixels."
+    return f"so that it just covers {frame} pixels with its ratio."
 
 
 def _extra(runtime: str) -> str:

@@ -107,10 +107,10 @@ def load(
 
 
 def _check_shape(folder: Path, manifest: Manifest, session: Session) -> None:
-    shape, crop, dim = session.shape, manifest.preprocessing.crop, manifest.network.embedding_dim
-    if (shape.height, shape.width, shape.dim) != (crop, crop, dim):
+    shape, size, dim = session.shape, manifest.preprocessing.size, manifest.network.embedding_dim
+    if (shape.height, shape.width, shape.dim) != (*size, dim):
         raise InvalidInput(
             f"{folder}: the model maps {shape.height} x {shape.width} pixels to {shape.dim} numbers,"
-            f" the manifest says {crop} x {crop} to {dim}",
+            f" the manifest says {size[0]} x {size[1]} to {dim}",
             hint="the files are from two artifacts; export again",
         )

@@ -37,7 +37,7 @@ class Builder:
         cache: The cache of exported and compiled files.
         device: Fingerprint of the device. It is part of the cache's key, because some engines run only on one device.
         settle: Replaces the BatchNorm statistics of a cut network by its own, in place.
-        calibration: Returns the images for calibration, batches of float32 [n, 3, crop, crop] in 0..1.
+        calibration: Returns the images for calibration, batches of float32 [n, 3, h, w] in 0..1.
         options: Options of the target for the runtime.
         layer_times: Times each layer of a compiled model on the device; None if the device is not at hand.
     """
@@ -124,14 +124,14 @@ class Builder:
         """A folder with the module as ONNX and the workload of the module."""
 
         def make(folder: Path) -> tuple[str, ...]:
-            export_onnx(module, folder / _ONNX, crop=self._network.crop)
+            export_onnx(module, folder / _ONNX, size=self._network.size)
             (folder / _WORKLOAD).write_bytes(msgspec.json.encode(read_workload(folder / _ONNX)))
             return _ONNX, _WORKLOAD
 
         # The key is the content, because a name does not tell which weights and BatchNorm statistics the module has.
         parts = {
             "module": _digest(module),
-            "crop": self._network.crop,
+            "size": self._network.size,
             "tools": installed_versions(*_EXPORT_TOOLS),
             "layout": _LAYOUT,
         }

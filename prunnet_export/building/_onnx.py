@@ -20,15 +20,15 @@ from prunnet_export.network import Normalised
 OPSET = 18  # the newest that TensorRT 10, OpenVINO 2024 and ONNX Runtime 1.17 all read
 
 
-def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
-    """Write an embedder as ONNX: images float32 [batch, 3, crop, crop] in 0..1 to unit vectors [batch, dim].
+def export_onnx(embedder: nn.Module, file: Path, *, size: tuple[int, int]) -> None:
+    """Write an embedder as ONNX: images float32 [batch, 3, h, w] in 0..1 to unit vectors [batch, dim].
 
     BatchNorm is folded, the batch axis is open, shapes are inferred, and the file says nothing about this machine.
 
     Args:
         embedder: A cut network with its own BatchNorm statistics.
         file: The file to write.
-        crop: Side of the input image, pixels.
+        size: Height and width of the input image, pixels.
 
     Raises:
         MissingExtra: onnx or onnxscript is not installed.
@@ -46,7 +46,7 @@ def export_onnx(embedder: nn.Module, file: Path, *, crop: int) -> None:
         try:
             program = torch.onnx.export(
                 Normalised(embedder).eval(),
-                (torch.zeros(2, 3, crop, crop),),
+                (torch.zeros(2, 3, *size),),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 input_names=["images"],

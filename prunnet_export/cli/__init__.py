@@ -11,6 +11,7 @@ from prunnet_export.cli._options import (
     numbers,
     output_options,
     run_options,
+    size,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "open_data",
     "output_options",
     "run_options",
+    "size",
 ]
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.preprocessing import Size, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SMALLEST_SIDE, _LARGEST_SIDE = 8, 2048  # pixels
 FORMATS = ("table", "json", "junit", "github", "markdown")
 
 
@@ -106,6 +108,26 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 def number_list(_context: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
     """Callback of an option with a list of numbers."""
     return numbers(text, option.opts[0])
+
+
+def size(_context: click.Context, option: click.Parameter, text: str | None) -> Size | None:
+    """Callback of an option with the size of an image.
+
+    Raises:
+        InvalidInput: it is no size, or a side is out of range.
+    """
+    if text is None:
+        return None
+    try:
+        found = parse_size(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{option.opts[0]} {error.message}", hint=error.hint) from None
+    sides = (found,) if isinstance(found, int) else found
+    if not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides):
+        raise InvalidInput(
+            f"{option.opts[0]} {text} is out of range", hint=f"sides have {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels"
+        )
+    return found
 
 
 def _backbone_option(text: str) -> tuple[str, bool | int | float | list[int | float]]:

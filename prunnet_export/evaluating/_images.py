@@ -91,14 +91,14 @@ class ChosenImages:
 
 
 def inputs_of(split: ImageSplit, indices: Iterable[int], preprocessing: Preprocessing) -> Iterator[Embeddings]:
-    """Inputs float32 [<= 250, 3, crop, crop] of the images at the indices, in order."""
+    """Inputs float32 [<= 250, 3, h, w] of the images at the indices, in order."""
     chosen = [int(index) for index in indices]
     for start in range(0, len(chosen), _CHUNK):
         yield preprocessing([split.image(index) for index in chosen[start : start + _CHUNK]])
 
 
 def inputs_of_files(images: Sequence[bytes], preprocessing: Preprocessing) -> Iterator[Embeddings]:
-    """Inputs float32 [<= 250, 3, crop, crop] of encoded images, in order."""
+    """Inputs float32 [<= 250, 3, h, w] of encoded images, in order."""
     for start in range(0, len(images), _CHUNK):
         yield preprocessing(images[start : start + _CHUNK])
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._imports import plugin, plugin_names
 from prunnet_export.network_config import BackboneOption
+from prunnet_export.preprocessing import size_text
 
 # With these options timm would download or unpickle weights, which a configuration file must not cause, or it would
 # return a network that does not map an image to one vector.
@@ -36,13 +37,13 @@ def _remove_maxpool(resnet: Any) -> None:
 _VARIANTS: dict[str, tuple[str, Callable[[Any], None]]] = {"resnet18-no-maxpool": ("resnet18", _remove_maxpool)}
 
 
-def build_backbone(name: str, *, crop: int, options: Mapping[str, BackboneOption]) -> tuple[nn.Module, int]:
+def build_backbone(name: str, *, size: tuple[int, int], options: Mapping[str, BackboneOption]) -> tuple[nn.Module, int]:
     """A backbone with random weights, and the number of its features.
 
     Args:
         name: An architecture of timm, ``"resnet18-no-maxpool"``, or a name that an installed package registered under
             ``prunnet_export.backbones``. A name of timm means timm's architecture.
-        crop: Side of the input image, pixels.
+        size: Height and width of the input image, pixels.
         options: Keyword arguments of the architecture.
 
     Raises:
@@ -61,14 +62,14 @@ def build_backbone(name: str, *, crop: int, options: Mapping[str, BackboneOption
         )
     architecture, change = _VARIANTS.get(name, (name, None))
     if timm.is_model(architecture):
-        module = _timm_backbone(name, architecture, crop, options)
+        module = _timm_backbone(name, architecture, size, options)
         if change is not None:
             change(module)
         # If the head has a hidden layer, as in MobileNetV3, `num_features` is the number of channels before that layer.
         hidden = getattr(module, "head_hidden_size", None)
         return module, int(hidden or module.num_features)  # type: ignore[arg-type]  # every timm model has it
     if name in plugin_names(_GROUP):
-        return _registered_backbone(name, crop, options)
+        return _registered_backbone(name, size, options)
     raise UnknownName("backbone", name, [*timm.list_models(), *_VARIANTS, *plugin_names(_GROUP)])
 
 
@@ -77,13 +78,15 @@ def reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _timm_backbone(name: str, architecture: str, crop: int, options: Mapping[str, BackboneOption]) -> nn.Module:
+def _timm_backbone(
+    name: str, architecture: str, size: tuple[int, int], options: Mapping[str, BackboneOption]
+) -> nn.Module:
     import timm
 
     given = cast("dict[str, Any]", dict(options))
     try:
         if timm.get_pretrained_cfg_value(architecture, "fixed_input_size"):
-            given.setdefault("img_size", crop)
+            given.setdefault("img_size", size)
         module: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, **given)
     except BUILD_ERRORS as error:
         raise InvalidInput(
@@ -92,7 +95,9 @@ def _timm_backbone(name: str, architecture: str, crop: int, options: Mapping[str
     return module
 
 
-def _registered_backbone(name: str, crop: int, options: Mapping[str, BackboneOption]) -> tuple[nn.Module, int]:
+def _registered_backbone(
+    name: str, size: tuple[int, int], options: Mapping[str, BackboneOption]
+) -> tuple[nn.Module, int]:
     factory = plugin(_GROUP, "backbone", name)
     try:
         module = factory(**options)
@@ -106,9 +111,9 @@ def _registered_backbone(name: str, crop: int, options: Mapping[str, BackboneOpt
     module.eval()  # so that the run changes no statistics
     try:
         with torch.no_grad():
-            features = module(torch.zeros(2, 3, crop, crop))
+            features = module(torch.zeros(2, 3, *size))
     except Exception as error:  # noqa: BLE001  # the code of another package may raise anything
-        raise _refused(name, f"it does not run on {crop} x {crop} px: {reason(error)}") from None
+        raise _refused(name, f"it does not run on {size_text(size)} px: {reason(error)}") from None
     module.train()
     return module, _features(name, features)
 

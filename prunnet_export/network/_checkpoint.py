@@ -139,7 +139,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"install the package that registers {config.backbone!r} under prunnet_export.backbones, or timm anew"
         )
         raise
-    network = PrunableNetwork(embedder, crop=config.preprocessing.crop)
+    network = PrunableNetwork(embedder, size=config.preprocessing.size)
     _load_weights(network, {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}, file)
     extra = {name.removeprefix("extra."): tensor for name, tensor in stored.items() if name.startswith("extra.")}
     return Checkpoint(network.eval(), config, extra, folder)

@@ -12,7 +12,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.network._backbones import BUILD_ERRORS, build_backbone, reason
 from prunnet_export.network._building import limited_building
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Preprocessing, size_text
 
 _IMAGE_RANK = 4
 _BLOCK = 16  # channels that oneDNN's widest kernels take together
@@ -92,35 +92,35 @@ def build_embedder(
 ) -> Embedder:
     """Build an embedder with random weights, in training mode.
 
-    The embedder is run once on an image of the crop's side, to check that it works.
+    The embedder is run once on an image of the input's size, to check that it works.
 
     Args:
         backbone: A timm architecture, e.g. ``"resnet18"``, or ``"resnet18-no-maxpool"``, or the name of a backbone that
             an installed package registered under ``prunnet_export.backbones``.
         dim: Length of the embedding.
-        preprocessing: Input side, mean and std.
+        preprocessing: Size of the input, mean and std.
         options: Keyword arguments of the backbone: numbers, booleans and lists of numbers.
 
     Raises:
         UnknownName: there is no such backbone.
         UsageError: the package of the backbone cannot be imported.
-        InvalidInput: the backbone refuses the options or the crop's side, or an option is not allowed.
+        InvalidInput: the backbone refuses the options or the input's size, or an option is not allowed.
     """
     with limited_building():
-        module, features = build_backbone(backbone, crop=preprocessing.crop, options=options or {})
+        module, features = build_backbone(backbone, size=preprocessing.size, options=options or {})
         embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
-    _check_runs(embedder, backbone, preprocessing.crop)
+    _check_runs(embedder, backbone, preprocessing)
     return embedder
 
 
-def _check_runs(embedder: Embedder, backbone: str, crop: int) -> None:
+def _check_runs(embedder: Embedder, backbone: str, preprocessing: Preprocessing) -> None:
     embedder.eval()  # so that the run changes no statistics and draws no random number
     try:
         with torch.no_grad():
-            embedder(torch.zeros(1, 3, crop, crop))
+            embedder(torch.zeros(1, 3, *preprocessing.size))
     except BUILD_ERRORS as error:
         raise InvalidInput(
-            f"backbone {backbone} does not run on {crop} x {crop} px: {reason(error)}",
-            hint="choose a side that its patches and windows divide, usually a multiple of 32",
+            f"backbone {backbone} does not run on {size_text(preprocessing.crop)} px: {reason(error)}",
+            hint="choose sides that its patches and windows divide, usually a multiple of 32",
         ) from None
     embedder.train()

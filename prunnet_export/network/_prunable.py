@@ -20,18 +20,23 @@ class PrunableNetwork(nn.Module):
 
     Args:
         embedder: The dense network. It is not copied.
-        crop: Side of the input image, pixels; the network's structure is traced with it.
+        size: Height and width of the input image, pixels; the network's structure is traced with it.
         seed: Seed of ``random`` scores.
         scores: How scores start. ``random``: S ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), independent of the weights.
             ``weights``, for weights that were trained before: see :func:`scores_from`.
     """
 
     def __init__(
-        self, embedder: Embedder, *, crop: int, seed: int = 0, scores: Literal["random", "weights"] = "random"
+        self,
+        embedder: Embedder,
+        *,
+        size: tuple[int, int],
+        seed: int = 0,
+        scores: Literal["random", "weights"] = "random",
     ) -> None:
         super().__init__()
         self.embedder = embedder
-        self.crop = crop
+        self.size = size
         generator = torch.Generator().manual_seed(seed)
         self._scores = nn.ParameterDict()
         for name, weight in self.prunable_weights().items():

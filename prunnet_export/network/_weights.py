@@ -78,8 +78,8 @@ def _does_not_fit(file: Path, match: Match, tensors: Mapping[str, Tensor]) -> In
             )
         if all("pos" in name for name in match.other_shapes):
             return InvalidInput(
-                f"{file}: {name!r} has shape {found}, expected {wanted}: it is of another image side",
-                hint="give the side that the weights were trained at as --crop-px",
+                f"{file}: {name!r} has shape {found}, expected {wanted}: it is of another image size",
+                hint="give the size that the weights were trained at as --crop-px",
             )
     shapes = [f"{name} {found} instead of {wanted}" for name, (found, wanted) in match.other_shapes.items()]
     parts = [

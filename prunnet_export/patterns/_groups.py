@@ -52,11 +52,11 @@ class ChannelGroup:
     axes: tuple[Axis, ...]
 
 
-def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
+def find_channel_groups(embedder: Embedder, *, size: tuple[int, int]) -> list[ChannelGroup]:
     """The groups of coupled channels of an embedder, in the order of its modules.
 
-    A group with a layer that cannot be made narrower is left out, so it is never cut. ``crop`` is the side of the
-    input image in pixels.
+    A group with a layer that cannot be made narrower is left out, so it is never cut. ``size`` is the height and
+    width of the input image in pixels.
 
     Raises:
         MissingExtra: torch-pruning is not installed.
@@ -75,7 +75,7 @@ def find_channel_groups(embedder: Embedder, *, crop: int) -> list[ChannelGroup]:
         try:
             graph = torch_pruning.DependencyGraph().build_dependency(
                 embedder,
-                example_inputs=torch.zeros(1, 3, crop, crop, device=device),
+                example_inputs=torch.zeros(1, 3, *size, device=device),
                 # Without this function torch-pruning tries two ways to call the module, and its bare `except` would
                 # swallow a Ctrl-C in the first.
                 forward_fn=lambda module, inputs: module(inputs),

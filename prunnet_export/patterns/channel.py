@@ -130,7 +130,7 @@ def _make_plan(network: PrunableNetwork) -> ChannelPlan:
     Raises:
         UnsupportedPattern: nothing that can be cut is left.
     """
-    groups = find_channel_groups(network.embedder, crop=network.crop)
+    groups = find_channel_groups(network.embedder, size=network.size)
     plan = ChannelPlan(network.embedder, list(network.prunable_weights()), groups)
     everything = range(len(groups))
     failure = _try_half_cut(network, plan, everything)
@@ -152,7 +152,7 @@ def _try_half_cut(network: PrunableNetwork, plan: ChannelPlan, chosen: Container
         for index, group in enumerate(plan.groups)
     ]
     tensors = network.tensors()
-    image = torch.zeros(1, 3, network.crop, network.crop, device=tensors["mean"].device)
+    image = torch.zeros(1, 3, *network.size, device=tensors["mean"].device)
     training = network.embedder.training
     try:
         half = ChannelSubnetwork(plan, 1, kept)

@@ -13,6 +13,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import open_regular, read_limited
 from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.devices import Fingerprint
+from prunnet_export.preprocessing import Size
 
 DENSE = "dense"
 
@@ -63,7 +64,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     backbone: str
     target: str
-    crop_px: int
+    crop_px: Size
     channel_multiple: int
     runtime: str
     runtime_version: str

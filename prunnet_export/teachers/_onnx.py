@@ -11,7 +11,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
 from prunnet_export._text import one_line
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, size_text
 from prunnet_export.teachers._onnx_file import file_hashes
 from prunnet_export.teachers._onnx_ports import choose_input, choose_output, to_vectors
 from prunnet_export.teachers._settings import TeacherSettings
@@ -43,7 +43,7 @@ class OnnxTeacher(Teacher):
         self._session = _load(file, threads)
         self._input = choose_input(self.name, self._session.get_inputs(), settings)
         self._output = choose_output(self.name, self._session.get_outputs(), settings)
-        self.preprocessing = _preprocessing(self.name, settings, self._input.side)
+        self.preprocessing = _preprocessing(self.name, settings, self._input.size)
         self.bicubic = settings.interpolation == "bicubic"
         self.identity = identity_of(
             kind=self.kind,
@@ -81,9 +81,9 @@ class OnnxTeacher(Teacher):
         except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
             if is_out_of_memory(error):
                 raise Unreachable(f"{self.name} needs more memory than there is", hint="lower the batch size") from None
-            side = self.preprocessing.crop
+            sides = size_text(self.preprocessing.crop)
             raise InvalidInput(
-                f"{self.name} does not run on {size} image(s) of {side} px: {one_line(error)}",
+                f"{self.name} does not run on {size} image(s) of {sides} px: {one_line(error)}",
                 hint="check crop; if it takes one image only, export it with a batch of 1",
             ) from None
         vectors = to_vectors(self.name, output, self._settings)
@@ -96,8 +96,7 @@ class OnnxTeacher(Teacher):
 
     def _probe(self) -> int:
         """The length of a vector, from a run on two images, which a model that fixes one by mistake cannot do."""
-        side = self.preprocessing.crop
-        return int(self.run(np.zeros((2, 3, side, side), np.float32)).shape[1])
+        return int(self.run(np.zeros((2, 3, *self.preprocessing.size), np.float32)).shape[1])
 
 
 def _load(file: Path, threads: int | None) -> Any:
@@ -116,13 +115,9 @@ def _load(file: Path, threads: int | None) -> Any:
         ) from None
 
 
-def _preprocessing(model: str, settings: TeacherSettings, side: int | None) -> Preprocessing:
+def _preprocessing(model: str, settings: TeacherSettings, fixed: tuple[int | None, int | None]) -> Preprocessing:
     """The preprocessing in the units and the order of this package: 0..1, RGB."""
-    crop = settings.crop or side
-    if crop is None:
-        raise InvalidInput(f"{model} takes images of any size", hint="give the side of its images with crop")
-    if side not in {None, crop}:
-        raise InvalidInput(f"{model} takes images of {side} px, and crop is {crop}", hint=f"give crop = {side}")
+    crop = _crop(model, settings, fixed)
     if (settings.mean is None) != (settings.std is None):
         raise InvalidInput(f"{model} has a mean or a std, but not both", hint="give both, or neither")
     mean, std = settings.mean, settings.std
@@ -136,12 +131,31 @@ def _preprocessing(model: str, settings: TeacherSettings, side: int | None) -> P
         _log.info("%s: mean and std are not given; those of ImageNet are taken", model)
     elif settings.channels == "bgr":
         mean, std = mean[::-1], std[::-1]
+    fit = settings.fit or "crop"
     if settings.resize is None:
-        _log.info("%s: resize is not given; the shorter side becomes %d px", model, crop)
+        _log.info("%s: resize is not given; images are fitted to %s px (%s)", model, size_text(crop), fit)
     scale = settings.range or 1
     return Preprocessing(
         crop=crop,
         resize=settings.resize or crop,
+        fit=fit,
         mean=(mean[0] / scale, mean[1] / scale, mean[2] / scale),
         std=(std[0] / scale, std[1] / scale, std[2] / scale),
     )
+
+
+def _crop(model: str, settings: TeacherSettings, fixed: tuple[int | None, int | None]) -> Size:
+    """The size of the images: the given one, or the one that the model fixes."""
+    height, width = fixed
+    if settings.crop is None:
+        if height is None or width is None:
+            raise InvalidInput(f"{model} takes images of any size", hint="give the size of its images with crop")
+        return height, width
+    given = (settings.crop, settings.crop) if isinstance(settings.crop, int) else settings.crop
+    if any(side not in {None, one} for side, one in zip(fixed, given, strict=True)):
+        size = f"{height or 'any'} x {width or 'any'}"
+        raise InvalidInput(
+            f"{model} takes images of {size} px, and crop is {size_text(given)}",
+            hint=f"give a crop of {size} px, height x width",
+        )
+    return given

@@ -27,14 +27,14 @@ class ImageInput:
         name: Its name.
         dtype: float32 or float16.
         batch: Images per call if the model fixes their number, else None.
-        side: Height and width in pixels if the model fixes them, else None.
+        size: Height and width in pixels; None where the model does not fix them.
         channels_last: Whether its axes are [batch, height, width, 3].
     """
 
     name: str
     dtype: type[np.floating[Any]]
     batch: int | None
-    side: int | None
+    size: tuple[int | None, int | None]
     channels_last: bool
 
 
@@ -66,11 +66,7 @@ def choose_input(model: str, inputs: Sequence[Any], settings: TeacherSettings) -
     batch, channels, height, width = (sizes[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3)))
     if channels not in {None, 3}:
         raise InvalidInput(f"{model}: its input has the shape {_shown(one.shape)}", hint=hint)
-    if height != width:
-        raise InvalidInput(
-            f"{model} takes images of {height or 'any'} x {width or 'any'} pixels", hint="export it for square images"
-        )
-    return ImageInput(one.name, _INPUT_TYPES[one.type], batch, height, last)
+    return ImageInput(one.name, _INPUT_TYPES[one.type], batch, (height, width), last)
 
 
 def choose_output(model: str, outputs: Sequence[Any], settings: TeacherSettings) -> str:

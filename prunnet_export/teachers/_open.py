@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.preprocessing import size_text
 from prunnet_export.teachers._settings import TeacherSettings
 from prunnet_export.teachers._teacher import Teacher
 
@@ -37,10 +38,11 @@ def open_teacher(spec: str, *, settings: TeacherSettings, threads: int | None = 
     place = spec if spec.startswith(TIMM) else str(Path(spec).absolute())
     teacher = _load(spec, place, settings, threads)
     teacher.opener = partial(open_teacher, place, settings=settings, threads=1)
-    side, how = teacher.preprocessing, "bicubic" if teacher.bicubic else "bilinear"
+    steps, how = teacher.preprocessing, "bicubic" if teacher.bicubic else "bilinear"
     _log.info(
-        "teacher %s: %d dimensions, %d px %s, crop %d, mean %s, std %s",
-        *(teacher.name, teacher.dim, side.resize, how, side.crop, side.mean, side.std),
+        "teacher %s: %d dimensions, %s px %s (%s), crop %s, mean %s, std %s",
+        *(teacher.name, teacher.dim, size_text(steps.resize), how, steps.fit),
+        *(size_text(steps.crop), steps.mean, steps.std),
     )
     return teacher
 

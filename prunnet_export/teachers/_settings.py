@@ -10,8 +10,9 @@ import msgspec
 
 from prunnet_export._documents import read_toml
 from prunnet_export._errors import InvalidInput
+from prunnet_export.preprocessing import LARGEST_SIDE, Fit
 
-Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
 Channels = tuple[float, float, float]
 
 
@@ -19,8 +20,9 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Settings of a teacher. None means that the user said nothing.
 
     Attributes:
-        resize: Length of the shorter side before the crop, pixels.
-        crop: Side of the square centre crop, pixels.
+        resize: Size that an image is resized for before the crop, pixels; see :class:`Preprocessing`.
+        crop: Size of the centre crop: the side of a square, or height and width, pixels.
+        fit: How an image is fitted to ``resize``; see :class:`Preprocessing`.
         mean: Mean of each channel, in the order of ``channels`` and the units of ``range``.
         std: Standard deviation of each channel, in the order of ``channels`` and the units of ``range``.
         range: Largest value of a pixel before mean and std are applied.
@@ -36,8 +38,9 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         InvalidInput: a number is not finite, or a standard deviation is not positive.
     """
 
-    resize: Side | None = None
-    crop: Side | None = None
+    resize: Side | tuple[Side, Side] | None = None
+    crop: Side | tuple[Side, Side] | None = None
+    fit: Fit | None = None
     mean: Channels | None = None
     std: Channels | None = None
     range: Literal[1, 255] | None = None

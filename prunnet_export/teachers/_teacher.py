@@ -26,7 +26,7 @@ class Teacher(ABC):
         name: Name of its file, folder or architecture, without folders.
         identity: SHA-256 over the bytes of the model and its preprocessing.
         dim: Length of its vectors.
-        preprocessing: Side, crop, mean and std, for values in 0..1 and the order red, green, blue.
+        preprocessing: Size, mean and std, for values in 0..1 and the order red, green, blue.
         bicubic: Whether images are resized bicubic instead of bilinear.
         opener: Opens the same model with one thread. It can be sent to another process.
     """
@@ -40,7 +40,7 @@ class Teacher(ABC):
     opener: Callable[[], Teacher]
 
     def prepare(self, image: Image.Image) -> Floats:
-        """The input for one image: float32 [3, crop, crop] in 0..1, RGB."""
+        """The input for one image: float32 [3, h, w] in 0..1, RGB."""
         return to_chw(self.preprocessing.cropped(image, bicubic=self.bicubic))
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Teacher(ABC):
         """The vectors of prepared images, as the model gives them; they need not be unit vectors.
 
         Args:
-            inputs: float32 [n, 3, crop, crop] in 0..1, RGB, n >= 1.
+            inputs: float32 [n, 3, h, w] in 0..1, RGB, n >= 1.
 
         Returns:
             float32 [n, dim].

@@ -15,11 +15,13 @@ from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._files import sha256
 from prunnet_export._imports import require
 from prunnet_export.network import Embedder, build_embedder, load_checkpoint
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Fit, Preprocessing, Size
 from prunnet_export.teachers._settings import TeacherSettings
 from prunnet_export.teachers._teacher import Floats, Teacher, identity_of
 
-_TIMM_SETTINGS = {"resize", "crop", "mean", "std", "interpolation", "weights"}
+# Names of timm, and ours. Its "border" pads with another colour.
+_FITS: dict[str, Fit] = {"center": "crop", "squash": "squash"}
+_TIMM_SETTINGS = {"resize", "crop", "fit", "mean", "std", "interpolation", "weights"}
 
 
 class _TorchTeacher(Teacher):
@@ -28,7 +30,7 @@ class _TorchTeacher(Teacher):
     def __init__(self, vectors: Callable[[Tensor], Tensor], threads: int | None) -> None:
         self._vectors = vectors
         self._threads = threads
-        self.dim = self.run(np.zeros((1, 3, self.preprocessing.crop, self.preprocessing.crop), np.float32)).shape[1]
+        self.dim = self.run(np.zeros((1, 3, *self.preprocessing.size), np.float32)).shape[1]
 
     def run(self, inputs: Floats) -> Floats:
         """The vectors of prepared images."""
@@ -118,15 +120,19 @@ def _timm_preprocessing(architecture: str, settings: TeacherSettings) -> tuple[P
     if not timm.is_model(architecture):
         raise UnknownName("architecture of timm", architecture, timm.list_models())
     known: Any = timm.get_pretrained_cfg(architecture)
-    if known.crop_mode != "center" and None in {settings.crop, settings.resize}:
+    fit = settings.fit or _FITS.get(known.crop_mode)
+    if fit is None:
         raise InvalidInput(
-            f"timm:{architecture} was trained on images that were not cropped to a square ({known.crop_mode})",
-            hint="give resize and crop to take the centre crop that this tool makes",
+            f"timm:{architecture} was trained on images that were fitted in another way ({known.crop_mode})",
+            hint="give fit: crop, squash or pad",
         )
-    crop = settings.crop or int(known.input_size[-1])
+    crop: Size = settings.crop or (int(known.input_size[-2]), int(known.input_size[-1]))
+    sides = (crop, crop) if isinstance(crop, int) else crop
+    height, width = (max(side, math.floor(side / known.crop_pct)) for side in sides)
     preprocessing = Preprocessing(
         crop=crop,
-        resize=settings.resize or max(crop, math.floor(crop / known.crop_pct)),
+        resize=settings.resize or (height, width),
+        fit=fit,
         mean=settings.mean or known.mean,
         std=settings.std or known.std,
     )

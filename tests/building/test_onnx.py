@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(request: pytest.FixtureRequest, folder: Path) -> tuple[nn.Module, Path]:
     """A cut network and its file, exported once."""
     file = folder / f"{request.param}.onnx"
-    export_onnx(small(request.param), file, crop=CROP)
+    export_onnx(small(request.param), file, size=(CROP, CROP))
     return small(request.param), file
 
 
@@ -111,15 +111,15 @@ def test_a_file_passes_the_checker(exported: tuple[nn.Module, Path]) -> None:
 
 def test_a_channel_cut_makes_a_smaller_file(folder: Path) -> None:
     whole = folder / "whole.onnx"
-    export_onnx(tiny().embedder, whole, crop=32)
+    export_onnx(tiny().embedder, whole, size=(32, 32))
     half = folder / "half.onnx"
-    export_onnx(cut(tiny(), 0.5, find_pattern("channel", 1)), half, crop=32)
+    export_onnx(cut(tiny(), 0.5, find_pattern("channel", 1)), half, size=(32, 32))
     assert half.stat().st_size < 0.7 * whole.stat().st_size
 
 
 def test_same_network_same_bytes(folder: Path) -> None:
     for name in ("one.onnx", "two.onnx"):
-        export_onnx(tiny().embedder, folder / name, crop=32)
+        export_onnx(tiny().embedder, folder / name, size=(32, 32))
     assert (folder / "one.onnx").read_bytes() == (folder / "two.onnx").read_bytes()
 
 
@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite(tmp_path: Path, value: float) -> None:
     with torch.no_grad():
         network.embedder.projector.bias[0] = value
     with pytest.raises(InvalidInput, match=r"projector\.bias") as raised:
-        export_onnx(network.embedder, tmp_path / "x.onnx", crop=32)
+        export_onnx(network.embedder, tmp_path / "x.onnx", size=(32, 32))
     assert_one_line(raised.value)
     assert not list(tmp_path.iterdir())
 
@@ -140,19 +140,19 @@ def test_a_network_that_looks_at_its_data(tmp_path: Path) -> None:
             return batch.mean((2, 3)) if float(batch.sum()) > 0 else batch.amax((2, 3))
 
     with pytest.raises(InvalidInput, match="cannot be traced") as raised:
-        export_onnx(Branching(), tmp_path / "x.onnx", crop=8)
+        export_onnx(Branching(), tmp_path / "x.onnx", size=(8, 8))
     assert_one_line(raised.value)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError) as raised:
-        export_onnx(tiny().embedder, tmp_path / "file" / "x.onnx", crop=32)
+        export_onnx(tiny().embedder, tmp_path / "file" / "x.onnx", size=(32, 32))
     assert_one_line(raised.value)
 
 
 def test_nothing_is_printed_and_the_module_stays_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     module = tiny_resnet().embedder
-    export_onnx(module, tmp_path / "x.onnx", crop=32)
+    export_onnx(module, tmp_path / "x.onnx", size=(32, 32))
     assert capfd.readouterr() == ("", "")
     assert [file.name for file in tmp_path.iterdir()] == ["x.onnx"]

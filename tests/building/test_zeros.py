@@ -38,7 +38,7 @@ def test_zeros_stay_zeros(folder: Path) -> None:
     [chosen] = find_pattern("unstructured", 1).subnetworks(tiny_resnet(), [0.3])
     module = cut(tiny_resnet(), 0.3, find_pattern("unstructured"))
     file = folder / "zeros.onnx"
-    export_onnx(module, file, crop=32)
+    export_onnx(module, file, size=(32, 32))
     stored = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer]
     convolutions = {array.shape: 0 for array in stored if array.ndim == 4}
     for array in stored:
@@ -54,7 +54,7 @@ def test_zeros_stay_zeros(folder: Path) -> None:
 def test_zeros_in_place_equal_torch(folder: Path) -> None:
     module = cut(tiny_resnet(), 0.5, find_pattern("unstructured"))
     file = folder / "unstructured.onnx"
-    export_onnx(module, file, crop=32)
+    export_onnx(module, file, size=(32, 32))
     batch = images(3, 32)
     np.testing.assert_allclose(run_onnx(file, batch), Normalised(module)(batch).numpy(), atol=1e-5, rtol=0)
 
@@ -66,7 +66,7 @@ def exported_in(pattern: str, backbone: str, folder: Path) -> tuple[Subnetwork, 
     [chosen] = find_pattern(pattern, 1).subnetworks(network, [0.5])
     module = materialise(network, chosen)
     file = folder / f"{backbone}-{pattern.replace(':', '-')}.onnx"
-    export_onnx(module, file, crop=32)
+    export_onnx(module, file, size=(32, 32))
     return chosen, module, file
 
 

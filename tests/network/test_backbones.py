@@ -97,7 +97,7 @@ def test_trains_and_moves_every_score(backbone: str, pattern: str) -> None:
 def test_exported_cut_is_the_torch_cut(backbone: str, pattern: str, tmp_path: Path) -> None:
     [chosen] = subnetworks(unchanged(backbone), pattern, 0.5)
     small = materialise(unchanged(backbone), chosen)
-    export_onnx(small, tmp_path / "small.onnx", crop=CROP)
+    export_onnx(small, tmp_path / "small.onnx", size=(CROP, CROP))
     session = onnxruntime.InferenceSession(str(tmp_path / "small.onnx"), providers=["CPUExecutionProvider"])
     batch = images(3, CROP)
     [actual] = session.run(["embeddings"], {"images": batch.numpy()})

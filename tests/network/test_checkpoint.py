@@ -83,7 +83,7 @@ class TestRoundTrip:
         assert_same_tensors(loaded.network.state_dict(), network.state_dict())
         assert_same_tensors(loaded.extra, extra)
         assert not loaded.network.training
-        assert loaded.network.crop == 32
+        assert loaded.network.size == (32, 32)
 
     @torch.no_grad()
     def test_embeddings(self, tmp_path: Path) -> None:

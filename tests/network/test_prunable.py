@@ -51,7 +51,7 @@ def test_initial_scores_are_uniform_within_the_fan_in_bound() -> None:
 
 def test_initial_scores_come_from_the_seed_alone() -> None:
     one, same, other = (
-        PrunableNetwork(tiny_resnet(seed=s).embedder, crop=32, seed=t) for s, t in ((0, 5), (1, 5), (0, 6))
+        PrunableNetwork(tiny_resnet(seed=s).embedder, size=(32, 32), seed=t) for s, t in ((0, 5), (1, 5), (0, 6))
     )
     name = "backbone.conv1.weight"
     assert not torch.equal(one.prunable_weights()[name], same.prunable_weights()[name])
@@ -61,7 +61,7 @@ def test_initial_scores_come_from_the_seed_alone() -> None:
 
 def test_scores_of_trained_weights_are_the_weights_standardised() -> None:
     network = tiny_resnet()
-    scored = PrunableNetwork(network.embedder, crop=32, scores="weights")
+    scored = PrunableNetwork(network.embedder, size=(32, 32), scores="weights")
     for name, weight in network.prunable_weights().items():
         expected = (weight - weight.mean()) / weight.std(correction=0) * math.sqrt(2 / fan_in(weight))
         torch.testing.assert_close(scored.scores()[name].detach(), expected.detach())
@@ -137,5 +137,5 @@ def test_fan_in(layer: nn.Conv2d | nn.Linear, expected: int) -> None:
 def test_a_backbone_without_prunable_layers() -> None:
     empty = Embedder(nn.Flatten(), features=12, dim=2, preprocessing=Preprocessing(crop=2, resize=2))
     with pytest.raises(UnsupportedPattern) as raised:
-        PrunableNetwork(empty, crop=2)
+        PrunableNetwork(empty, size=(2, 2))
     assert_one_line(raised.value)

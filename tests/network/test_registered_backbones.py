@@ -38,7 +38,7 @@ def test_it_is_trained_stored_read_cut_and_exported(tmp_path: Path) -> None:
     assert 0.2 < subnetwork.capacity < 0.4
     small = cut(loaded.network, 0.3, channel).eval()
     assert small.projector.in_features < 24
-    export_onnx(small, tmp_path / "model.onnx", crop=16)
+    export_onnx(small, tmp_path / "model.onnx", size=(16, 16))
     batch = images(3, 16)
     with torch.no_grad():
         expected = torch.nn.functional.normalize(small(batch))
@@ -61,7 +61,7 @@ def test_weights_fit_it_by_name(tmp_path: Path) -> None:
     torch.save({"model": source.state_dict()}, tmp_path / "weights.pth")
     load_weights(target, tmp_path / "weights.pth")
     assert_same_tensors(target.backbone.state_dict(), source.backbone.state_dict())
-    assert PrunableNetwork(target, crop=16, scores="weights").scores()
+    assert PrunableNetwork(target, size=(16, 16), scores="weights").scores()
 
 
 @pytest.mark.parametrize(

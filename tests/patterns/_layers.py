@@ -16,7 +16,7 @@ FIRST = "backbone.0.weight"
 def network_of(*layers: nn.Module) -> PrunableNetwork:
     """These layers one after another; nothing says that they fit together."""
     embedder = Embedder(nn.Sequential(*layers), features=1, dim=2, preprocessing=Preprocessing(crop=8, resize=8))
-    return PrunableNetwork(embedder, crop=8)
+    return PrunableNetwork(embedder, size=(8, 8))
 
 
 def scored(scores: Tensor) -> PrunableNetwork:

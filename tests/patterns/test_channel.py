@@ -230,7 +230,7 @@ def test_patterns_are_found_by_name() -> None:
 def test_planning_leaves_the_network_in_training_mode() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU())  # one unit: the half of it is all of it
     embedder = Embedder(backbone, features=1, dim=4, preprocessing=Preprocessing(crop=16, resize=16))
-    Channel().plan(PrunableNetwork(embedder, crop=16).train())
+    Channel().plan(PrunableNetwork(embedder, size=(16, 16)).train())
     assert all(module.training for module in embedder.modules())
 
 
@@ -248,7 +248,7 @@ class _Residual(nn.Module):
 
 def test_channels_that_cannot_be_cut() -> None:
     embedder = Embedder(_Residual(), features=3, dim=4, preprocessing=Preprocessing(crop=16, resize=16))
-    source = PrunableNetwork(embedder, crop=16)
+    source = PrunableNetwork(embedder, size=(16, 16))
     for _ in range(2):  # also when asked again
         with pytest.raises(UnsupportedPattern) as raised:
             subnetworks(source, [0.5])

@@ -27,7 +27,7 @@ def embedder(backbone: str) -> Embedder:
 
 @cache
 def groups(backbone: str) -> tuple[ChannelGroup, ...]:
-    return tuple(find_channel_groups(embedder(backbone), crop=CROP))
+    return tuple(find_channel_groups(embedder(backbone), size=(CROP, CROP)))
 
 
 def group_of(backbone: str, tensor: str, dim: int) -> ChannelGroup:
@@ -172,7 +172,7 @@ def test_response_norms_go_with_the_hidden_channels() -> None:
 def test_tracing_leaves_the_network_as_it_was(training: bool) -> None:
     module = prunable("resnet18", crop=32, options={"channels": [8, 16, 24, 32]}).embedder.train(training)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    find_channel_groups(module, crop=32)
+    find_channel_groups(module, size=(32, 32))
     assert module.training is training
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
@@ -181,6 +181,6 @@ def test_channels_that_a_group_norm_counts_stay_whole() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU())
     whole = Embedder(backbone, features=8, dim=4, preprocessing=Preprocessing(crop=16, resize=16))
     with pytest.raises(UnsupportedPattern) as raised:
-        find_channel_groups(whole, crop=16)
+        find_channel_groups(whole, size=(16, 16))
     assert_one_line(raised.value)
     assert "unstructured" in raised.value.hint

@@ -25,7 +25,7 @@ def network_with(values: list[float]) -> PrunableNetwork:
     """One linear layer with these scores."""
     backbone = nn.Sequential(nn.Linear(len(values), 1))
     embedder = Embedder(backbone, features=1, dim=2, preprocessing=Preprocessing(crop=8, resize=8))
-    network = PrunableNetwork(embedder, crop=8)
+    network = PrunableNetwork(embedder, size=(8, 8))
     with torch.no_grad():
         network.scores()[LAYER].copy_(torch.tensor(values).view(1, -1))
     return network

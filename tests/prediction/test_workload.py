@@ -59,7 +59,7 @@ def test_equals_the_count_of_torch(backbone: str, tmp_path: Path) -> None:
     )
     [cut] = find_pattern("channel").subnetworks(network, [0.5])
     module = materialise(network, cut)
-    export_onnx(module, tmp_path / "m.onnx", crop=32)
+    export_onnx(module, tmp_path / "m.onnx", size=(32, 32))
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         module(torch.zeros(1, 3, 32, 32))

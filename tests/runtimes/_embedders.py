@@ -58,7 +58,7 @@ def compile_inputs(module: Embedder, **options: str) -> CompileInputs:
 def write_onnx(folder: Path, module: Embedder) -> Path:
     """The ONNX file that compiling begins with."""
     file = folder / "subnetwork.onnx"
-    export_onnx(module, file, crop=CROP)
+    export_onnx(module, file, size=(CROP, CROP))
     return file
 
 

@@ -69,7 +69,7 @@ def exported(backbone: str, pattern: str = "2:4", capacity: float = 0.5) -> byte
     [chosen] = find_pattern(pattern, 4).subnetworks(network, [capacity])
     with TemporaryDirectory(prefix="prunnet-test-") as folder:
         file = Path(folder) / "subnetwork.onnx"
-        export_onnx(materialise(network, chosen), file, crop=32)
+        export_onnx(materialise(network, chosen), file, size=(32, 32))
         return file.read_bytes()
 
 

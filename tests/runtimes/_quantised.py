@@ -52,5 +52,5 @@ def cut(pattern: str, capacity: float) -> Cut:
     module = materialise(network, subnetwork)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "subnetwork.onnx"
-        export_onnx(module, file, crop=CROP)
+        export_onnx(module, file, size=(CROP, CROP))
         return Cut(subnetwork, module, file.read_bytes())

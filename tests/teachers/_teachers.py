@@ -75,6 +75,7 @@ def onnx_teacher(
     *,
     batch: int | str = "batch",
     side: int | str = SIDE,
+    width: int | str | None = None,
     float16: bool = False,
     inputs: Sequence[str] = ("image",),
     outputs: Sequence[str] = ("vector",),
@@ -87,7 +88,8 @@ def onnx_teacher(
     onnx = pytest.importorskip("onnx")
     helper, to_tensor = onnx.helper, onnx.numpy_helper.from_array
     number = onnx.TensorProto.FLOAT16 if float16 else onnx.TensorProto.FLOAT
-    axes = [batch, side, side, 3] if channels_last else [batch, 3, side, side]
+    wide = side if width is None else width
+    axes = [batch, side, wide, 3] if channels_last else [batch, 3, side, wide]
     first: tuple[Any, ...] = ("Transpose", ["image"], ["nchw"], {"perm": [0, 3, 1, 2]})
     steps: list[tuple[Any, ...]] = [
         first if channels_last else ("Identity", ["image"], ["nchw"], {}),

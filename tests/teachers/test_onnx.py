@@ -114,7 +114,7 @@ def test_several_inputs_are_refused_unless_they_have_defaults(tmp_path: Path) ->
 def test_the_side_is_asked_for_if_the_file_does_not_fix_it(tmp_path: Path) -> None:
     fixed = str(onnx_teacher(tmp_path / "fixed.onnx"))
     assert open_teacher(fixed, settings=TeacherSettings()).preprocessing.crop == SIDE
-    with pytest.raises(InvalidInput, match="8 px, and crop is 16"):
+    with pytest.raises(InvalidInput, match="8 x 8 px, and crop is 16"):
         open_teacher(fixed, settings=TeacherSettings(crop=16))
     free = str(onnx_teacher(tmp_path / "free.onnx", side="side"))
     with pytest.raises(InvalidInput, match="any size"):
@@ -122,6 +122,20 @@ def test_the_side_is_asked_for_if_the_file_does_not_fix_it(tmp_path: Path) -> No
     with pytest.raises(InvalidInput, match="crops 24 pixels out of 20"):
         open_teacher(free, settings=TeacherSettings(crop=24, resize=20))
     assert open_teacher(free, settings=TeacherSettings(crop=16, resize=20)).preprocessing.resize == 20
+
+
+def test_an_image_may_be_higher_than_wide(tmp_path: Path) -> None:
+    fixed = str(onnx_teacher(tmp_path / "fixed.onnx", side=16, width=8))
+    teacher = open_teacher(fixed, settings=TeacherSettings(fit="squash"))
+    assert (teacher.preprocessing.size, teacher.preprocessing.fit) == ((16, 8), "squash")
+    assert teacher.prepare(Image.new("RGB", (90, 40))).shape == (3, 16, 8)
+    for wrong in (8, 16, (8, 16)):
+        with pytest.raises(InvalidInput, match=r"takes images of 16 x 8 px, and crop is"):
+            open_teacher(fixed, settings=TeacherSettings(crop=wrong))
+    half = str(onnx_teacher(tmp_path / "half.onnx", side=16, width="width"))
+    with pytest.raises(InvalidInput, match="16 x any px, and crop is 8"):
+        open_teacher(half, settings=TeacherSettings(crop=8))
+    assert open_teacher(half, settings=TeacherSettings(crop=(16, 4))).preprocessing.size == (16, 4)
 
 
 def test_defaults_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -223,8 +237,8 @@ class TestHostileFiles:
         file.write_bytes(model.SerializeToString())
         assert "batch of 1" in assert_refused(file, "does not run on 2 image").hint
 
-    @pytest.mark.parametrize("shape", [["batch", 3], ["batch", 1, 8, 8], ["batch", 3, 8, 16], ["batch", 3, 8, "w"]])
-    def test_an_input_that_is_no_square_image(self, tmp_path: Path, shape: list[Any]) -> None:
+    @pytest.mark.parametrize("shape", [["batch", 3], ["batch", 1, 8, 8]])
+    def test_an_input_that_is_no_image_in_colour(self, tmp_path: Path, shape: list[Any]) -> None:
         onnx = pytest.importorskip("onnx")
         number, file = onnx.TensorProto.FLOAT, tmp_path / "m.onnx"
         graph = helper.make_graph(
@@ -234,7 +248,7 @@ class TestHostileFiles:
             [helper.make_tensor_value_info("vector", number, ["batch", "d"])],
         )
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
-        assert_refused(file, "shape|takes images of 8 x")
+        assert_refused(file, "shape")
 
     def test_threads_below_one(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="0 threads"):

@@ -12,6 +12,7 @@ from prunnet_export import InvalidInput, UnknownName, network
 from prunnet_export.network import Embedder, save_checkpoint
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.teachers import TeacherSettings, open_teacher, teacher_vectors
+from prunnet_export.teachers._torch import _timm_preprocessing
 from tests._inputs import TINY_RESNET, array_split, tiny_resnet
 from tests.teachers._teachers import photos
 
@@ -105,8 +106,15 @@ def test_what_timm_teachers_refuse(weights: Path) -> None:
         open_teacher("timm:resnet10t", settings=TeacherSettings(weights="none.pth"))
     with pytest.raises(InvalidInput, match="takes no setting output"):
         open_teacher("timm:resnet10t", settings=TeacherSettings(output="x").over(given))
-    with pytest.raises(InvalidInput, match="squash"):
-        open_teacher("timm:dm_nfnet_f0", settings=given)
+    with pytest.raises(InvalidInput, match=r"fitted in another way \(border\)"):
+        open_teacher("timm:deepseek_vit_412m", settings=given)
+
+
+def test_timm_squashes_some_images() -> None:
+    steps, _ = _timm_preprocessing("dm_nfnet_f0", TeacherSettings())
+    assert (steps.crop, steps.resize, steps.fit) == (192, 213, "squash")  # 192 / 0.9
+    steps, _ = _timm_preprocessing("resnet10t", TeacherSettings(crop=(64, 32), fit="pad"))
+    assert (steps.crop, steps.resize, steps.fit) == ((64, 32), (73, 36), "pad")  # divided by 0.875
 
 
 def test_other_words_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput, Unreachable
-from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.training._batches import Batch, TrainingBatches
+from prunnet_export.preprocessing import Fit, Preprocessing
+from prunnet_export.training._batches import Batch, Targets, TrainingBatches
 from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.training.data._files import FileSplit
 
@@ -189,3 +190,37 @@ def test_a_worker_that_was_killed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(Unreachable, match="was killed") as caught:
         list(batches.epoch(0))
     assert "--workers" in caught.value.hint
+
+
+class TestRectangles:
+    @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+    @pytest.mark.parametrize("views", [0, 2])
+    def test_images_are_as_high_and_as_wide_as_the_crop(self, fit: Fit, views: int) -> None:
+        preprocessing = Preprocessing(crop=(12, 6), resize=(14, 8), fit=fit)
+        targets = _Zeros(views)
+        [first, *_] = TrainingBatches(_split(), preprocessing, batch_size=4, targets=targets).epoch(0)
+        assert first.images.shape == (4, 3, 12, 6)
+
+    def test_the_whole_image_moves_on_white(self) -> None:
+        """With the frame as large as the crop nothing is cut off, so a border makes room."""
+        black = ArraySplit(np.zeros((64, 32, 32, 3), np.uint8), np.arange(64))
+        preprocessing = Preprocessing(crop=32, resize=32, fit="squash")
+        [batch] = TrainingBatches(black, preprocessing, batch_size=64).epoch(0)
+        white = batch.images.mean(1) == 1
+        rows, columns = white.all(2).sum(1), white.all(1).sum(1)  # at most 2 pixels, which is 1/16
+        assert set(rows.tolist()) == {0, 1, 2}
+        assert set(columns.tolist()) == {0, 1, 2}
+
+    def test_a_crop_has_no_border(self) -> None:
+        black = ArraySplit(np.zeros((16, 32, 32, 3), np.uint8), np.arange(16))
+        [batch] = TrainingBatches(black, Preprocessing(crop=32, resize=32), batch_size=16).epoch(0)
+        assert not batch.images.any()
+
+
+class _Zeros(Targets):
+    def __init__(self, views: int) -> None:
+        self.rows, self.views, self.dim = np.arange(N), views, 2
+
+    def take(self, rows: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        assert (views < max(1, self.views)).all()
+        return np.zeros((len(rows), self.dim), np.float32)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
+from prunnet_export.preprocessing import Size
 from prunnet_export.training.data._files import FileSplit
 from prunnet_export.training.data._image_files import Skipped, find_images, report_skipped
 from prunnet_export.training.data._lists import number_classes
@@ -39,6 +40,10 @@ def sightings(folder: Path, skipped: Skipped) -> list[Sighting]:
     return found
 
 
+PEDESTRIAN = (256, 128)
+"""Height and width of the input that the field uses for pedestrians, in pixels."""
+
+
 class CameraFolders(DatasetFormat):
     """Three folders of images ``ID_cCAMERA...``: training images, queries and gallery.
 
@@ -47,14 +52,23 @@ class CameraFolders(DatasetFormat):
     Args:
         name: Name of the format.
         splits: Names of the three folders.
+        crop: Size of the input, if the user does not give one. The whole image is squashed to it.
         gallery_only: Identities that are allowed only in the gallery.
         junk: Identities among these that are left out of the gallery.
     """
 
+    fit = "squash"
+
     def __init__(
-        self, name: str, splits: tuple[str, str, str], *, gallery_only: Collection[int] = (), junk: Collection[int] = ()
+        self,
+        name: str,
+        splits: tuple[str, str, str],
+        *,
+        crop: Size,
+        gallery_only: Collection[int] = (),
+        junk: Collection[int] = (),
     ) -> None:
-        self.name, self.marks = name, splits
+        self.name, self.marks, self.crop = name, splits, crop
         self._gallery_only, self._junk = gallery_only, junk
 
     def load(self, path: Path) -> RetrievalData:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prunnet_export.training.data._reid import CameraFolders
+from prunnet_export.training.data._reid import PEDESTRIAN, CameraFolders
 
 SPLITS = ("bounding_box_train", "query", "bounding_box_test")
 JUNK = -1  # detections that show too little of a person; they count neither as right nor as wrong
 DISTRACTORS = 0  # detections without a pedestrian; they always count as wrong
 
-FORMAT = CameraFolders("market", SPLITS, gallery_only=(JUNK, DISTRACTORS), junk=(JUNK,))
+FORMAT = CameraFolders("market", SPLITS, crop=PEDESTRIAN, gallery_only=(JUNK, DISTRACTORS), junk=(JUNK,))

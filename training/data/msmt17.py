@@ -9,7 +9,7 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._lists import find_image, integer, read_rows
-from prunnet_export.training.data._reid import Sighting, search_split, train_split
+from prunnet_export.training.data._reid import PEDESTRIAN, Sighting, search_split, train_split
 
 TRAIN_LISTS = ("list_train.txt", "list_val.txt")
 QUERY_LIST, GALLERY_LIST = "list_query.txt", "list_gallery.txt"
@@ -27,6 +27,7 @@ class Msmt17(DatasetFormat):
 
     name = "msmt17"
     marks = (*TRAIN_LISTS, QUERY_LIST, GALLERY_LIST)
+    crop, fit = PEDESTRIAN, "squash"
 
     def load(self, path: Path) -> RetrievalData:
         """See :class:`DatasetFormat`."""

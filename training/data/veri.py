@@ -6,4 +6,4 @@ from prunnet_export.training.data._reid import CameraFolders
 
 SPLITS = ("image_train", "image_query", "image_test")
 
-FORMAT = CameraFolders("veri", SPLITS)
+FORMAT = CameraFolders("veri", SPLITS, crop=256)

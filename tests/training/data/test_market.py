@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prunnet_export.datasets import default_input
 from prunnet_export.training.data.market import FORMAT, SPLITS
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images
 
@@ -59,3 +60,7 @@ def test_a_missing_folder(root: Path, split: str) -> None:
 def test_nobody_is_no_query_and_nothing_to_learn(root: Path, name: str) -> None:
     write_images(root, [name])
     assert_refused(FORMAT, root, f"{name}: id -?[01] names no person")
+
+
+def test_the_input_shows_the_whole_person(root: Path) -> None:
+    assert default_input(str(root)) == ((256, 128), "squash")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prunnet_export.datasets import default_input
 from prunnet_export.training.data.msmt17 import FORMAT
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images, write_lines
 
@@ -72,3 +73,7 @@ def test_a_number_that_is_none(root: Path) -> None:
 def test_a_row_twice(root: Path) -> None:
     write_lines(root / "list_gallery.txt", LISTS["list_gallery.txt"][:1] * 2)
     assert_refused(FORMAT, root, "list_gallery.txt:2: .* is already in line 1")
+
+
+def test_the_input_shows_the_whole_person(root: Path) -> None:
+    assert default_input(str(root)) == ((256, 128), "squash")

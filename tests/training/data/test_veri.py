@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prunnet_export.datasets import default_input
 from prunnet_export.training.data.veri import FORMAT, SPLITS
 from tests.training.data._trees import assert_recognised, assert_refused, below, write_images
 
@@ -65,3 +66,7 @@ def test_a_missing_or_empty_folder(root: Path, split: str) -> None:
 def test_another_name(root: Path, name: str) -> None:
     write_images(root, [f"image_query/{name}"])
     assert_refused(FORMAT, root, f"image_query/{name}: its name does not begin")
+
+
+def test_the_input_shows_the_whole_vehicle(root: Path) -> None:
+    assert default_input(str(root)) == (256, "squash")
