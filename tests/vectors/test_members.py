@@ -78,6 +78,7 @@ def test_labels_are_not_larger_than_the_vectors_allow(tmp_path: Path) -> None:
         header((-1, -4)) + bytes(100),
         header((2, 4), "|O") + bytes(100),
         b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\x10\x00" + b"{'shape': (2, " + b"\n" * 4,
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(tmp_path: Path, content: bytes) -> None:
