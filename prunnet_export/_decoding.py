@@ -72,6 +72,8 @@ def _reading_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InvalidInput(f"{name}: no such image", hint="check the path") from None
+    except MemoryError:
+        raise InvalidInput(f"{name}: too large an image for the memory", hint="make it smaller") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidInput(
             f"{name}: not a readable image ({error})", hint="it may be truncated or no image at all"

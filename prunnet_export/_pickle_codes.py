@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickletools
 from typing import BinaryIO
 
+_NAMES = {"GLOBAL", "INST", "PERSID"}
+_LONGEST_NAME = 1000
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
@@ -21,3 +23,6 @@ def check_pickle(content: bytes | BinaryIO) -> None:
     for count, (code, argument, _position) in enumerate(pickletools.genops(content)):
         if code.name in _PUTS and isinstance(argument, int) and not 0 <= argument <= count:
             raise ValueError(f"it remembers a value as number {argument}, after {count} codes")
+        # torch searches its own message with a pattern that takes quadratic time for a long name.
+        if code.name in _NAMES and len(str(argument)) > _LONGEST_NAME:
+            raise ValueError("it holds a name that is too long")

@@ -30,6 +30,7 @@ def test_what_pickle_writes_passes(protocol: int) -> None:
         b"\x80\x05\x96" + struct.pack("<Q", 2**33) + b".",
         b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b".",
         b"L" + b"9" * 100_000 + b"L\n.",
+        b"ctorch\n" + b"x" * 100_000 + b"\n.",
         b"",
         b"\x80\x02]",
     ],

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from prunnet_export._documents import read_toml
 from prunnet_export._errors import InvalidInput
-from prunnet_export.preprocessing import LARGEST_SIDE, Fit
+from prunnet_export.preprocessing import LARGEST_SIDE, Fit, Size
 
-Side = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
 Channels = tuple[float, float, float]
 
 
@@ -35,11 +34,12 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         weights: File of the weights of a timm architecture.
 
     Raises:
-        InvalidInput: a number is not finite, or a standard deviation is not positive.
+        InvalidInput: a size is out of range, a number is not finite, or a standard deviation is not positive.
     """
 
-    resize: Side | tuple[Side, Side] | None = None
-    crop: Side | tuple[Side, Side] | None = None
+    # No limits in these types: msgspec 0.23 damages memory for a union of a limited number and a tuple.
+    resize: Size | None = None
+    crop: Size | None = None
     fit: Fit | None = None
     mean: Channels | None = None
     std: Channels | None = None
@@ -52,6 +52,10 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights: str | None = None
 
     def __post_init__(self) -> None:
+        for name, size in (("resize", self.resize), ("crop", self.crop)):
+            sides = size if isinstance(size, tuple) else (1 if size is None else size,)
+            if not all(1 <= side <= LARGEST_SIDE for side in sides):
+                raise InvalidInput(f"{name} of the teacher is {size}", hint=f"give 1 to {LARGEST_SIDE} pixels")
         if not all(map(math.isfinite, [*(self.mean or ()), *(self.std or ())])) or min(self.std or (1,)) <= 0:
             raise InvalidInput(
                 f"mean {self.mean} and std {self.std} of the teacher",

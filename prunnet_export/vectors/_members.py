@@ -97,7 +97,7 @@ def read_header(opened: BinaryIO) -> tuple[Header, int]:
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
     try:
         shape, fortran, dtype = read(header)
-    except Exception as error:  # numpy lets errors of tokenize through
+    except Exception as error:  # noqa: BLE001  # numpy lets errors of tokenize through
         raise ValueError(f"its header is damaged ({error})") from None
     if dtype.hasobject or any(side < 0 for side in shape):
         raise ValueError("it holds Python objects, or has a negative length")

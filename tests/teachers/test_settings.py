@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,18 @@ def test_other_values_are_refused(tmp_path: Path, text: str, says: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"none\.toml"):
         read_teacher_settings(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("size", ["224", "[256, 128]"])
+def test_settings_leave_the_memory_intact(tmp_path: Path, size: str) -> None:
+    (tmp_path / "m.toml").write_text(f"crop = {size}\nresize = {size}\n")
+    source = "import gc, pathlib; from prunnet_export.teachers._settings import read_teacher_settings as read; "
+    source += f"read(pathlib.Path({str(tmp_path / 'm.toml')!r})); gc.collect()"
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("line", ["crop = 99999", "resize = [0, 1]", "resize = [1, 4097]", "crop = -1"])
+def test_sizes_are_those_of_images(tmp_path: Path, line: str) -> None:
+    (tmp_path / "m.toml").write_text(line)
+    with pytest.raises(InvalidInput, match=line.partition(" ")[0]):
+        read_teacher_settings(tmp_path / "m.toml")
