@@ -10,6 +10,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import open_regular
+from prunnet_export._text import printable
 from prunnet_export.vectors._faiss_rows import read_by_faiss
 from prunnet_export.vectors._forms import INT8_SCALE, Stored
 from prunnet_export.vectors._metrics import Metric
@@ -71,7 +72,7 @@ def _read_header(file: Path) -> _Header:
         start = opened.read(_FLOAT_HEADER.size + _LENGTH.size)
     kind = start[:4]
     if kind not in {*_FLAT, *_BY_FAISS}:
-        name = kind.decode("ascii", "replace")
+        name = printable(kind.decode("ascii", "replace"))
         raise InvalidInput(f"{file}: a FAISS index of kind {name} does not give its vectors back", hint=_HINT)
     layout = _BINARY_HEADER if kind in _BINARY else _FLOAT_HEADER
     content = layout.size + _LENGTH.size

@@ -21,6 +21,7 @@ layout = "nhwc"
 output = "vector"
 pool = "average"
 weights = "weights.pth"
+fit = "pad"
 """
 
 
