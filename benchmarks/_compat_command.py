@@ -13,7 +13,7 @@ from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_ro
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence
-from prunnet_export.network import load_checkpoint
+from prunnet_export.network import limit_torch_threads, load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.reports import Report, Table, print_report
 
@@ -39,6 +39,7 @@ def compat(options: CompatOptions) -> int:
     """Compute and print the compatibility tables of a network, and with ``--matrix`` the whole matrix."""
     if options.matrix and len(options.patterns) > 1:
         raise click.UsageError("--matrix is of one pattern: give --pattern once")
+    limit_torch_threads()
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)

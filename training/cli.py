@@ -127,12 +127,14 @@ def main() -> None:
 
 def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
+    from prunnet_export.network import limit_torch_threads
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
+    limit_torch_threads()
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
         if options.weights is not None:

@@ -119,9 +119,10 @@ def _job(
 ) -> Export:
     """The export that the options ask for."""
     from prunnet_export.evaluating import Evidence
-    from prunnet_export.network import load_checkpoint
+    from prunnet_export.network import limit_torch_threads, load_checkpoint
     from prunnet_export.search import Export
 
+    limit_torch_threads()
     runtime, patterns = find_runtime(target.runtime), choose_patterns(options.pattern, target)
     for pattern in patterns:
         if sentence := runtime.ignored(pattern):
