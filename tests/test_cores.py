@@ -42,7 +42,7 @@ def v2(root: Path, path: str, *, top: str = "/", **quotas: str) -> Path:
 
 
 def v1(root: Path, path: str, *, top: str = "/", **quotas: tuple[int, int]) -> Path:
-    files = {}
+    files: dict[str, str] = {}
     for folder, (quota, period) in quotas.items():
         place = f"sys/fs/cgroup/cpu,cpuacct/{folder.replace('__', '/')}"
         files |= {f"{place}/cpu.cfs_quota_us": f"{quota}\n", f"{place}/cpu.cfs_period_us": f"{period}\n"}
