@@ -62,8 +62,9 @@ def check_own_labels(gallery: Gallery, images: ImageSplit, embed: Callable[[Labe
 
 def _told_apart(vectors: Embeddings, labels: Labels) -> Mask:
     """Which images have another vector than all images of other classes; a weak network gives many the same one."""
-    alike: Mask = (vectors @ vectors.T >= _SAME) & (labels[:, None] != labels)
-    return ~alike.any(axis=1)
+    alike = (vectors @ vectors.T >= _SAME) & (labels[:, None] != labels)
+    told_apart: Mask = ~np.any(alike, axis=1)
+    return told_apart
 
 
 def _has_label(labels: Labels, label: int, name: str) -> bool:

@@ -18,10 +18,7 @@ from tests._inputs import retrieval_data, write_folder
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder data set whose classes of the training are not those of the test."""
-    write_folder(tmp_path / "data")
-    for folder in (tmp_path / "data" / "train").iterdir():
-        folder.rename(folder.with_name(f"other-{folder.name}"))
-    return tmp_path / "data"
+    return write_folder(tmp_path / "data")
 
 
 def warnings(data: RetrievalData, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -100,7 +97,7 @@ def test_of_many_images_some_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_classes_of_the_training_among_the_queries(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = root / "train" / "other-class-1"
+    folder = root / "train" / "class-3"
     folder.rename(folder.with_name("class-1"))
     [warning] = warnings(open_dataset(str(root)), caplog)
     assert "1 of the 2 classes of the queries are also in the train split, e.g. class-1" in warning
