@@ -97,12 +97,7 @@ def _copy(
 
 def _copy_file(opened: OpenFolder, name: str, entry: FileEntry | None, copy: Path | None) -> None:
     """Compare a file of an artifact with its entry, if one is given, and copy it, if a place is given."""
-    # A link inside the folder is followed here; what it leads to is opened without following links.
-    real = inside(opened.path, name).relative_to(opened.path.resolve()).as_posix()
-    try:
-        source = opened.open(real)
-    except OSError:
-        raise missing(opened.path / name) from None
+    real, source = _opened(opened, name)
     with source, nullcontext() if copy is None else storage_errors(copy):
         linked = copy is not None and _linked(opened, real, copy, source)
         if entry is not None:
@@ -117,6 +112,19 @@ def _copy_file(opened: OpenFolder, name: str, entry: FileEntry | None, copy: Pat
                     written.write(block)
     if entry is not None:
         check_hash(opened.path / name, digest.hexdigest(), entry)
+
+
+def _opened(opened: OpenFolder, name: str) -> tuple[str, BinaryIO]:
+    """A file of an artifact and its name, after links within the folder. What they lead to is opened without links."""
+    file = opened.path / name
+    try:
+        real = inside(opened.path, name).relative_to(opened.path.resolve()).as_posix()
+        return real, opened.open(real)
+    except (FileNotFoundError, ValueError):  # ValueError: the path to the folder leads elsewhere since a moment ago
+        raise missing(file) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidInput(f"{file}: cannot be read ({reason})", hint="check its permissions") from None
 
 
 def _linked(opened: OpenFolder, name: str, copy: Path, source: BinaryIO) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import threading
@@ -139,6 +140,40 @@ def test_a_missing_file_is_named_by_the_place_that_the_user_knows(make_artifact:
     with pytest.raises(InvalidInput) as caught, held(folder):
         pass
     assert caught.value.message == f"{folder / 'model.onnx'}: missing"
+
+
+def test_a_file_that_cannot_be_opened_is_named(make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, real = make_artifact(), OpenFolder.open
+
+    def refuse(self: OpenFolder, name: str) -> object:
+        if name == "model.onnx":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, name)
+
+    monkeypatch.setattr(OpenFolder, "open", refuse)
+    with pytest.raises(InvalidInput, match=r"model\.onnx: cannot be read \(Permission denied\)"), held(folder):
+        pass
+
+
+def test_a_link_to_an_artifact_may_change_its_target(
+    make_artifact: MakeArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, link = make_artifact("dist/a"), make_artifact("dist/b", target="b"), tmp_path / "current"
+    link.symlink_to(first)
+    real = OpenFolder.open
+
+    def switched(self: OpenFolder, name: str) -> object:
+        opened = real(self, name)
+        if name == "manifest.json" and link.readlink() == first:
+            link.unlink()
+            link.symlink_to(second)
+            shutil.rmtree(first)
+        return opened
+
+    monkeypatch.setattr(OpenFolder, "open", switched)
+    with held(link) as kept:
+        assert kept.manifest.target == "b"
+        verify_files(kept.folder, kept.manifest)
 
 
 def test_a_reader_waits_for_the_second_rename(make_artifact: MakeArtifact) -> None:
