@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export.datasets import ImageSplit, RetrievalData
+from prunnet_export.relevance import Indices, Mask
 
 _LOG = logging.getLogger(__name__)
 _MOST_READ = 5000  # of more images, some are read: all over the split
+_PAIRS = 1000  # pairs that are looked up at once
 
 _Key = tuple[int, int]
 
@@ -41,18 +43,25 @@ def _classes_of_training(data: RetrievalData) -> str | None:
 def _queries_in_gallery(data: RetrievalData) -> str | None:
     if data.exclude_self:
         return None
-    relevance, found = data.relevance, []
-    for query, row in _same_images(data.query, data.gallery):
-        # A row that is junk is removed from the query's ranking.
-        if not relevance.rows(query, query + 1)[1][0, row]:
-            found.append(query)
-    queries = sorted(set(found))
-    if not queries:
+    pairs = np.array(list(_same_images(data.query, data.gallery)), np.int64).reshape(-1, 2)
+    queries = np.unique(pairs[~_junk(pairs, data), 0])
+    if not len(queries):
         return None
     return (
         f"{len(queries)} of the {len(data.query)} queries are also in the gallery and find themselves, e.g."
-        f" {data.query.names[queries[0]]}"
+        f" {data.query.names[int(queries[0])]}"
     )
+
+
+def _junk(pairs: Indices, data: RetrievalData) -> Mask:
+    """Whether the gallery image of each pair is removed from the query's ranking, bool [n]."""
+    relevance, found = data.relevance, np.zeros(len(pairs), np.bool_)
+    for start in range(0, len(pairs), _PAIRS):
+        part = pairs[start : start + _PAIRS]
+        (queries, query), (rows, row) = (np.unique(column, return_inverse=True) for column in part.T)
+        junk = relevance.restricted(queries, rows).rows(0, len(queries))[1]
+        found[start : start + _PAIRS] = junk[query, row]
+    return found
 
 
 def _same_images(query: ImageSplit, gallery: ImageSplit) -> Iterator[tuple[int, int]]:

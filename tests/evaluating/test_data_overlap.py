@@ -56,10 +56,14 @@ def test_an_image_of_the_same_size_is_another_image(root: Path, caplog: pytest.L
     assert not warnings(open_dataset(str(root)), caplog)
 
 
-def test_a_query_that_is_removed_from_its_own_ranking_is_no_fault(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_a_query_that_is_removed_from_its_own_ranking_is_no_fault(
+    at_once: int, root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAIRS", at_once)
     data = open_dataset(str(root))
     itself = replace(data, gallery=data.query)
-    assert len(warnings(itself, caplog)) == 1
+    assert "2 of the 2 queries" in warnings(itself, caplog)[0]
     assert not warnings(replace(itself, exclude_self=True), caplog)
     junk = Listed(Lists.of([[1], [0]]), Lists.of([[0], [1]]), 2)
     assert not warnings(replace(itself, judged={"main": junk}), caplog)
