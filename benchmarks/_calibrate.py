@@ -15,7 +15,7 @@ from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.building import Build, BuildCache, Builder, Candidate
 from prunnet_export.devices import Device, LocalDevice, layer_times, measure_latency, placement
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm
+from prunnet_export.network import PrunableNetwork, build_embedder, limit_torch_threads, reestimate_batchnorm
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.prediction import DENSE, Calibration, CalibrationRow
 from prunnet_export.preprocessing import Preprocessing, Size
@@ -40,6 +40,7 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         MissingExtra: a runtime is not installed.
         Unreachable: a runtime cannot run on this machine, or the device supports no precision of a target.
     """
+    limit_torch_threads()
     for target in targets:
         runtime = find_runtime(target.runtime)
         runtime.version()

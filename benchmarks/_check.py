@@ -12,7 +12,7 @@ import msgspec
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export.artifact import Manifest, VerificationEntry, budget_checks, gate_check, read_manifest, verify_files
+from prunnet_export.artifact import HeldArtifact, Manifest, VerificationEntry, budget_checks, gate_check, held
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, artifact_reference, measure_for_budget, verify_again
@@ -79,16 +79,23 @@ def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
 
 
 def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: bool) -> Remeasured:
-    """Measure one artifact again, and verify it if ``verify_too``.
+    """Measure one artifact again, and verify it if ``verify_too``. It may be replaced meanwhile.
 
     Raises:
         InvalidInput: the folder holds no artifact, or a file is not the one that its manifest describes.
         MissingExtra: the artifact's runtime is not installed.
         Unreachable: the artifact's runtime cannot run on this machine.
     """
-    manifest = read_manifest(folder)
-    verify_files(folder, manifest)
-    runtime, entry = find_runtime(manifest.runtime.name), folder / manifest.entry
+    with held(folder) as kept:
+        result = _remeasure(kept, device, threads=threads, verify_too=verify_too)
+        if kept.replaced():
+            _LOG.warning("%s was replaced meanwhile: the figures are of the artifact that was there before", folder)
+        return result
+
+
+def _remeasure(kept: HeldArtifact, device: Device, *, threads: int | None, verify_too: bool) -> Remeasured:
+    folder, manifest = kept.origin, kept.manifest
+    runtime, entry = find_runtime(manifest.runtime.name), kept.folder / manifest.entry
     obstacle = runtime.obstacle() if isinstance(device, LocalDevice) else None
     if obstacle is not None:
         raise Unreachable(
@@ -102,7 +109,7 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
     # Before an engine is built, the figure would include the memory of the build.
     peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
     tested = ModelOnDevice(model, device, threads)
-    reference = artifact_reference(folder, manifest)
+    reference = artifact_reference(kept.folder, manifest)
     verification = verify_again(tested, manifest, reference, manifest.verification)
     return Remeasured(folder, manifest, latency, peak, verification)
 

@@ -12,6 +12,7 @@ from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import PeakMemory
+from prunnet_export.network import limit_torch_threads
 from prunnet_export.training import Recipe, keep_freed_memory
 
 STEPS = 3  # the optimizer allocates its momentum in the first
@@ -70,6 +71,8 @@ def measure(request: Request) -> Memory:
     """Train a few steps in this process."""
     if request.threads is not None:
         torch.set_num_threads(request.threads)
+    else:
+        limit_torch_threads()
     keep_freed_memory()
     recipe = request.recipe
     step = RecipeStep(recipe) if recipe.patterns else PlainPasses(recipe, update=True)

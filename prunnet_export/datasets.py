@@ -90,6 +90,8 @@ class RetrievalData:
             it is given, labels of query and gallery are row numbers.
         has_labels: Whether the labels of the training images say which images show the same. If not, all of them have
             label 0, and they can only be trained on with a teacher.
+        classes: The names of the classes of the train split, and those of the query split; None if they are not known,
+            or if the layout means both splits to have the same.
     """
 
     name: str
@@ -101,6 +103,7 @@ class RetrievalData:
     protocol: Protocol = field(default_factory=Protocol)
     judged: Mapping[str, Relevance] | None = None
     has_labels: bool = True
+    classes: tuple[frozenset[str], frozenset[str]] | None = None
 
     @classmethod
     def searching_itself(

@@ -127,12 +127,15 @@ def main() -> None:
 
 def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
+    from prunnet_export.evaluating import warn_of_overlap
+    from prunnet_export.network import limit_torch_threads
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
+    limit_torch_threads()
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
         if options.weights is not None:
@@ -146,6 +149,8 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         for pattern in recipe.patterns:
             find_pattern(pattern)
         data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+    if options.match is None and ranks.rank == 0:
+        warn_of_overlap(data)
     match = None
     if options.match is not None:
         recipe, match = _open_match(options, recipe, data, ranks)

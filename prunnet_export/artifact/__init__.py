@@ -1,6 +1,7 @@
 """Artifacts: the folder that is deployed, with a manifest of everything that was measured and verified."""
 
 from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_model_files, read_manifest, verify_files
+from prunnet_export.artifact._held import HeldArtifact, held
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
@@ -38,6 +39,7 @@ __all__ = [
     "FrontierEntry",
     "GalleryEntry",
     "Gate",
+    "HeldArtifact",
     "LoadedArtifact",
     "Manifest",
     "MatchThreshold",
@@ -50,6 +52,7 @@ __all__ = [
     "chosen_model_files",
     "frontier_table",
     "gate_check",
+    "held",
     "load",
     "manifest_checks",
     "manifest_document",

@@ -114,7 +114,7 @@ class LayerTimesReply(_Message, frozen=True, kw_only=True, tag="layer-times-repl
     milliseconds: dict[str, float]
 
 
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a device is.
 
     Attributes:
@@ -124,6 +124,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         arch: Instruction set, e.g. ``x86_64``.
         system: Operating system and kernel.
         python: Version of the interpreter.
+        quota: CPU quota of the process, in cores; left out if there is none.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}(?!\n)$")]
@@ -132,9 +133,11 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     arch: str
     system: str
     python: str
+    quota: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __str__(self) -> str:
-        return f"{self.cpu}, {self.cores} cores, {self.arch}, {self.system} ({self.id})"
+        quota = "" if self.quota is None else f" (quota of {self.quota:g})"
+        return f"{self.cpu}, {self.cores} cores{quota}, {self.arch}, {self.system} ({self.id})"
 
 
 class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-reply"):

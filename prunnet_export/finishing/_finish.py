@@ -14,11 +14,12 @@ from prunnet_export._files import copy_files, storage_errors
 from prunnet_export.artifact import (
     REFERENCE_FILE,
     ArtifactWriter,
+    HeldArtifact,
     Manifest,
     MemoryEntry,
     RuntimeEntry,
+    held,
     utc_now,
-    verify_files,
 )
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, peak_memory_mb
@@ -34,6 +35,7 @@ from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, s
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
+_AGAIN = "run the same command again; it finishes the new artifact"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Finish:
 
         Raises:
             UsageError: the artifact is already finished.
+            InvalidInput: the artifact is damaged, or another one was put in its place meanwhile.
             Unreachable: the runtime does not run on this machine.
             StorageError: the disk is full.
         """
@@ -74,26 +77,33 @@ class Finish:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {obstacle}", hint="run this on the device, with its extra"
             )
-        verify_files(self.folder, self.manifest)
+        with held(self.folder) as kept:
+            if kept.manifest.files != self.manifest.files:
+                raise InvalidInput(f"{self.folder} was replaced just now", hint=_AGAIN)
+            return self._run(destination, kept)
+
+    def _run(self, destination: Path, kept: HeldArtifact) -> tuple[Path, Manifest]:
+        """Finish the copy of an artifact."""
         with ArtifactWriter(destination) as writer, TemporaryDirectory(prefix="prunnet-finish-") as temporary:
-            measured = self._measure(Path(temporary))
+            measured = self._measure(kept.folder, Path(temporary))
             chosen = next((one for one in measured if one.inside), None)
             chosen = chosen or min(measured, key=lambda one: one.latency.upper_ms)
             _LOG.info("verifying %s", chosen.candidate.subnetwork)
-            reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
+            reference = artifact_reference(kept.folder, self.manifest, chosen.candidate.embeddings)
             finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
                 copy_files({chosen.folder / name: writer.folder / name for name in chosen.names})
                 save_reference(reference, writer.folder / REFERENCE_FILE)
+            _check_not_replaced(kept, destination)
             return writer.finish(finished), finished
 
-    def _measure(self, temporary: Path) -> list[MeasuredCandidate]:
-        """Build and measure candidates from the largest to the first that fits."""
+    def _measure(self, artifact: Path, temporary: Path) -> list[MeasuredCandidate]:
+        """Build and measure candidates of an artifact from the largest to the first that fits."""
         measured: list[MeasuredCandidate] = []
         candidates = stored_candidates(self.manifest)
         for index, candidate in enumerate(candidates):
             try:
-                one = self._build(candidate, temporary / str(index))
+                one = self._build(candidate, artifact, temporary / str(index))
             except (InvalidInput, Unreachable) as error:  # it may be too large to build, so try the next one
                 if candidate is candidates[-1] and not measured:
                     raise
@@ -106,11 +116,11 @@ class Finish:
                 break
         return measured
 
-    def _build(self, candidate: Candidate, folder: Path) -> MeasuredCandidate:
-        """Build a candidate in a folder, and measure it."""
+    def _build(self, candidate: Candidate, artifact: Path, folder: Path) -> MeasuredCandidate:
+        """Build a candidate of an artifact in a folder, and measure it."""
         precision, budget = candidate.subnetwork.precision, self.manifest.budget
         with storage_errors(folder):
-            names = candidate.copy_to(folder, self.folder)
+            names = candidate.copy_to(folder, artifact)
         _LOG.info("building %s", candidate.subnetwork)
         entry = candidate.finished_name(candidate.entry)
         model = Model(folder / entry, self.runtime.name, precision)
@@ -155,3 +165,18 @@ class Finish:
             frontier=[one.frontier_entry() for one in reversed(measured)],
             device=self.device.fingerprint(),
         )
+
+
+def _check_not_replaced(kept: HeldArtifact, destination: Path) -> None:
+    """Warn if another artifact is in the place of the one that is finished.
+
+    Raises:
+        InvalidInput: the finished artifact would overwrite it.
+    """
+    if not kept.replaced():
+        return
+    message = f"{kept.origin} was replaced while it was being finished"
+    place = destination.resolve()
+    if kept.origin.resolve() in {place, place.with_name(f"{place.name}.rejected")}:
+        raise InvalidInput(message, hint=_AGAIN)
+    _LOG.warning("%s: the result is of the artifact that was there before", message)

@@ -6,6 +6,7 @@ from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
 from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
 from prunnet_export.network._ridge import LinearMap, RidgeSums
+from prunnet_export.network._threads import limit_torch_threads
 from prunnet_export.network._weights import load_weights
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "build_embedder",
     "fan_in",
     "fit_projector",
+    "limit_torch_threads",
     "load_checkpoint",
     "load_weights",
     "rebase_batchnorm",

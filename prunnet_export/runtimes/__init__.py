@@ -1,7 +1,7 @@
 """Runtimes: engines that execute an artifact, found through the entry-point group ``prunnet_export.runtimes``."""
 
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels, find_runtime
-from prunnet_export.runtimes._checks import check_threads
+from prunnet_export.runtimes._checks import check_threads, engine_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape
 
@@ -15,6 +15,7 @@ __all__ = [
     "check_threads",
     "dense_kernels",
     "embedding_shape",
+    "engine_threads",
     "find_runtime",
     "read_onnx",
 ]

@@ -172,7 +172,7 @@ class Runtime(ABC):
 
         Args:
             model: The compiled model.
-            threads: Intra-operator threads; None leaves the number to the engine.
+            threads: Intra-operator threads; None leaves the number to the engine, within the CPU quota.
 
         Raises:
             InvalidInput: the file is not a model of this engine.

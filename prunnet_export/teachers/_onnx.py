@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from prunnet_export._cores import threads_under_quota
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
 from prunnet_export._text import one_line
@@ -28,7 +29,7 @@ class OnnxTeacher(Teacher):
     Args:
         file: The file.
         settings: Its preprocessing, its input and its output.
-        threads: Threads of onnxruntime; None leaves them to it.
+        threads: Threads of onnxruntime; None leaves them to it, within the CPU quota.
 
     Raises:
         InvalidInput: the file cannot be loaded, takes no images or gives no vectors, or a setting does not fit to it.
@@ -104,7 +105,7 @@ def _load(file: Path, threads: int | None) -> Any:
     engine.set_default_logger_severity(_FATAL_ONLY)  # other errors are raised as exceptions
     options = engine.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or threads_under_quota() or 0  # 0 leaves the number to the engine
     try:
         return engine.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base

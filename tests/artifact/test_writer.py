@@ -55,6 +55,16 @@ def test_replaces_an_artifact(manifest: Manifest, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
 
 
+def test_without_an_exchange_of_folders_it_replaces_too(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunnet_export.artifact._writer.exchange", lambda _first, _second: False)
+    write(tmp_path / "tiny", manifest, b"old")
+    write(tmp_path / "tiny", manifest, b"new")
+    assert (tmp_path / "tiny" / "model.onnx").read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
+
+
 def test_replaces_an_empty_folder(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     assert write(tmp_path / "tiny", manifest).is_dir()
@@ -85,6 +95,13 @@ def test_after_an_error_the_old_artifact_stands(error: type[BaseException], mani
     assert (tmp_path / "tiny" / "model.onnx").read_bytes() == b"old"
 
 
+@pytest.fixture
+def _no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot exchange two folders."""
+    monkeypatch.setattr("prunnet_export.artifact._writer.exchange", lambda _first, _second: False)
+
+
+@pytest.mark.usefixtures("_no_exchange")
 def test_when_the_last_rename_fails_the_old_artifact_comes_back(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,10 +248,13 @@ def test_a_reader_sees_a_whole_artifact_or_none(manifest: Manifest, tmp_path: Pa
     shutil.rmtree(place)
 
 
+@pytest.mark.parametrize("exchanges", [True, False])
 def test_an_interrupt_at_any_moment_leaves_the_old_artifact_or_the_new_one(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exchanges: bool
 ) -> None:
     place = tmp_path / "out"
+    if not exchanges:
+        monkeypatch.setattr("prunnet_export.artifact._writer.exchange", lambda _first, _second: False)
     monkeypatch.setattr("prunnet_export.artifact._writer.render_card", lambda _: "")  # makes thousands of calls
     write(place, manifest, b"old")
     for _ in interrupted_at_each_moment(lambda: write(place, manifest, b"new")):
@@ -244,6 +264,7 @@ def test_an_interrupt_at_any_moment_leaves_the_old_artifact_or_the_new_one(
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.usefixtures("_no_exchange")
 @pytest.mark.parametrize("part", ["the old one", ".partial-"])
 def test_a_signal_right_after_a_rename_leaves_one_of_both(
     part: str, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

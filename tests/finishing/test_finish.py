@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -142,6 +143,43 @@ def test_a_damaged_file_is_found_before_anything_is_measured(predicted: Path) ->
     with pytest.raises(InvalidInput, match="the manifest says"):
         finisher(predicted, device).run(predicted)
     assert not device.asked
+
+
+def _replacing(artifact: Path, other: Manifest) -> TableDevice:
+    """A fast device. While it measures, another artifact is put in the place of the first."""
+
+    def table(_size: int, _request: object) -> float:
+        document = msgspec.json.encode(msgspec.structs.replace(other, created="2026-01-01T00:00:00Z"))
+        (artifact / "manifest.json").write_bytes(document)
+        return 1e-3
+
+    return TableDevice(table)
+
+
+def test_an_artifact_that_was_replaced_meanwhile_is_not_overwritten(predicted: Path) -> None:
+    before = read_manifest(predicted)
+    with pytest.raises(InvalidInput, match="was replaced while it was being finished") as caught:
+        finisher(predicted, _replacing(predicted, before)).run(predicted)
+    assert "again" in caught.value.hint
+    assert read_manifest(predicted).latency.source == "predicted"
+    assert [entry.name for entry in predicted.parent.iterdir()] == ["dist"]
+
+
+def test_an_artifact_that_was_replaced_meanwhile_is_finished_elsewhere(
+    predicted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, after = finisher(predicted, _replacing(predicted, read_manifest(predicted))).run(tmp_path / "finished")
+    verify_files(folder, after := read_manifest(folder))
+    assert after.latency.source == "measured"
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{predicted} was replaced while it was being finished: the result is of the artifact that was there before"
+    ]
+
+
+def test_an_artifact_that_was_replaced_before_is_not_mixed(predicted: Path) -> None:
+    other = msgspec.structs.replace(read_manifest(predicted), files={})
+    with pytest.raises(InvalidInput, match="replaced just now"):
+        finisher(predicted, TableDevice(kilobytes), other).run(predicted)
 
 
 def test_the_size_of_a_built_engine_is_its_own(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

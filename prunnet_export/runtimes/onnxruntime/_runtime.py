@@ -18,7 +18,7 @@ from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, engine_threads
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
@@ -63,7 +63,7 @@ class OnnxRuntime(Runtime):
         """Load the model."""
         self.precision(model.precision)
         engine = self._engine()
-        options = self._options(engine, check_threads(threads))
+        options = self._options(engine, engine_threads(threads))
         return OnnxSession(model.file, _load(engine, model.file, options))
 
     def placement(self, model: Model) -> dict[str, int]:

@@ -18,7 +18,7 @@ from prunnet_export._text import one_line
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, refuse_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, engine_threads, refuse_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
@@ -101,7 +101,7 @@ class OpenVino(Runtime):
         graph = _read(model.file)
         if self.places_on != "CPU":
             refuse_threads(threads, self.name)
-        elif check_threads(threads) is not None:
+        elif (threads := engine_threads(threads)) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         if model.precision == "bf16" and "BF16" not in core().get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
             raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
