@@ -12,7 +12,15 @@ import msgspec
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export.artifact import Manifest, VerificationEntry, budget_checks, gate_check, read_manifest, verify_files
+from prunnet_export.artifact import (
+    Manifest,
+    VerificationEntry,
+    budget_checks,
+    chosen_model_files,
+    gate_check,
+    read_manifest,
+    verify_files,
+)
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, artifact_reference, measure_for_budget, verify_again
@@ -95,7 +103,8 @@ def remeasure(folder: Path, device: Device, *, threads: int | None, verify_too: 
             f"{runtime.name} does not run here: {obstacle}", hint="on the device: prunnet-export finish ARTIFACT"
         )
     threads = threads if threads is not None else manifest.latency.threads
-    model = Model(entry, runtime.name, manifest.subnetwork.precision)
+    files = tuple(folder / name for name in chosen_model_files(manifest))
+    model = Model(entry, runtime.name, manifest.subnetwork.precision, files)
     latency = measure_for_budget(device, model, manifest.budget, threads=threads, runs=3)
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)

@@ -13,6 +13,7 @@ from prunnet_export.devices._protocol import Fingerprint
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _MODEL = Path("/proc/device-tree/model")
+_LONGEST = 200  # characters of a fact
 
 
 def fingerprint() -> Fingerprint:
@@ -24,6 +25,7 @@ def fingerprint() -> Fingerprint:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+    facts = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in facts.items()}
     digest = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
     return msgspec.convert({"id": digest[:12], **facts}, Fingerprint)
 

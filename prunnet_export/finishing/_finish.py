@@ -117,6 +117,7 @@ class Finish:
         made = self.runtime.finish(model, folder, self.options)
         if made:
             model = replace(model, file=folder / made[0])
+        model = replace(model, files=tuple(folder / name for name in made or names))
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
         latency = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
         reply = peak_memory_mb(self.device, model, threads=self.threads)
