@@ -19,6 +19,7 @@ from prunnet_export.artifact import (
     chosen_model_files,
     gate_check,
     read_manifest,
+    restore,
     verify_files,
 )
 from prunnet_export.budget import Figures
@@ -72,6 +73,7 @@ def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
     machine = find_device(options.device)
     results = []
     for folder in options.artifacts:
+        restore(folder)
         _LOG.info("measuring %s", folder)
         results.append(remeasure(folder, machine, threads=options.threads, verify_too=verify_too))
     checks = tuple(check for result in results for check in result.checks())

@@ -60,4 +60,4 @@ class Build:
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files that are deployed; raises OSError if the disk is full."""
-        copy_files({self.folder / name: folder / name for name in self.names})
+        copy_files({self.folder / name: folder / name for name in self.names}, inside=folder)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
 import msgspec
 
+from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
@@ -80,8 +80,15 @@ def run_worker(request: bytes, patience: Patience) -> Ended:
 def _start_worker() -> subprocess.Popen[bytes]:
     """Start a worker that waits for a request."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", _WORKER]
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=PACKAGE_HOME)
+    return subprocess.Popen(
+        child_command(_WORKER),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        bufsize=0,
+        cwd=PACKAGE_HOME,
+        pass_fds=[parent_pipe()],
+    )
 
 
 def _exit_code(worker: subprocess.Popen[bytes]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import storage_errors
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.devices._base import TIMEOUT_S, Device
 from prunnet_export.devices._embeddings import checked_output
 from prunnet_export.devices._protocol import (
@@ -122,7 +122,7 @@ def embed(
     """
     if batch_size < 1:
         raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
-    with TemporaryDirectory(prefix="prunnet-embed-") as name:
+    with TemporaryFolder("embed") as name:
         source, result = Path(name) / "inputs.npy", Path(name) / "outputs.npy"
         with storage_errors(source):
             np.save(source, inputs, allow_pickle=False)
