@@ -6,11 +6,11 @@ import logging
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.building import Build, BuildCache, Builder, Candidate
 from prunnet_export.devices import Device, LocalDevice, layer_times, measure_latency, placement
@@ -48,7 +48,7 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
             raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
     network, threads = _network(options.backbone, options.crop_px), options.threads
     grids = [_subnetworks(network, target, options) for target in targets]
-    with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
+    with TemporaryFolder("calibrate") as temporary:
         cache = BuildCache(Path(temporary))
         built = [
             _build(network, target, grid, cache=cache, device=device, threads=threads)

@@ -12,7 +12,16 @@ import msgspec
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export.artifact import HeldArtifact, Manifest, VerificationEntry, budget_checks, gate_check, held
+from prunnet_export.artifact import (
+    HeldArtifact,
+    Manifest,
+    VerificationEntry,
+    budget_checks,
+    chosen_model_files,
+    gate_check,
+    held,
+    restore,
+)
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, LocalDevice, find_device, peak_memory_mb
 from prunnet_export.evaluating import ModelOnDevice, artifact_reference, measure_for_budget, verify_again
@@ -64,6 +73,7 @@ def check_artifacts(options: CheckOptions, *, verify_too: bool) -> int:
     machine = find_device(options.device)
     results = []
     for folder in options.artifacts:
+        restore(folder)
         _LOG.info("measuring %s", folder)
         results.append(remeasure(folder, machine, threads=options.threads, verify_too=verify_too))
     checks = tuple(check for result in results for check in result.checks())
@@ -102,7 +112,8 @@ def _remeasure(kept: HeldArtifact, device: Device, *, threads: int | None, verif
             f"{runtime.name} does not run here: {obstacle}", hint="on the device: prunnet-export finish ARTIFACT"
         )
     threads = threads if threads is not None else manifest.latency.threads
-    model = Model(entry, runtime.name, manifest.subnetwork.precision)
+    files = tuple(kept.folder / name for name in chosen_model_files(manifest))
+    model = Model(entry, runtime.name, manifest.subnetwork.precision, files)
     latency = measure_for_budget(device, model, manifest.budget, threads=threads, runs=3)
     if not verify_too:
         return Remeasured(folder, manifest, latency, None, None)

@@ -17,8 +17,8 @@ from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Reque
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
-from prunnet_export.preprocessing import size_text
 from prunnet_export.network import limit_torch_threads
+from prunnet_export.preprocessing import size_text
 from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.training import Recipe, keep_freed_memory
 

@@ -117,8 +117,16 @@ def remove_folder(folder: Path) -> None:
         raise
 
 
-def copy_files(places: Mapping[Path, Path]) -> None:
-    """Copy files to new places, and make their folders; raises OSError if the disk is full."""
+def copy_files(places: Mapping[Path, Path], *, inside: Path) -> None:
+    """Copy files to new places in the folder ``inside``, and make their folders.
+
+    Raises:
+        OSError: the disk is full.
+        InvalidInput: a place is not in the folder.
+    """
+    home = inside.resolve()
     for source, place in places.items():
+        if not place.resolve().is_relative_to(home):
+            raise InvalidInput(f"{place} leads out of {inside}", hint="do not use these files")
         place.parent.mkdir(parents=True, exist_ok=True)
         copyfile(source, place)

@@ -3,7 +3,10 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from prunnet_export._files import remove_folder, replace_file
+import pytest
+
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import copy_files, remove_folder, replace_file
 from tests._interrupting import interrupted_at_each_moment
 
 
@@ -43,3 +46,16 @@ def test_an_interrupt_at_any_moment_of_removing_a_folder_leaves_nothing(tmp_path
 
 def test_a_folder_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove_folder(tmp_path / "nothing")
+
+
+def test_copies_stay_inside(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "link").symlink_to(tmp_path)
+    copy_files({tmp_path / "source": home / "sub" / "file"}, inside=home)
+    assert (home / "sub" / "file").read_bytes() == b"x"
+    for place in (home / ".." / "file", home / "link" / "file", tmp_path / "file"):
+        with pytest.raises(InvalidInput, match="leads out of"):
+            copy_files({tmp_path / "source": place}, inside=home)
+    assert not (tmp_path / "file").exists()

@@ -13,6 +13,7 @@ from prunnet_export.artifact._manifest import (
     SubnetworkEntry,
 )
 from prunnet_export.artifact._manifest_file import utc_now
+from prunnet_export.artifact._recovery import restore
 from prunnet_export.artifact._report import (
     budget_checks,
     frontier_table,
@@ -28,11 +29,12 @@ from prunnet_export.artifact._verification import (
     MatchThreshold,
     VerificationEntry,
 )
-from prunnet_export.artifact._writer import ArtifactWriter
+from prunnet_export.artifact._writer import REJECTED, ArtifactWriter
 
 __all__ = [
     "ALTERNATIVES",
     "REFERENCE_FILE",
+    "REJECTED",
     "AlternativeEntry",
     "ArtifactWriter",
     "ExpectedWeights",
@@ -57,6 +59,7 @@ __all__ = [
     "manifest_checks",
     "manifest_document",
     "read_manifest",
+    "restore",
     "threshold_table",
     "utc_now",
     "verify_files",

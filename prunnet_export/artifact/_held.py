@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import BinaryIO
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import remove_folder, storage_errors
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.artifact._files import check_bytes, check_hash, inside, missing, read_document, reading_artifact
 from prunnet_export.artifact._folder import OpenFolder, take
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
@@ -64,18 +64,16 @@ def held(
         StorageError: there is no place for temporary files.
     """
     try:
-        home = Path(mkdtemp(prefix="prunnet-held-"))
+        temporary = TemporaryFolder("held")
     except OSError as error:
         reason = f"there is no place for temporary files ({error.strerror or error})"
         raise StorageError(reason, hint="name a folder for them in TMPDIR") from None
-    # With the artifact's name at the end, because errors may show the path.
-    place = home / (folder.resolve().name or "artifact")
-    try:
+    with temporary as home:
+        # With the artifact's name at the end, because errors may show the path.
+        place = home / (folder.resolve().name or "artifact")
         with reading_artifact(folder):
             kept = take(folder, lambda opened: _copy(opened, place, check_hashes=check_hashes, needed=needed))
         yield kept
-    finally:
-        remove_folder(home)
 
 
 def _copy(

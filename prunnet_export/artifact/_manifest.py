@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from prunnet_export.artifact._fields import Capacity, Count, FileName, Positive, Sha256
+from prunnet_export.artifact._fields import Capacity, Count, Positive
 from prunnet_export.artifact._verification import VerificationEntry
 from prunnet_export.budget import Amount, Budget, Figures
 from prunnet_export.devices import Fingerprint
+from prunnet_export.file_names import FileName, Sha256
 from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.network_config import TeacherEntry
 from prunnet_export.preprocessing import Preprocessing

@@ -55,8 +55,9 @@ class Build:
     @property
     def model(self) -> Model:
         """The model for its runtime."""
-        return Model(self.folder / self.names[0], self.runtime, self.candidate.precision)
+        files = tuple(self.folder / name for name in self.names)
+        return Model(files[0], self.runtime, self.candidate.precision, files)
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files that are deployed; raises OSError if the disk is full."""
-        copy_files({self.folder / name: folder / name for name in self.names})
+        copy_files({self.folder / name: folder / name for name in self.names}, inside=folder)

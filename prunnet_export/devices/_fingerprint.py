@@ -13,6 +13,7 @@ from prunnet_export.devices._protocol import Fingerprint
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _MODEL = Path("/proc/device-tree/model")
+_LONGEST = 200  # characters of a fact
 
 
 def fingerprint() -> Fingerprint:
@@ -27,6 +28,7 @@ def fingerprint() -> Fingerprint:
     }
     if quota is not None and quota < cores:  # where there is none, ids stay what they were before quotas were read
         facts["quota"] = quota
+    facts = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in facts.items()}
     digest = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
     return msgspec.convert({"id": digest[:12], **facts}, Fingerprint)
 

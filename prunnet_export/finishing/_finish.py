@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
 from prunnet_export._files import copy_files, storage_errors
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.artifact import (
     REFERENCE_FILE,
+    REJECTED,
     ArtifactWriter,
     HeldArtifact,
     Manifest,
@@ -20,6 +21,7 @@ from prunnet_export.artifact import (
     RuntimeEntry,
     held,
     utc_now,
+    verify_files,
 )
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, peak_memory_mb
@@ -61,16 +63,22 @@ class Finish:
     def run(self, destination: Path) -> tuple[Path, Manifest]:
         """Build and measure candidates from the largest to the first that fits; verify that one and write it.
 
+        If that was done on this device before, only the place and the manifest are returned: a process may have been
+        killed after the artifact was in its place.
+
         Args:
             destination: Folder to write; it may be the artifact itself, which is replaced at the end.
 
         Raises:
-            UsageError: the artifact is already finished.
+            UsageError: the artifact was measured on another device, or it is to be written elsewhere.
             InvalidInput: the artifact is damaged, or another one was put in its place meanwhile.
             Unreachable: the runtime does not run on this machine.
             StorageError: the disk is full.
         """
         if self.manifest.built and self.manifest.latency.source == "measured":
+            if self._is_from_here() and destination.resolve() == self._own_destination():
+                verify_files(self.folder, self.manifest)
+                return self.folder, self.manifest
             raise UsageError(f"{self.folder} was measured when it was exported", hint=f"prunnet-bench {self.folder}")
         obstacle = self.runtime.obstacle()
         if obstacle is not None:
@@ -84,7 +92,7 @@ class Finish:
 
     def _run(self, destination: Path, kept: HeldArtifact) -> tuple[Path, Manifest]:
         """Finish the copy of an artifact."""
-        with ArtifactWriter(destination) as writer, TemporaryDirectory(prefix="prunnet-finish-") as temporary:
+        with ArtifactWriter(destination) as writer, TemporaryFolder("finish") as temporary:
             measured = self._measure(kept.folder, Path(temporary))
             chosen = next((one for one in measured if one.inside), None)
             chosen = chosen or min(measured, key=lambda one: one.latency.upper_ms)
@@ -92,10 +100,20 @@ class Finish:
             reference = artifact_reference(kept.folder, self.manifest, chosen.candidate.embeddings)
             finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
-                copy_files({chosen.folder / name: writer.folder / name for name in chosen.names})
+                places = {chosen.folder / name: writer.folder / name for name in chosen.names}
+                copy_files(places, inside=writer.folder)
                 save_reference(reference, writer.folder / REFERENCE_FILE)
             _check_not_replaced(kept, destination)
             return writer.finish(finished), finished
+
+    def _is_from_here(self) -> bool:
+        device = self.manifest.device
+        return device is not None and device.id == self.device.fingerprint().id
+
+    def _own_destination(self) -> Path:
+        """The destination with which the artifact was written to its folder."""
+        folder = self.folder.resolve()
+        return folder.with_name(folder.name.removesuffix(REJECTED))
 
     def _measure(self, artifact: Path, temporary: Path) -> list[MeasuredCandidate]:
         """Build and measure candidates of an artifact from the largest to the first that fits."""
@@ -127,6 +145,7 @@ class Finish:
         made = self.runtime.finish(model, folder, self.options)
         if made:
             model = replace(model, file=folder / made[0])
+        model = replace(model, files=tuple(folder / name for name in made or names))
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
         latency = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
         reply = peak_memory_mb(self.device, model, threads=self.threads)

@@ -46,11 +46,13 @@ class Model:
         file: The file that the engine opens. :meth:`Runtime.compile` returns its name first.
         runtime: Name of the engine.
         precision: Name of the precision to execute in.
+        files: All files of the model, which are copied to a board; empty if only ``file`` is known.
     """
 
     file: Path
     runtime: str
     precision: str = FP32.name
+    files: tuple[Path, ...] = ()
 
 
 class Runtime(ABC):
@@ -109,7 +111,8 @@ class Runtime(ABC):
     ) -> tuple[str, ...]:
         """Write the files that this engine loads into ``folder``, and return their names, the file to open first.
 
-        The other files must have the same stem as the first, or be small. Only such files are copied to a board.
+        Only the named files are deployed and copied to a board. While a model is being compiled, its layers may be
+        timed on the board. Then the first file is copied, and the files beside it that have the same stem.
 
         Args:
             onnx_file: The exported subnetwork, fp32.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
@@ -40,7 +40,7 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
     onnx = require("onnx", extra=_EXTRA)
     tools = require("onnxruntime.quantization", extra=_EXTRA)
     prepare = require("onnxruntime.quantization.shape_inference", extra=_EXTRA).quant_pre_process
-    with TemporaryDirectory(prefix="prunnet-quantise-") as temporary, silenced():
+    with TemporaryFolder("quantise") as temporary, silenced():
         source, prepared, result = (Path(temporary) / name for name in ("source.onnx", "prepared.onnx", "result.onnx"))
         onnx.save(model, source)
         inputs = ({model.graph.input[0].name: image} for image in images)

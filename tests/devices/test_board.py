@@ -28,7 +28,7 @@ from tests.devices._sshd import descendants, wait_until
 
 Start = Callable[..., "Keeper"]
 TinyModel = Callable[..., Path]
-MAIN = "from prunnet_export.devices import _board; _board._EXIT_S = 0.5; _board.main()"
+MAIN = "from prunnet_export.devices import _board, _local; _local._EXIT_S = 0.5; _board.main()"
 SMALL = 10_000  # bytes that a file may have where there is no room
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, VerificationFailed
+from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, UnsupportedPrecision
 from prunnet_export.devices import _worker
 from prunnet_export.devices._base import raise_again
 from prunnet_export.devices._fingerprint import fingerprint
@@ -237,7 +237,7 @@ def test_every_error_becomes_a_reply(error: Exception, kind: str, monkeypatch: p
     [
         UnknownName("runtime", "x", ["y"]),
         MissingExtra("openvino", "openvino"),
-        VerificationFailed("m", hint="h"),
+        UnsupportedPrecision("m", hint="h"),
     ],
 )
 def test_errors_cross_the_border_unchanged(error: PrunnetError) -> None:
@@ -251,7 +251,9 @@ def test_errors_cross_the_border_unchanged(error: PrunnetError) -> None:
     assert caught.value.exit_code == error.exit_code
 
 
-@pytest.mark.parametrize("kind", ["SystemExit", "os", "", "object"])
+@pytest.mark.parametrize(
+    "kind", ["SystemExit", "os", "", "object", "GateFailed", "VerificationFailed", "Interrupted", "PeerFailed"]
+)
 def test_a_foreign_error_class_is_not_looked_up(kind: str) -> None:
     with pytest.raises(PrunnetError) as caught:
         raise_again(ErrorReply(kind=kind, message="m"))

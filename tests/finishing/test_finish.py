@@ -124,10 +124,36 @@ def test_a_device_that_is_too_slow_for_all_rejects(predicted: Path) -> None:
     assert "over the budget" in after.reasons[0]
 
 
-def test_what_was_measured_is_finished(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_was_measured_here_is_finished(workshop: Workshop, tmp_path: Path) -> None:
     folder = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out").folder
+    device, before = TableDevice(kilobytes), read_manifest(folder)
+    assert finisher(folder, device).run(folder) == (folder, before)
+    assert read_manifest(folder) == before
     with pytest.raises(UsageError, match="was measured when it was exported"):
-        finisher(folder, TableDevice(kilobytes)).run(folder)
+        finisher(folder, device).run(tmp_path / "elsewhere")
+    (folder / before.entry).write_bytes(b"other")
+    with pytest.raises(InvalidInput, match="the manifest says"):
+        finisher(folder, device).run(folder)
+
+
+def test_what_was_measured_elsewhere_cannot_be_finished(workshop: Workshop, tmp_path: Path) -> None:
+    folder = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out").folder
+    manifest = read_manifest(folder)
+    assert manifest.device is not None
+    other = msgspec.structs.replace(manifest, device=msgspec.structs.replace(manifest.device, id="0" * 12))
+    with pytest.raises(UsageError, match="was measured when it was exported"):
+        finisher(folder, TableDevice(kilobytes), other).run(folder)
+
+
+@pytest.mark.parametrize("ms", [1e-3, 1e4])
+def test_a_second_finish_tells_what_the_first_did(ms: float, predicted: Path) -> None:
+    device = TableDevice(lambda _size, _: ms)
+    folder, after = finisher(predicted, device).run(predicted)
+    asked = len(device.asked)
+    again = finisher(folder, device)
+    assert again.run(predicted) == (folder, read_manifest(folder))
+    assert len(device.asked) == asked
+    assert again.manifest.status == after.status
 
 
 def test_a_runtime_that_cannot_run_here(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

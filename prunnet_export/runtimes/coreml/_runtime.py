@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
@@ -74,7 +74,7 @@ class CoreMl(Runtime):
         if asked is FP16:
             onnx = require("onnx", extra="host")
             replace_file(folder / twin, to_fp16(onnx.load(folder / twin)).SerializeToString())
-        with TemporaryDirectory(prefix="prunnet-coreml-") as made, silenced():
+        with TemporaryFolder("coreml") as made, silenced():
             try:
                 model = self._convert(module, shape, asked)
             except Exception as error:  # noqa: BLE001  the exceptions of torch and the converter share no base

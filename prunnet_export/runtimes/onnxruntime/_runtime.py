@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
@@ -70,7 +70,7 @@ class OnnxRuntime(Runtime):
         """How many nodes ran on each processor, from the profile of one inference."""
         self.precision(model.precision)
         engine = self._engine()
-        with TemporaryDirectory(prefix="prunnet-profile-") as folder:
+        with TemporaryFolder("profile") as folder:
             options = self._options(engine, 1)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
