@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import msgspec
 
+from prunnet_export._documents import read_json
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._files import replace_file
 from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks.methods import Settings
 
@@ -75,7 +76,4 @@ def _write(file: Path, content: msgspec.Struct) -> None:
 
 
 def _read(file: Path, kind: type[T], *, hint: str) -> T:
-    try:
-        return msgspec.json.decode(read_bytes(file), type=kind)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: {error}", hint=hint) from None
+    return read_json(file, kind, hint=hint)

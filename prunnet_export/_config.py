@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from prunnet_export._documents import read_toml
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_toml
 
 
 class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -29,11 +29,13 @@ def read_project_config(folder: Path) -> ProjectConfig:
         InvalidInput: the file cannot be parsed, or the table has an unknown key.
     """
     file = folder / "pyproject.toml"
-    if not file.exists():
+    if not file.is_file():
         return ProjectConfig()
     document = read_toml(file, hint="correct the file, or give --network")
-    table = document.get("tool", {}).get("prunnet-export", {})
+    tool = document.get("tool", {})
+    if not isinstance(tool, dict):
+        raise InvalidInput(f"{file}: `tool` is no table", hint="correct the file, or give --network")
     try:
-        return msgspec.convert(table, ProjectConfig)
+        return msgspec.convert(tool.get("prunnet-export", {}), ProjectConfig)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{file}, [tool.prunnet-export]: {error}", hint="known keys: network, data") from None

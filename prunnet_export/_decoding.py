@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 
 if TYPE_CHECKING:  # `--help` imports this module and has to be fast
     import numpy.typing as npt
@@ -53,7 +54,11 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
             return _upright_rgb(image, name)
     if not isinstance(image, bytes):
         name = str(image)
-    with _reading_errors(name), Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
+    with (
+        _reading_errors(name),
+        BytesIO(image) if isinstance(image, bytes) else open_regular(image) as source,
+        Image.open(source) as opened,
+    ):
         if opened.format in _NOT_DECODED:
             raise InvalidInput(f"{name}: {opened.format} files are not read", hint="convert it to PNG or JPEG")
         return _upright_rgb(opened, name)
@@ -165,7 +170,7 @@ def begins_like_an_image(file: str | os.PathLike[str]) -> bool:
     # Formats without a test of the first bytes would take other files for images.
     formats = [name for name in decoded_formats() if Image.OPEN[name][1] is not None]
     try:
-        with Image.open(file, formats=formats):
+        with open_regular(file) as source, Image.open(source, formats=formats):
             return True
     except Exception:  # noqa: BLE001  # the parsers raise many kinds of errors for files that are no images
         return False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import secrets
-import sys
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import copyfile, rmtree
-from typing import Any
+from shutil import copyfileobj, rmtree
+from typing import BinaryIO
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._interrupts import postponed_interrupts
@@ -25,6 +26,8 @@ _HINTS = {
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
     errno.EEXIST: "a part of the path is a file; choose another folder",
 }
+
+_BLOCK = 2**20
 
 # Child processes start in the folder of the package. In the user's folder, Python could import the user's files.
 PACKAGE_HOME = Path(__file__).parents[1]
@@ -51,37 +54,73 @@ def reading_errors(path: Path) -> Iterator[None]:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="check the path and its permissions") from None
 
 
-def read_bytes(file: Path) -> bytes:
-    """The contents of a file.
+def open_regular(file: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, opened for reading. A named pipe or a device is refused, because reading it may never end.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: it is no regular file, or the path holds a character that no path can have.
+        OSError: it cannot be opened.
     """
-    with reading_errors(file):
-        return file.read_bytes()
-
-
-def read_toml(file: Path, *, hint: str) -> dict[str, Any]:
-    """The tables of a TOML file.
-
-    Raises:
-        InvalidInput: it cannot be read or parsed.
-    """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", hint=hint) from None
+        return io.BufferedReader(io.FileIO(file, "rb", opener=_open_regular))
+    except ValueError as error:
+        raise InvalidInput(f"{str(file)!r} is no path: {error}", hint="check the path") from None
+
+
+def _open_regular(file: str | os.PathLike[str], flags: int) -> int:
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
+    handle = os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check_regular(os.fstat(handle).st_mode, file)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(mode: int, file: str | os.PathLike[str]) -> None:
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # FileIO refuses a folder
+        raise InvalidInput(f"{file} is no regular file", hint="give a file on the disk, not a pipe or a device")
+
+
+def read_bytes(file: Path, *, at_most: int) -> bytes:
+    """The contents of a regular file.
+
+    Args:
+        file: The file.
+        at_most: The largest size that a file of this kind has, in bytes; see ``_limits.py``.
+
+    Raises:
+        InvalidInput: it cannot be read, is no regular file, or is larger.
+    """
+    with reading_errors(file), open_regular(file) as opened:
+        return read_limited(opened, file, at_most=at_most)
+
+
+def read_limited(opened: BinaryIO, file: Path, *, at_most: int) -> bytes:
+    """The rest of an open file; raises InvalidInput if it is longer than ``at_most`` bytes."""
+    size = os.fstat(opened.fileno()).st_size
+    if size <= at_most:
+        parts = [opened.read(size)]
+        # A file of the kernel says that its size is 0, and another file may grow while it is read.
+        while sum(map(len, parts)) <= at_most and (block := opened.read(_BLOCK)):
+            parts.append(block)
+        if sum(map(len, parts)) <= at_most:
+            return b"".join(parts)
+    limit = f"{at_most // 2**30} GiB" if at_most >= 2**30 else f"{at_most // 2**20} MiB"
+    raise InvalidInput(f"{file} is larger than {limit}", hint="no file of this kind is so large; check the path")
 
 
 def sha256(file: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
+    """The SHA-256 of a regular file, hexadecimal.
+
+    Raises:
+        InvalidInput: it is no regular file.
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(2**20):
+    with open_regular(file) as opened:
+        while block := opened.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
@@ -118,15 +157,16 @@ def remove_folder(folder: Path) -> None:
 
 
 def copy_files(places: Mapping[Path, Path], *, inside: Path) -> None:
-    """Copy files to new places in the folder ``inside``, and make their folders.
+    """Copy regular files to new places in the folder ``inside``, and make their folders.
 
     Raises:
         OSError: the disk is full.
-        InvalidInput: a place is not in the folder.
+        InvalidInput: a source is no regular file, or a place is not in the folder.
     """
     home = inside.resolve()
     for source, place in places.items():
         if not place.resolve().is_relative_to(home):
             raise InvalidInput(f"{place} leads out of {inside}", hint="do not use these files")
         place.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(source, place)
+        with open_regular(source) as opened, place.open("wb") as made:
+            copyfileobj(opened, made)

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.preprocessing import Preprocessing
 
 CONFIG_FILE = "config.json"
@@ -16,6 +18,7 @@ WEIGHTS_FILE = "network.safetensors"
 TEACHER_FILE = "teacher.npz"
 DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if none is given
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
+MOST_DIMENSIONS = 8192  # of an embedding
 LEAST_STATISTICS_IMAGES = 2  # one image has no variance
 
 BackboneOption = bool | int | float | list[int | float]
@@ -68,7 +71,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     backbone: str
-    embedding_dim: Annotated[int, msgspec.Meta(ge=1)]
+    embedding_dim: Annotated[int, msgspec.Meta(ge=1, le=MOST_DIMENSIONS)]
     preprocessing: Preprocessing
     weights_sha256: str
     backbone_options: dict[str, BackboneOption] = {}
@@ -99,7 +102,7 @@ def read_config(folder: Path) -> NetworkConfig:
             f"{folder} holds no network: {CONFIG_FILE} is missing", hint="give a folder that prunnet-train wrote"
         )
     try:
-        return msgspec.json.decode(read_bytes(file), type=NetworkConfig)
+        return decode_json(read_bytes(file, at_most=SETTINGS_BYTES), NetworkConfig)
     except (msgspec.DecodeError, InvalidInput) as error:  # a ValidationError is a DecodeError
         raise InvalidInput(
             f"{file}: {error}", hint="the file is not a network configuration, or of a newer version"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from prunnet_export._documents import parse_json, read_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file, storage_errors
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import STATE_FILE, save_state
@@ -77,10 +79,7 @@ def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
 
 
 def _read_recipe(file: Path) -> Recipe:
-    try:
-        return msgspec.json.decode(read_bytes(file), type=Recipe)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: {error}", hint="the file was changed or is of another version") from None
+    return read_json(file, Recipe, hint="the file was changed or is of another version")
 
 
 class Journal:
@@ -113,9 +112,10 @@ class Journal:
 def _drop_metrics(file: Path, *, first: int) -> None:
     """Drop the lines of the step ``first`` and later steps."""
     kept = []
-    for line in file.read_text("utf-8", errors="replace").splitlines() if file.exists() else []:
+    content = read_bytes(file, at_most=LIST_BYTES) if file.exists() else b""
+    for line in content.decode("utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["step"] >= first:
+            if parse_json(line.encode())["step"] >= first:
                 break
         except (ValueError, LookupError, TypeError):  # an incomplete last line, from a kill
             break

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from prunnet_export._errors import InvalidInput, UsageError
+from prunnet_export.network_config import MOST_DIMENSIONS
 from prunnet_export.preprocessing import parse_size
 from prunnet_export.training._recipe import MatchSettings, Recipe
 
@@ -156,7 +157,16 @@ def open_match(
 
 
 def with_teacher(recipe: Recipe, match: Match, options: MatchOptions) -> Recipe:
-    """The recipe of a run that learns from a teacher. Its embedding is as long as the teacher's vectors."""
+    """The recipe of a run that learns from a teacher. Its embedding is as long as the teacher's vectors.
+
+    Raises:
+        InvalidInput: the vectors are longer than an embedding can be.
+    """
+    if match.targets.dim > MOST_DIMENSIONS:
+        raise InvalidInput(
+            f"the vectors of {match.name} have {match.targets.dim} dimensions",
+            hint=f"an embedding has at most {MOST_DIMENSIONS}; give a teacher with fewer",
+        )
     chosen = MatchSettings(
         teacher=match.name,
         kind=match.kind,

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from prunnet_export._documents import parse_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
+from prunnet_export._limits import WEIGHTS_BYTES
+from prunnet_export.training._restoring import restore
 from prunnet_export.training._trainee import Trainee
 
 STATE_FILE = "training-state.safetensors"
+_LENGTH = 8
 
 
 def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -> None:
@@ -43,15 +47,13 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
     file = folder / STATE_FILE
     if not file.is_file():
         raise InvalidInput(f"{file} is missing", hint="choose another --out, or delete the folder")
-    content = read_bytes(file)
+    content = read_bytes(file, at_most=WEIGHTS_BYTES)
     try:
         tensors: dict[str, Tensor] = safetensors.load(content)
-        with require("safetensors", extra="train").safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
         # One entry, because safetensors writes several in a random order.
-        done, of = map(int, metadata.get("steps", "-1/-1").split("/"))
+        done, of = map(int, _metadata(content).get("steps", "-1/-1").split("/"))
         if 0 <= done <= of == steps:
-            _restore(trainee, tensors)
+            restore(trainee, tensors)
     except Exception as error:  # noqa: BLE001  # the parser and torch raise untyped errors on foreign bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
@@ -70,14 +72,8 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
     return done
 
 
-def _restore(trainee: Trainee, tensors: dict[str, Tensor]) -> None:
-    for prefix, module in (("network.", trainee.network), ("objective.", trainee.objective)):
-        module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    for index, parameter in enumerate(trainee.parameters()):
-        prefix = f"optimizer.{index}."
-        state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        if state:
-            # AdamW's step count stays on the CPU, so that reading it does not wait for the device.
-            trainee.optimizer.state[parameter] = {
-                name: tensor if name == "step" else tensor.to(parameter.device) for name, tensor in state.items()
-            }
+def _metadata(content: bytes) -> dict[str, str]:
+    """The texts in the header of a safetensors file, which begins with its length in eight bytes."""
+    length = int.from_bytes(content[:_LENGTH], "little")
+    found: dict[str, str] = parse_json(content[_LENGTH : _LENGTH + length]).get("__metadata__", {})
+    return found

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export.preprocessing import Size
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -90,12 +92,12 @@ def read_runs(file: Path) -> list[MeasuredRun]:
         InvalidInput: it cannot be read, or a line is no run; the message names the line.
     """
     runs = []
-    for number, line in enumerate(read_bytes(file).splitlines(), 1):
+    for number, line in enumerate(read_bytes(file, at_most=LIST_BYTES).splitlines(), 1):
         if not line.strip():
             continue
         try:
-            runs.append(msgspec.json.decode(line, type=MeasuredRun))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            runs.append(decode_json(line, MeasuredRun))
+        except msgspec.DecodeError as error:
             raise InvalidInput(
                 f"{file}, line {number}: not a measured run ({error})", hint="prunnet-bench plan --record writes them"
             ) from None

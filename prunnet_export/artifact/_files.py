@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
+from prunnet_export._files import read_limited, sha256
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.artifact._folder import OpenFolder, take
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
 from prunnet_export.artifact._manifest_file import decode_manifest
@@ -15,7 +16,6 @@ from prunnet_export.artifact._manifest_file import decode_manifest
 CARD = "README.md"
 REFERENCE_FILE = "verification.npz"  # the images and embeddings of the verification
 ALTERNATIVES = "alternatives"  # the folder of the other candidates
-_LARGEST_MANIFEST = 16 * 2**20
 _RETRY = "copy or export the artifact again"
 
 
@@ -39,11 +39,7 @@ def read_document(opened: OpenFolder) -> bytes:
         OSError: it cannot be read.
     """
     with opened.open(MANIFEST) as file:
-        document = file.read(_LARGEST_MANIFEST + 1)
-    if len(document) > _LARGEST_MANIFEST:
-        size = _LARGEST_MANIFEST // 2**20
-        raise InvalidInput(f"{opened.path / MANIFEST}: larger than {size} MiB", hint="this is no manifest")
-    return document
+        return read_limited(file, opened.path / MANIFEST, at_most=SETTINGS_BYTES)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput, UsageError
 from prunnet_export.artifact._manifest import MANIFEST, VERSION, Manifest
 
@@ -87,8 +88,8 @@ def _with_clean_descriptions(value: Any) -> Any:
 
 def _decode(document: bytes, kind: type[_T], name: str) -> _T:
     try:
-        return msgspec.json.decode(document, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        return decode_json(document, kind)
+    except (msgspec.DecodeError, UsageError) as error:
         hint = f"it may be truncated or edited; {_EXPORT_AGAIN}"
         raise InvalidInput(f"{name}: not a manifest ({str(error) or type(error).__name__})", hint=hint) from None
 

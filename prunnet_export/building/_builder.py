@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
+from prunnet_export._documents import read_json
 from prunnet_export._files import sha256
 from prunnet_export._imports import installed_versions, plugin_version
 from prunnet_export.building._build import Build, Candidate
@@ -114,7 +115,7 @@ class Builder:
         folder, names = self._cache.get(
             parts, lambda folder: runtime.compile(onnx_file, folder, precision=precision, inputs=inputs)
         )
-        workload = msgspec.json.decode((exported / _WORKLOAD).read_bytes(), type=Workload)
+        workload = read_json(exported / _WORKLOAD, Workload, hint="delete the cache folder")
         # Taken now: another process may trim the cache before this one ends.
         size_mb = sum((folder / name).stat().st_size for name in names) / 1e6
         return Build(candidate, runtime.name, folder, names, size_mb, workload)

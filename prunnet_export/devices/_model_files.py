@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, reading_errors
+from prunnet_export._files import read_bytes, read_limited, reading_errors
+from prunnet_export._limits import MODEL_BYTES
 
 _PACKAGE = ".mlpackage"  # a folder that is one model
 
@@ -38,7 +39,10 @@ def read_model(model: Path, listed: Sequence[Path]) -> ModelFiles:
     if listed:
         contents = {file: _read_inside(file, base) for file in sorted({model, *listed})}
     else:
-        contents = {file: read_bytes(file) if file == model else _read_regular(file) for file in _beside(root)}
+        contents = {
+            file: read_bytes(file, at_most=MODEL_BYTES) if file == model else _read_regular(file)
+            for file in _beside(root)
+        }
     names = {file.relative_to(base).as_posix(): content for file, content in contents.items()}
     return ModelFiles(model.relative_to(base).as_posix(), names)
 
@@ -83,4 +87,4 @@ def _read_regular(file: Path) -> bytes:
         with os.fdopen(handle, "rb") as opened:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise InvalidInput(f"{file}: not a regular file", hint="do not use this model")
-            return opened.read()
+            return read_limited(opened, file, at_most=MODEL_BYTES)

@@ -11,6 +11,7 @@ import msgspec
 
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
+from prunnet_export._limits import ARRAYS_BYTES
 from prunnet_export.devices._address import parse_address
 from prunnet_export.devices._base import TIMEOUT_S, WORKER_ERRORS, Device, raise_again
 from prunnet_export.devices._connection import Connection, ConnectionLostError
@@ -110,7 +111,7 @@ class SshDevice(Device):
                         connection, file, [Path(one) for one in getattr(request, "files", [])]
                     )
                 elif field == "inputs":
-                    self._put(connection, paths[field], read_bytes(file))
+                    self._put(connection, paths[field], read_bytes(file, at_most=ARRAYS_BYTES))
         return paths
 
     def _copy_model(self, connection: Connection, model: Path, files: list[Path]) -> str:

@@ -14,8 +14,11 @@ from torch import Tensor
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
+from prunnet_export._limits import WEIGHTS_BYTES
+from prunnet_export.network._building import limited_building
 from prunnet_export.network._embedder import build_embedder
 from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network._weights_file import read_safetensors
 from prunnet_export.network_config import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -110,29 +113,27 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         InvalidInput: a file is missing, truncated, of another kind, or holds NaN or infinite weights.
         UnknownName: there is no such backbone; the package that brings it may not be installed.
     """
-    safetensors = require("safetensors.torch", extra="train")
+    require("safetensors.torch", extra="train")
     config = read_config(folder)
     file = folder / WEIGHTS_FILE
     if not file.is_file():
         raise InvalidInput(f"{folder} holds no network: {WEIGHTS_FILE} is missing", hint="copy the whole folder")
-    raw = read_bytes(file)
+    raw = read_bytes(file, at_most=WEIGHTS_BYTES)
     if hashlib.sha256(raw).hexdigest() != config.weights_sha256:
         raise InvalidInput(
             f"{file} is not the file that {CONFIG_FILE} describes (sha256 differs)",
             hint="it is truncated or from another network; copy the whole folder again",
         )
-    try:
-        stored: dict[str, Tensor] = safetensors.load(raw)
-    except Exception as error:  # noqa: BLE001  # the parser raises its own untyped errors on foreign bytes
-        raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the whole folder again") from None
+    stored = read_safetensors(raw, file, hint="copy the whole folder again")
     _check_finite(stored, file)
     try:
-        embedder = build_embedder(
-            config.backbone,
-            dim=config.embedding_dim,
-            preprocessing=config.preprocessing,
-            options=config.backbone_options,
-        )
+        with limited_building(numbers=2 * sum(tensor.numel() for tensor in stored.values())):
+            embedder = build_embedder(
+                config.backbone,
+                dim=config.embedding_dim,
+                preprocessing=config.preprocessing,
+                options=config.backbone_options,
+            )
     except UnknownName as error:
         error.hint = (
             f"install the package that registers {config.backbone!r} under prunnet_export.backbones, or timm anew"

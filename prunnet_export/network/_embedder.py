@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.network._backbones import BUILD_ERRORS, build_backbone, reason
+from prunnet_export.network._building import limited_building
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing, size_text
 
@@ -105,8 +106,9 @@ def build_embedder(
         UsageError: the package of the backbone cannot be imported.
         InvalidInput: the backbone refuses the options or the input's size, or an option is not allowed.
     """
-    module, features = build_backbone(backbone, size=preprocessing.size, options=options or {})
-    embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
+    with limited_building():
+        module, features = build_backbone(backbone, size=preprocessing.size, options=options or {})
+        embedder = Embedder(module, features=features, dim=dim, preprocessing=preprocessing)
     _check_runs(embedder, backbone, preprocessing)
     return embedder
 

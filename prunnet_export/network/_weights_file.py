@@ -6,7 +6,6 @@ import argparse
 import logging
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +13,10 @@ import torch
 from torch import Tensor
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import reading_errors
+from prunnet_export._files import open_regular, read_bytes, reading_errors
 from prunnet_export._imports import require
+from prunnet_export._limits import WEIGHTS_BYTES
+from prunnet_export.network._torch_file import check_torch_file
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +42,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         InvalidInput: the file cannot be read, holds no tensors, or holds more than tensors, e.g. code.
     """
-    with reading_errors(file), file.open("rb") as opened:
+    with reading_errors(file), open_regular(file) as opened:
         head = opened.read(9)
     # A safetensors file begins with the length of its JSON header, in eight bytes.
-    content = _read_safetensors(file) if head[8:] == b"{" else _read_torch(file)
+    content: object
+    if head[8:] == b"{":
+        content = read_safetensors(read_bytes(file, at_most=WEIGHTS_BYTES), file, hint="copy the file again")
+    else:
+        content = _read_torch(file)
     tensors, entries = _named_tensors(content)
     if not tensors:
         raise InvalidInput(f"{file} holds no named tensors", hint=_HINT)
@@ -53,12 +58,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_safetensors(file: Path) -> object:
+def read_safetensors(content: bytes, file: Path, *, hint: str) -> dict[str, Tensor]:
+    """The tensors in the contents of a safetensors file; raises InvalidInput if it is none."""
     safetensors = require("safetensors.torch", extra="train")
     try:
-        return safetensors.load_file(file)
+        tensors: dict[str, Tensor] = safetensors.load(content)
     except Exception as error:  # noqa: BLE001  # the parser raises its own untyped errors on foreign bytes
-        raise InvalidInput(f"{file} is not a safetensors file ({error})", hint="copy the file again") from None
+        raise InvalidInput(f"{file} is not a safetensors file ({error})", hint=hint) from None
+    return tensors
 
 
 def _read_torch(file: Path) -> object:
@@ -66,7 +73,8 @@ def _read_torch(file: Path) -> object:
         # timm's checkpoints hold the arguments of the command as a Namespace, which executes nothing.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # torch warns about old pickles, and an error follows
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            zipped = check_torch_file(file)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # noqa: BLE001  # the parser raises errors of many types on foreign bytes
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:

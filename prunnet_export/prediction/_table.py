@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular, read_limited
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.devices import Fingerprint
 from prunnet_export.preprocessing import Size
 
 DENSE = "dense"
-_LARGEST = 16 * 2**20
 
 Amount = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -78,15 +80,12 @@ def read_calibration(file: Path) -> Calibration:
     """Read a table of ``prunnet-bench calibrate``; raises InvalidInput if the file is missing or not a table."""
     hint = "prunnet-bench calibrate writes one"
     try:
-        with file.open("rb") as opened:
-            document = opened.read(_LARGEST + 1)
+        with open_regular(file) as opened:
+            document = read_limited(opened, file, at_most=SETTINGS_BYTES)
+        return decode_json(document, Calibration)
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read ({error.strerror})", hint=hint) from None
-    if len(document) > _LARGEST:
-        raise InvalidInput(f"{file}: larger than {_LARGEST // 2**20} MiB", hint=hint)
-    try:
-        return msgspec.json.decode(document, type=Calibration)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InvalidInput(f"{file}: not a calibration table ({error})", hint=hint) from None
 
 

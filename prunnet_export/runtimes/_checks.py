@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prunnet_export._cores import threads_under_quota
 from prunnet_export._errors import InvalidInput
+from prunnet_export._limits import MODEL_BYTES
 
 LOAD_HINT = "it may be truncated, or written for another runtime; export it again"
 """The hint for a file that an engine cannot load."""
@@ -15,9 +16,11 @@ MATRIX_RANK = 2
 
 
 def check_file(file: Path) -> None:
-    """Raise InvalidInput if a model file does not exist."""
+    """Raise InvalidInput if a model file does not exist, or is larger than any model."""
     if not file.is_file():
         raise InvalidInput(f"{file}: no such model file", hint="check the path")
+    if file.stat().st_size > MODEL_BYTES:
+        raise InvalidInput(f"{file}: larger than any model", hint=LOAD_HINT)
 
 
 def check_threads(threads: int | None) -> int | None:

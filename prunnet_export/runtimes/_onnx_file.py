@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export._text import one_line
 from prunnet_export.runtimes._checks import LOAD_HINT, check_file
 
@@ -16,7 +18,10 @@ def read_onnx(file: Path) -> Any:
     onnx = require("onnx", extra="host")
     check_file(file)
     try:
-        model = onnx.load(file)
+        model = onnx.load_model_from_string(read_bytes(file, at_most=MODEL_BYTES))
+        onnx.load_external_data_for_model(model, str(file.parent))
+    except InvalidInput:
+        raise
     except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
         raise InvalidInput(f"{file.name}: not an ONNX model ({one_line(error)})", hint=LOAD_HINT) from None
     if not model.graph.node:

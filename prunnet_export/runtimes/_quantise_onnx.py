@@ -11,6 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
+from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
 
@@ -68,7 +69,7 @@ def quantise_onnx(model: Any, images: Iterable[Batch], *, symmetric: bool) -> An
             raise InvalidInput(
                 f"the network cannot be quantised ({one_line(error)})", hint="use another precision"
             ) from None
-        quantised = onnx.load(result)
+        quantised = read_onnx(result)
     used = {node.domain for node in quantised.graph.node}
     kept = [imported for imported in quantised.opset_import if imported.domain in used]
     del quantised.opset_import[:]  # ONNX Runtime lists every operator set that it knows

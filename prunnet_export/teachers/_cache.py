@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from prunnet_export._documents import decode_json
 from prunnet_export._errors import StorageError
 from prunnet_export._files import read_bytes, replace_file, storage_errors
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export._numbers import significant
 from prunnet_export.datasets import ImageSplit
 from prunnet_export.teachers._cache_key import CacheKey
@@ -148,7 +150,7 @@ def stamp_of(split: ImageSplit, index: int) -> Bytes:
 
 def _read_key(folder: Path) -> CacheKey:
     try:
-        return msgspec.json.decode(read_bytes(folder / _META), type=CacheKey)
+        return decode_json(read_bytes(folder / _META, at_most=SETTINGS_BYTES), CacheKey)
     except msgspec.DecodeError:
         raise StorageError(f"{folder / _META} is damaged", hint=f"delete {folder}, then it is made again") from None
 

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
+from prunnet_export._files import read_bytes, sha256
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export._text import one_line
 
 
@@ -20,7 +21,9 @@ def file_hashes(file: Path) -> dict[str, str]:
     """
     onnx = require("onnx", extra="host")
     try:
-        model = onnx.load(file, load_external_data=False)
+        model = onnx.load_model_from_string(read_bytes(file, at_most=MODEL_BYTES))
+    except InvalidInput:
+        raise
     except Exception as error:  # noqa: BLE001  protobuf's and onnx's exceptions share no narrower base
         raise InvalidInput(
             f"{file.name}: not an ONNX model ({one_line(error)})", hint="it may be truncated; export or copy it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -37,9 +38,12 @@ class RowFile:
         self.count, self.width, self._file = count, width, file
         flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT | os.O_TRUNC if create else 0)
         try:
-            self._handle = os.open(file, flags | os.O_CLOEXEC, 0o644)
+            self._handle = os.open(file, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
         except FileNotFoundError:
             raise self._damaged() from None
+        if not stat.S_ISREG(os.fstat(self._handle).st_mode):
+            self.close()
+            raise self._damaged()
         if create:
             os.ftruncate(self._handle, count * width)
         elif os.fstat(self._handle).st_size != count * width:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from prunnet_export._documents import read_toml
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_toml
 from prunnet_export.preprocessing import LARGEST_SIDE, Fit
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes
+from prunnet_export._files import open_regular
+from prunnet_export._limits import ARRAYS_BYTES
+from prunnet_export.vectors._members import checked_members, read_array, read_member, size_of
 
+_MAGIC = b"\x93NUMPY"
 _MESSAGE_LENGTH = 160
 
 
@@ -26,16 +28,31 @@ def read_arrays(file: Path, *, what: str, hint: str) -> dict[str, npt.NDArray[An
     Raises:
         InvalidInput: the file cannot be read, or is of another kind.
     """
-    content = read_bytes(file)
     try:
-        stored = np.load(io.BytesIO(content), allow_pickle=False)
-        arrays = {"embeddings": stored} if isinstance(stored, np.ndarray) else {n: stored[n] for n in stored.files}
+        with open_regular(file) as opened:
+            return _arrays(opened)
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise InvalidInput(f"cannot read {file}: {reason}", hint="check the path and its permissions") from None
+    except InvalidInput:
+        raise
     except Exception as error:  # noqa: BLE001  # numpy, zipfile, zlib and tokenize raise many types on bad bytes
         raise InvalidInput(f"{file} is not {what} ({one_line(error)})", hint=hint) from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy returns other members as bytes
-            raise InvalidInput(f"{file} is not {what} ({name} is no array)", hint=hint)
-    return arrays
+
+
+def _arrays(opened: BinaryIO) -> dict[str, npt.NDArray[Any]]:
+    size = size_of(opened)
+    if opened.read(len(_MAGIC)) == _MAGIC:
+        opened.seek(0)
+        return {"embeddings": read_array(opened, left=size, at_most=ARRAYS_BYTES)}
+    with zipfile.ZipFile(opened) as archive:
+        members, left, arrays = checked_members(archive, size), ARRAYS_BYTES, {}
+        for name, member in members.items():
+            if not member.filename.endswith(".npy"):
+                raise ValueError(f"{name[:40]} is no array")
+            arrays[name] = read_member(archive, member, at_most=left)
+            left -= arrays[name].nbytes
+        return arrays
 
 
 def one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 from prunnet_export.vectors._faiss_rows import read_by_faiss
 from prunnet_export.vectors._forms import INT8_SCALE, Stored
 from prunnet_export.vectors._metrics import Metric
@@ -66,7 +67,7 @@ def open_faiss(file: Path) -> StoredVectors:
 
 
 def _read_header(file: Path) -> _Header:
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         start = opened.read(_FLOAT_HEADER.size + _LENGTH.size)
     kind = start[:4]
     if kind not in {*_FLAT, *_BY_FAISS}:

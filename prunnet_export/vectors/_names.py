@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -11,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._documents import parse_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export._text import printable
 from prunnet_export.packed_names import NameSequence, PackedNames
 
@@ -91,13 +92,17 @@ def read_names(file: Path) -> Names:
         InvalidInput: the file cannot be read, is no such list, or a name is there twice.
     """
     try:
-        text = read_bytes(file).decode("utf-8-sig")
-        listed = json.loads(text) if file.suffix == ".json" else text.removesuffix("\n").split("\n")
-    except (ValueError, RecursionError) as error:
+        content = read_bytes(file, at_most=LIST_BYTES)
+        listed = parse_json(content) if file.suffix == ".json" else _lines(content)
+    except ValueError as error:
         raise InvalidInput(f"{file} is no list of names ({error})", hint="one name a line, or a JSON list") from None
     if not isinstance(listed, list):
         raise InvalidInput(f"{file} is no list of names", hint='a JSON list of texts, e.g. ["a.jpg", "b.jpg"]')
     return Names((name.removesuffix("\r") if isinstance(name, str) else name for name in listed), file)
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8-sig").removesuffix("\n").split("\n")
 
 
 def names_beside(file: Path) -> Path | None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy_format
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
+from prunnet_export._limits import ARRAYS_BYTES
 from prunnet_export._text import printable
 from prunnet_export.vectors._arrays import one_line
 from prunnet_export.vectors._fields import checked_labels, checked_metric, checked_network, checked_scale
 from prunnet_export.vectors._forms import INT8_SCALE, Scale, as_float32, dim_of, form_of
+from prunnet_export.vectors._members import checked_members, read_header, read_member, size_of
 from prunnet_export.vectors._metrics import Vectors
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._stored import ArrayRows, Rows, StoredVectors, check_shape, vectors_in_memory
@@ -23,7 +26,8 @@ from prunnet_export.vectors._stored import ArrayRows, Rows, StoredVectors, check
 _EXPECTED = "save vectors with numpy.save, or with numpy.savez as `embeddings`"
 _PARTS = ("names", "labels", "metric", "network", "scale")
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
-_ENCRYPTED = 1
+_MOST_TEXT = 16 * 2**10  # bytes of the longest name or label
+_MOST_OF_ONE = 2**20  # bytes of a part that is one text, or a number for each dimension
 
 
 class FileRows(Rows):
@@ -49,7 +53,8 @@ class FileRows(Rows):
     def read(self, start: int, stop: int) -> Vectors:
         number, offset = (stop - start) * self._columns, self._offset + start * self._row_bytes
         try:
-            stored = np.fromfile(self._file, self._dtype, number, offset=offset)
+            with open_regular(self._file) as opened:
+                stored = np.fromfile(opened, self._dtype, number, offset=offset)
         except OSError as error:
             raise self._unreadable(error.strerror or "") from None
         if len(stored) != number:
@@ -59,7 +64,7 @@ class FileRows(Rows):
     def pick(self, indices: npt.NDArray[np.int64]) -> Vectors:
         content = bytearray()
         try:
-            with self._file.open("rb") as opened:
+            with open_regular(self._file) as opened:
                 for index in indices.tolist():
                     content += os.pread(opened.fileno(), self._row_bytes, self._offset + index * self._row_bytes)
         except OSError as error:
@@ -97,9 +102,13 @@ def open_npz(file: Path) -> StoredVectors:
         InvalidInput: it is corrupt, empty, holds no vectors, or its parts do not fit together.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            parts = {name: _array(archive, members[name]) for name in _PARTS if name in members}
+        with open_regular(file) as opened, zipfile.ZipFile(opened) as archive:
+            members = checked_members(archive, size_of(opened))
+            count, parts = _count(archive, members), {}
+            for name in _PARTS:
+                if name in members:
+                    most = _MOST_TEXT * (count + 1) if name in {"names", "labels"} else _MOST_OF_ONE
+                    parts[name] = read_member(archive, members[name], at_most=min(most, ARRAYS_BYTES))
             scale = checked_scale(parts.get("scale"), file)
             vectors = _embeddings(archive, members.get("embeddings"), file, scale)
     except InvalidInput:
@@ -126,18 +135,22 @@ def _names(names: npt.NDArray[Any] | None, file: Path) -> Names | None:
     return Names(map(str, names), file)
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with archive.open(member) as opened:
-        return npy_format.read_array(opened, allow_pickle=False)
+def _count(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> int:
+    """How many vectors an archive says that it has. This limits the sizes of its names and labels."""
+    if "embeddings" not in members:
+        return 0
+    with archive.open(members["embeddings"]) as opened:
+        (shape, _, _), _ = read_header(opened)  # type: ignore[arg-type]  # it is binary
+    return shape[0] if shape else 0
 
 
 def _embeddings(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None, file: Path, scale: Scale) -> StoredVectors:
     if member is None:
         found = ", ".join(archive.namelist()[:12])
         raise InvalidInput(f"{file} has no `embeddings`, only {printable(found) or 'nothing'}", hint=_EXPECTED)
-    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _ENCRYPTED:
-        return vectors_in_memory(_array(archive, member), file, scale=scale)
-    with file.open("rb") as opened:
+    if member.compress_type != zipfile.ZIP_STORED:
+        return vectors_in_memory(read_member(archive, member, at_most=ARRAYS_BYTES), file, scale=scale)
+    with open_regular(file) as opened:
         opened.seek(member.header_offset)
         header = opened.read(_LOCAL_HEADER)
     name, extra = (int.from_bytes(header[place : place + 2], "little") for place in (26, 28))
@@ -146,23 +159,23 @@ def _embeddings(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None, file: 
 
 def _in_place(file: Path, position: int, scale: Scale) -> StoredVectors:
     """The array that begins at a position of a file; raises ValueError if it is corrupt."""
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         opened.seek(position)
-        shape, fortran, dtype = _header(opened)
-        offset = opened.tell()
+        (shape, fortran, dtype), length = read_header(opened)
+        missing = position + length + math.prod(shape) * dtype.itemsize - size_of(opened)
     form = form_of(dtype, file)
     check_shape(shape, file)
-    missing = offset + shape[0] * shape[1] * dtype.itemsize - file.stat().st_size
     if missing > 0:
         raise ValueError(f"the last {missing} bytes are missing")
     if fortran:
-        source: Rows = ArrayRows(np.memmap(file, dtype, "r", offset, shape, "F"), scale)
+        source: Rows = ArrayRows(_mapped(file, dtype, position + length, shape), scale)
     else:
-        source = FileRows(file, dtype, shape[1], offset, scale)
+        source = FileRows(file, dtype, shape[1], position + length, scale)
     return StoredVectors(file, shape[0], dim_of(form, shape[1]), form, source)
 
 
-def _header(opened: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy_format.read_magic(opened)
-    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    return read(opened)
+def _mapped(file: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    try:
+        return np.memmap(file, dtype, "r", offset, shape, "F")
+    except OSError as error:
+        raise InvalidInput(f"cannot map {file} into memory: {error.strerror}", hint="save it in C order") from None

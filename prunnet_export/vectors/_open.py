@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 from prunnet_export.vectors._faiss_files import open_faiss
 from prunnet_export.vectors._names import names_beside, read_names
 from prunnet_export.vectors._numpy_files import open_npy, open_npz
@@ -37,7 +38,7 @@ def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
         MissingExtra: pyarrow or FAISS is needed and not installed.
     """
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             start = opened.read(4)
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 from prunnet_export._imports import require
+from prunnet_export._limits import EXPANSION, SMALL_MEMBER
 from prunnet_export._text import printable
 from prunnet_export.vectors._arrays import one_line
 from prunnet_export.vectors._fields import checked_labels
@@ -45,6 +47,7 @@ def open_parquet(file: Path) -> StoredVectors:
         count = opened.metadata.num_rows
         if count == 0:
             raise InvalidInput(f"{file} has no rows", hint=_EXPECTED)
+        _check_size(opened.metadata, file)
         first = next(_batches(file, opened, list(range(opened.num_row_groups)), None, size=1))
         names = Names(_column(opened, _NAMES), file)
         labels = checked_labels(_labels(opened), count, file) if _LABELS in columns else None
@@ -120,7 +123,18 @@ class _ParquetRows(Rows):
         return np.zeros((0, self._columns), np.float32)
 
 
+def _check_size(metadata: Any, file: Path) -> None:
+    """Raise InvalidInput if a file says that it expands to much more than vectors and names can be compressed."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    sizes = [sum(group.total_byte_size for group in groups), metadata.num_rows]
+    sizes += [group.column(number).num_values for group in groups for number in range(group.num_columns)]
+    if max(sizes) > max(SMALL_MEMBER, EXPANSION * file.stat().st_size):
+        raise InvalidInput(f"{file} expands to more than {EXPANSION} times its size", hint=_EXPECTED)
+
+
 def _open(file: Path) -> Any:
+    with open_regular(file):
+        pass  # pyarrow would wait for a writer of a named pipe
     return require("pyarrow.parquet", extra="vectors").ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular, read_limited
+from prunnet_export._limits import IMAGE_BYTES
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
 
@@ -73,8 +75,10 @@ class FileSplit(ImageSplit):
         Raises:
             InvalidInput: the file cannot be read.
         """
+        file = Path(self.names[index])
         try:
-            return Path(self.names[index]).read_bytes()
+            with open_regular(file) as opened:
+                return read_limited(opened, file, at_most=IMAGE_BYTES)
         except OSError as error:
             raise InvalidInput(
                 f"{self.names[index]}: cannot be read ({error.strerror})", hint="check the path and its permissions"

@@ -14,17 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import open_regular, read_limited
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export.datasets import Labels
 
 
 def read_lines(file: Path) -> list[str]:
     """The lines of a text file, without blank lines at the end."""
     try:
-        content = file.read_bytes()
+        with open_regular(file) as opened:
+            content = read_limited(opened, file, at_most=LIST_BYTES)
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
     try:
-        return content.decode("utf-8").rstrip().split("\n")
+        return content.decode("utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise InvalidInput(f"{file}:{number}: not UTF-8 text", hint="download the list again") from None

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._imports import require
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.preprocessing import decode
 from prunnet_export.training.data._files import first_file
+from prunnet_export.training.data._lmdb_file import DamagedStoreError, LmdbFile
 
 
 class LmdbSplit(ImageSplit):
     """Labelled images whose encoded bytes (JPEG, PNG, ...) are the values of a store.
 
     The key of an image is its path in the list, with or without a slash before it, or its file name without the suffix,
-    as UTF-8. The store is opened for each image, because an open store cannot be sent to another process and does not
-    work after a fork. Opening takes a fraction of a millisecond, decoding some milliseconds.
+    as UTF-8. The store is opened for each image, because an open store cannot be sent to another process. Opening takes
+    a fraction of a millisecond, decoding some milliseconds.
 
     Args:
         store: The folder with ``data.mdb``.
         paths: n paths of images, as in the list.
         labels: int64 [n].
-
-    Raises:
-        MissingExtra: the package ``lmdb`` is not installed.
     """
 
     def __init__(self, store: Path, paths: Sequence[str], labels: Labels) -> None:
-        require("lmdb", extra="lmdb")
         self._store, self._paths, self.labels = store, paths, labels
         self.names = [f"{store}:{path}" for path in paths]
 
@@ -54,20 +51,18 @@ class LmdbSplit(ImageSplit):
         Raises:
             InvalidInput: the store has no such key, or cannot be read.
         """
-        lmdb = require("lmdb", extra="lmdb")
         path = self._paths[index]
         keys = (path, f"/{path}", Path(path).stem)
         try:
-            # No lock file, so that a read-only disk works. No readahead, because the order of access is random.
-            opened = lmdb.open(str(self._store), readonly=True, lock=False, readahead=False, create=False)
-            with opened as environment, environment.begin() as transaction:
-                found = (transaction.get(key.encode()) for key in keys)
+            with closing(LmdbFile(self._store / "data.mdb")) as opened:
+                found = (opened.get(key.encode()) for key in keys)
                 value = next((one for one in found if one is not None), None)
-        except lmdb.Error as error:
-            raise InvalidInput(f"{self._store}: cannot be read ({error})", hint="make the store again") from None
+        except (OSError, DamagedStoreError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise InvalidInput(f"{self._store}: cannot be read ({reason})", hint="make the store again") from None
         if value is None:
             raise InvalidInput(f"{self.names[index]}: no such key", hint=f"keys are paths, or {keys[-1]!r}")
-        return bytes(value)
+        return value
 
 
 def find_store(path: Path) -> Path | None:

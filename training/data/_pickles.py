@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
+from prunnet_export._limits import ARRAYS_BYTES
+from prunnet_export._pickle_codes import check_pickle
 
 _HINT = "download it again"
 # The names in a pickle of a numpy array or number, with the module names before and since numpy 2.
@@ -62,8 +64,9 @@ def read_pickle(file: Path) -> Any:
     Python looks up the functions of a pickle by :meth:`pickle.Unpickler.find_class`. Here that method returns an object
     that only records its arguments, for the few names that numpy's arrays need. It refuses every other name.
     """
-    content = read_bytes(file)
+    content = read_bytes(file, at_most=ARRAYS_BYTES)
     try:
+        check_pickle(content)
         return _Reader(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # noqa: BLE001  # pickle raises many kinds of errors for other bytes
         reason = " ".join(str(error).split())[:100] or type(error).__name__

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 from prunnet_export.training.data._image_files import Skipped
 from prunnet_export.training.data._lists import integer
 
@@ -89,7 +90,7 @@ def _members(shard: Path, skipped: Skipped) -> Iterator[_Member]:
     last = "its start"
     try:
         length = shard.stat().st_size
-        with tarfile.open(shard, "r:") as tar:
+        with open_regular(shard) as opened, tarfile.open(fileobj=opened, mode="r:") as tar:
             while (info := tar.next()) is not None:
                 # tarfile keeps what it has read, a kilobyte for each member.
                 tar.members.clear()  # type: ignore[attr-defined]  # typeshed does not know it
@@ -101,9 +102,9 @@ def _members(shard: Path, skipped: Skipped) -> Iterator[_Member]:
                     yield member
             end = tar.offset
         # At a damaged header tarfile stops as it does at the end.
-        with shard.open("rb") as opened:
-            opened.seek(end)
-            if opened.read(len(_END)) != _END:
+        with open_regular(shard) as rest:
+            rest.seek(end)
+            if rest.read(len(_END)) != _END:
                 raise InvalidInput(f"{shard}: damaged or cut short after {last}", hint=_AGAIN)
     except (tarfile.TarError, OSError, ValueError, EOFError, RecursionError) as error:
         raise InvalidInput(

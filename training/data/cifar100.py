@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
+from prunnet_export._limits import ARRAYS_BYTES
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.training.data._lists import number_classes
@@ -62,7 +63,7 @@ def _find(path: Path) -> tuple[Path, Path] | None:
 
 
 def _read_binary(file: Path) -> tuple[_Images, npt.NDArray[np.int64]]:
-    content = np.frombuffer(read_bytes(file), np.uint8)
+    content = np.frombuffer(read_bytes(file, at_most=ARRAYS_BYTES), np.uint8)
     if content.size == 0 or content.size % _RECORD:
         raise InvalidInput(f"{file}: {content.size} bytes are no records of {_RECORD}", hint=_HINT)
     records = content.reshape(-1, _RECORD)

@@ -46,9 +46,6 @@ class Gldv2(DatasetFormat):
 
         Only the first image of each list is checked, because a check of a million files takes too long. Another missing
         image raises an error when it is read.
-
-        Raises:
-            MissingExtra: there is an LMDB store, and the package ``lmdb`` is not installed.
         """
         train, gallery, truth = (_find(path, names) for names in (TRAIN, GALLERY, TRUTH))
         if train is None and truth is None:

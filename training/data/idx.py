@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import open_regular
+from prunnet_export._limits import ARRAYS_BYTES
 from prunnet_export.datasets import DatasetFormat, RetrievalData
 from prunnet_export.training.data._arrays import ArraySplit
 from prunnet_export.training.data._files import first_file
@@ -75,7 +77,7 @@ def _find(path: Path, stem: str) -> Path | None:
 def _read(file: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """The uint8 array of an idx file. Every field of its header is checked."""
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with open_regular(file) as opened, gzip.open(opened) if file.suffix == ".gz" else opened as stream:
             return _parse(file, cast("BinaryIO", stream), dimensions)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InvalidInput(f"{file}: damaged gzip file ({error})", hint="download it again") from None
@@ -99,7 +101,7 @@ def _parse(file: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.uint
     size = math.prod(shape)
     # A damaged header can announce terabytes, so compare it with the size of the file before allocating memory.
     on_disk = file.stat().st_size
-    if size > on_disk * (_DEFLATE_LIMIT if file.suffix == ".gz" else 1):
+    if size > min(on_disk * (_DEFLATE_LIMIT if file.suffix == ".gz" else 1), ARRAYS_BYTES):
         raise InvalidInput(f"{file}: truncated, {size} bytes announced", hint="download it again")
     payload = stream.read(size)
     if len(payload) < size:

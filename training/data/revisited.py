@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from prunnet_export._documents import parse_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
 from prunnet_export.preprocessing import decode
 from prunnet_export.protocol import Protocol
@@ -134,8 +135,8 @@ def _read(file: Path) -> tuple[list[str], list[str], list[dict[str, Any]]]:
     document: Any
     if file.suffix == ".json":
         try:
-            document = json.loads(read_bytes(file))
-        except (ValueError, RecursionError) as error:
+            document = parse_json(read_bytes(file, at_most=LIST_BYTES))
+        except ValueError as error:
             raise InvalidInput(f"{file}: not JSON ({error})", hint="download it again") from None
     else:
         document = read_pickle(file)

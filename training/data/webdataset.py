@@ -10,6 +10,7 @@ from PIL import Image
 
 from prunnet_export._decoding import decode
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import open_regular
 from prunnet_export.datasets import DatasetFormat, ImageSplit, RetrievalData
 from prunnet_export.packed_names import PrefixedNames
 from prunnet_export.training.data._files import FileSplit
@@ -60,7 +61,7 @@ class ShardSplit(ImageSplit):
         found = self._index
         start, size = int(found.start[index]), int(found.size[index])
         try:
-            with found.shards[int(found.shard[index])].open("rb") as shard:
+            with open_regular(found.shards[int(found.shard[index])]) as shard:
                 shard.seek(start)
                 content = shard.read(size)
         except OSError as error:

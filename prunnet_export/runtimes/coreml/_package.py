@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._documents import parse_json
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import replace_file
+from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES, SETTINGS_BYTES
 from prunnet_export._text import one_line
 from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK
 from prunnet_export.runtimes._silence import silenced
@@ -35,7 +37,7 @@ def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
     """
     draft, package = made / PACKAGE, folder / PACKAGE
     model.save(str(draft))
-    manifest = json.loads((draft / _MANIFEST).read_text("utf-8"))
+    manifest = parse_json(read_bytes(draft / _MANIFEST, at_most=SETTINGS_BYTES))
     items = manifest["itemInfoEntries"]
     names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])) for old, item in items.items()}
     manifest["itemInfoEntries"] = {names[old]: item for old, item in items.items()}
@@ -45,7 +47,7 @@ def write_package(model: Any, made: Path, folder: Path) -> tuple[str, ...]:
     contents = (
         json.dumps(manifest, indent=2, sort_keys=True).encode(),
         program.SerializeToString(deterministic=True),
-        (draft / _BLOB).read_bytes(),
+        read_bytes(draft / _BLOB, at_most=MODEL_BYTES),
     )
     for name, content in zip(_NAMES, contents, strict=True):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,5 +94,5 @@ def count_operations(program: Any) -> int:
 
 def _parse(file: Path) -> Any:
     model = require("coremltools.proto.Model_pb2", extra=EXTRA).Model()
-    model.ParseFromString(file.read_bytes())
+    model.ParseFromString(read_bytes(file, at_most=MODEL_BYTES))
     return model

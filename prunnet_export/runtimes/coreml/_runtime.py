@@ -18,7 +18,7 @@ from prunnet_export._text import one_line
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._checks import LOAD_HINT, refuse_threads
-from prunnet_export.runtimes._onnx_file import single_input
+from prunnet_export.runtimes._onnx_file import read_onnx, single_input
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
@@ -72,8 +72,7 @@ class CoreMl(Runtime):
         module, shape = (inputs or CompileInputs()).module(), single_input(onnx_file)
         [twin] = OnnxRuntime().compile(onnx_file, folder, precision=FP32.name)
         if asked is FP16:
-            onnx = require("onnx", extra="host")
-            replace_file(folder / twin, to_fp16(onnx.load(folder / twin)).SerializeToString())
+            replace_file(folder / twin, to_fp16(read_onnx(folder / twin)).SerializeToString())
         with TemporaryFolder("coreml") as made, silenced():
             try:
                 model = self._convert(module, shape, asked)

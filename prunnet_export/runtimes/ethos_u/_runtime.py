@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import replace_file
+from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES, SETTINGS_BYTES
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.precision import INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
@@ -80,8 +81,8 @@ class EthosU(Runtime):
         with TemporaryFolder("vela") as made:
             report = _run_vela(folder / name, Path(made), arguments)
             [summary] = Path(made).glob("*_summary_*.csv")
-            replace_file(folder / COMPILED, (Path(made) / COMPILED).read_bytes())
-            replace_file(folder / SUMMARY, summary.read_bytes())
+            replace_file(folder / COMPILED, read_bytes(Path(made) / COMPILED, at_most=MODEL_BYTES))
+            replace_file(folder / SUMMARY, read_bytes(summary, at_most=SETTINGS_BYTES))
         replace_file(folder / REPORT, f"Vela {version}\n{report}".encode())
         return (COMPILED, SUMMARY, REPORT)
 
@@ -166,6 +167,6 @@ def _operator_counts(report: str) -> dict[str, int]:
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_bytes(file, at_most=SETTINGS_BYTES).decode("utf-8")
+    except (InvalidInput, UnicodeDecodeError):
         raise InvalidInput(f"{file.name}: no such file of Vela beside the model", hint=_EXPORT_HINT) from None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export._text import one_line
 from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file
 
@@ -112,4 +113,4 @@ class TfliteGraph:
 def read_tflite(file: Path) -> TfliteGraph:
     """The graph of a file; raises InvalidInput if it is missing or not a TFLite file with one graph."""
     check_file(file)
-    return TfliteGraph(read_bytes(file), name=file.name)
+    return TfliteGraph(read_bytes(file, at_most=MODEL_BYTES), name=file.name)

@@ -14,7 +14,9 @@ import numpy as np
 
 from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes.mnn._file import TINY, Layer, Weights, layers, restore_zeros
@@ -98,7 +100,7 @@ class Converter:
             )
             result = folder / "model.mnn"
             if done.returncode == 0 and result.is_file():
-                return restore_zeros(result.read_bytes())
+                return restore_zeros(read_bytes(result, at_most=MODEL_BYTES))
         raise InvalidInput(
             f"{self._file.name}: mnn cannot convert it ({_last_message(done)})",
             hint="its converter does not have every operator of ONNX",

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._checks import LOAD_HINT, check_file, engine_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
@@ -61,7 +63,7 @@ class Mnn(Runtime):
     def read_weights(self, model: Model) -> dict[str, npt.NDArray[np.generic]]:
         """The weights of layers (linear layers as 1x1 convolutions) and other float constants, by operator."""
         _interpreter(self._engine(), model.file)
-        content = model.file.read_bytes()
+        content = read_bytes(model.file, at_most=MODEL_BYTES)
         return {**{layer.name: layer.weights for layer in layers(content)}, **dict(constants(content))}
 
     def open(self, model: Model, *, threads: int | None = None) -> MnnSession:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._documents import parse_json
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
+from prunnet_export._limits import LIST_BYTES
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
@@ -78,7 +80,7 @@ class OnnxRuntime(Runtime):
             session = OnnxSession(model.file, loaded)
             shape = session.shape
             session.run(np.zeros((shape.batch or 1, 3, shape.height, shape.width), np.float32))
-            events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
+            events = parse_json(read_bytes(Path(loaded.end_profiling()), at_most=LIST_BYTES))
         nodes = {(event["name"], event["args"]["provider"]) for event in events if "provider" in event.get("args", {})}
         return dict(Counter(provider.removesuffix("ExecutionProvider") for _, provider in nodes))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._limits import MODEL_BYTES, SETTINGS_BYTES
 from prunnet_export.runtimes.tensorrt._log import SparseLayers, find_logger, shorten, sparse_layers
 
 MOST_IMAGES = 32  # largest batch of one inference, if the batch is open
@@ -45,7 +46,7 @@ def build_engine(
     builder = engine.Builder(logger)
     network = builder.create_network(_flags(engine))
     parser = engine.OnnxParser(network, logger)
-    if not parser.parse(read_bytes(onnx_file)) or not network.num_inputs:
+    if not parser.parse(read_bytes(onnx_file, at_most=MODEL_BYTES)) or not network.num_inputs:
         raise InvalidInput(f"{onnx_file.name}: {engine.__name__} cannot take {_parser_error(parser)}", hint=_HINT)
     config = builder.create_builder_config()
     config.set_flag(engine.BuilderFlag.SPARSE_WEIGHTS)
@@ -84,8 +85,8 @@ def _add_profile(builder: Any, network: Any, config: Any) -> None:
 def _load_timings(config: Any, file: Path) -> Any:
     """The cache of timings that the build extends; it starts empty if the file is of another GPU or version."""
     try:
-        cached = file.read_bytes()
-    except OSError:
+        cached = read_bytes(file, at_most=SETTINGS_BYTES)
+    except InvalidInput:
         cached = b""
     for content in (cached, b""):
         timings = config.create_timing_cache(content)

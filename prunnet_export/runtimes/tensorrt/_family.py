@@ -13,6 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._calibration import calibration_images
@@ -124,7 +125,7 @@ class TensorRtFamily(Runtime):
         """
         self.precision(model.precision)
         refuse_threads(threads, self.name)
-        content = read_bytes(model.file)
+        content = read_bytes(model.file, at_most=MODEL_BYTES)
         engine, cuda = self._machine()
         if model.file.suffix == ".onnx":
             content = self._build_here(model.file, cuda.gpu()).content
@@ -144,7 +145,7 @@ class TensorRtFamily(Runtime):
         if self.obstacle() is not None:
             graph = read_onnx(self.twin(model).file).graph
             return {self.places_on: sum(node.op_type != "Constant" for node in graph.node)}
-        content = read_bytes(model.file)
+        content = read_bytes(model.file, at_most=MODEL_BYTES)
         if model.file.suffix == ".onnx":
             content = self._build_here(model.file, self._machine()[1].gpu()).content
         plan = load_engine(self._engine(), content, name=model.file.name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._documents import read_json
+from prunnet_export._files import replace_file
 
 RECORD = "engine.json"
 
@@ -38,7 +38,4 @@ def read_record(folder: Path) -> EngineRecord | None:
     file = folder / RECORD
     if not file.is_file():
         return None
-    try:
-        return msgspec.json.decode(read_bytes(file), type=EngineRecord)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"{file}: damaged ({error})", hint="build the engine again") from None
+    return read_json(file, EngineRecord, hint="build the engine again", what="a record of an engine")

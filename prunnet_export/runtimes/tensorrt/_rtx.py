@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export._files import replace_file
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.runtimes._base import CompileInputs
 from prunnet_export.runtimes.tensorrt._build import Built, build_engine
 from prunnet_export.runtimes.tensorrt._cuda import Gpu
@@ -66,8 +67,8 @@ class TensorRtRtx(TensorRtFamily):
         config.dynamic_shapes_kernel_specialization_strategy = eager
         kernels = config.create_runtime_cache()
         file = cache_folder() / self.name / f"{hashlib.sha256(content).hexdigest()[:32]}.kernels"
-        with suppress(OSError):
-            kernels.deserialize(file.read_bytes())  # returns False if GPU, driver or version differ
+        with suppress(InvalidInput):
+            kernels.deserialize(read_bytes(file, at_most=MODEL_BYTES))  # returns False if GPU, driver or version differ
         config.set_runtime_cache(kernels)
         return plan.create_execution_context(config), lambda: _save_kernels(file, bytes(kernels.serialize()))
 

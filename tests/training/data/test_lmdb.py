@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import sys
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export._errors import InvalidInput
 from prunnet_export.training.data._lmdb import LmdbSplit
+from prunnet_export.training.data._lmdb_file import DamagedStoreError, LmdbFile
 from prunnet_export.training.data.gldv2 import FORMAT
 from tests._asserts import assert_one_line
 from tests.training.data._trees import write_lines
@@ -81,9 +82,63 @@ def test_a_store_that_is_none(tmp_path: Path) -> None:
         LmdbSplit(tmp_path, PATHS, np.arange(3)).image(0)
 
 
-def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "lmdb")
-    monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(MissingExtra, match="lmdb is not installed") as caught:
-        LmdbSplit(tmp_path, PATHS, np.arange(3))
-    assert "prunnet-export[lmdb]" in caught.value.hint
+def many(folder: Path, count: int) -> dict[bytes, bytes]:
+    """A store of many pages with values on pages of their own, and what is in it."""
+    draw = np.random.default_rng(0)
+    content = {draw.bytes(draw.integers(1, 200)): draw.bytes(draw.choice((0, 9, 900, 9000))) for _ in range(count)}
+    with lmdb.open(str(folder), map_size=2**26) as store:
+        for items in (list(content.items())[: count // 2], list(content.items())):
+            with store.begin(write=True) as transaction:
+                for key, value in items:
+                    transaction.put(key, value)
+    return content
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 2000])
+def test_every_value_is_found_and_no_other(tmp_path: Path, count: int) -> None:
+    content = many(tmp_path, count)
+    with closing(LmdbFile(tmp_path / "data.mdb")) as store:
+        assert {key: store.get(key) for key in content} == content
+        for key in content:
+            for other in (key[:-1], key + b"\0", bytes([*key[:-1], key[-1] ^ 1])):
+                assert store.get(other) == content.get(other)
+        assert store.get(b"\xff" * 300) is None
+
+
+def test_a_store_that_is_cut_off_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    keys = list(many(tmp_path, 100))
+    file = tmp_path / "data.mdb"
+    whole = file.read_bytes()
+    for size in (len(whole) // 2, len(whole) - 4096, 10_000, 4096, 100, 0):
+        file.write_bytes(whole[:size])
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            LmdbSplit(tmp_path, PATHS, np.arange(3)).image(0)
+    assert keys
+
+
+def test_damage_anywhere_is_an_error_or_a_value(tmp_path: Path) -> None:
+    keys = list(many(tmp_path, 100))
+    file, draw = tmp_path / "data.mdb", np.random.default_rng(1)
+    whole, refused = file.read_bytes(), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(20):  # at the starts of pages, because most of the rest is the content of values
+            damaged[draw.integers(len(whole) // 4096) * 4096 + draw.integers(80)] = draw.integers(256)
+        file.write_bytes(damaged)
+        try:
+            with closing(LmdbFile(file)) as store:
+                for key in keys:
+                    store.get(key)
+        except DamagedStoreError:
+            refused += 1
+    assert refused > 30
+
+
+def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path), map_size=2**20, max_dbs=2) as store:
+        store.open_db(b"inner")
+    with (
+        closing(LmdbFile(tmp_path / "data.mdb")) as opened,
+        pytest.raises(DamagedStoreError, match="a store of its own"),
+    ):
+        opened.get(b"inner")
