@@ -43,7 +43,7 @@ def test_order_and_labels(root: Path) -> None:
     assert data.train.labels.dtype == np.int64
     assert not data.exclude_self
     assert data.flip
-    assert data.classes == ({"ant", "bag"}, {"cup", "shoe"})
+    assert data.classes == (frozenset({"ant", "bag"}), frozenset({"cup", "shoe"}))
 
 
 def test_one_name_has_one_label_in_query_and_gallery(root: Path) -> None:
