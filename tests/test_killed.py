@@ -20,11 +20,16 @@ import onnx
 import pytest
 
 from prunnet_export.artifact import read_manifest, restore, verify_files
+from prunnet_export.budget import Budget
+from prunnet_export.datasets import open_dataset
+from prunnet_export.network import load_checkpoint
 from prunnet_export.training._journal import RECIPE_FILE
 from prunnet_export.training._state import STATE_FILE
 from tests._cli import write_network
 from tests._inputs import write_folder
 from tests.devices._sshd import wait_until
+from tests.finishing.test_finish import PREDICTOR
+from tests.search._exports import Workshop
 
 pytestmark = pytest.mark.slow
 
@@ -194,10 +199,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module", autouse=True)
 def artifacts(place: Place) -> None:
     """An artifact that was measured, and one that was predicted, in two folders."""
-    assert place.run(COMMANDS["export"].words)[0] == 0
-    predicted = (*EXPORT, "--target", "x86-onnxruntime", "--precision", "fp32", "--min-recall", "0")
-    code, errors = place.run((*predicted, "--device", "predicted", "--out", "predicted"))
-    assert code == 0, errors
+    workshop = Workshop(
+        load_checkpoint(place.folder / "network"), open_dataset(str(place.folder / "data")), place.folder / "cache"
+    )
+    workshop.export(Budget(latency_ms=1e6)).run(place.folder / "measured")
+    workshop.export(Budget(latency_ms=1e6), predictor=PREDICTOR).run(place.folder / "predicted")
     shutil.copytree(place.folder / "predicted", place.folder / "kept")
 
 

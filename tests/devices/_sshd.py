@@ -72,7 +72,7 @@ class Board:
 def descendants(process: int) -> dict[int, str]:
     """Command lines of the processes that descend from one, by id."""
     table = subprocess.run(
-        ["/bin/ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "args="], capture_output=True, check=True, text=True
+        ["/bin/ps", "-A", "-ww", "-o", "pid=", "-o", "ppid=", "-o", "args="], capture_output=True, check=True, text=True
     ).stdout
     rows = [line.split(None, 2) for line in table.splitlines()]
     found: dict[int, str] = {process: ""}
