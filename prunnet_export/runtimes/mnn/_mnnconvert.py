@@ -1,7 +1,6 @@
 """The converter of MNN as a process: it prints, and it may end its process."""
 
+import importlib
 import sys
 
-import _tools  # type: ignore[import-not-found]  # a file of MNN, which is not always installed
-
-_tools.mnnconvert(sys.argv)
+importlib.import_module("_tools").mnnconvert(sys.argv)
