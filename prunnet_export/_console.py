@@ -22,6 +22,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from prunnet_export._ending import run_command
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
 from prunnet_export._text import printable
 
@@ -101,7 +102,7 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
     debug = "--debug" in sys.argv[1:]
     try:
         with log_to_stderr():
-            result = command.main(prog_name=name, standalone_mode=False)
+            result = run_command(command, name=name)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):

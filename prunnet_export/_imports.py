@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import ModuleType
 from typing import Any
 
 from prunnet_export._errors import MissingExtra, UnknownName, Unreachable, UsageError
+from prunnet_export._foreign import foreign_code, is_ours
+
+_LOG = logging.getLogger(__name__)
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -34,23 +39,51 @@ def plugin_names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=f"prunnet_export.{group}")})
 
 
-def plugin(group: str, kind: str, name: str) -> Any:
+def plugin(group: str, kind: str, name: str, *, expected: type | tuple[type, ...] = object) -> Any:
     """The object registered as ``name`` under ``prunnet_export.<group>``.
+
+    Args:
+        group: The end of the group's name.
+        kind: What the objects are, for messages.
+        name: The name.
+        expected: The object is an instance of this class, or of one of them.
 
     Raises:
         UnknownName: no object is registered under that name.
-        UsageError: the registered object cannot be imported.
+        UsageError: the registered object cannot be imported, or is of another kind.
     """
     for point in entry_points(group=f"prunnet_export.{group}"):
         if point.name == name:
-            try:
-                return point.load()
-            except (ImportError, AttributeError) as error:
-                raise UsageError(
-                    f"{kind} {name!r} cannot be loaded from {point.value}: {error}",
-                    hint="update or uninstall the package that brings it",
-                ) from error
+            what, hint = f"{kind} {name!r} cannot be loaded from {point.value}", plugin_hint(group, name)
+            with foreign_code(what, hint):
+                found = point.load()
+            if not isinstance(found, expected):
+                raise UsageError(f"{what}: it is of the type {type(found).__name__}", hint=hint)
+            return found
     raise UnknownName(kind, name, plugin_names(group))
+
+
+def plugins(group: str, kind: str, *, expected: type | tuple[type, ...]) -> list[Any]:
+    """The objects under ``prunnet_export.<group>``. A broken one is left out, and a warning says why."""
+    found = []
+    for name in plugin_names(group):
+        try:
+            found.append(plugin(group, kind, name, expected=expected))
+        except UsageError as error:  # noqa: PERF203  # there are few
+            _LOG.warning("%s; it is left out", error.message)
+    return found
+
+
+def plugin_code(group: str, kind: str, found: Any) -> AbstractContextManager[None]:
+    """Makes one error of what a method of a registered object raises, if another package brings the object."""
+    if is_ours(type(found)):
+        return nullcontext()
+    return foreign_code(f"{kind} {found.name!r} failed", plugin_hint(group, found.name))
+
+
+def plugin_hint(group: str, name: str) -> str:
+    """The hint for an object that does not work: it names the package that registered it."""
+    return f"update or uninstall the package that brings it: {plugin_version(group, name) or 'it is not known'}"
 
 
 def plugin_version(group: str, name: str) -> str | None:

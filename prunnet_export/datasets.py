@@ -18,12 +18,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export._imports import plugin, plugin_names
+from prunnet_export._imports import plugin, plugin_code, plugins
 from prunnet_export.preprocessing import Fit, Size
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Relevance
 
 Labels = npt.NDArray[np.int64]
+
+_KIND = "data layout"
 
 
 class ImageSplit(ABC):
@@ -216,7 +218,8 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
     """
     with _storage_errors(source):
         chosen = _choose(source, layout)
-        return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+        with plugin_code("datasets", _KIND, chosen):
+            return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
 
 
 def default_input(source: str, *, layout: str | None = None) -> tuple[Size, Fit]:
@@ -245,10 +248,11 @@ def _storage_errors(source: str) -> Iterator[None]:
 
 
 def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
-    names = plugin_names("datasets") if layout is None else [layout]
-    found: list[DatasetFormat | BuiltInDataset] = [plugin("datasets", "data layout", name) for name in names]
+    kinds = (DatasetFormat, BuiltInDataset)
     if layout is not None:
-        return found[0]
+        forced: DatasetFormat | BuiltInDataset = plugin("datasets", _KIND, layout, expected=kinds)
+        return forced
+    found: list[DatasetFormat | BuiltInDataset] = plugins("datasets", _KIND, expected=kinds)
     built_in = {one.name: one for one in found if isinstance(one, BuiltInDataset)}
     if source in built_in:
         return built_in[source]
@@ -258,8 +262,9 @@ def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
         )
     formats = sorted((one for one in found if isinstance(one, DatasetFormat)), key=lambda one: one.fallback)
     for one in formats:
-        if one.matches(Path(source)):
-            return one
+        with plugin_code("datasets", _KIND, one):
+            if one.matches(Path(source)):
+                return one
     known = ", ".join(one.name for one in formats)
     raise InvalidInput(
         f"{source} has none of the known layouts", hint=f"known layouts: {known}; force one with --layout"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from prunnet_export._errors import UnknownName
+from prunnet_export._errors import UnknownName, UsageError
 from prunnet_export._imports import plugin, plugin_names
 
 
@@ -73,13 +74,15 @@ def find_target(name: str) -> Target:
 
     Raises:
         UnknownName: there is no such target.
+        UsageError: the package that brings it is broken.
     """
     names = plugin_names("targets")
     if name not in names:
         for other in names:
-            target: Target = plugin("targets", "target", other)
-            if name in target.aliases:
-                return target
+            with suppress(UsageError):  # one that is broken is no reason to refuse another one
+                target: Target = plugin("targets", "target", other, expected=Target)
+                if name in target.aliases:
+                    return target
         raise UnknownName("target", name, names)
-    found: Target = plugin("targets", "target", name)
+    found: Target = plugin("targets", "target", name, expected=Target)
     return found

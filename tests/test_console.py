@@ -71,6 +71,25 @@ def test_an_error_of_the_system_in_a_process_that_is_to_be_silent() -> None:
     assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
 
 
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit(1), EOFError(), BrokenPipeError(32, "x")])
+def test_no_code_can_end_a_command_as_if_it_had_succeeded(
+    error: BaseException, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, lines = end_of(error, capfd)
+    assert code == 70
+    assert type(error).__name__ in lines[-2] or "ended the program" in lines[-2]
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [command_file("prunnet-export"), "--list-targets"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
 def test_a_full_output_is_one_error() -> None:
     with Path("/dev/full").open("wb") as full:

@@ -55,8 +55,8 @@ class Dice(BuiltInDataset):
 @pytest.fixture
 def _others(monkeypatch: pytest.MonkeyPatch) -> None:
     registered = {"shelf": Shelf(), "dice": Dice()}
-    monkeypatch.setattr(datasets, "plugin_names", lambda _: list(registered))
-    monkeypatch.setattr(datasets, "plugin", lambda _group, _kind, name: registered[name])
+    monkeypatch.setattr(datasets, "plugins", lambda *_, **__: list(registered.values()))
+    monkeypatch.setattr(datasets, "plugin", lambda _group, _kind, name, **_: registered[name])
 
 
 @pytest.mark.usefixtures("_others")
@@ -71,8 +71,8 @@ class TestThirdParties:
 
     def test_a_general_layout_is_tried_last(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         registered = {"anything": Anything(), "shelf": Shelf()}
-        monkeypatch.setattr(datasets, "plugin_names", lambda _: list(registered))
-        monkeypatch.setattr(datasets, "plugin", lambda _group, _kind, name: registered[name])
+        monkeypatch.setattr(datasets, "plugins", lambda *_, **__: list(registered.values()))
+        monkeypatch.setattr(datasets, "plugin", lambda _group, _kind, name, **_: registered[name])
         assert open_dataset(str(tmp_path)).name == f"anything {tmp_path}"
         for mark in Shelf.marks:
             (tmp_path / mark).touch()

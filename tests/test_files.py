@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import copy_files, remove_folder, replace_file
+from prunnet_export._files import copy_files, open_regular, read_bytes, remove_folder, replace_file, sha256
+from tests._asserts import assert_one_line
 from tests._interrupting import interrupted_at_each_moment
 
 
@@ -59,3 +62,53 @@ def test_copies_stay_inside(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="leads out of"):
             copy_files({tmp_path / "source": place}, inside=home)
     assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda file: read_bytes(file, at_most=10),
+        sha256,
+        open_regular,
+        lambda file: copy_files({file: file.with_name("x")}, inside=file.parent),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a pipe"])
+def test_what_may_never_end_is_not_read(tmp_path: Path, read: Callable[[Path], object], kind: str) -> None:
+    file = tmp_path / "file"
+    if kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        file.symlink_to("pipe") if kind == "link to a pipe" else (tmp_path / "pipe").rename(file)
+    with pytest.raises(InvalidInput, match="is no regular file") as caught:
+        read(file)
+    assert_one_line(caught.value)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 10)
+    assert read_bytes(file, at_most=10) == b"x" * 10
+    with pytest.raises(InvalidInput, match="larger than") as caught:
+        read_bytes(file, at_most=9)
+    assert_one_line(caught.value)
+    with file.open("wb") as opened:
+        os.truncate(opened.fileno(), 2**40)
+    with pytest.raises(InvalidInput, match="larger than 1 GiB"):
+        read_bytes(file, at_most=2**30)
+
+
+def test_a_file_whose_size_the_system_does_not_say_is_read(tmp_path: Path) -> None:
+    del tmp_path
+    if Path("/proc/self/status").exists():
+        assert read_bytes(Path("/proc/self/status"), at_most=2**20).startswith(b"Name:")
+        with pytest.raises(InvalidInput, match="larger than"):
+            read_bytes(Path("/proc/self/status"), at_most=10)
+
+
+@pytest.mark.parametrize("path", ["with\0zero", "missing", "."])
+def test_a_path_that_is_no_file_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_bytes(tmp_path / path, at_most=10)
+    assert_one_line(caught.value)

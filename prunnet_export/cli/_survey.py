@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import MissingExtra, Unreachable, UsageError
+from prunnet_export._foreign import foreign_code
 from prunnet_export._imports import installed_version, plugin_names
 from prunnet_export.devices import fingerprint
 from prunnet_export.reports import Report, Table, print_report
@@ -27,7 +28,7 @@ def list_targets(output_format: str) -> int:
         try:
             target = find_target(name)
             version, state = _state(target)
-        except UsageError as error:
+        except (UsageError, Unreachable) as error:
             rows.append((name, "-", "-", "-", "-", error.message))
             documents.append({"name": name, "state": error.message})
             continue
@@ -76,8 +77,10 @@ def _distributions() -> dict[str, str]:
     found = {**dict.fromkeys(_BASE, "prunnet-export"), **dict.fromkeys(_HOST, "prunnet-export[host]")}
     for name in plugin_names("runtimes"):
         with suppress(UsageError):  # --list-targets says why a runtime cannot be loaded
-            for distribution, requirement in find_runtime(name).distributions.items():
-                found.setdefault(distribution, requirement)
+            runtime = find_runtime(name)
+            with foreign_code(f"runtime {name!r}", ""):  # what it lists may be anything
+                for distribution, requirement in runtime.distributions.items():
+                    found.setdefault(distribution, requirement)
     return found
 
 

@@ -32,7 +32,9 @@ def answer(document: bytes) -> Reply:
         reported = Unreachable(f"the engine cannot be loaded: {line}", hint="install the build for this machine")
     except MemoryError:
         reported = Unreachable("the device ran out of memory", hint="close other programs or cut a smaller model")
-    except Exception as error:  # noqa: BLE001  the host must get a reply after a bug too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  the host must get a reply after a bug, or an engine that exits
         traceback.print_exc()
         line = str(error).partition("\n")[0]
         return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")

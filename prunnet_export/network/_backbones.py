@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._foreign import foreign_code
 from prunnet_export._imports import plugin, plugin_names
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import size_text
@@ -24,6 +25,7 @@ _REFUSED_OPTIONS = frozenset(
 # The errors of architectures for options or image sides that they do not support; few of them check their input.
 BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _GROUP = "backbones"
+_HINT = "it has to map float32 [b, 3, h, w] to finite float32 features [b, f] or [b, f, h', w']"
 _RANKS = (2, 4)  # features [b, f], or maps [b, f, h, w]
 
 
@@ -98,22 +100,16 @@ def _timm_backbone(
 def _registered_backbone(
     name: str, size: tuple[int, int], options: Mapping[str, BackboneOption]
 ) -> tuple[nn.Module, int]:
-    factory = plugin(_GROUP, "backbone", name)
-    try:
+    factory = plugin(_GROUP, "backbone", name, expected=Callable)  # type: ignore[arg-type]  # isinstance takes it
+    hint = f"check the backbone options, and the package that registers {name} under prunnet_export.{_GROUP}"
+    with foreign_code(f"backbone {name} cannot be built with {dict(options)}", hint, error=InvalidInput):
         module = factory(**options)
-    except Exception as error:  # noqa: BLE001  # the code of another package may raise anything
-        raise InvalidInput(
-            f"backbone {name} cannot be built with {dict(options)}: {reason(error)}",
-            hint=f"check the backbone options, and the package that registers {name} under prunnet_export.{_GROUP}",
-        ) from None
     if not isinstance(module, nn.Module):
         raise _refused(name, f"its factory returns a {type(module).__name__}, not a torch.nn.Module")
     module.eval()  # so that the run changes no statistics
-    try:
-        with torch.no_grad():
-            features = module(torch.zeros(2, 3, *size))
-    except Exception as error:  # noqa: BLE001  # the code of another package may raise anything
-        raise _refused(name, f"it does not run on {size_text(size)} px: {reason(error)}") from None
+    what = f"backbone {name} cannot be used: it does not run on {size_text(size)} px"
+    with foreign_code(what, _HINT, error=InvalidInput), torch.no_grad():
+        features = module(torch.zeros(2, 3, *size))
     module.train()
     return module, _features(name, features)
 
@@ -133,5 +129,5 @@ def _features(name: str, features: object) -> int:
 def _refused(name: str, why: str) -> InvalidInput:
     return InvalidInput(
         f"backbone {name} cannot be used: {why}",
-        hint="it has to map float32 [b, 3, h, w] to finite float32 features [b, f] or [b, f, h', w']",
+        hint=_HINT,
     )

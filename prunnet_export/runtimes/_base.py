@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput, UnknownName
-from prunnet_export._imports import plugin
+from prunnet_export._errors import InvalidInput, UnknownName, UsageError
+from prunnet_export._foreign import foreign_code, guarded
+from prunnet_export._imports import plugin, plugin_hint
 from prunnet_export.precision import FP32, Precision
 from prunnet_export.runtimes._session import Batch, Session
 
@@ -202,6 +203,17 @@ def dense_kernels(name: str, **zeros: str) -> dict[str, str]:
 
 
 def find_runtime(name: str) -> Runtime:
-    """The runtime that is registered as ``name``; raises UnknownName if there is none."""
-    runtime: Runtime = plugin("runtimes", "runtime", name)()
+    """The runtime that is registered as ``name``.
+
+    Raises:
+        UnknownName: there is none.
+        UsageError: the package that brings it is broken. So do the methods of a runtime of another package, for
+            whatever they raise.
+    """
+    kind = plugin("runtimes", "runtime", name, expected=type)
+    what, hint = f"runtime {name!r}", plugin_hint("runtimes", name)
+    if not issubclass(kind, Runtime):
+        raise UsageError(f"{what} is no {Runtime.__name__} but {kind.__name__}", hint=hint)
+    with foreign_code(f"{what} cannot be made", hint):
+        runtime: Runtime = guarded(kind, Runtime, what, hint)()
     return runtime

@@ -134,7 +134,9 @@ def serve(connection: Connection) -> None:
         try:
             teacher = teacher or _open(job)
             reply = embed_block(job.task, teacher, block)
-        except Exception as error:  # noqa: BLE001  every error is reported to the other process
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  every error is reported, also code that exits
             reply = _portable(error)
         try:
             connection.send(reply)
@@ -149,7 +151,7 @@ def _open(job: _Job) -> Teacher:
     return teacher
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> Exception:
     """An error that can be sent to another process: some have constructors that pickle cannot call."""
     if isinstance(error, PrunnetError):
         kind = InvalidInput if isinstance(error, UsageError) else Unreachable

@@ -85,9 +85,8 @@ def test_a_store_that_is_none(tmp_path: Path) -> None:
 def many(folder: Path, count: int) -> dict[bytes, bytes]:
     """A store of many pages with values on pages of their own, and what is in it."""
     draw = np.random.default_rng(0)
-    content = {
-        draw.bytes(int(draw.integers(1, 200))): draw.bytes(int(draw.choice((0, 9, 900, 9000)))) for _ in range(count)
-    }
+    keys = [draw.bytes(int(draw.integers(1, 200))) for _ in range(count)]
+    content = {key: draw.bytes(int(draw.choice((0, 9, 900, 9000)))) for key in keys}
     with lmdb.open(str(folder), map_size=2**26) as store:
         for items in (list(content.items())[: count // 2], list(content.items())):
             with store.begin(write=True) as transaction:
