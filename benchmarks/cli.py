@@ -15,6 +15,7 @@ from prunnet_export.cli import (
     number_list,
     numbers,
     output_options,
+    print_failure,
     run_options,
 )
 from prunnet_export.network_config import DataSource
@@ -267,4 +268,4 @@ def main() -> None:
     """The entry point."""
     from prunnet_export._console import run
 
-    run(command, name="prunnet-bench", extra="host")
+    run(command, name="prunnet-bench", extra="host", report=print_failure)

@@ -12,6 +12,7 @@ import click
 from prunnet_export._errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
+OUTPUT_FORMAT = "--output-format"
 FORMATS = ("table", "json", "junit", "github", "markdown")
 
 
@@ -20,7 +21,7 @@ def output_options(command: F) -> F:
     # The console reads --debug from the command line, because an error may occur before the options are parsed.
     command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
     return click.option(
-        "--output-format",
+        OUTPUT_FORMAT,
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
