@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prunnet_export._stored_paths import stored_path
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
@@ -218,7 +219,7 @@ def methods(
 
     options = MethodsOptions(
         settings=Settings(
-            data=DataSource(source=data, layout=layout),
+            data=DataSource(source=stored_path(data), layout=layout),
             preprocessing=Preprocessing(crop=crop_px, resize=resize_px or round(crop_px * 8 / 7)),
             **settings,
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._imports import plugin, plugin_names
+from prunnet_export._text import shown
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Relevance
 
@@ -199,7 +200,8 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
     """
     try:
         chosen = _choose(source, layout)
-        return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+        data = chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+        return replace(data, name=shown(data.name))  # it goes into manifests
     except PermissionError as error:
         raise StorageError(f"{source}: cannot be read ({error.strerror})", hint="check its permissions") from None
 
@@ -214,7 +216,7 @@ def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
         return built_in[source]
     if not Path(source).exists():
         raise InvalidInput(
-            f"data set {source!r} does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
+            f"data set '{source}' does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
         )
     formats = sorted((one for one in found if isinstance(one, DatasetFormat)), key=lambda one: one.fallback)
     for one in formats:

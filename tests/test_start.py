@@ -30,15 +30,9 @@ sys.argv = ["prunnet-{command}", "--version"]
 """
 
 
-def start(command: str, *, module: str, number: int, **options: object) -> subprocess.CompletedProcess[str]:
+def start(command: str, *, module: str, number: int) -> subprocess.CompletedProcess[str]:
     source = SOURCE.format(command=command, module=module, number=int(number))
-    return subprocess.run(
-        [sys.executable, "-c", source],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,  # type: ignore[call-overload]
-    )
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._stored_paths import stored_path
 from prunnet_export.cli import backbone_options, number_list
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -77,7 +78,7 @@ def take_recipe(options: dict[str, Any], *, data: str) -> Recipe:
     """
     crop, resize = options.pop("crop_px"), options.pop("resize_px")
     return Recipe(
-        data=DataSource(source=data, layout=options.pop("layout"), seed=options["seed"]),
+        data=DataSource(source=stored_path(data), layout=options.pop("layout"), seed=options["seed"]),
         preprocessing=Preprocessing(
             crop=crop, resize=resize or round(crop * 8 / 7), mean=options.pop("mean"), std=options.pop("std")
         ),

@@ -12,7 +12,7 @@ import msgspec
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
-from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export.devices._protocol import ErrorReply, Reply, Request, encode_request
 
 _WORKER = "prunnet_export.devices._worker"
 
@@ -31,7 +31,7 @@ class LocalDevice(Device):
         """The reply to a request. Its paths must be absolute."""
         with start_worker(errors=subprocess.PIPE) as worker:
             try:
-                out, err = worker.communicate(msgspec.json.encode(request), timeout)
+                out, err = worker.communicate(encode_request(request), timeout)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 raise timeout_error(timeout) from None
