@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput, VerificationFailed
+from prunnet_export._stored_paths import check_utf8
 from prunnet_export.artifact._files import inside, read_manifest, verify_files
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.preprocessing import ImageLike, decode, to_chw
@@ -86,7 +87,7 @@ def load(
         allow_rejected: Whether to load an artifact that a gate rejected.
 
     Raises:
-        InvalidInput: the folder is not an artifact, or the artifact is damaged.
+        InvalidInput: the folder is not an artifact, its path is not UTF-8, or the artifact is damaged.
         VerificationFailed: a gate rejected the artifact.
         MissingExtra: its engine is not installed; the hint says how to install it.
         UnknownName: its engine is not known on this machine.
@@ -101,6 +102,7 @@ def load(
     if check_hashes:
         verify_files(folder, manifest)
     model = Model(inside(folder, manifest.entry), manifest.runtime.name, manifest.subnetwork.precision)
+    check_utf8(model.file)
     session = find_runtime(model.runtime).open(model, threads=threads)
     _check_shape(folder, manifest, session)
     return LoadedArtifact(folder, manifest, session, threads=threads)

@@ -10,6 +10,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
+from prunnet_export._stored_paths import check_utf8
 from prunnet_export._text import one_line, shown
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from prunnet_export.teachers._onnx_file import file_hashes
@@ -101,6 +102,7 @@ class OnnxTeacher(Teacher):
 
 
 def _load(file: Path, threads: int | None) -> Any:
+    check_utf8(file)
     engine = require("onnxruntime", extra="onnxruntime")
     engine.set_default_logger_severity(_FATAL_ONLY)  # other errors are raised as exceptions
     options = engine.SessionOptions()
