@@ -56,7 +56,7 @@ def methods_table(options: MethodsOptions) -> int:
         settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
     )
     source = settings.data
-    images = open_dataset(source.source, layout=source.layout, seed=source.seed)
+    images = open_dataset(source.place, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
     if options.match is None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError, VerificationFailed
+from prunnet_export._stored_paths import check_utf8
 from prunnet_export.artifact._files import chosen_model_files, inside, read_manifest, verify_files
 from prunnet_export.artifact._held import held
 from prunnet_export.artifact._manifest import Manifest
@@ -87,7 +88,7 @@ def load(
         allow_rejected: Whether to load an artifact that a gate rejected.
 
     Raises:
-        InvalidInput: the folder is not an artifact, or the artifact is damaged.
+        InvalidInput: the folder is not an artifact, its path is not UTF-8, or the artifact is damaged.
         VerificationFailed: a gate rejected the artifact.
         MissingExtra: its engine is not installed; the hint says how to install it.
         UnknownName: its engine is not known on this machine.
@@ -119,6 +120,7 @@ def _check_status(folder: Path, manifest: Manifest, *, allow_rejected: bool) -> 
 
 def _open(folder: Path, manifest: Manifest, threads: int | None) -> Session:
     model = Model(inside(folder, manifest.entry), manifest.runtime.name, manifest.subnetwork.precision)
+    check_utf8(model.file)
     return find_runtime(model.runtime).open(model, threads=threads)
 
 

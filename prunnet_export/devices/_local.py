@@ -16,7 +16,7 @@ from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
 from prunnet_export.devices._frames import LARGEST_REPLY
 from prunnet_export.devices._pipes import Patience, Reader, Tail, TimeLimitError, TooLongError, write_all
-from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export.devices._protocol import ErrorReply, Reply, Request, encode_request
 
 _WORKER = "prunnet_export.devices._worker"
 _EXIT_S = 10.0
@@ -36,7 +36,7 @@ class LocalDevice(Device):
     def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
         """The reply to a request. Its paths must be absolute."""
         try:
-            ended = run_worker(msgspec.json.encode(request), Patience(timeout))
+            ended = run_worker(encode_request(request), Patience(timeout))
         except TimeLimitError:
             raise timeout_error(timeout) from None
         return parse_reply(ended.code, ended.reply, ended.errors)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from prunnet_export._stored_paths import path_from_stored, stored_path
 from prunnet_export.devices._embeddings import LARGEST_DIM
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -162,6 +163,19 @@ class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
     kind: _Line
     message: str
     hint: str = ""
+
+
+def encode_request(request: Request) -> bytes:
+    """A request as JSON. Its paths need not be valid Unicode."""
+    texts = {name: stored_path(text) for name, text in msgspec.structs.asdict(request).items() if isinstance(text, str)}
+    return msgspec.json.encode(msgspec.structs.replace(request, **texts))
+
+
+def decode_request(document: bytes) -> Request:
+    """The request in a JSON document; raises MsgspecError if it holds none."""
+    request: Request = msgspec.json.decode(document, type=Request)
+    asked = msgspec.structs.asdict(request).items()
+    return msgspec.structs.replace(request, **{k: path_from_stored(text) for k, text in asked if isinstance(text, str)})
 
 
 Request = LatencyRequest | MemoryRequest | EmbedRequest | PlacementRequest | LayerTimesRequest | FingerprintRequest

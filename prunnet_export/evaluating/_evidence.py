@@ -116,7 +116,7 @@ class Evidence:
                 " trained on",
                 hint="give --data with a train split",
             )
-        own = open_dataset(source.source, layout=source.layout, seed=source.seed)
+        own = open_dataset(source.place, layout=source.layout, seed=source.seed)
         return own.name, own.train
 
     def with_gallery(self, file: Path, *, metric: Metric | None = None) -> Evidence:

@@ -11,7 +11,8 @@ import numpy as np
 from prunnet_export._cores import threads_under_quota
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
-from prunnet_export._text import one_line
+from prunnet_export._stored_paths import check_utf8
+from prunnet_export._text import one_line, shown
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, size_text
 from prunnet_export.teachers._onnx_file import file_hashes
 from prunnet_export.teachers._onnx_ports import choose_input, choose_output, to_vectors
@@ -38,7 +39,7 @@ class OnnxTeacher(Teacher):
     kind: ClassVar[Literal["onnx"]] = "onnx"
 
     def __init__(self, file: Path, settings: TeacherSettings, *, threads: int | None = None) -> None:
-        self.name = file.name
+        self.name = shown(file.name)
         self._settings = settings
         hashes = file_hashes(file)
         self._session = _load(file, threads)
@@ -101,6 +102,7 @@ class OnnxTeacher(Teacher):
 
 
 def _load(file: Path, threads: int | None) -> Any:
+    check_utf8(file)
     engine = require("onnxruntime", extra="onnxruntime")
     engine.set_default_logger_severity(_FATAL_ONLY)  # other errors are raised as exceptions
     options = engine.SessionOptions()

@@ -238,3 +238,16 @@ def test_worker_takes_the_interpreter_that_runs_us(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(subprocess, "Popen", watch)
     LocalDevice().fingerprint()
     assert seen[0] == sys.executable
+
+
+def test_a_folder_whose_name_is_not_utf8(tiny_model: TinyModel, tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    model = Model(tiny_model().rename(folder / "tiny.onnx"), "onnxruntime")
+    [report] = measure_latency(LocalDevice(), [model], samples=10, runs=1, percentile=50.0)
+    assert report.n >= 10
+    images = np.zeros((2, 3, 16, 16), np.float32)
+    assert embed(LocalDevice(), model, images).shape == (2, 8)
+    with pytest.raises(InvalidInput, match=r"nosuch\.onnx") as caught:
+        placement(LocalDevice(), Model(folder / "nosuch.onnx", "onnxruntime"))
+    caught.value.message.encode()

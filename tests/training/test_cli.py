@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,3 +194,16 @@ def test_the_folder_that_one_stands_in(tmp_path: Path) -> None:
     process = prunnet_train(".", *TINY, "--epochs", "1", cwd=data)
     assert process.stdout.startswith("network: runs/shop\n")
     assert (data / "runs" / "shop" / "network.safetensors").is_file()
+
+
+def test_paths_that_are_not_utf8(data: Path, tmp_path: Path) -> None:
+    images = shutil.copytree(data, tmp_path / "shop\udce9")
+    for resume in ([], ["--resume"]):
+        process = prunnet_train(images, *TINY, "--epochs", "1", "--out", "run", *resume, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+    config = load_checkpoint(tmp_path / "run").config
+    assert config.data is not None
+    assert config.data.place == str(images)
+    assert_error(
+        prunnet_train(tmp_path / "none\udce9", *TINY, "--epochs", "1", cwd=tmp_path), r"none\xe9' does not exist"
+    )
