@@ -19,7 +19,9 @@ from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, refuse_threads
+from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
+from prunnet_export.runtimes._transformer import is_transformer
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
@@ -57,7 +59,8 @@ class OpenVino(Runtime):
         asked = self.precision(precision)
         graph = _read(onnx_file)
         if asked is INT8:
-            graph = quantise_openvino(graph, calibration_images(inputs))
+            transformer = is_transformer(read_onnx(onnx_file))
+            graph = quantise_openvino(graph, calibration_images(inputs), transformer=transformer)
         engine().save_model(graph, folder / "model.xml", compress_to_fp16=asked is FP16)
         return ("model.xml", "model.bin")
 
