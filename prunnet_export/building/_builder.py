@@ -18,7 +18,7 @@ from prunnet_export.building._onnx import export_onnx
 from prunnet_export.network import Embedder, Normalised, PrunableNetwork
 from prunnet_export.patterns import materialise
 from prunnet_export.prediction import Workload, read_workload
-from prunnet_export.runtimes import CompileInputs, Model, Runtime
+from prunnet_export.runtimes import CompileInputs, Model, Runtime, read_float_layers
 
 _ONNX, _WORKLOAD = "subnetwork.onnx", "workload.json"
 _LAYOUT = 3  # version of the files in a cache entry
@@ -100,14 +100,17 @@ class Builder:
             module=lambda: Normalised(module).eval(),
             layer_times=None if times is None else lambda file: times(Model(file, runtime.name, precision)),
             options=self._options,
+            accurate=re_estimated,
         )
+        needs_images = runtime.precision(precision).needs_images
         parts = {
             "onnx": sha256(onnx_file),
             "precision": precision,
             "runtime": [runtime.name, runtime.version(), plugin_version("runtimes", runtime.name)],
             "options": self._options,
             "device": self._device,
-            "calibration": self._images_digest if runtime.precision(precision).needs_images else None,
+            "calibration": self._images_digest if needs_images else None,
+            "accurate": re_estimated if needs_images else None,
             "tools": installed_versions(*_EXPORT_TOOLS, *runtime.distributions),
             "layout": _LAYOUT,
         }
@@ -117,7 +120,7 @@ class Builder:
         workload = msgspec.json.decode((exported / _WORKLOAD).read_bytes(), type=Workload)
         # Taken now: another process may trim the cache before this one ends.
         size_mb = sum((folder / name).stat().st_size for name in names) / 1e6
-        return Build(candidate, runtime.name, folder, names, size_mb, workload)
+        return Build(candidate, runtime.name, folder, names, size_mb, workload, read_float_layers(folder))
 
     def _export(self, module: Embedder) -> Path:
         """A folder with the module as ONNX and the workload of the module."""

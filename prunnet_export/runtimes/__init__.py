@@ -2,12 +2,14 @@
 
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels, find_runtime
 from prunnet_export.runtimes._checks import check_threads
+from prunnet_export.runtimes._mixed import FloatLayers, read_float_layers
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._session import Batch, Session, Shape, embedding_shape
 
 __all__ = [
     "Batch",
     "CompileInputs",
+    "FloatLayers",
     "Model",
     "Runtime",
     "Session",
@@ -16,5 +18,6 @@ __all__ = [
     "dense_kernels",
     "embedding_shape",
     "find_runtime",
+    "read_float_layers",
     "read_onnx",
 ]

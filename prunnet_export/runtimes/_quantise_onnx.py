@@ -26,8 +26,8 @@ class OnnxQuantiser:
     """Measures the ranges of activations once, and then quantises the network with any set of nodes left in float.
 
     An activation x becomes s (clamp(round(x / s) + z) - z). s and z follow from the smallest and the largest value that
-    the images give. Weights are int8 with z = 0 and one s for each output channel, so that zeros stay zeros. The sums of
-    transformers always stay in float32.
+    the images give. Weights are int8 with z = 0 and one s for each output channel, so that zeros stay zeros. The sums
+    of transformers always stay in float32.
 
     Args:
         model: The ``onnx.ModelProto`` of an fp32 network; it may be changed.

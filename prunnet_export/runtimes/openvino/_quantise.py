@@ -18,7 +18,7 @@ _LAYERS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 
 
 def quantise_openvino(
-    model: Any, images: Sequence[Batch], *, transformer: bool = False, keep_float: Collection[str] = ()
+    model: Any, images: Sequence[Batch], *, layers_only: bool = False, keep_float: Collection[str] = ()
 ) -> Any:
     """The same network with 8-bit weights and activations. Input, output and open axes stay as they are.
 
@@ -28,7 +28,7 @@ def quantise_openvino(
     Args:
         model: The ``openvino.Model`` of an fp32 network.
         images: Calibration images, each float32 [1, 3, height, width] in 0..1.
-        transformer: Whether the network is a transformer. Only its layers are then quantised, not its sums and norms.
+        layers_only: Whether only layers are quantised, not sums and other operators, as transformers need it.
         keep_float: Names of the nodes that stay in float32.
 
     Raises:
@@ -42,14 +42,14 @@ def quantise_openvino(
         # nncf smooths the layers of transformers. That lowers the worst cosine of a Swin-Tiny from 0.9999 to 0.993, and
         # of a ViT-Tiny from 0.9998 to 0.9987.
         alphas = nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
-        unsmoothed = {"smooth_quant_alphas": alphas} if transformer else {}
+        unsmoothed = {"smooth_quant_alphas": alphas} if layers_only else {}
         try:
             _fold_constants(model)
             return nncf.quantize(
                 model,
                 nncf.Dataset(images),
                 preset=nncf.QuantizationPreset.PERFORMANCE,
-                model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+                model_type=nncf.ModelType.TRANSFORMER if layers_only else None,
                 subset_size=len(images),
                 ignored_scope=nncf.IgnoredScope(
                     names=sorted({*_nodes_after_last_layers(model), *keep_float}), validate=False
