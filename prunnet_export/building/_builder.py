@@ -15,7 +15,7 @@ from prunnet_export._imports import installed_versions, plugin_version
 from prunnet_export.building._build import Build, Candidate
 from prunnet_export.building._cache import BuildCache
 from prunnet_export.building._onnx import export_onnx
-from prunnet_export.network import Embedder, Normalised, PrunableNetwork
+from prunnet_export.network import Embedder, Normalised, PrunableNetwork, fused
 from prunnet_export.patterns import materialise
 from prunnet_export.prediction import Workload, read_workload
 from prunnet_export.runtimes import CompileInputs, Model, Runtime, read_float_layers
@@ -66,6 +66,9 @@ class Builder:
     def module(self, candidate: Candidate, *, re_estimated: bool) -> Embedder:
         """The candidate as a torch module.
 
+        Branches that only training needs are fused, unless they have zeros of a pattern: the sum of two branches has
+        fewer zeros than each of them.
+
         Args:
             candidate: The candidate to cut.
             re_estimated: Whether it gets BatchNorm statistics of its own. Without them its latency is right, but its
@@ -73,12 +76,17 @@ class Builder:
         """
         module = materialise(self._network, candidate.subnetwork)
         if not re_estimated or candidate.capacity == 1:
-            return module
+            return self._fused(module, candidate)
         key = _digest(module)  # it does not depend on the precision
         if key not in self._settled:
             self._settle(module)
-            self._settled[key] = module
+            self._settled[key] = self._fused(module, candidate)
         return self._settled[key]
+
+    def _fused(self, module: Embedder, candidate: Candidate) -> Embedder:
+        if any(not bool(mask.all()) for mask in candidate.subnetwork.cut_masks().values()):
+            return module
+        return fused(module, crop=self._network.crop)
 
     def build(self, candidate: Candidate, *, re_estimated: bool) -> Build:
         """The candidate, compiled.

@@ -11,9 +11,9 @@ from typing import Any
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export._text import one_line
+from prunnet_export.runtimes._kinds import depthwise_before_silu, is_transformer, sums
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
-from prunnet_export.runtimes._transformer import is_transformer, sums
 
 _EXTRA = "host"
 _LAYERS = ("Conv", "Gemm", "MatMul")
@@ -69,7 +69,9 @@ class OnnxQuantiser:
             except Exception as error:  # noqa: BLE001  the engine's and the tool's exceptions share no narrower base
                 raise _refused(error) from None
             self.prepared = onnx.load(prepared)
-        self._sums = sums(self.prepared) if is_transformer(self.prepared) else frozenset()
+        self._float = sums(self.prepared) if is_transformer(self.prepared) else frozenset()
+        if symmetric:
+            self._float |= depthwise_before_silu(self.prepared)
 
     def quantise(self, keep_float: Collection[str] = ()) -> Any:
         """The network with 8-bit weights and activations. Input, output and open axes stay as they are.
@@ -94,7 +96,7 @@ class OnnxQuantiser:
                     activation_qType=tools.QuantType.QInt8 if symmetric else tools.QuantType.QUInt8,
                     tensors_range=self._ranges,
                     nodes_to_quantize=[],
-                    nodes_to_exclude=sorted(self._sums.union(keep_float)),
+                    nodes_to_exclude=sorted(self._float.union(keep_float)),
                     op_types_to_quantize=self._kinds,
                     extra_options={
                         "ActivationSymmetric": symmetric,

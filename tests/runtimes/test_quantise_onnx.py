@@ -10,8 +10,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export.building import export_onnx
 from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes._quantise_onnx import OnnxQuantiser, quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
@@ -137,6 +139,17 @@ def test_the_sums_of_a_transformer_stay_in_float(*, symmetric: bool) -> None:
     sums = [node for node in model.graph.node if node.op_type == "Add"]
     assert not [node for node in sums if {made_by.get(name) for name in node.input} == {"DequantizeLinear"}]
     assert cosines(model, transformer().embeddings()).min() > 0.98
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_depthwise_layers_before_silu_stay_in_float_for_tensorrt(tmp_path: Path, *, symmetric: bool) -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3, groups=8), nn.SiLU(), nn.Conv2d(8, 8, 1)]
+    module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    export_onnx(module, tmp_path / "m.onnx", crop=32)
+    model = quantise_onnx(onnx.load(tmp_path / "m.onnx"), SAMPLES, symmetric=symmetric)
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    reads = [made_by.get(node.input[1]) for node in model.graph.node if node.op_type == "Conv"]
+    assert reads == ["DequantizeLinear", None if symmetric else "DequantizeLinear", "DequantizeLinear"]
 
 
 def test_nodes_are_kept_in_float_and_ranges_are_measured_once() -> None:

@@ -19,11 +19,11 @@ from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, refuse_threads
+from prunnet_export.runtimes._kinds import is_transformer
 from prunnet_export.runtimes._mixed import COMPARED, choose_float_layers, worst_cosine
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._quantise_onnx import OnnxQuantiser
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
-from prunnet_export.runtimes._transformer import is_transformer
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 

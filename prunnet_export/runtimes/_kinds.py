@@ -1,4 +1,4 @@
-"""Finding transformers by their ONNX graph. Quantisers treat them differently from convolutional networks."""
+"""Finding what quantisers have to treat differently: transformers, and depthwise layers of EfficientNets."""
 
 from __future__ import annotations
 
@@ -22,6 +22,31 @@ def is_transformer(model: Any) -> bool:
             if node.op_type == "Softmax" or not from_softmax.isdisjoint(node.input):
                 from_softmax.update(node.output)
     return False
+
+
+def depthwise_before_silu(model: Any) -> frozenset[str]:
+    """The names of the depthwise convolutions whose output goes through x sigmoid(x), as in EfficientNets.
+
+    TensorRT has no INT8 kernel for the two together, and refuses the graph on Jetson Orin.
+    """
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return frozenset(
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and _is_grouped(node) and _is_silu(readers.get(node.output[0], []))
+    )
+
+
+def _is_grouped(node: Any) -> bool:
+    return any(part.name == "group" and part.i > 1 for part in node.attribute)
+
+
+def _is_silu(readers: list[Any]) -> bool:
+    sigmoid = {name for node in readers if node.op_type == "Sigmoid" for name in node.output}
+    return any(node.op_type == "Mul" and not sigmoid.isdisjoint(node.input) for node in readers)
 
 
 def sums(model: Any) -> frozenset[str]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from prunnet_export.building import export_onnx
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.runtimes._transformer import is_transformer, sums
+from prunnet_export.runtimes._kinds import depthwise_before_silu, is_transformer, sums
 from tests._inputs import prunable
 from tests.runtimes._quantised import cut, transformer
 
@@ -49,6 +49,16 @@ def test_convolutional_networks_are_none(tmp_path: Path) -> None:
     model = onnx.load(tmp_path / "m.onnx")
     assert "Softmax" in {node.op_type for node in model.graph.node}
     assert not is_transformer(model)
+
+
+@pytest.mark.parametrize(("activation", "expected"), [(nn.SiLU, 1), (nn.ReLU, 0)])
+def test_depthwise_layers_before_silu_are_found(activation: type[nn.Module], expected: int, tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 6, 1), activation(), nn.Conv2d(6, 6, 3, groups=6), activation(), nn.Conv2d(6, 4, 1)]
+    export_onnx(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), tmp_path / "m.onnx", crop=16)
+    model = onnx.load(tmp_path / "m.onnx")
+    found = depthwise_before_silu(model)
+    assert len(found) == expected
+    assert found <= {node.name for node in model.graph.node if any(part.name == "group" for part in node.attribute)}
 
 
 def test_sums_are_found() -> None:
