@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LINE = 160  # longest message of an engine that is shown, in characters
@@ -33,3 +34,9 @@ def one_line(error: BaseException) -> str:
 def _escape(code: int) -> str:
     """A surrogate as text: those from U+DC80 on stand for the bytes from 0x80 on."""
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004  # see above
+
+
+def first_of(names: Sequence[str], count: int = 3) -> str:
+    """The first names, and how many others there are."""
+    others = len(names) - count
+    return ", ".join(names[:count]) + (f" and {others} more" if others > 0 else "")

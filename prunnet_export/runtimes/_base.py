@@ -31,12 +31,14 @@ class CompileInputs:
         module: Returns the same subnetwork as a torch module that maps such a batch to unit vectors.
         layer_times: Returns the milliseconds of each layer of a compiled model, by the layer's name, on the device.
         options: Options of the target, e.g. which accelerator to compile for.
+        accurate: Whether embeddings matter. If only the latency is measured, INT8 need not reach an accuracy.
     """
 
     images: Callable[[], Iterable[Batch]] = _raise_missing
     module: Callable[[], Any] = _raise_missing
     layer_times: Callable[[Path], Mapping[str, float]] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    accurate: bool = True
 
 
 @dataclass(frozen=True)

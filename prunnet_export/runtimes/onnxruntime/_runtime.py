@@ -19,10 +19,9 @@ from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
-from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, engine_threads
+from prunnet_export.runtimes._mixed import quantise_mixed
 from prunnet_export.runtimes._onnx_file import read_onnx
-from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 
 _PROVIDERS = ("CPUExecutionProvider",)
@@ -53,7 +52,7 @@ class OnnxRuntime(Runtime):
         quantised = self.precision(precision) is INT8
         model = read_onnx(onnx_file)
         if quantised:
-            model = quantise_onnx(model, calibration_images(inputs), symmetric=False)
+            model = quantise_mixed(model, inputs, folder, symmetric=False)
         require("onnx", extra="host").save(model, folder / "model.onnx")
         return ("model.onnx",)
 
