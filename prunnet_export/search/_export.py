@@ -162,16 +162,21 @@ class Export(BudgetSearch):
         return replace(attempt, reasons=reasons) if reasons else self._verified(attempt)
 
     def _not_faster(self, build: Build) -> list[str]:
-        """Why a build with layers in float is not worth it: the most exact precision is as fast, and searched too."""
+        """Why INT8 is not worth it: the most exact precision is searched too, and as fast at this capacity."""
         candidate, exact = build.candidate, self.precisions[0]
-        if not build.float_layers.kept or candidate.precision == exact or self.select == "accuracy":
+        quantised = self.runtime.precision(candidate.precision).needs_images
+        if not quantised or candidate.precision == exact or self.select == "accuracy":
             return []
         other = self.builder.build(replace(candidate, precision=exact), re_estimated=True)
+        if self.budget.size_mb is not None and other.size_mb > self.budget.size_mb:
+            return []
         own, theirs = self._measure([build, other], runs=3, samples=60, seconds=5)
         if own.p50_ms < theirs.p50_ms:
             return []
-        kept = f"{candidate} keeps {len(build.float_layers.kept)} layers in float"
-        return [f"{kept} and is not faster than {exact} (p50 {own.p50_ms:.3g} and {theirs.p50_ms:.3g} ms)"]
+        kept = len(build.float_layers.kept)
+        because = f", with {kept} layers in float" if kept else ""
+        times = f"p50 {own.p50_ms:.3g} and {theirs.p50_ms:.3g} ms"
+        return [f"{candidate} is not faster than {exact} of the same capacity{because} ({times})"]
 
     def _warn_below_trained(self, candidate: Candidate) -> None:
         """Warn once for each pattern."""
