@@ -6,16 +6,16 @@ import logging
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from prunnet_export._errors import Unreachable, UnsupportedPrecision
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.benchmarks._options import CalibrateOptions
 from prunnet_export.building import Build, BuildCache, Builder, Candidate
 from prunnet_export.devices import Device, LocalDevice, layer_times, measure_latency, placement
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.network import PrunableNetwork, build_embedder, reestimate_batchnorm
+from prunnet_export.network import PrunableNetwork, build_embedder, limit_torch_threads, reestimate_batchnorm
 from prunnet_export.patterns import Subnetwork, find_pattern
 from prunnet_export.prediction import DENSE, Calibration, CalibrationRow
 from prunnet_export.preprocessing import Preprocessing, Size
@@ -40,6 +40,7 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         MissingExtra: a runtime is not installed.
         Unreachable: a runtime cannot run on this machine, or the device supports no precision of a target.
     """
+    limit_torch_threads()
     for target in targets:
         runtime = find_runtime(target.runtime)
         runtime.version()
@@ -47,7 +48,7 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
             raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
     network, threads = _network(options.backbone, options.crop_px), options.threads
     grids = [_subnetworks(network, target, options) for target in targets]
-    with TemporaryDirectory(prefix="prunnet-calibrate-") as temporary:
+    with TemporaryFolder("calibrate") as temporary:
         cache = BuildCache(Path(temporary))
         built = [
             _build(network, target, grid, cache=cache, device=device, threads=threads)

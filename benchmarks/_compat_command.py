@@ -12,8 +12,8 @@ from prunnet_export.benchmarks._compat import Compatibility, CompatRow, MatrixCe
 from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_rows
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import Evidence
-from prunnet_export.network import load_checkpoint
+from prunnet_export.evaluating import Evidence, warn_of_overlap
+from prunnet_export.network import limit_torch_threads, load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.reports import Report, Table, print_report
 
@@ -39,6 +39,7 @@ def compat(options: CompatOptions) -> int:
     """Compute and print the compatibility tables of a network, and with ``--matrix`` the whole matrix."""
     if options.matrix and len(options.patterns) > 1:
         raise click.UsageError("--matrix is of one pattern: give --pattern once")
+    limit_torch_threads()
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)
@@ -48,6 +49,7 @@ def compat(options: CompatOptions) -> int:
         return 0
     if options.gallery is not None:
         raise click.UsageError("--gallery is a teacher's, and this network has no teacher but itself")
+    warn_of_overlap(data)
     job = Compatibility(evidence, options.channel_multiple)
     found, cells = _compute(job, options)
     n_queries, n_gallery = map(len, job.images.indices)

@@ -9,7 +9,7 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export.cli import choose_network, open_data
 from prunnet_export.evaluating import embed_in_torch, inputs_of, save_gallery
-from prunnet_export.network import load_checkpoint
+from prunnet_export.network import limit_torch_threads, load_checkpoint
 from prunnet_export.reports import Report, Table, print_report
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class GalleryOptions:
 
 def write_gallery(options: GalleryOptions) -> int:
     """Embed the gallery split with the dense network and write it."""
+    limit_torch_threads()
     chosen, out = choose_network(options.network), options.out
     checkpoint = load_checkpoint(chosen.folder)
     source = open_data(options.data, options.layout, checkpoint)

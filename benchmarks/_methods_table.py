@@ -20,6 +20,8 @@ from prunnet_export.benchmarks._methods_match_table import matching_report
 from prunnet_export.benchmarks._methods_teacher import GalleryTeacher
 from prunnet_export.benchmarks.methods import MATCHING, METHODS, Settings
 from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.evaluating import warn_of_overlap
+from prunnet_export.network import limit_torch_threads
 from prunnet_export.patterns import check_capacity
 from prunnet_export.reports import Cell, Report, Table, print_report
 from prunnet_export.training import MatchOptions, keep_freed_memory
@@ -42,6 +44,7 @@ class MethodsOptions:
 
 def methods_table(options: MethodsOptions) -> int:
     """Train the missing runs and print the table."""
+    limit_torch_threads()
     settings, known = options.settings, METHODS if options.match is None else MATCHING
     for name in options.methods:
         if name not in {*known, ALL}:
@@ -53,9 +56,11 @@ def methods_table(options: MethodsOptions) -> int:
         settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
     )
     source = settings.data
-    images = open_dataset(source.source, layout=source.layout, seed=source.seed)
+    images = open_dataset(source.place, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
+    if options.match is None:
+        warn_of_overlap(images)
     keep_freed_memory()
     with progress_bar("training") as show:
         try:

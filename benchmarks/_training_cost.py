@@ -17,6 +17,7 @@ from prunnet_export.benchmarks._training_cost_memory import STEPS, Memory, Reque
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import fingerprint
 from prunnet_export.measuring import UNSTEADY, coefficient_of_variation, percentile
+from prunnet_export.network import limit_torch_threads
 from prunnet_export.preprocessing import size_text
 from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.training import Recipe, keep_freed_memory
@@ -64,6 +65,8 @@ def training_cost_table(options: TrainingCostOptions) -> int:
     recipe, threads = options.recipe, options.threads
     if threads is not None:
         torch.set_num_threads(threads)
+    else:
+        limit_torch_threads()
     keep_freed_memory()  # prunnet-train does this too; it applies to the plain passes as well
     costs = measure_time(recipe, repeats=options.repeats)
     if max(max(cost.ours_cv, cost.plain_cv) for cost in costs.values()) > UNSTEADY:

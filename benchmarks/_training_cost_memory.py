@@ -8,10 +8,12 @@ import sys
 import msgspec
 import torch
 
+from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
 from prunnet_export.devices import PeakMemory
+from prunnet_export.network import limit_torch_threads
 from prunnet_export.training import Recipe, keep_freed_memory
 
 STEPS = 3  # the optimizer allocates its momentum in the first
@@ -54,9 +56,14 @@ def peak_memory(request: Request) -> Memory:
     Raises:
         Unreachable: the process died, usually because memory ran out.
     """
-    command = [sys.executable, "-m", __name__]
-    content = msgspec.json.encode(request)
-    ran = subprocess.run(command, cwd=PACKAGE_HOME, input=content, capture_output=True, check=False)
+    ran = subprocess.run(
+        child_command(__name__),
+        cwd=PACKAGE_HOME,
+        input=msgspec.json.encode(request),
+        capture_output=True,
+        check=False,
+        pass_fds=[parent_pipe()],
+    )
     if ran.returncode != 0:
         last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise Unreachable(
@@ -70,6 +77,8 @@ def measure(request: Request) -> Memory:
     """Train a few steps in this process."""
     if request.threads is not None:
         torch.set_num_threads(request.threads)
+    else:
+        limit_torch_threads()
     keep_freed_memory()
     recipe = request.recipe
     step = RecipeStep(recipe) if recipe.patterns else PlainPasses(recipe, update=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prunnet_export._stored_paths import stored_path
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
@@ -15,6 +16,7 @@ from prunnet_export.cli import (
     number_list,
     numbers,
     output_options,
+    print_failure,
     run_options,
     size,
 )
@@ -228,7 +230,7 @@ def methods(
 
     options = MethodsOptions(
         settings=Settings(
-            data=DataSource(source=data, layout=layout),
+            data=DataSource(source=stored_path(data), layout=layout),
             preprocessing=take_preprocessing(settings, data=data, layout=layout),
             **settings,
         ),
@@ -283,4 +285,4 @@ def main() -> None:
     """The entry point."""
     from prunnet_export._console import run
 
-    run(command, name="prunnet-bench", extra="host")
+    run(command, name="prunnet-bench", extra="host", report=print_failure)

@@ -7,7 +7,6 @@ rich reads ``NO_COLOR``. No progress is shown if ``CI`` is set.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import signal
@@ -24,26 +23,39 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prunnet_export._ending import run_command
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
+from prunnet_export._start import stop_at_once
+from prunnet_export._streams import discard, open_missing_streams
 from prunnet_export._text import printable
+
+# Gets the name of the command, the message, the hint and the exit code.
+ReportError = Callable[[str, str, str, int], None]
 
 EXIT_INTERRUPTED = 130
 EXIT_BUG = 70
 
 
+class _StderrConsole(Console):
+    """A console whose closed pipe is an error as any other. rich would redirect stdout, and end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where the error is handled."""
+        raise  # noqa: PLE0704
+
+
 def stderr_console() -> Console:
     """A console on stderr. Each use makes a new one, so that it follows a redirected stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _StderrConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
     """Print one warning line on stderr."""
-    stderr_console().print(f"[yellow]warning:[/yellow] {_one_safe_line(message)}")
+    _print_lines(f"[yellow]warning:[/yellow] {_one_safe_line(message)}")
 
 
 def note(message: str) -> None:
     """Print one line of progress on stderr, if that is a terminal."""
     if _shows_progress():
-        stderr_console().print(f"[dim]{_one_safe_line(message)}[/dim]")
+        _print_lines(f"[dim]{_one_safe_line(message)}[/dim]")
 
 
 class _StderrHandler(logging.Handler):
@@ -88,7 +100,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
 
 
-def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
+def run(command: click.Command, *, name: str, extra: str, report: ReportError | None = None) -> NoReturn:
     """Run a command and exit with its documented exit code.
 
     An error is shown as one ``error:`` line and, if it has a hint, one ``hint:`` line; ``--debug`` adds the traceback.
@@ -97,26 +109,44 @@ def run(command: click.Command, *, name: str, extra: str) -> NoReturn:
         command: The command.
         name: Its name, for messages.
         extra: The extra that installs the modules which this command imports and a base install lacks.
+        report: Prints an error on stdout, for programs.
     """
-    _catch_signals()
-    debug = "--debug" in sys.argv[1:]
     try:
+        _catch_signals()
+        open_missing_streams()
         with log_to_stderr():
             result = run_command(command, name=name)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # The reader of stdout closed it, e.g. `| head`. click exits with 1 then, but 1 means a failed gate here.
-        _close_stdout()
+        discard(sys.stdout)
         code = 0
     except BaseException as error:  # noqa: BLE001  # no error may show a traceback without --debug
-        if debug:
-            traceback.print_exc()
+        stop_at_once()  # a second Ctrl-C
+        if "--debug" in sys.argv[1:]:
+            _print_traceback()
         message, hint, code = _describe(error, name, extra)
         fail_line(message, hint)
+        if report is not None:
+            _print_report(lambda: report(name, message, hint, code))
         if isinstance(error, OSError):  # stdout may be the cause
-            _close_stdout()
+            discard(sys.stdout)
     sys.exit(code)
+
+
+def _print_report(report: Callable[[], None]) -> None:
+    """Print the report of an error, unless stdout is closed or full."""
+    try:
+        report()
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
+
+
+def _print_traceback() -> None:
+    with suppress(OSError):  # stderr may be closed or full
+        traceback.print_exc()
 
 
 def _describe(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
@@ -141,25 +171,31 @@ def _describe(error: BaseException, name: str, extra: str) -> tuple[str, str, in
     return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
 
 
-def _close_stdout() -> None:
-    """Redirect stdout to the null device, so that Python reports no write error at exit."""
-    with suppress(io.UnsupportedOperation):  # stdout may be a buffer in memory
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _catch_signals() -> None:
-    """Handle a request to stop, and a closed terminal, like Ctrl-C."""
+    """Raise KeyboardInterrupt at Ctrl-C, at a request to stop, and if the terminal closes."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell sets SIG_IGN for a command in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup sets SIG_IGN
         signal.signal(signal.SIGHUP, _interrupt)
 
 
 def fail_line(message: str, hint: str) -> None:
-    """Print one ``error:`` line and one ``hint:`` line on stderr."""
-    console = stderr_console()
-    console.print(f"[red]error:[/red] {_one_safe_line(message)}")
-    if hint:
-        console.print(f"[cyan]hint:[/cyan] {_one_safe_line(hint)}")
+    """Print one ``error:`` line and one ``hint:`` line on stderr. It never raises an error."""
+    _print_lines(
+        f"[red]error:[/red] {_one_safe_line(message)}",
+        *([f"[cyan]hint:[/cyan] {_one_safe_line(hint)}"] if hint else []),
+    )
+
+
+def _print_lines(*lines: str) -> None:
+    """Print lines on stderr, unless it is closed or full. The exit code still says how the command ended."""
+    try:
+        console = stderr_console()
+        for line in lines:
+            console.print(line)
+    except (OSError, ValueError):
+        discard(sys.stderr)
 
 
 def _one_safe_line(message: str) -> str:

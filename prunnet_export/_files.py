@@ -156,14 +156,17 @@ def remove_folder(folder: Path) -> None:
         raise
 
 
-def copy_files(places: Mapping[Path, Path]) -> None:
-    """Copy regular files to new places, and make their folders.
+def copy_files(places: Mapping[Path, Path], *, inside: Path) -> None:
+    """Copy regular files to new places in the folder ``inside``, and make their folders.
 
     Raises:
-        InvalidInput: a source is no regular file.
         OSError: the disk is full.
+        InvalidInput: a source is no regular file, or a place is not in the folder.
     """
+    home = inside.resolve()
     for source, place in places.items():
+        if not place.resolve().is_relative_to(home):
+            raise InvalidInput(f"{place} leads out of {inside}", hint="do not use these files")
         place.parent.mkdir(parents=True, exist_ok=True)
         with open_regular(source) as opened, place.open("wb") as made:
             copyfileobj(opened, made)

@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._imports import plugin, plugin_code, plugins
+from prunnet_export._text import shown
 from prunnet_export.preprocessing import Fit, Size
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Relevance
@@ -92,6 +93,8 @@ class RetrievalData:
             it is given, labels of query and gallery are row numbers.
         has_labels: Whether the labels of the training images say which images show the same. If not, all of them have
             label 0, and they can only be trained on with a teacher.
+        classes: The names of the classes of the train split, and those of the query split; None if they are not known,
+            or if the layout means both splits to have the same.
     """
 
     name: str
@@ -103,6 +106,7 @@ class RetrievalData:
     protocol: Protocol = field(default_factory=Protocol)
     judged: Mapping[str, Relevance] | None = None
     has_labels: bool = True
+    classes: tuple[frozenset[str], frozenset[str]] | None = None
 
     @classmethod
     def searching_itself(
@@ -216,7 +220,8 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
     with _storage_errors(source):
         chosen = _choose(source, layout)
         with plugin_code("datasets", _KIND, chosen):
-            return chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+            data = chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
+        return replace(data, name=shown(data.name))  # it goes into manifests
 
 
 def default_input(source: str, *, layout: str | None = None) -> tuple[Size, Fit]:
@@ -255,7 +260,7 @@ def _choose(source: str, layout: str | None) -> DatasetFormat | BuiltInDataset:
         return built_in[source]
     if not Path(source).exists():
         raise InvalidInput(
-            f"data set {source!r} does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
+            f"data set '{source}' does not exist", hint=f"give a folder, or one of: {', '.join(built_in)}"
         )
     formats = sorted((one for one in found if isinstance(one, DatasetFormat)), key=lambda one: one.fallback)
     for one in formats:

@@ -11,6 +11,7 @@ from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import SETTINGS_BYTES
+from prunnet_export._stored_paths import path_from_stored
 from prunnet_export.preprocessing import Preprocessing
 
 CONFIG_FILE = "config.json"
@@ -29,7 +30,7 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The data set of a network, so that a later command finds its images again.
 
     Attributes:
-        source: Name of a built-in data set, or a path.
+        source: Name of a built-in data set, or a path as :func:`stored_path` writes it.
         layout: Name of the format, if the user gave it.
         seed: Seed of a built-in data set that is rendered.
     """
@@ -37,6 +38,11 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: str
     layout: str | None = None
     seed: int = 0
+
+    @property
+    def place(self) -> str:
+        """Name of a built-in data set, or the path."""
+        return path_from_stored(self.source)
 
 
 class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -15,12 +17,24 @@ import pytest
 import torch
 
 from prunnet_export._console import run as run_to_the_end
+from prunnet_export.cli import print_failure
 from prunnet_export.network import PrunableNetwork, build_embedder, save_checkpoint
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.preprocessing import Preprocessing
 from tests._inputs import randomise, write_folder
 
-__all__ = ["Ran", "assert_error", "call", "command_file", "environment", "shell", "tiny_data", "tiny_network", "tree"]
+__all__ = [
+    "Ran",
+    "assert_error",
+    "call",
+    "command_file",
+    "environment",
+    "shell",
+    "signals_kept",
+    "tiny_data",
+    "tiny_network",
+    "tree",
+]
 
 CROP, DIM = 32, 16
 OPTIONS: dict[str, BackboneOption] = {"channels": [8, 16, 16, 16]}
@@ -101,20 +115,28 @@ def call(
     capfd: pytest.CaptureFixture[str], command: click.Command, environment: dict[str, str], *args: str | Path
 ) -> Ran:
     """Run a command in this process, from its arguments to its exit code."""
-    before = signal.getsignal(signal.SIGTERM)
     capfd.readouterr()
     words = [str(arg) for arg in args]
-    try:
-        with (
-            patch.object(sys, "argv", ["prunnet", *words]),
-            patch.dict(os.environ, environment),
-            pytest.raises(SystemExit) as ended,
-        ):
-            run_to_the_end(command, name="prunnet", extra="host")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with (
+        patch.object(sys, "argv", ["prunnet", *words]),
+        patch.dict(os.environ, environment),
+        signals_kept(),
+        pytest.raises(SystemExit) as ended,
+    ):
+        run_to_the_end(command, name="prunnet", extra="host", report=print_failure)
     assert isinstance(ended.value.code, int)
     return Ran(ended.value.code, *capfd.readouterr())
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Give the handlers back that a command sets."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def assert_error(ran: Ran, code: int) -> None:

@@ -121,11 +121,12 @@ def tiny_recipe(**changed: object) -> Recipe:
 
 
 def write_folder(root: Path, *, per_class: int = 6, side: int = 24) -> Path:
-    """``train``, ``query`` and ``gallery`` with two classes of PNG files each."""
+    """``train``, ``query`` and ``gallery`` with two classes of PNG files each; those of ``train`` are others."""
     for seed, (split, count) in enumerate((("train", per_class), ("query", 1), ("gallery", 2))):
         pixels = array_split(2 * count, classes=2, side=side, seed=seed)
         for index, label in enumerate(pixels.labels):
-            file = root / split / f"class-{label}" / f"{index}.png"
+            number = label + 2 if split == "train" else label
+            file = root / split / f"class-{number}" / f"{index}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             image: Image.Image = pixels.image(index)
             image.save(file)

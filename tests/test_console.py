@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from prunnet_export._console import run
 from prunnet_export._errors import MissingExtra, Unreachable
 from prunnet_export._imports import require
-from tests._cli import command_file
+from tests._cli import command_file, signals_kept
 
 
 def end_of(error: BaseException, capfd: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
@@ -26,7 +27,7 @@ def end_of(error: BaseException, capfd: pytest.CaptureFixture[str]) -> tuple[obj
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["failing"])
         patch.setattr(os, "dup2", lambda *_: None)  # stdout is pytest's here
-        with pytest.raises(SystemExit) as caught:
+        with signals_kept(), pytest.raises(SystemExit) as caught:
             run(failing, name="failing", extra="host")
     return caught.value.code, capfd.readouterr().err.splitlines()
 
@@ -99,6 +100,50 @@ def test_a_full_output_is_one_error() -> None:
     assert ran.returncode == 2
     assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
     assert "No space left" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "streams"),
+    [
+        (">&-", 2, {"err": ["error: stdout is closed", "hint: redirect it"]}),
+        ("2>&-", 0, {"out": ["prunnet-export, version"]}),
+        (">&- 2>&- <&-", 2, {}),
+        ("2>/dev/full", 0, {"out": ["prunnet-export, version"]}),
+    ],
+)
+def test_streams_that_are_closed_or_full(redirection: str, code: int, streams: dict[str, list[str]]) -> None:
+    command = f'exec "$0" --version {redirection}'
+    ran = subprocess.run(["/bin/sh", "-c", command, command_file("prunnet-export")], capture_output=True, check=False)
+    assert ran.returncode == code
+    for found, beginnings in ((ran.stdout, streams.get("out", [])), (ran.stderr, streams.get("err", []))):
+        lines = found.decode().splitlines()
+        assert len(lines) == len(beginnings)
+        assert all(line.startswith(beginning) for line, beginning in zip(lines, beginnings, strict=True))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_an_error_that_cannot_be_printed_keeps_its_exit_code(redirection: str) -> None:
+    command = f'exec "$0" --target nosuch --output-format json --debug {redirection}'
+    ran = subprocess.run(["/bin/sh", "-c", command, command_file("prunnet-export")], capture_output=True, check=False)
+    assert ran.returncode == 2
+    assert [error["exit_code"] for error in json.loads(ran.stdout)["errors"]] == [2]
+
+
+def test_a_closed_pipe_of_stderr_does_not_end_the_command(tmp_path: Path) -> None:
+    source = (
+        "import os, sys; import click; from prunnet_export._console import run, warn\n"
+        "@click.command()\ndef warning():\n    warn('nobody reads this'); click.echo('result')\n"
+        "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 2)\n"
+        "sys.argv = ['warning']; run(warning, name='warning', extra='host')"
+    )
+    ran = subprocess.run([sys.executable, "-c", source], stdout=subprocess.PIPE, check=False, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, b"result\n")
+
+
+def test_a_byte_that_is_not_utf8_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    _, lines = end_of(Unreachable("no file caf\udce9", hint=""), capfd)
+    assert lines == [r"error: no file caf\xe9"]
 
 
 def test_control_characters_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -51,13 +51,26 @@ def test_a_folder_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove_folder(tmp_path / "nothing")
 
 
+def test_copies_stay_inside(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "link").symlink_to(tmp_path)
+    copy_files({tmp_path / "source": home / "sub" / "file"}, inside=home)
+    assert (home / "sub" / "file").read_bytes() == b"x"
+    for place in (home / ".." / "file", home / "link" / "file", tmp_path / "file"):
+        with pytest.raises(InvalidInput, match="leads out of"):
+            copy_files({tmp_path / "source": place}, inside=home)
+    assert not (tmp_path / "file").exists()
+
+
 @pytest.mark.parametrize(
     "read",
     [
         lambda file: read_bytes(file, at_most=10),
         sha256,
         open_regular,
-        lambda file: copy_files({file: file.with_name("x")}),
+        lambda file: copy_files({file: file.with_name("x")}, inside=file.parent),
     ],
 )
 @pytest.mark.parametrize("kind", ["pipe", "device", "link to a pipe"])

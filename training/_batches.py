@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from prunnet_export._child import end_with_multiprocessing_parent
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._interrupts import block_interrupts
 from prunnet_export.datasets import ImageSplit, Labels
@@ -121,6 +122,7 @@ class TrainingBatches:
             persistent_workers=workers > 0,
             # A fork can hang while torch's threads run. Workers start once, so the slower spawn does not matter.
             multiprocessing_context="spawn" if workers > 0 else None,
+            worker_init_fn=end_with_multiprocessing_parent,
             generator=torch.Generator(),  # without it every epoch would advance torch's global generator
         )
 

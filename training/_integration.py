@@ -19,6 +19,7 @@ Grams = Mapping[str, Tensor]  # float [filters, m, m] by the name of the tensor
 # A negative inner product that is smaller than this fraction of the norms is a rounding error, not a conflict.
 _RELATIVE_EPSILON = 1e-6
 _CONVOLUTION_RANK = 4
+_HAVE_SEGMENTS = ("cpu", "cuda")  # torch has no segment_reduce for other devices, e.g. Apple's
 
 
 class Integration(ABC):
@@ -118,7 +119,7 @@ def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float)
     by_filter = torch.stack(
         [products.diagonal(dim1=1, dim2=2), (products * coefficients).sum(2), gram.diagonal(dim1=1, dim2=2)], dim=2
     )
-    inner, squared, original = torch.segment_reduce(by_filter, "sum", lengths=filters).unbind(2)
+    inner, squared, original = _sums(by_filter, filters).unbind(2)
     # The product of the squares can underflow to 0 in single precision, so the roots are taken first.
     norms = squared.clamp(min=0).sqrt() * original.sqrt()
     cosine = torch.where(norms > 0, inner / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1)
@@ -126,6 +127,19 @@ def _weighted(coefficients: Tensor, gram: Tensor, filters: Tensor, gamma: float)
     total = weight.sum(1, keepdim=True)
     alpha = torch.where(total > 0, weight / total, 1 / count)
     return count * torch.einsum("fi,fij->fj", alpha.repeat_interleave(filters, dim=0), coefficients)
+
+
+def _sums(by_filter: Tensor, filters: Tensor) -> Tensor:
+    """The sums [tensors, ...] over the filters of each tensor of values [f, ...]."""
+    if by_filter.device.type in _HAVE_SEGMENTS:
+        return torch.segment_reduce(by_filter, "sum", lengths=filters)
+    return indexed_sums(by_filter, filters)
+
+
+def indexed_sums(by_filter: Tensor, filters: Tensor) -> Tensor:
+    """The same sums from operations that every device has. On a GPU their order, so the last bits, may vary."""
+    owner = torch.arange(len(filters), device=filters.device).repeat_interleave(filters)
+    return by_filter.new_zeros(len(filters), *by_filter.shape[1:]).index_add_(0, owner, by_filter)
 
 
 def _projected(gram: Tensor, order: Tensor, *, progressive: bool) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256, storage_errors
+from prunnet_export._text import shown
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.teachers import RowFile
 from prunnet_export.training._match import Match, join, match
@@ -41,7 +42,7 @@ def match_file(file: Path, split: ImageSplit, *, names: Path | None = None) -> M
         lambda chosen, _views: rows.read(chosen).view(np.float32),
         position >= 0,
         split,
-        name=file.name,
+        name=shown(file.name),
         kind="vectors",
         sha256=sha256(file),
     )

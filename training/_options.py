@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._stored_paths import stored_path
 from prunnet_export.cli import backbone_options, number_list, size
 from prunnet_export.network_config import MOST_DIMENSIONS, DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size
@@ -77,7 +78,7 @@ def take_recipe(options: dict[str, Any], *, data: str) -> Recipe:
     """
     layout = options.pop("layout")
     return Recipe(
-        data=DataSource(source=data, layout=layout, seed=options["seed"]),
+        data=DataSource(source=stored_path(data), layout=layout, seed=options["seed"]),
         preprocessing=take_preprocessing(options, data=data, layout=layout),
         **{field: options.pop(field) for field in Recipe.__struct_fields__ if field in options},
     )

@@ -17,6 +17,7 @@ import msgspec
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, PeerFailed
 from prunnet_export._files import reading_errors, sha256
+from prunnet_export._text import shown
 from prunnet_export.cli import number_list
 from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
 from prunnet_export.training._options import recipe_option, recipe_options, take_recipe, weights_options
@@ -127,12 +128,15 @@ def main() -> None:
 
 def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.datasets import open_dataset
+    from prunnet_export.evaluating import warn_of_overlap
+    from prunnet_export.network import limit_torch_threads
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
+    limit_torch_threads()
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
         if options.weights is not None:
@@ -145,7 +149,9 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             check_capacity(capacity)
         for pattern in recipe.patterns:
             find_pattern(pattern)
-        data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+        data = open_dataset(recipe.data.place, layout=recipe.data.layout, seed=recipe.data.seed)
+    if options.match is None and ranks.rank == 0:
+        warn_of_overlap(data)
     match = None
     if options.match is not None:
         recipe, match = _open_match(options, recipe, data, ranks)
@@ -174,9 +180,9 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
             kept = f"{out} holds the run up to its last state" if begun else "no step was taken"
             again = "repeat the same command with --resume" if begun else "repeat the same command"
             raise Interrupted(f"interrupted; {kept}", hint=again) from None
-    click.echo(f"network: {out}")
+    click.echo(f"network: {shown(out)}")
     gallery = "" if match is None else " --gallery GALLERY"
-    click.echo(f"next:    prunnet-export --network {out}{gallery} --target x86-onnxruntime --budget-ms 5")
+    click.echo(f"next:    prunnet-export --network {shown(out)}{gallery} --target x86-onnxruntime --budget-ms 5")
 
 
 def _open_match(options: TrainOptions, recipe: Recipe, data: RetrievalData, ranks: Ranks) -> tuple[Recipe, Match]:

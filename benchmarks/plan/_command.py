@@ -11,6 +11,7 @@ from prunnet_export.benchmarks.plan._options import PlanOptions
 from prunnet_export.benchmarks.plan._plan import make_plan
 from prunnet_export.benchmarks.plan._report import report_of
 from prunnet_export.benchmarks.plan._runs import add_run, read_runs
+from prunnet_export.network import limit_torch_threads
 from prunnet_export.reports import print_report
 
 
@@ -22,6 +23,7 @@ def plan_command(options: PlanOptions) -> int:
     """
     if options.record is not None and options.network is None:
         raise click.UsageError("--record keeps what a trained network reaches: add --network RUN")
+    limit_torch_threads()
     plan = make_plan(options, read_runs(options.runs))
     report = report_of(plan)
     if options.network is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._numbers import percent
+from prunnet_export._text import shown
 from prunnet_export.benchmarks.plan._adapter import AdapterPoint, Student, adapter_curve
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._capacities import scores_by_capacity
@@ -43,7 +44,7 @@ def measure(plan: Plan, folder: Path) -> MeasuredRun:
     last = _adapter_of_all(plan)
     return MeasuredRun(
         teacher=plan.source.name,
-        data=Path(recipe.data.source).resolve().name,  # no path of this machine
+        data=shown(Path(recipe.data.place).resolve().name),  # no path of this machine
         backbone=recipe.backbone,
         weights=plan.options.weights is not None,
         crop_px=recipe.preprocessing.crop,

@@ -143,7 +143,7 @@ def _checked(options: PlanOptions) -> tuple[Recipe, RetrievalData]:
         check_capacity(capacity)
     for pattern in recipe.patterns:
         find_pattern(pattern)
-    data = open_dataset(recipe.data.source, layout=recipe.data.layout, seed=recipe.data.seed)
+    data = open_dataset(recipe.data.place, layout=recipe.data.layout, seed=recipe.data.seed)
     if options.match.label_weight and not data.has_labels:
         raise InvalidInput(f"{data.name} has no labels", hint="leave --label-weight out")
     return recipe, data

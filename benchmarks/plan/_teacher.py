@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
+from prunnet_export._text import shown
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
@@ -85,7 +86,7 @@ class FileSource(VectorSource):
                 hint="add names: paths relative to the images",
             )
         self._stored, self._names = stored, stored.names
-        self.name, self.kind, self.sha256, self.size = stored.file.name, "vectors", sha256(stored.file), None
+        self.name, self.kind, self.sha256, self.size = shown(stored.file.name), "vectors", sha256(stored.file), None
 
     def known(self, split: ImageSplit) -> npt.NDArray[np.bool_]:
         """See :class:`VectorSource`."""

@@ -1,6 +1,7 @@
 """Artifacts: the folder that is deployed, with a manifest of everything that was measured and verified."""
 
 from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_model_files, read_manifest, verify_files
+from prunnet_export.artifact._held import HeldArtifact, held
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     AlternativeEntry,
@@ -12,6 +13,7 @@ from prunnet_export.artifact._manifest import (
     SubnetworkEntry,
 )
 from prunnet_export.artifact._manifest_file import utc_now
+from prunnet_export.artifact._recovery import restore
 from prunnet_export.artifact._report import (
     budget_checks,
     frontier_table,
@@ -27,17 +29,19 @@ from prunnet_export.artifact._verification import (
     MatchThreshold,
     VerificationEntry,
 )
-from prunnet_export.artifact._writer import ArtifactWriter
+from prunnet_export.artifact._writer import REJECTED, ArtifactWriter
 
 __all__ = [
     "ALTERNATIVES",
     "REFERENCE_FILE",
+    "REJECTED",
     "AlternativeEntry",
     "ArtifactWriter",
     "ExpectedWeights",
     "FrontierEntry",
     "GalleryEntry",
     "Gate",
+    "HeldArtifact",
     "LoadedArtifact",
     "Manifest",
     "MatchThreshold",
@@ -50,10 +54,12 @@ __all__ = [
     "chosen_model_files",
     "frontier_table",
     "gate_check",
+    "held",
     "load",
     "manifest_checks",
     "manifest_document",
     "read_manifest",
+    "restore",
     "threshold_table",
     "utc_now",
     "verify_files",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import open_regular, read_limited, sha256
+from prunnet_export._files import read_limited, sha256
 from prunnet_export._limits import SETTINGS_BYTES
+from prunnet_export.artifact._folder import OpenFolder, take
 from prunnet_export.artifact._manifest import MANIFEST, FileEntry, Manifest
 from prunnet_export.artifact._manifest_file import decode_manifest
 
@@ -23,17 +26,34 @@ def read_manifest(folder: Path) -> Manifest:
         InvalidInput: the folder is not an artifact, or its manifest is damaged or too new; the message says where.
     """
     folder = Path(folder)
-    file = folder / MANIFEST
+    with reading_artifact(folder):
+        document = take(folder, read_document)
+    return decode_manifest(document, name=str(folder / MANIFEST))
+
+
+def read_document(opened: OpenFolder) -> bytes:
+    """The contents of the manifest in an opened folder.
+
+    Raises:
+        InvalidInput: it is too large.
+        OSError: it cannot be read.
+    """
+    with opened.open(MANIFEST) as file:
+        return read_limited(file, opened.path / MANIFEST, at_most=SETTINGS_BYTES)
+
+
+@contextmanager
+def reading_artifact(folder: Path) -> Iterator[None]:
+    """Turn an operating-system error while a folder and its manifest are read into an InvalidInput."""
     try:
-        with open_regular(file) as opened:
-            document = read_limited(opened, file, at_most=SETTINGS_BYTES)
+        yield
     except (FileNotFoundError, NotADirectoryError):
         kind = "no such folder" if not folder.is_dir() else f"no {MANIFEST} in it"
         hint = "give the folder that prunnet-export wrote"
         raise InvalidInput(f"{folder}: not an artifact ({kind})", hint=hint) from None
     except OSError as error:
-        raise InvalidInput(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
-    return decode_manifest(document, name=str(file))
+        reason = error.strerror or str(error)
+        raise InvalidInput(f"{folder / MANIFEST}: cannot be read ({reason})", hint="check its permissions") from None
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
@@ -44,10 +64,25 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     """
     for name, entry in manifest.files.items():
         file = inside(folder, name)
-        if file.stat().st_size != entry.bytes:
-            raise InvalidInput(f"{file}: {file.stat().st_size} bytes, the manifest says {entry.bytes}", hint=_RETRY)
-        if sha256(file) != entry.sha256:
-            raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_RETRY)
+        check_bytes(file, file.stat().st_size, entry)
+        check_hash(file, sha256(file), entry)
+
+
+def check_bytes(file: Path, size: int, entry: FileEntry) -> None:
+    """Raise InvalidInput if a file's length is not the manifest's."""
+    if size != entry.bytes:
+        raise InvalidInput(f"{file}: {size} bytes, the manifest says {entry.bytes}", hint=_RETRY)
+
+
+def check_hash(file: Path, digest: str, entry: FileEntry) -> None:
+    """Raise InvalidInput if a file's SHA-256 is not the manifest's."""
+    if digest != entry.sha256:
+        raise InvalidInput(f"{file}: its SHA-256 is not the manifest's", hint=_RETRY)
+
+
+def missing(file: Path) -> InvalidInput:
+    """The error of a file that the manifest names and that is not there."""
+    return InvalidInput(f"{file}: missing", hint=_RETRY)
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -60,7 +95,7 @@ def inside(folder: Path, name: str) -> Path:
     if not file.is_relative_to(home):
         raise InvalidInput(f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact")
     if not file.is_file():
-        raise InvalidInput(f"{Path(folder) / name}: missing", hint=_RETRY)
+        raise missing(Path(folder) / name)
     return file
 
 

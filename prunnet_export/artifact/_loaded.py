@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from prunnet_export._errors import InvalidInput, VerificationFailed
-from prunnet_export.artifact._files import inside, read_manifest, verify_files
+from prunnet_export._errors import InvalidInput, StorageError, VerificationFailed
+from prunnet_export._stored_paths import check_utf8
+from prunnet_export.artifact._files import chosen_model_files, inside, read_manifest, verify_files
+from prunnet_export.artifact._held import held
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.preprocessing import ImageLike, decode, to_chw
 from prunnet_export.runtimes import Model, Session, find_runtime
@@ -86,24 +88,40 @@ def load(
         allow_rejected: Whether to load an artifact that a gate rejected.
 
     Raises:
-        InvalidInput: the folder is not an artifact, or the artifact is damaged.
+        InvalidInput: the folder is not an artifact, its path is not UTF-8, or the artifact is damaged.
         VerificationFailed: a gate rejected the artifact.
         MissingExtra: its engine is not installed; the hint says how to install it.
         UnknownName: its engine is not known on this machine.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    _check_status(folder, read_manifest(folder), allow_rejected=allow_rejected)
+    try:
+        # Another process may replace the artifact. The engine has read or mapped the files when the copy is removed.
+        with held(folder, check_hashes=check_hashes, needed=chosen_model_files) as kept:
+            manifest = kept.manifest
+            _check_status(folder, manifest, allow_rejected=allow_rejected)
+            session = _open(kept.folder, manifest, threads)
+    except StorageError:  # a device may have no place for a copy
+        manifest = read_manifest(folder)
+        if check_hashes:
+            verify_files(folder, manifest)
+        session = _open(folder, manifest, threads)
+    _check_shape(folder, manifest, session)
+    return LoadedArtifact(folder, manifest, session, threads=threads)
+
+
+def _check_status(folder: Path, manifest: Manifest, *, allow_rejected: bool) -> None:
     if manifest.status == "rejected" and not allow_rejected:
         raise VerificationFailed(
             f"{folder} was rejected: {'; '.join(manifest.reasons)}",
             hint="export again, or load it with allow_rejected=True to look at it",
         )
-    if check_hashes:
-        verify_files(folder, manifest)
+
+
+def _open(folder: Path, manifest: Manifest, threads: int | None) -> Session:
     model = Model(inside(folder, manifest.entry), manifest.runtime.name, manifest.subnetwork.precision)
-    session = find_runtime(model.runtime).open(model, threads=threads)
-    _check_shape(folder, manifest, session)
-    return LoadedArtifact(folder, manifest, session, threads=threads)
+    check_utf8(model.file)
+    return find_runtime(model.runtime).open(model, threads=threads)
 
 
 def _check_shape(folder: Path, manifest: Manifest, session: Session) -> None:

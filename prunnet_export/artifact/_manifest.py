@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from prunnet_export.artifact._fields import Capacity, Count, FileName, Positive, Sha256
+from prunnet_export.artifact._fields import Capacity, Count, Positive
 from prunnet_export.artifact._verification import VerificationEntry
 from prunnet_export.budget import Amount, Budget, Figures
 from prunnet_export.devices import Fingerprint
+from prunnet_export.file_names import FileName, Sha256
 from prunnet_export.measuring import LatencyReport, Source
 from prunnet_export.network_config import TeacherEntry
 from prunnet_export.preprocessing import Preprocessing
@@ -62,6 +63,7 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         weights_kept: Number of prunable weights that remain.
         weights_total: Number of prunable weights of the dense network.
         widths: Number of channels of each layer, if the pattern cuts channels; else null.
+        float_layers: Layers that stay in float in INT8, because they lose too much there.
     """
 
     pattern: str
@@ -72,6 +74,7 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights_kept: Count
     weights_total: Count
     widths: dict[str, Positive] | None = None
+    float_layers: list[str] = []
 
     def __str__(self) -> str:
         return f"{self.pattern} {self.capacity:.1%} {self.precision}"

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from prunnet_export.artifact._fields import Count, Positive, Sha256, Share
+from prunnet_export.artifact._fields import Count, Positive, Share
+from prunnet_export.file_names import Sha256
 from prunnet_export.thresholds import Thresholds
 
 

@@ -17,6 +17,7 @@ from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import remove_folder, storage_errors
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
+from prunnet_export.artifact._exchange import exchange
 from prunnet_export.artifact._files import CARD, hash_files, read_manifest
 from prunnet_export.artifact._manifest import MANIFEST, Manifest
 from prunnet_export.artifact._manifest_file import encode_manifest
@@ -110,6 +111,8 @@ class ArtifactWriter:
         return place
 
     def _move_into(self, place: Path) -> None:
+        if place.exists() and exchange(self.folder, place):
+            return  # the older artifact has the temporary folder's name now, and is removed with it
         old = self._temporary_name(place, "old")
         try:
             if place.exists():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prunnet_export._files import copy_files
 from prunnet_export.patterns import Subnetwork
 from prunnet_export.prediction import Workload
-from prunnet_export.runtimes import Model
+from prunnet_export.runtimes import FloatLayers, Model
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Build:
         names: Names of the files that are deployed. The runtime opens the first.
         size_mb: Size of all files that are deployed, in 10^6 bytes.
         workload: Multiply-adds, weights and activations of its layers.
+        float_layers: Layers that INT8 left in float.
     """
 
     candidate: Candidate
@@ -51,12 +52,14 @@ class Build:
     names: tuple[str, ...]
     size_mb: float
     workload: Workload
+    float_layers: FloatLayers = field(default_factory=FloatLayers)
 
     @property
     def model(self) -> Model:
         """The model for its runtime."""
-        return Model(self.folder / self.names[0], self.runtime, self.candidate.precision)
+        files = tuple(self.folder / name for name in self.names)
+        return Model(files[0], self.runtime, self.candidate.precision, files)
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files that are deployed; raises OSError if the disk is full."""
-        copy_files({self.folder / name: folder / name for name in self.names})
+        copy_files({self.folder / name: folder / name for name in self.names}, inside=folder)

@@ -16,10 +16,10 @@ from prunnet_export._imports import installed_versions, plugin_version
 from prunnet_export.building._build import Build, Candidate
 from prunnet_export.building._cache import BuildCache
 from prunnet_export.building._onnx import export_onnx
-from prunnet_export.network import Embedder, Normalised, PrunableNetwork
+from prunnet_export.network import Embedder, Normalised, PrunableNetwork, fused
 from prunnet_export.patterns import materialise
 from prunnet_export.prediction import Workload, read_workload
-from prunnet_export.runtimes import CompileInputs, Model, Runtime
+from prunnet_export.runtimes import CompileInputs, Model, Runtime, read_float_layers
 
 _ONNX, _WORKLOAD = "subnetwork.onnx", "workload.json"
 _LAYOUT = 3  # version of the files in a cache entry
@@ -67,6 +67,9 @@ class Builder:
     def module(self, candidate: Candidate, *, re_estimated: bool) -> Embedder:
         """The candidate as a torch module.
 
+        Branches that only training needs are fused, unless they have zeros of a pattern: the sum of two branches has
+        fewer zeros than each of them.
+
         Args:
             candidate: The candidate to cut.
             re_estimated: Whether it gets BatchNorm statistics of its own. Without them its latency is right, but its
@@ -74,12 +77,17 @@ class Builder:
         """
         module = materialise(self._network, candidate.subnetwork)
         if not re_estimated or candidate.capacity == 1:
-            return module
+            return self._fused(module, candidate)
         key = _digest(module)  # it does not depend on the precision
         if key not in self._settled:
             self._settle(module)
-            self._settled[key] = module
+            self._settled[key] = self._fused(module, candidate)
         return self._settled[key]
+
+    def _fused(self, module: Embedder, candidate: Candidate) -> Embedder:
+        if any(not bool(mask.all()) for mask in candidate.subnetwork.cut_masks().values()):
+            return module
+        return fused(module, size=self._network.size)
 
     def build(self, candidate: Candidate, *, re_estimated: bool) -> Build:
         """The candidate, compiled.
@@ -101,14 +109,17 @@ class Builder:
             module=lambda: Normalised(module).eval(),
             layer_times=None if times is None else lambda file: times(Model(file, runtime.name, precision)),
             options=self._options,
+            accurate=re_estimated,
         )
+        needs_images = runtime.precision(precision).needs_images
         parts = {
             "onnx": sha256(onnx_file),
             "precision": precision,
             "runtime": [runtime.name, runtime.version(), plugin_version("runtimes", runtime.name)],
             "options": self._options,
             "device": self._device,
-            "calibration": self._images_digest if runtime.precision(precision).needs_images else None,
+            "calibration": self._images_digest if needs_images else None,
+            "accurate": re_estimated if needs_images else None,
             "tools": installed_versions(*_EXPORT_TOOLS, *runtime.distributions),
             "layout": _LAYOUT,
         }
@@ -118,7 +129,7 @@ class Builder:
         workload = read_json(exported / _WORKLOAD, Workload, hint="delete the cache folder")
         # Taken now: another process may trim the cache before this one ends.
         size_mb = sum((folder / name).stat().st_size for name in names) / 1e6
-        return Build(candidate, runtime.name, folder, names, size_mb, workload)
+        return Build(candidate, runtime.name, folder, names, size_mb, workload, read_float_layers(folder))
 
     def _export(self, module: Embedder) -> Path:
         """A folder with the module as ONNX and the workload of the module."""

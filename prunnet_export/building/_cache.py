@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from prunnet_export._files import remove_folder, sha256, storage_errors
+from prunnet_export._temporary import TemporaryFolder
+from prunnet_export.file_names import FileName, Sha256
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
+_LARGEST_INDEX = 2**24
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PARTIAL = ".partial-"
 _IN_USE_S = 3600  # no process uses an entry for longer than this after finding it
@@ -45,8 +52,8 @@ class BuildCache:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError:
-            folder = Path(tempfile.mkdtemp(prefix="prunnet-export-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._temporary = TemporaryFolder("export")  # it is removed with this object
+            folder = self._temporary.path
         self.folder = folder
 
     def get(self, parts: Mapping[str, object], make: Callable[[Path], tuple[str, ...]]) -> tuple[Path, tuple[str, ...]]:
@@ -101,10 +108,20 @@ class BuildCache:
                 total -= size
 
 
+class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The document of an entry: the names of the deployed files, and the hashes of all files by their names."""
+
+    names: Annotated[tuple[FileName, ...], msgspec.Meta(min_length=1)]
+    sha256: dict[FileName, Sha256]
+
+
 def _move(partial: Path, place: Path) -> None:
     """Move an entry to its place, unless another process has made the same entry and may be using it."""
     if _read_names(place) is None:
-        shutil.rmtree(place, ignore_errors=True)
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
         try:
             partial.rename(place)
         except OSError:
@@ -115,14 +132,24 @@ def _move(partial: Path, place: Path) -> None:
 def _read_names(place: Path) -> tuple[str, ...] | None:
     """The names of an entry's files, or None if the entry is missing or damaged."""
     try:
-        index = json.loads((place / _INDEX).read_text("utf-8"))
-        names = tuple(index["names"])
-        hashes = index["sha256"]
-        if set(names) <= set(hashes) and all(sha256(place / name) == digest for name, digest in hashes.items()):
-            return names
-    except (OSError, ValueError, KeyError, TypeError):
+        file = _regular(place, _INDEX)
+        if file.stat().st_size > _LARGEST_INDEX:
+            return None
+        index = msgspec.json.decode(file.read_bytes(), type=_Index)
+        files = {_regular(place, name): digest for name, digest in index.sha256.items()}
+        if set(index.names) <= set(index.sha256) and all(sha256(file) == digest for file, digest in files.items()):
+            return index.names
+    except (OSError, ValueError, RecursionError):
         pass
     return None
+
+
+def _regular(place: Path, name: str) -> Path:
+    """A file of an entry; raises OSError if it is missing, not a regular file, or reached by a link."""
+    file = place / name
+    if not stat.S_ISREG(file.lstat().st_mode) or file.resolve() != place.parent.resolve() / place.name / name:
+        raise OSError(errno.EINVAL, "not a regular file of the entry")
+    return file
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prunnet_export.cli._context import NetworkChoice, choose_network, open_data
+from prunnet_export.cli._failures import print_failure
 from prunnet_export.cli._options import (
     backbone_options,
     data_options,
@@ -25,6 +26,7 @@ __all__ = [
     "numbers",
     "open_data",
     "output_options",
+    "print_failure",
     "run_options",
     "size",
 ]
@@ -35,4 +37,4 @@ def main() -> None:
     from prunnet_export._console import run
     from prunnet_export.cli._command import command
 
-    run(command, name="prunnet-export", extra="host")
+    run(command, name="prunnet-export", extra="host", report=print_failure)

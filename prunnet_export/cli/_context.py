@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prunnet_export._config import read_project_config
 from prunnet_export._errors import InvalidInput, UnknownName
+from prunnet_export._text import shown
 
 if TYPE_CHECKING:
     from prunnet_export.datasets import RetrievalData
@@ -33,10 +34,10 @@ def choose_network(given: Path | None) -> NetworkChoice:
         InvalidInput: the project's settings cannot be read.
     """
     if given is not None:
-        return NetworkChoice(given, given.resolve().name, "--network")
+        return NetworkChoice(given, shown(given.resolve().name), "--network")
     configured = read_project_config(Path.cwd()).network
     if configured is not None:
-        return NetworkChoice(Path(configured), Path(configured).name, "[tool.prunnet-export] in pyproject.toml")
+        return NetworkChoice(Path(configured), shown(Path(configured).name), "[tool.prunnet-export] in pyproject.toml")
     from prunnet_export.network_config import DEMO
 
     return NetworkChoice(DEMO, "demo", "the bundled demo network, as no --network is given")
@@ -56,7 +57,7 @@ def open_data(given: str | None, layout: str | None, checkpoint: Checkpoint) -> 
     trained_on = checkpoint.config.data
     if trained_on is None:
         raise InvalidInput("the network does not say what it was trained on", hint="give --data")
-    return open_dataset(trained_on.source, layout=layout or trained_on.layout, seed=trained_on.seed)
+    return open_dataset(trained_on.place, layout=layout or trained_on.layout, seed=trained_on.seed)
 
 
 def choose_patterns(given: str, target: Target) -> tuple[str, ...]:

@@ -118,10 +118,11 @@ def _job(
     options: ExportOptions, chosen: NetworkChoice, *, target: Target, place: Place, predictor: Predictor | None
 ) -> Export:
     """The export that the options ask for."""
-    from prunnet_export.evaluating import Evidence
-    from prunnet_export.network import load_checkpoint
+    from prunnet_export.evaluating import Evidence, warn_of_overlap
+    from prunnet_export.network import limit_torch_threads, load_checkpoint
     from prunnet_export.search import Export
 
+    limit_torch_threads()
     runtime, patterns = find_runtime(target.runtime), choose_patterns(options.pattern, target)
     for pattern in patterns:
         if sentence := runtime.ignored(pattern):
@@ -131,6 +132,8 @@ def _job(
         _LOG.warning("latencies are predicted, not measured: %s", place.obstacle)
     checkpoint = load_checkpoint(chosen.folder)
     data = open_data(options.data, options.layout, checkpoint)
+    if checkpoint.config.teacher is None:  # else the images that the training held out are the queries
+        warn_of_overlap(data)
     evidence = Evidence(checkpoint, data, options.max_queries, options.max_gallery)
     if options.gallery is not None:
         evidence = evidence.with_gallery(options.gallery, metric=options.metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prunnet_export._text import first_of
 from prunnet_export.artifact import (
     GalleryEntry,
     Manifest,
@@ -55,6 +56,8 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         ("chosen", str(manifest.subnetwork)),
         ("latency", str(latency)),
     ]
+    if kept := manifest.subnetwork.float_layers:
+        rows.append(("in float", f"{len(kept)} layers that lose too much in INT8: {first_of(kept)}"))
     if (dense := manifest.dense_latency) is not None:
         how = "in the same runs" if dense.source == "measured" else f"({dense.source})"
         ratio = f"in the most exact precision searched: {dense.p50_ms / latency.p50_ms:.2f}x"

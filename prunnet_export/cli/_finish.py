@@ -7,7 +7,15 @@ from pathlib import Path
 
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, UnknownName, Unreachable
-from prunnet_export.artifact import Manifest, frontier_table, manifest_checks, manifest_document, read_manifest
+from prunnet_export.artifact import (
+    REJECTED,
+    Manifest,
+    frontier_table,
+    manifest_checks,
+    manifest_document,
+    read_manifest,
+    restore,
+)
 from prunnet_export.devices import find_device
 from prunnet_export.finishing import Finish
 from prunnet_export.reports import Report, Table, print_report
@@ -17,6 +25,7 @@ from prunnet_export.target import find_target
 
 def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, output_format: str) -> int:
     """Finish one artifact and print its report; returns the exit code."""
+    restore(artifact)
     manifest = read_manifest(artifact)
     job = Finish(
         folder=artifact,
@@ -27,7 +36,7 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
         threads=threads,
     )
     place = artifact.resolve()
-    folder, finished = job.run(out or place.with_name(place.name.removesuffix(".rejected")))
+    folder, finished = job.run(out or place.with_name(place.name.removesuffix(REJECTED)))
     cut = finished.subnetwork
     expected = next((other.latency for other in manifest.alternatives if other.subnetwork == cut), manifest.latency)
     report = Report(

@@ -14,6 +14,7 @@ from prunnet_export.preprocessing import Size, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST_SIDE, _LARGEST_SIDE = 8, 2048  # pixels
+OUTPUT_FORMAT = "--output-format"
 FORMATS = ("table", "json", "junit", "github", "markdown")
 
 
@@ -22,7 +23,7 @@ def output_options(command: F) -> F:
     # The console reads --debug from the command line, because an error may occur before the options are parsed.
     command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
     return click.option(
-        "--output-format",
+        OUTPUT_FORMAT,
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
-from prunnet_export._errors import PrunnetError, Unreachable
+from prunnet_export._errors import (
+    InvalidInput,
+    MissingExtra,
+    PrunnetError,
+    StorageError,
+    UnknownName,
+    Unreachable,
+    UnsupportedPattern,
+    UnsupportedPrecision,
+)
 from prunnet_export.devices._protocol import (
     ErrorReply,
     Fingerprint,
@@ -17,6 +25,12 @@ from prunnet_export.devices._protocol import (
 )
 
 R = TypeVar("R", bound=Reply)
+
+WORKER_ERRORS: tuple[type[PrunnetError], ...] = (
+    *(InvalidInput, UnknownName, UnsupportedPattern, UnsupportedPrecision),
+    *(MissingExtra, StorageError, Unreachable),
+)
+"""The errors of a worker. No worker may say that a gate failed, or that the user interrupted it."""
 
 TIMEOUT_S = 3600.0
 """Seconds for a worker to load a model, during which an engine may be built, and to do short work."""
@@ -58,15 +72,8 @@ class Device(ABC):
 
 
 def raise_again(reply: ErrorReply) -> NoReturn:
-    """Raise the error of a worker again. An unknown class becomes PrunnetError."""
-    kinds = {kind.__name__: kind for kind in _subclasses(PrunnetError)}
-    kind = kinds.get(reply.kind, PrunnetError)
+    """Raise the error of a worker again. A class that a worker cannot cause becomes PrunnetError."""
+    kind = {kind.__name__: kind for kind in WORKER_ERRORS}.get(reply.kind, PrunnetError)
     error = kind.__new__(kind)  # the constructors of subclasses would compose the message again
     PrunnetError.__init__(error, reply.message, hint=reply.hint)
     raise error
-
-
-def _subclasses(kind: type[PrunnetError]) -> Iterator[type[PrunnetError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _subclasses(child)

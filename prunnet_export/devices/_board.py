@@ -8,34 +8,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from subprocess import Popen, TimeoutExpired
+from threading import Event, Thread
 from types import FrameType
-from typing import IO, NoReturn, cast
+from typing import IO, NoReturn
 
 import msgspec
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._imports import installed_version
-from prunnet_export.devices._frames import GREETING, SCRATCH, Answer, Ask, Hello, Put, Stored
-from prunnet_export.devices._local import start_worker
+from prunnet_export.devices._frames import GREETING, HEARTBEAT_S, SCRATCH, Answer, Ask, Hello, Put, Stored
+from prunnet_export.devices._local import run_worker
+from prunnet_export.devices._pipes import HungUpError, Patience, TimeLimitError
 
 PREFIX = "ssh-"
 _CHUNK = 2**20
-_EXIT_S = 10.0
 _ERROR_BYTES = 2**12  # so many bytes at the end of a worker's standard error are sent
-
-
-class _HostGoneError(Exception):
-    """The connection to the host has ended."""
 
 
 def main() -> None:
@@ -43,7 +37,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     version = installed_version("prunnet-export")
-    with suppress(BrokenPipeError, _HostGoneError), ExitStack() as held:
+    with suppress(BrokenPipeError, HungUpError), ExitStack() as held:
         out = held.enter_context(os.fdopen(os.dup(1), "wb"))
         os.dup2(2, 1)  # what libraries print goes to standard error, so that the host reads only messages
         try:
@@ -62,7 +56,7 @@ def serve(folder: Path, host: IO[bytes], out: IO[bytes]) -> None:
         if isinstance(message, Put):
             _send(out, _store_file(message, folder, host))
         else:
-            _send(out, *_run_worker(message, folder, host))
+            _send(out, *_run_worker(message, folder, host, out))
 
 
 @contextmanager
@@ -120,67 +114,49 @@ def _read_chunks(host: IO[bytes], remaining: int) -> Iterator[bytes]:
     while remaining:
         chunk = host.read(min(remaining, _CHUNK))
         if not chunk:
-            raise _HostGoneError
+            raise HungUpError
         remaining -= len(chunk)
         yield chunk
 
 
-def _run_worker(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
+def _run_worker(message: Ask, folder: Path, host: IO[bytes], out: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
     """Run a worker on a request: the answer, the worker's reply, the end of its standard error, and its output file."""
-    scratch = folder / SCRATCH
+    output_file = folder / message.output if message.output else None
     try:
-        output_file = folder / message.output if message.output else None
-        if output_file:
-            output_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as errors, start_worker(errors=errors) as worker:
-            try:
-                reply = _read_reply(worker, bytes(message.request), host, message.timeout)
-            except TimeoutExpired:
-                worker.kill()
-                return Answer(), b"", b"", b""
-            except BaseException:
-                worker.kill()
-                raise
-            code = _exit_code(worker)
-            errors.seek(-min(_ERROR_BYTES, errors.seek(0, os.SEEK_END)), os.SEEK_END)
-            stderr_end = errors.read()
-        output = output_file.read_bytes() if output_file and output_file.is_file() else b""
+        with _heartbeat(out):
+            if output_file:
+                output_file.parent.mkdir(parents=True, exist_ok=True)
+            ended = run_worker(bytes(message.request), Patience(message.timeout, host=host))
+            output = output_file.read_bytes() if output_file and output_file.is_file() else b""
+    except TimeLimitError:
+        return Answer(), b"", b"", b""
     except OSError as error:
         return Answer(error=_reason(error)), b"", b"", b""
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return Answer(code=code, reply=len(reply), errors=len(stderr_end), output=len(output)), reply, stderr_end, output
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    errors = ended.errors[-_ERROR_BYTES:]
+    answer = Answer(code=ended.code, reply=len(ended.reply), errors=len(errors), output=len(output))
+    return answer, ended.reply, errors, output
 
 
-def _read_reply(worker: Popen[bytes], request: bytes, host: IO[bytes], timeout: float) -> bytes:
-    """All that a worker writes to standard output; raises if the connection ends or the time is over before.
+@contextmanager
+def _heartbeat(out: IO[bytes]) -> Iterator[None]:
+    """Until the end of the block, send an empty line from time to time."""
+    ended = Event()
 
-    It waits for events and does not poll. Polling twice a second would change the high percentiles of latencies on a
-    small board.
-    """
-    to_worker, from_worker = cast("IO[bytes]", worker.stdin), cast("IO[bytes]", worker.stdout)
-    with suppress(BrokenPipeError), to_worker:
-        to_worker.write(request)
-    deadline = time.monotonic() + timeout
-    chunks: list[bytes] = []
-    while True:
-        ready, _, _ = select.select([host, from_worker], [], [], max(0.0, deadline - time.monotonic()))
-        if host in ready:  # a connected host sends nothing before it has the answer
-            raise _HostGoneError
-        if not ready:
-            raise TimeoutExpired(worker.args, timeout)
-        chunk = os.read(from_worker.fileno(), _CHUNK)
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            with suppress(OSError):  # the host is gone, which the main thread sees too
+                out.write(b"\n")
+                out.flush()
 
-
-def _exit_code(worker: Popen[bytes]) -> int:
-    """The exit code of a worker that has replied. It is killed if it does not end, as an engine may hang at exit."""
-    with suppress(TimeoutExpired):
-        return worker.wait(_EXIT_S)
-    worker.kill()
-    return worker.wait()
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _send(out: IO[bytes], message: msgspec.Struct, *bodies: bytes, before: bytes = b"") -> None:
@@ -194,7 +170,7 @@ def _reason(error: OSError) -> str:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _HostGoneError
+    raise HungUpError
 
 
 if __name__ == "__main__":

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from pathlib import Path
 
 import msgspec
 
+from prunnet_export._cores import affinity_cores, quota_cores
 from prunnet_export.devices._protocol import Fingerprint
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _MODEL = Path("/proc/device-tree/model")
+_LONGEST = 200  # characters of a fact
 
 
 def fingerprint() -> Fingerprint:
     """This machine's fingerprint. Two machines have the same one only if their latencies may be compared."""
-    facts = {
+    cores, quota = affinity_cores(), quota_cores()
+    facts: dict[str, object] = {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores,
         "arch": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+    if quota is not None and quota < cores:  # where there is none, ids stay what they were before quotas were read
+        facts["quota"] = quota
+    facts = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in facts.items()}
     digest = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
     return msgspec.convert({"id": digest[:12], **facts}, Fingerprint)
 

@@ -1,29 +1,41 @@
 """The messages between the host and its process on a board, over one pair of pipes.
 
 A message is a line of JSON, followed by the bytes that it announces. The board sends a greeting, and then one answer to
-each message of the host, so the two never wait for each other.
+each message of the host, so the two never wait for each other. While a worker runs, the board sends an empty line from
+time to time, so that the host knows that it is there. The host trusts no size: each has a limit.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-GREETING = b"prunnet-export "  # the host skips lines of a login script before it
+GREETING = b"prunnet-export "  # the host skips what a login script prints before it
+HEARTBEAT_S = 10.0
+LARGEST_REPLY = 2**24
+"""The largest reply of a worker, bytes."""
+
+_LARGEST_ERRORS = 2**16
+_LARGEST_FILE = 2**40
+
+_Reason = Annotated[str, msgspec.Meta(max_length=1000)]
+_FileSize = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_FILE)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """The board's greeting: its version of this package, and the absolute path of the private folder or an error."""
 
-    version: str | None
-    folder: str = ""
-    error: str = ""
+    version: Annotated[str, msgspec.Meta(max_length=100)] | None
+    folder: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    error: _Reason = ""
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
     """Write a file to a path inside the private folder. Its bytes follow."""
 
     name: str
-    size: int
+    size: _FileSize
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
@@ -43,7 +55,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to :class:`Put`: why the file could not be written, empty if it was."""
 
-    error: str = ""
+    error: _Reason = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +69,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         error: Why no worker could be run; empty if one ran.
     """
 
-    code: int | None = None
-    reply: int = 0
-    errors: int = 0
-    output: int = 0
-    error: str = ""
+    code: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)] | None = None
+    reply: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_REPLY)] = 0
+    errors: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_ERRORS)] = 0
+    output: _FileSize = 0
+    error: _Reason = ""
 
 
 SCRATCH = "scratch"

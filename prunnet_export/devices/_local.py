@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
-from typing import IO
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, cast
 
 import msgspec
 
+from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
-from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export.devices._frames import LARGEST_REPLY
+from prunnet_export.devices._pipes import Patience, Reader, Tail, TimeLimitError, TooLongError, write_all
+from prunnet_export.devices._protocol import ErrorReply, Reply, Request, encode_request
 
 _WORKER = "prunnet_export.devices._worker"
+_EXIT_S = 10.0
+_LONGEST = 2000  # characters of a message
 
 
 class LocalDevice(Device):
@@ -29,23 +35,68 @@ class LocalDevice(Device):
 
     def run(self, request: Request, *, timeout: float = TIMEOUT_S) -> Reply:
         """The reply to a request. Its paths must be absolute."""
-        with start_worker(errors=subprocess.PIPE) as worker:
-            try:
-                out, err = worker.communicate(msgspec.json.encode(request), timeout)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                raise timeout_error(timeout) from None
-            except BaseException:  # after Ctrl-C too, the worker must not keep running
-                worker.kill()
-                raise
-        return parse_reply(worker.returncode, out, err)
+        try:
+            ended = run_worker(encode_request(request), Patience(timeout))
+        except TimeLimitError:
+            raise timeout_error(timeout) from None
+        return parse_reply(ended.code, ended.reply, ended.errors)
 
 
-def start_worker(*, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a worker that waits for a request and writes its standard error to ``errors``."""
+@dataclass(frozen=True)
+class Ended:
+    """A worker that has ended: its exit code as in :class:`subprocess.Popen`, its reply, the end of its errors."""
+
+    code: int
+    reply: bytes
+    errors: bytes
+
+
+def run_worker(request: bytes, patience: Patience) -> Ended:
+    """Run a worker on one request. It does not outlive this call.
+
+    Raises:
+        TimeLimitError: it does not answer in time.
+        HungUpError: the host is not there any more.
+    """
+    with _start_worker() as worker:
+        to_worker, from_worker, errors = (
+            cast("IO[bytes]", pipe) for pipe in (worker.stdin, worker.stdout, worker.stderr)
+        )
+        try:
+            tail = Tail(errors)
+            with suppress(BrokenPipeError):
+                write_all(to_worker, request, patience)
+            to_worker.close()
+            reply = Reader(from_worker).rest(LARGEST_REPLY, patience)
+            return Ended(_exit_code(worker), reply, tail.end())
+        except TooLongError:
+            worker.kill()
+            return Ended(1, b"", b"it writes without end")
+        except BaseException:  # after Ctrl-C too, the worker must not keep running
+            worker.kill()
+            raise
+
+
+def _start_worker() -> subprocess.Popen[bytes]:
+    """Start a worker that waits for a request."""
+    pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-m", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=PACKAGE_HOME
+        child_command(_WORKER),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        bufsize=0,
+        cwd=PACKAGE_HOME,
+        pass_fds=[parent_pipe()],
     )
+
+
+def _exit_code(worker: subprocess.Popen[bytes]) -> int:
+    """The exit code of a worker that has replied. It is killed if it does not end, as an engine may hang at exit."""
+    with suppress(subprocess.TimeoutExpired):
+        return worker.wait(_EXIT_S)
+    worker.kill()
+    return worker.wait()
 
 
 def parse_reply(code: int, out: bytes, err: bytes) -> Reply:
@@ -57,10 +108,11 @@ def parse_reply(code: int, out: bytes, err: bytes) -> Reply:
     """
     try:
         reply: Reply = msgspec.json.decode(out, type=Reply)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _exit_error(code, err.decode(errors="replace")) from None
     if isinstance(reply, ErrorReply):
-        raise_again(reply)
+        short = {field: getattr(reply, field)[:_LONGEST] for field in ("message", "hint")}
+        raise_again(msgspec.structs.replace(reply, **short))
     return reply
 
 

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import msgspec
 
+from prunnet_export._stored_paths import path_from_stored, stored_path
+from prunnet_export.devices._embeddings import LARGEST_DIM
+
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Line = Annotated[str, msgspec.Meta(max_length=200)]
+_MANY = 2**19  # a reply has at most so many samples, layers or processors
+_LARGEST = 1e9  # milliseconds, or MiB
+_Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
+_LayerTime = Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -18,12 +27,14 @@ class ModelRequest(_Message, frozen=True, kw_only=True):
 
     Attributes:
         model: Path of the model's file on the device.
+        files: Paths of all its files on the host, for a device that has to copy them; empty if they are not known.
         runtime: Entry-point name of the engine.
         precision: Name of the precision to execute in.
         threads: Intra-operator threads; None leaves the number to the engine.
     """
 
     model: str
+    files: list[str] = []
     runtime: str
     precision: str = "fp32"
     threads: Positive | None = None
@@ -79,8 +90,8 @@ class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint")
 class LatencyReply(_Message, frozen=True, kw_only=True, tag="latency-reply"):
     """Samples in milliseconds, and the engine's version."""
 
-    samples: list[float]
-    runtime_version: str
+    samples: Annotated[list[_Milliseconds], msgspec.Meta(min_length=1, max_length=_MANY)]
+    runtime_version: _Line
 
 
 class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
@@ -91,30 +102,30 @@ class MemoryReply(_Message, frozen=True, kw_only=True, tag="memory-reply"):
         source: The kernel's field that the figure comes from.
     """
 
-    peak_mb: float
-    source: str
+    peak_mb: Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
+    source: _Line
 
 
 class EmbedReply(_Message, frozen=True, kw_only=True, tag="embed-reply"):
     """The number of embeddings that were written, and their length."""
 
-    count: int
-    dim: int
+    count: _Count
+    dim: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_DIM)]
 
 
 class PlacementReply(_Message, frozen=True, kw_only=True, tag="placement-reply"):
     """Number of nodes on each processor."""
 
-    nodes: dict[str, int]
+    nodes: Annotated[dict[_Line, _Count], msgspec.Meta(max_length=_MANY)]
 
 
 class LayerTimesReply(_Message, frozen=True, kw_only=True, tag="layer-times-reply"):
     """Milliseconds by the layer's name."""
 
-    milliseconds: dict[str, float]
+    milliseconds: Annotated[dict[str, _LayerTime], msgspec.Meta(max_length=_MANY)]
 
 
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a device is.
 
     Attributes:
@@ -124,17 +135,20 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         arch: Instruction set, e.g. ``x86_64``.
         system: Operating system and kernel.
         python: Version of the interpreter.
+        quota: CPU quota of the process, in cores; left out if there is none.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}(?!\n)$")]
-    cpu: str
+    cpu: _Line
     cores: Positive
-    arch: str
-    system: str
-    python: str
+    arch: _Line
+    system: _Line
+    python: _Line
+    quota: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __str__(self) -> str:
-        return f"{self.cpu}, {self.cores} cores, {self.arch}, {self.system} ({self.id})"
+        quota = "" if self.quota is None else f" (quota of {self.quota:g})"
+        return f"{self.cpu}, {self.cores} cores{quota}, {self.arch}, {self.system} ({self.id})"
 
 
 class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-reply"):
@@ -146,9 +160,22 @@ class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-rep
 class ErrorReply(_Message, frozen=True, kw_only=True, tag="error"):
     """An error of this package, to be raised again on the host. ``kind`` is the name of its class."""
 
-    kind: str
+    kind: _Line
     message: str
     hint: str = ""
+
+
+def encode_request(request: Request) -> bytes:
+    """A request as JSON. Its paths need not be valid Unicode."""
+    texts = {name: stored_path(text) for name, text in msgspec.structs.asdict(request).items() if isinstance(text, str)}
+    return msgspec.json.encode(msgspec.structs.replace(request, **texts))
+
+
+def decode_request(document: bytes) -> Request:
+    """The request in a JSON document; raises MsgspecError if it holds none."""
+    request: Request = msgspec.json.decode(document, type=Request)
+    asked = msgspec.structs.asdict(request).items()
+    return msgspec.structs.replace(request, **{k: path_from_stored(text) for k, text in asked if isinstance(text, str)})
 
 
 Request = LatencyRequest | MemoryRequest | EmbedRequest | PlacementRequest | LayerTimesRequest | FingerprintRequest

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import storage_errors
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.devices._base import TIMEOUT_S, Device
+from prunnet_export.devices._embeddings import checked_output
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -116,20 +117,20 @@ def embed(
 
     Raises:
         StorageError: there is no room for the inputs and outputs.
+        Unreachable: the device wrote something else than these embeddings.
         PrunnetError: the same errors as :func:`measure_latency`.
     """
     if batch_size < 1:
         raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
-    with TemporaryDirectory(prefix="prunnet-embed-") as name:
+    with TemporaryFolder("embed") as name:
         source, result = Path(name) / "inputs.npy", Path(name) / "outputs.npy"
         with storage_errors(source):
             np.save(source, inputs, allow_pickle=False)
         request = EmbedRequest(
             **_fields(model, threads), inputs=str(source), outputs=str(result), batch_size=batch_size
         )
-        device.ask(request, EmbedReply, timeout=_timeout(len(inputs)))
-        outputs: npt.NDArray[np.float32] = np.load(result, allow_pickle=False)
-    return outputs
+        reply = device.ask(request, EmbedReply, timeout=_timeout(len(inputs)))
+        return checked_output(result, len(inputs), reply.dim)
 
 
 def placement(device: Device, model: Model) -> dict[str, int]:
@@ -146,6 +147,7 @@ def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:
     """The fields of every request about a model."""
     return {
         "model": str(model.file.absolute()),
+        "files": [str(file.absolute()) for file in model.files],
         "runtime": model.runtime,
         "precision": model.precision,
         "threads": threads,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def serve(request: Request) -> Reply:
     if isinstance(request, FingerprintRequest):
         return FingerprintReply(fingerprint=fingerprint())
     runtime = find_runtime(request.runtime)
-    model = Model(Path(request.model), request.runtime, request.precision)
+    model = Model(_openable(Path(request.model)), request.runtime, request.precision)
     if isinstance(request, PlacementRequest):
         return PlacementReply(nodes=runtime.placement(model))
     if isinstance(request, LayerTimesRequest):
@@ -55,6 +56,19 @@ def serve(request: Request) -> Reply:
     session = runtime.open(model, threads=request.threads)
     _time_inferences(session, _random_inputs(session, 1), request.inferences, start=0, deadline=None)
     return MemoryReply(peak_mb=peak.growth_mb(), source=peak.source)
+
+
+def _openable(file: Path) -> Path:
+    """A path of a file that every engine can open. Some take only UTF-8, so this process may go to the file's folder.
+
+    No module is imported from there: the folder to import from was set when the process started.
+    """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        os.chdir(file.parent)
+        return Path(file.name)
+    return file
 
 
 def _samples(request: LatencyRequest, session: Session) -> list[float]:

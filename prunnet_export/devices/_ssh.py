@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
-from prunnet_export._limits import ARRAYS_BYTES, MODEL_BYTES
+from prunnet_export._limits import ARRAYS_BYTES
 from prunnet_export.devices._address import parse_address
-from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
+from prunnet_export.devices._base import TIMEOUT_S, WORKER_ERRORS, Device, raise_again
 from prunnet_export.devices._connection import Connection, ConnectionLostError
+from prunnet_export.devices._embeddings import count_inputs, file_bytes
 from prunnet_export.devices._frames import SCRATCH
 from prunnet_export.devices._local import parse_reply, timeout_error
+from prunnet_export.devices._model_files import read_model
 from prunnet_export.devices._protocol import EmbedRequest, ErrorReply, Reply, Request
 
-_SMALL = 2**16  # largest file in bytes that is copied beside a model, because it may describe the model
-_PACKAGE = ".mlpackage"  # a folder that is one model
 _PATHS = ("model", "inputs", "outputs")  # fields of requests that name files
 _DIGITS = 16  # of a model's digest in its path on the board; engines truncate messages with long paths
 _TRIES = 3  # tries of a transfer whose connection breaks
@@ -66,9 +67,12 @@ class SshDevice(Device):
             PrunnetError: an error that the worker raised.
         """
         connection, paths = self._connect_and_copy(request)
-        remote = msgspec.structs.replace(request, **{field: f"{connection.folder}/{paths[field]}" for field in paths})
+        changed: dict[str, Any] = {field: f"{connection.folder}/{path}" for field, path in paths.items()}
+        remote = msgspec.structs.replace(request, **changed, **({"files": []} if "model" in paths else {}))
         document, output = msgspec.json.encode(remote), paths.get("outputs")
-        answer, reply, errors, content = connection.ask(document, timeout=timeout, output=output)
+        answer, reply, errors, content = connection.ask(
+            document, timeout=timeout, output=output, largest=_largest_output(request)
+        )
         try:
             if answer.error:
                 raise StorageError(f"no worker could be run: {answer.error}", hint="free some space")
@@ -103,26 +107,26 @@ class SshDevice(Device):
                 file = Path(getattr(request, field))
                 paths[field] = f"{SCRATCH}/{field}/{file.name}"
                 if field == "model":
-                    paths[field] = self._copy_model(connection, file)
+                    paths[field] = self._copy_model(
+                        connection, file, [Path(one) for one in getattr(request, "files", [])]
+                    )
                 elif field == "inputs":
                     self._put(connection, paths[field], read_bytes(file, at_most=ARRAYS_BYTES))
         return paths
 
-    def _copy_model(self, connection: Connection, model: Path) -> str:
+    def _copy_model(self, connection: Connection, model: Path, files: list[Path]) -> str:
         """Copy a model to a path made of its digest, unless it is there, and return that path."""
-        root = _model_root(model)
-        files = {file.relative_to(root.parent).as_posix(): file for file in _files_of(root)}
-        contents = {name: read_bytes(file, at_most=MODEL_BYTES) for name, file in files.items()}
+        found = read_model(model, files)
         digest = hashlib.sha256()
-        for name, content in contents.items():
+        for name, content in found.contents.items():
             digest.update(f"{len(name)} {name} {len(content)} ".encode())
             digest.update(content)
         place = f"models/{digest.hexdigest()[:_DIGITS]}"
         if place not in connection.stored:
-            for name, content in contents.items():
+            for name, content in found.contents.items():
                 self._put(connection, f"{place}/{name}", content)
             connection.stored.add(place)
-        return f"{place}/{model.relative_to(root.parent).as_posix()}"
+        return f"{place}/{found.entry}"
 
     def _put(self, connection: Connection, name: str, content: bytes) -> None:
         stored = connection.put(name, content)
@@ -135,33 +139,19 @@ class SshDevice(Device):
     def _with_local_paths(self, error: PrunnetError, local_paths: Mapping[str, str]) -> ErrorReply:
         """An error of the board with the paths of this machine.
 
-        A missing extra or file on the board becomes Unreachable, because it is not an error in the user's command.
+        A missing extra or file on the board becomes Unreachable, because it is not an error in the user's command. So
+        does every error that a worker cannot cause.
         """
         message, hint, kind = error.message, error.hint, type(error).__name__
         for remote, local in local_paths.items():
             message = message.replace(remote, local)
         if isinstance(error, MissingExtra | StorageError):
             kind, hint = Unreachable.__name__, f"on the board: {hint or 'check the path and the disk'}"
+        elif not isinstance(error, WORKER_ERRORS):
+            kind, hint = Unreachable.__name__, hint or "run the same command again"
         return ErrorReply(kind=kind, message=f"{message} (on {self.address})", hint=hint)
 
 
-def _model_root(model: Path) -> Path:
-    """The file of a model, or the package folder that the file is in."""
-    return next((parent for parent in model.parents if parent.suffix == _PACKAGE), model)
-
-
-def _files_of(model: Path) -> list[Path]:
-    """The files to copy for a model: those with its stem, e.g. ``model.xml`` and ``model.bin``, and small files.
-
-    Small files beside it may describe it, e.g. ``engine.json``. Other files are not copied: the folder may be a home.
-    """
-    if not model.exists():
-        return [model]  # reading it raises the error
-    found: list[Path] = []
-    for entry in sorted(model.parent.iterdir()):
-        of_the_model = entry == model or entry.name.startswith(f"{model.stem}.")
-        if of_the_model and entry.is_dir():
-            found += sorted(file for file in entry.rglob("*") if file.is_file())
-        elif entry.is_file() and (of_the_model or (entry.name[0] != "." and entry.stat().st_size <= _SMALL)):
-            found.append(entry)
-    return found
+def _largest_output(request: Request) -> int:
+    """The size of the output file that a request can have at most, bytes."""
+    return file_bytes(count_inputs(Path(request.inputs))) if isinstance(request, EmbedRequest) else 0

@@ -12,7 +12,8 @@ import traceback
 import msgspec
 
 from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, Unreachable
-from prunnet_export.devices._protocol import ErrorReply, Reply, Request
+from prunnet_export._text import shown
+from prunnet_export.devices._protocol import ErrorReply, Reply, decode_request
 from prunnet_export.devices._serving import serve
 
 
@@ -20,7 +21,7 @@ def answer(document: bytes) -> Reply:
     """The reply to one request document. Every error becomes a reply."""
     reported: PrunnetError
     try:
-        return serve(msgspec.json.decode(document, type=Request))
+        return serve(decode_request(document))
     except PrunnetError as error:
         reported = error
     except msgspec.MsgspecError as error:
@@ -37,8 +38,8 @@ def answer(document: bytes) -> Reply:
     except BaseException as error:  # noqa: BLE001  the host must get a reply after a bug, or an engine that exits
         traceback.print_exc()
         line = str(error).partition("\n")[0]
-        return ErrorReply(kind="PrunnetError", message=f"the worker failed: {type(error).__name__}: {line}")
-    return ErrorReply(kind=type(reported).__name__, message=reported.message, hint=reported.hint)
+        return ErrorReply(kind="PrunnetError", message=shown(f"the worker failed: {type(error).__name__}: {line}"))
+    return ErrorReply(kind=type(reported).__name__, message=shown(reported.message), hint=shown(reported.hint))
 
 
 def main() -> None:

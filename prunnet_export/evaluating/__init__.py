@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
+from prunnet_export.evaluating._data_overlap import warn_of_overlap
 from prunnet_export.evaluating._gallery import Gallery, save_gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
 from prunnet_export.evaluating._latency import measure_for_budget
@@ -55,6 +56,7 @@ __all__ = [
     "statistics_inputs",
     "topk_overlap",
     "verify_again",
+    "warn_of_overlap",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name

@@ -1,4 +1,7 @@
-"""Is the teacher's self-test better than chance? If not, rows or labels of a gallery are in another order."""
+"""Is the teacher's self-test better than chance?
+
+If not, rows or labels of a gallery are in another order, or the network has learned nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _LEAST_GAIN = 0.1  # of what is possible beyond chance
 _UNLIKELY = 0.01
 
 
-def check_better_than_chance(recall: float, relevance: Relevance, *, what: str) -> None:
+def check_better_than_chance(recall: float, relevance: Relevance, *, what: str | None) -> None:
     """Check that the teacher finds relevant images more often than a search at random.
 
     With n queries and the chance c, R@1 is near chance if it is at most three times c, or at most a tenth of the way
@@ -25,7 +28,7 @@ def check_better_than_chance(recall: float, relevance: Relevance, *, what: str) 
     Args:
         recall: R@1 of the teacher's query vectors in the gallery.
         relevance: Relevance of the whole gallery to these queries; each has a relevant image.
-        what: The gallery, for the message.
+        what: The gallery, for the message; None if the network that is its own teacher made it just now.
 
     Raises:
         InvalidInput: it is near chance.
@@ -37,9 +40,14 @@ def check_better_than_chance(recall: float, relevance: Relevance, *, what: str) 
     least = min(_LEAST_FACTOR * chance, chance + _LEAST_GAIN * (1 - chance))
     if recall > least and _probability_of_hits(round(recall * n), n, chance) < _UNLIKELY:
         return
+    figures = f"a relevant image first in {recall:.1%} of {n} cases, and a random search in {chance:.1%}"
+    if what is None:
+        raise InvalidInput(
+            f"the dense network's queries find {figures}; it does not tell these images apart",
+            hint="train it first, or give --data with images like those that it was trained on",
+        )
     raise InvalidInput(
-        f"{what}: the teacher's own queries find a relevant image first in {recall:.1%} of {n} cases, and a random"
-        f" search in {chance:.1%}; its rows or its labels are in another order",
+        f"{what}: the teacher's own queries find {figures}; its rows or its labels are in another order",
         hint="write names, labels and vectors of the gallery again, all in one order",
     )
 

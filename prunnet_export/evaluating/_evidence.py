@@ -16,10 +16,11 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
 from prunnet_export.evaluating._foreign_teacher import LEAST_QUERIES, sample_of, side_of_teacher
 from prunnet_export.evaluating._gallery import Gallery
-from prunnet_export.evaluating._gallery_labels import relevance_in_gallery
+from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn_of_unused_labels
 from prunnet_export.evaluating._given_gallery import open_gallery
 from prunnet_export.evaluating._held_out import without_queries
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
+from prunnet_export.evaluating._own_gallery import check_own_labels
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._torch import embed_in_torch, settling_inputs, settling_vectors, statistics_inputs
@@ -115,7 +116,7 @@ class Evidence:
                 " trained on",
                 hint="give --data with a train split",
             )
-        own = open_dataset(source.source, layout=source.layout, seed=source.seed)
+        own = open_dataset(source.place, layout=source.layout, seed=source.seed)
         return own.name, own.train
 
     def with_gallery(self, file: Path, *, metric: Metric | None = None) -> Evidence:
@@ -151,15 +152,13 @@ class Evidence:
             side = self._dense_side()
         if self.gallery is not None:
             side.check(what=self.gallery.entry.file or "the gallery")
+        elif self.sample is None:
+            side.check(what=None)
         return side
 
     def _dense_side(self) -> TeacherSide:
         """The dense network as its own teacher."""
-
-        def embed(indices: Labels, split: ImageSplit) -> Embeddings:
-            network = self.checkpoint.network.embedder
-            return embed_in_torch(network, inputs_of(split, indices, self.preprocessing))
-
+        embed = self._embed
         queries, chosen = self.images.indices
         if self.gallery is None:
             gallery = Gallery.in_memory(embed(chosen, self.data.gallery))
@@ -167,8 +166,15 @@ class Evidence:
         else:
             gallery = self.gallery
             queries, relevance = self._in_given_gallery(queries, gallery.labels)
+            if relevance is not None:
+                own = self.data.gallery
+                check_own_labels(gallery, own, lambda indices: embed(indices, own), data=self.data.name)
         images = SomeImages((self.data.query, queries))
         return TeacherSide(images, embed(queries, self.data.query), gallery, relevance)
+
+    def _embed(self, indices: Labels, split: ImageSplit) -> Embeddings:
+        """Embeddings of some images of a split by the dense network, float32 [k, d], unit vectors."""
+        return embed_in_torch(self.checkpoint.network.embedder, inputs_of(split, indices, self.preprocessing))
 
     def _in_given_gallery(self, queries: Labels, labels: npt.NDArray[Any] | None) -> tuple[Labels, Relevance | None]:
         """The queries with relevant images in the given gallery, and the relevance; all queries if it is not known."""
@@ -183,6 +189,7 @@ class Evidence:
             chosen = [names[index] for index in queries]
             relevance = relevance_in_gallery(chosen, data.query.labels[queries], None, labels, count=len(labels))
         else:  # judgements, own images and cameras belong to the data set's rows, which this gallery does not have
+            warn_of_unused_labels(data)
             relevance = None
         if relevance is None:
             return queries, None

@@ -11,7 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating._gallery import Gallery
-from prunnet_export.evaluating._gallery_labels import relevance_in_gallery
+from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn_of_unused_labels
 from prunnet_export.evaluating._held_out import held_out_images
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.network_config import TEACHER_FILE, NetworkConfig
@@ -53,6 +53,8 @@ def side_of_teacher(data: RetrievalData, sample: TeacherSample, gallery: Gallery
     """
     held_out = held_out_images(data, sample, most=most)
     labelled = data.has_labels and data.judged is None
+    if gallery is not None and gallery.labels is not None and not labelled:
+        warn_of_unused_labels(data)
     searched = _training_vectors(data, sample, labelled=labelled) if gallery is None else gallery
     relevance = relevance_in_gallery(
         held_out.names,

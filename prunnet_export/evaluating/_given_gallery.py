@@ -9,6 +9,7 @@ import numpy as np
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
+from prunnet_export._text import shown
 from prunnet_export.artifact import GalleryEntry
 from prunnet_export.evaluating._gallery import KEPT_WHOLE, Gallery
 from prunnet_export.evaluating._images import Embeddings
@@ -50,7 +51,7 @@ def open_gallery(
         scale = lengths([(0, sample.embeddings)]).mean
     entry = GalleryEntry(
         made_by="dense network" if sample is None else "teacher",
-        file=file.name,
+        file=shown(file.name),
         sha256=sha256(file),
         count=vectors.count,
         dim=vectors.dim,

@@ -78,11 +78,11 @@ class TeacherSide:
         gallery, relevance = self.part(together)
         return replace(reference, gallery=gallery, relevance=relevance, rows=together)
 
-    def check(self, *, what: str) -> None:
+    def check(self, *, what: str | None) -> None:
         """Search the gallery with the teacher's queries, and check that they find relevant images if they are known.
 
         Args:
-            what: The gallery, for the message.
+            what: The gallery, for the message; None if the network that is its own teacher made it just now.
 
         Raises:
             InvalidInput: a vector is zero or not finite, or the teacher's R@1 in its own gallery is near chance.

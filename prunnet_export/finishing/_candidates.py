@@ -45,7 +45,8 @@ class Candidate:
     def copy_to(self, folder: Path, artifact: Path) -> list[str]:
         """Copy the candidate's files from the artifact to a folder; returns their names in that folder."""
         names = [self.finished_name(name) for name in self.files]
-        copy_files({artifact / source: folder / name for source, name in zip(self.files, names, strict=True)})
+        places = {artifact / source: folder / name for source, name in zip(self.files, names, strict=True)}
+        copy_files(places, inside=folder)
         return names
 
 

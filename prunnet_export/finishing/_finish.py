@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
 from prunnet_export._files import copy_files, storage_errors
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.artifact import (
     REFERENCE_FILE,
+    REJECTED,
     ArtifactWriter,
+    HeldArtifact,
     Manifest,
     MemoryEntry,
     RuntimeEntry,
+    held,
     utc_now,
     verify_files,
 )
@@ -34,6 +37,7 @@ from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, s
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
+_AGAIN = "run the same command again; it finishes the new artifact"
 
 
 @dataclass(frozen=True)
@@ -59,41 +63,65 @@ class Finish:
     def run(self, destination: Path) -> tuple[Path, Manifest]:
         """Build and measure candidates from the largest to the first that fits; verify that one and write it.
 
+        If that was done on this device before, only the place and the manifest are returned: a process may have been
+        killed after the artifact was in its place.
+
         Args:
             destination: Folder to write; it may be the artifact itself, which is replaced at the end.
 
         Raises:
-            UsageError: the artifact is already finished.
+            UsageError: the artifact was measured on another device, or it is to be written elsewhere.
+            InvalidInput: the artifact is damaged, or another one was put in its place meanwhile.
             Unreachable: the runtime does not run on this machine.
             StorageError: the disk is full.
         """
         if self.manifest.built and self.manifest.latency.source == "measured":
+            if self._is_from_here() and destination.resolve() == self._own_destination():
+                verify_files(self.folder, self.manifest)
+                return self.folder, self.manifest
             raise UsageError(f"{self.folder} was measured when it was exported", hint=f"prunnet-bench {self.folder}")
         obstacle = self.runtime.obstacle()
         if obstacle is not None:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {obstacle}", hint="run this on the device, with its extra"
             )
-        verify_files(self.folder, self.manifest)
-        with ArtifactWriter(destination) as writer, TemporaryDirectory(prefix="prunnet-finish-") as temporary:
-            measured = self._measure(Path(temporary))
+        with held(self.folder) as kept:
+            if kept.manifest.files != self.manifest.files:
+                raise InvalidInput(f"{self.folder} was replaced just now", hint=_AGAIN)
+            return self._run(destination, kept)
+
+    def _run(self, destination: Path, kept: HeldArtifact) -> tuple[Path, Manifest]:
+        """Finish the copy of an artifact."""
+        with ArtifactWriter(destination) as writer, TemporaryFolder("finish") as temporary:
+            measured = self._measure(kept.folder, Path(temporary))
             chosen = next((one for one in measured if one.inside), None)
             chosen = chosen or min(measured, key=lambda one: one.latency.upper_ms)
             _LOG.info("verifying %s", chosen.candidate.subnetwork)
-            reference = artifact_reference(self.folder, self.manifest, chosen.candidate.embeddings)
+            reference = artifact_reference(kept.folder, self.manifest, chosen.candidate.embeddings)
             finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
-                copy_files({chosen.folder / name: writer.folder / name for name in chosen.names})
+                places = {chosen.folder / name: writer.folder / name for name in chosen.names}
+                copy_files(places, inside=writer.folder)
                 save_reference(reference, writer.folder / REFERENCE_FILE)
+            _check_not_replaced(kept, destination)
             return writer.finish(finished), finished
 
-    def _measure(self, temporary: Path) -> list[MeasuredCandidate]:
-        """Build and measure candidates from the largest to the first that fits."""
+    def _is_from_here(self) -> bool:
+        device = self.manifest.device
+        return device is not None and device.id == self.device.fingerprint().id
+
+    def _own_destination(self) -> Path:
+        """The destination with which the artifact was written to its folder."""
+        folder = self.folder.resolve()
+        return folder.with_name(folder.name.removesuffix(REJECTED))
+
+    def _measure(self, artifact: Path, temporary: Path) -> list[MeasuredCandidate]:
+        """Build and measure candidates of an artifact from the largest to the first that fits."""
         measured: list[MeasuredCandidate] = []
         candidates = stored_candidates(self.manifest)
         for index, candidate in enumerate(candidates):
             try:
-                one = self._build(candidate, temporary / str(index))
+                one = self._build(candidate, artifact, temporary / str(index))
             except (InvalidInput, Unreachable) as error:  # it may be too large to build, so try the next one
                 if candidate is candidates[-1] and not measured:
                     raise
@@ -106,17 +134,18 @@ class Finish:
                 break
         return measured
 
-    def _build(self, candidate: Candidate, folder: Path) -> MeasuredCandidate:
-        """Build a candidate in a folder, and measure it."""
+    def _build(self, candidate: Candidate, artifact: Path, folder: Path) -> MeasuredCandidate:
+        """Build a candidate of an artifact in a folder, and measure it."""
         precision, budget = candidate.subnetwork.precision, self.manifest.budget
         with storage_errors(folder):
-            names = candidate.copy_to(folder, self.folder)
+            names = candidate.copy_to(folder, artifact)
         _LOG.info("building %s", candidate.subnetwork)
         entry = candidate.finished_name(candidate.entry)
         model = Model(folder / entry, self.runtime.name, precision)
         made = self.runtime.finish(model, folder, self.options)
         if made:
             model = replace(model, file=folder / made[0])
+        model = replace(model, files=tuple(folder / name for name in made or names))
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
         latency = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
         reply = peak_memory_mb(self.device, model, threads=self.threads)
@@ -155,3 +184,18 @@ class Finish:
             frontier=[one.frontier_entry() for one in reversed(measured)],
             device=self.device.fingerprint(),
         )
+
+
+def _check_not_replaced(kept: HeldArtifact, destination: Path) -> None:
+    """Warn if another artifact is in the place of the one that is finished.
+
+    Raises:
+        InvalidInput: the finished artifact would overwrite it.
+    """
+    if not kept.replaced():
+        return
+    message = f"{kept.origin} was replaced while it was being finished"
+    place = destination.resolve()
+    if kept.origin.resolve() in {place, place.with_name(f"{place.name}.rejected")}:
+        raise InvalidInput(message, hint=_AGAIN)
+    _LOG.warning("%s: the result is of the artifact that was there before", message)

@@ -42,7 +42,7 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         percentile_ms: Value of that percentile.
         upper_ms: Upper bound of that percentile, in this measurement and in the next run.
         confidence: Confidence of ``upper_ms``; null if that bound is not from a statistic.
-        threads: Intra-operator threads; null if the engine chose.
+        threads: Intra-operator threads; null if the engine chose, within the CPU quota of the device.
         batch: Images per inference.
         runtime: The engine.
         runtime_version: Its version.

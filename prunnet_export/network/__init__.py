@@ -4,8 +4,10 @@ from prunnet_export.network._alignment import adapt, align_projector, fit_projec
 from prunnet_export.network._batchnorm import rebase_batchnorm, reestimate_batchnorm, statistics_batches
 from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
+from prunnet_export.network._fuse import fused
 from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
 from prunnet_export.network._ridge import LinearMap, RidgeSums
+from prunnet_export.network._threads import limit_torch_threads
 from prunnet_export.network._weights import load_weights
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "build_embedder",
     "fan_in",
     "fit_projector",
+    "fused",
+    "limit_torch_threads",
     "load_checkpoint",
     "load_weights",
     "rebase_batchnorm",

@@ -7,16 +7,20 @@ norms, tokens and heads. This module makes index tables from its result, so that
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prunnet_export._errors import UnsupportedPattern
+from prunnet_export._errors import PrunnetError, UnsupportedPattern, is_out_of_memory
 from prunnet_export._imports import require
+from prunnet_export._text import one_line
 from prunnet_export.network import Embedder
 
+_HINT = "use --pattern unstructured"
 _CUTTABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.PReLU)
 
 
@@ -60,11 +64,43 @@ def find_channel_groups(embedder: Embedder, *, size: tuple[int, int]) -> list[Ch
 
     Raises:
         MissingExtra: torch-pruning is not installed.
-        UnsupportedPattern: no channel can be cut.
+        UnsupportedPattern: no channel can be cut, or torch-pruning cannot trace the network.
     """
-    torch_pruning = require("torch_pruning", extra="train")
     attentions = _attentions(embedder)
     own_handling = [attention.qkv for attention in attentions.values()]
+    with _trace_errors(embedder):
+        traced = _trace(embedder, size=size, ignored=[embedder.projector, embedder.norm, *own_handling])
+    named: list[tuple[str, object]] = [*embedder.named_modules(), *embedder.named_parameters()]
+    names = {id(thing): name for name, thing in named}
+    groups = [group for items in traced if (group := _from_trace(items, names)) is not None]
+    groups = _spread_merged_patches(groups, embedder)
+    groups = _merge_grouped_convolutions(groups, embedder)
+    groups += [_heads(name, attention) for name, attention in attentions.items()]
+    order = {name: index for index, name in enumerate(dict(embedder.named_modules()))}
+    groups.sort(key=lambda group: order[group.name])
+    if not groups:
+        raise UnsupportedPattern("no channel of this backbone can be cut", hint=_HINT)
+    return groups
+
+
+@contextmanager
+def _trace_errors(embedder: Embedder) -> Iterator[None]:
+    """Turn an error of torch-pruning, which does not know every operation, into an UnsupportedPattern."""
+    try:
+        yield
+    except PrunnetError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        backbone = type(embedder.backbone).__name__
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UnsupportedPattern(f"the channels of {backbone} cannot be traced: {reason}", hint=_HINT) from error
+
+
+def _trace(embedder: Embedder, *, size: tuple[int, int], ignored: list[Any]) -> list[list[Any]]:
+    """The groups that torch-pruning finds, without those that begin at an ignored layer."""
+    torch_pruning = require("torch_pruning", extra="train")
     training = embedder.training
     embedder.eval()
     device = next(embedder.parameters()).device
@@ -72,6 +108,7 @@ def find_channel_groups(embedder: Embedder, *, size: tuple[int, int]) -> list[Ch
     with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.enable_grad():
         # The warning names class and position tokens; pruning these along their last axis is right.
         warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
+        warnings.filterwarnings("ignore", message="Maximum recursive depth reached")  # an error follows
         try:
             graph = torch_pruning.DependencyGraph().build_dependency(
                 embedder,
@@ -83,20 +120,8 @@ def find_channel_groups(embedder: Embedder, *, size: tuple[int, int]) -> list[Ch
             )
         finally:
             embedder.train(training)
-    named: list[tuple[str, object]] = [*embedder.named_modules(), *embedder.named_parameters()]
-    names = {id(thing): name for name, thing in named}
-    traced = graph.get_all_groups(
-        ignored_layers=[embedder.projector, embedder.norm, *own_handling], root_module_types=(nn.Conv2d, nn.Linear)
-    )
-    groups = [group for items in traced if (group := _from_trace(list(items), names)) is not None]
-    groups = _spread_merged_patches(groups, embedder)
-    groups = _merge_grouped_convolutions(groups, embedder)
-    groups += [_heads(name, attention) for name, attention in attentions.items()]
-    order = {name: index for index, name in enumerate(dict(embedder.named_modules()))}
-    groups.sort(key=lambda group: order[group.name])
-    if not groups:
-        raise UnsupportedPattern("no channel of this backbone can be cut", hint="use --pattern unstructured")
-    return groups
+    groups = graph.get_all_groups(ignored_layers=ignored, root_module_types=(nn.Conv2d, nn.Linear))
+    return [list(group) for group in groups]
 
 
 def _from_trace(items: list[Any], names: dict[int, str]) -> ChannelGroup | None:

@@ -34,6 +34,9 @@ def _update_attributes(module: nn.Module) -> None:
         if module.groups > 1:
             module.groups = outputs * module.groups // module.out_channels
         module.out_channels, module.in_channels = outputs, inputs_per_group * module.groups
+    elif hasattr(module, "conv_kxk") and hasattr(module, "groups"):
+        block: Any = module  # timm's MobileOneBlock, which reads it when its branches are fused
+        block.groups = _convolution(block.conv_kxk).groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -47,6 +50,10 @@ def _update_attributes(module: nn.Module) -> None:
     elif hasattr(module, "qkv") and hasattr(module, "relative_position_bias_table"):
         window: Any = module  # Swin's WindowAttention
         window.num_heads = window.relative_position_bias_table.shape[1]
+
+
+def _convolution(module: nn.Module) -> nn.Conv2d:
+    return next(part for part in module.modules() if isinstance(part, nn.Conv2d))
 
 
 def _length(*tensors: Tensor | None, default: int) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
-from prunnet_export.reports._report import Check, Report, Table
+from prunnet_export.reports._report import Check, Failure, Report, Table
 
 
 def render_markdown(report: Report) -> str:
-    """The report as Markdown: headings, tables, a list of checks, and the footer."""
+    """The report as Markdown: headings, tables, a list of checks and failures, and the footer."""
     parts = [f"## {markdown_text(report.title)}"] if report.title else []
     for table in report.tables:
         if table.title:
             parts.append(f"### {markdown_text(table.title)}")
         parts.append(markdown_table(table))
-    if report.checks:
-        parts.append("\n".join(_check(check) for check in report.checks))
+    if report.checks or report.failures:
+        parts.append("\n".join([*map(_check, report.checks), *map(_failure, report.failures)]))
     if report.footer:
         parts.append("\n".join(_code(line) for line in report.footer))
     return "\n\n".join(parts) + "\n"
@@ -39,6 +39,10 @@ def _row(cells: tuple[str, ...], *, escape: bool = True) -> str:
 def _check(check: Check) -> str:
     message = f": {markdown_text(check.message)}" if check.message else ""
     return f"- {'pass' if check.passed else '**FAIL**'} {markdown_text(check.name)}{message}"
+
+
+def _failure(failure: Failure) -> str:
+    return f"- **ERROR** {markdown_text(failure.name)}: {markdown_text(failure.text)}"
 
 
 def markdown_text(text: str) -> str:

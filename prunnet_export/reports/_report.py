@@ -44,6 +44,28 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Something that could not be checked or made, because of an error.
+
+    Attributes:
+        name: What it is, e.g. the folder of an artifact.
+        message: What is wrong and why, in one line.
+        hint: What the user can do about it, in one line; may be empty.
+        exit_code: The exit code of the error.
+    """
+
+    name: str
+    message: str
+    hint: str
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """The message and the hint in one line."""
+        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of a command, for any output format.
 
@@ -53,6 +75,7 @@ class Report:
         checks: Checks for people and for continuous integration.
         document: All results for programs; ``json`` prints it.
         footer: The last lines, e.g. the artifact and the next command.
+        failures: What could not be checked or made. ``json`` adds it to the document as ``errors``, if there is any.
     """
 
     title: str
@@ -60,8 +83,9 @@ class Report:
     checks: tuple[Check, ...] = ()
     document: dict[str, Any] = field(default_factory=dict)
     footer: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether every check could be made, and passed."""
+        return not self.failures and all(check.passed for check in self.checks)

@@ -31,12 +31,14 @@ class CompileInputs:
         module: Returns the same subnetwork as a torch module that maps such a batch to unit vectors.
         layer_times: Returns the milliseconds of each layer of a compiled model, by the layer's name, on the device.
         options: Options of the target, e.g. which accelerator to compile for.
+        accurate: Whether embeddings matter. If only the latency is measured, INT8 need not reach an accuracy.
     """
 
     images: Callable[[], Iterable[Batch]] = _raise_missing
     module: Callable[[], Any] = _raise_missing
     layer_times: Callable[[Path], Mapping[str, float]] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    accurate: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Model:
         file: The file that the engine opens. :meth:`Runtime.compile` returns its name first.
         runtime: Name of the engine.
         precision: Name of the precision to execute in.
+        files: All files of the model, which are copied to a board; empty if only ``file`` is known.
     """
 
     file: Path
     runtime: str
     precision: str = FP32.name
+    files: tuple[Path, ...] = ()
 
 
 class Runtime(ABC):
@@ -110,7 +114,8 @@ class Runtime(ABC):
     ) -> tuple[str, ...]:
         """Write the files that this engine loads into ``folder``, and return their names, the file to open first.
 
-        The other files must have the same stem as the first, or be small. Only such files are copied to a board.
+        Only the named files are deployed and copied to a board. While a model is being compiled, its layers may be
+        timed on the board. Then the first file is copied, and the files beside it that have the same stem.
 
         Args:
             onnx_file: The exported subnetwork, fp32.
@@ -173,7 +178,7 @@ class Runtime(ABC):
 
         Args:
             model: The compiled model.
-            threads: Intra-operator threads; None leaves the number to the engine.
+            threads: Intra-operator threads; None leaves the number to the engine, within the CPU quota.
 
         Raises:
             InvalidInput: the file is not a model of this engine.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prunnet_export._cores import threads_under_quota
 from prunnet_export._errors import InvalidInput
 from prunnet_export._limits import MODEL_BYTES
 
@@ -27,6 +28,27 @@ def check_threads(threads: int | None) -> int | None:
     if threads is not None and threads < 1:
         raise InvalidInput(f"{threads} threads", hint="give 1 or more, or leave it to the engine")
     return threads
+
+
+def engine_threads(threads: int | None, *, default: int | None = None) -> int | None:
+    """The number of threads to give to an engine that executes on the processor.
+
+    Engines know nothing of CPU quotas. With a quota of half a core, two threads take twice as long as one.
+
+    Args:
+        threads: The number that was asked for; it is taken as it is.
+        default: The number that the engine takes by itself; None if that is one for each core.
+
+    Returns:
+        The number; None leaves it to the engine, which is right where no quota is below the cores.
+
+    Raises:
+        InvalidInput: the number is not positive.
+    """
+    limit = threads_under_quota()
+    if check_threads(threads) is not None or limit is None:
+        return threads
+    return limit if default is None else min(limit, default)
 
 
 def refuse_threads(threads: int | None, engine: str) -> None:

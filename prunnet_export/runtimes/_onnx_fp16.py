@@ -12,7 +12,8 @@ from prunnet_export._imports import require
 from prunnet_export._text import one_line
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_FLOAT32_ONLY = frozenset({"LayerNormalization"})  # it squares values, and the square of 256 is too large for fp16
+# They square values, and the square of 256 is too large for fp16.
+_FLOAT32_ONLY = frozenset({"GroupNormalization", "InstanceNormalization", "LayerNormalization", "ReduceL2"})
 _LARGEST = float(np.finfo(np.float16).max)
 _HALF, _FULL = "/fp16", "/fp32"
 
@@ -21,9 +22,9 @@ def to_fp16(model: Any) -> Any:
     """The same network with fp16 weights and activations. Its input and output stay float32.
 
     All nodes from the first layer with weights to the last become fp16. The standardisation of the image before them
-    and the L2 norm after them stay float32. Layer norms, nodes that write an output of the graph, and operators that
-    ONNX defines only for float32 stay float32 too. Casts connect the parts. Weights are rounded to the nearest fp16
-    number: zeros stay zeros, and a weight of at most 2^-25 becomes zero.
+    and the L2 norm after them stay float32. Norms of layers, groups and instances, L2 norms, nodes that write an output
+    of the graph, and operators that ONNX defines only for float32 stay float32 too. Casts connect the parts. Weights
+    are rounded to the nearest fp16 number: zeros stay zeros, and a weight of at most 2^-25 becomes zero.
 
     Args:
         model: An ONNX ``ModelProto`` in float32. It is not changed.

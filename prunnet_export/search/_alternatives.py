@@ -50,7 +50,7 @@ def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multi
     return AlternativeEntry(
         entry=f"{home}/{build.names[0]}",
         reference=f"{home}/{EMBEDDINGS}",
-        subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
+        subnetwork=subnetwork_entry(build, channel_multiple=channel_multiple),
         latency=attempt.latency,
         size_mb=build.size_mb,
         verification=verification,

@@ -10,6 +10,7 @@ from typing import Literal
 
 from prunnet_export._errors import UnsupportedPrecision
 from prunnet_export._numbers import percent
+from prunnet_export._text import first_of
 from prunnet_export.artifact import REFERENCE_FILE, AlternativeEntry, ArtifactWriter, RuntimeEntry, VerificationEntry
 from prunnet_export.building import Build, Candidate
 from prunnet_export.evaluating import Evidence, Reference, Verifier, save_reference
@@ -97,7 +98,7 @@ class Export(BudgetSearch):
                 continue
             if not attempt.reasons:
                 return self._finish(writer, attempt)
-            if attempt.verification is None:
+            if attempt.verification is None and self.budget.exceeded(attempt.figures):
                 choices.step_down(candidate)
             else:
                 choices.drop(candidate)
@@ -157,8 +158,25 @@ class Export(BudgetSearch):
         build = self.builder.build(candidate, re_estimated=True)
         latency, dense = self._confirm(build)
         attempt = Attempt(build, latency, dense, self._timing().memory(build), [])
-        reasons = self.budget.exceeded(attempt.figures)
+        reasons = self.budget.exceeded(attempt.figures) or self._not_faster(build)
         return replace(attempt, reasons=reasons) if reasons else self._verified(attempt)
+
+    def _not_faster(self, build: Build) -> list[str]:
+        """Why INT8 is not worth it: the most exact precision is searched too, and as fast at this capacity."""
+        candidate, exact = build.candidate, self.precisions[0]
+        quantised = self.runtime.precision(candidate.precision).needs_images
+        if not quantised or candidate.precision == exact or self.select == "accuracy":
+            return []
+        other = self.builder.build(replace(candidate, precision=exact), re_estimated=True)
+        if self.budget.size_mb is not None and other.size_mb > self.budget.size_mb:
+            return []
+        own, theirs = self._measure([build, other], runs=3, samples=60, seconds=5)
+        if own.p50_ms < theirs.p50_ms:
+            return []
+        kept = len(build.float_layers.kept)
+        because = f", with {kept} layers in float" if kept else ""
+        times = f"p50 {own.p50_ms:.3g} and {theirs.p50_ms:.3g} ms"
+        return [f"{candidate} is not faster than {exact} of the same capacity{because} ({times})"]
 
     def _warn_below_trained(self, candidate: Candidate) -> None:
         """Warn once for each pattern."""
@@ -177,6 +195,8 @@ class Export(BudgetSearch):
         """The attempt with its verification; failed gates are added to the reasons."""
         verification, reference = self._verify(attempt.build)
         reasons = [*attempt.reasons, *verification.failures()]
+        if reasons and (harmful := attempt.build.float_layers.harmful):
+            reasons.append(f"layers that lose most in INT8: {first_of(harmful, 5)}")
         return replace(attempt, reasons=reasons, verification=verification, reference=reference)
 
     def _verify(self, build: Build) -> tuple[VerificationEntry, Reference]:

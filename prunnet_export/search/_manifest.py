@@ -15,7 +15,7 @@ from prunnet_export.artifact import (
     utc_now,
 )
 from prunnet_export.budget import Budget
-from prunnet_export.building import Candidate
+from prunnet_export.building import Build
 from prunnet_export.devices import Fingerprint
 from prunnet_export.network_config import NetworkConfig
 from prunnet_export.runtimes import Runtime
@@ -61,7 +61,7 @@ def compose_manifest(
             embedding_dim=config.embedding_dim,
             teacher=config.teacher,
         ),
-        subnetwork=subnetwork_entry(build.candidate, channel_multiple=channel_multiple),
+        subnetwork=subnetwork_entry(build, channel_multiple=channel_multiple),
         preprocessing=config.preprocessing,
         budget=budget,
         latency=latency,
@@ -78,9 +78,9 @@ def compose_manifest(
     )
 
 
-def subnetwork_entry(candidate: Candidate, *, channel_multiple: int) -> SubnetworkEntry:
-    """The manifest's entry of a candidate."""
-    subnetwork = candidate.subnetwork
+def subnetwork_entry(build: Build, *, channel_multiple: int) -> SubnetworkEntry:
+    """The manifest's entry of a compiled candidate."""
+    candidate, subnetwork = build.candidate, build.candidate.subnetwork
     return SubnetworkEntry(
         pattern=subnetwork.pattern,
         capacity=subnetwork.capacity,
@@ -90,4 +90,5 @@ def subnetwork_entry(candidate: Candidate, *, channel_multiple: int) -> Subnetwo
         weights_kept=subnetwork.kept,
         weights_total=subnetwork.total,
         widths=subnetwork.widths(),
+        float_layers=list(build.float_layers.kept),
     )

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from prunnet_export._cores import threads_under_quota
 from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
-from prunnet_export._text import one_line
+from prunnet_export._stored_paths import check_utf8
+from prunnet_export._text import one_line, shown
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, size_text
 from prunnet_export.teachers._onnx_file import file_hashes
 from prunnet_export.teachers._onnx_ports import choose_input, choose_output, to_vectors
@@ -28,7 +30,7 @@ class OnnxTeacher(Teacher):
     Args:
         file: The file.
         settings: Its preprocessing, its input and its output.
-        threads: Threads of onnxruntime; None leaves them to it.
+        threads: Threads of onnxruntime; None leaves them to it, within the CPU quota.
 
     Raises:
         InvalidInput: the file cannot be loaded, takes no images or gives no vectors, or a setting does not fit to it.
@@ -37,7 +39,7 @@ class OnnxTeacher(Teacher):
     kind: ClassVar[Literal["onnx"]] = "onnx"
 
     def __init__(self, file: Path, settings: TeacherSettings, *, threads: int | None = None) -> None:
-        self.name = file.name
+        self.name = shown(file.name)
         self._settings = settings
         hashes = file_hashes(file)
         self._session = _load(file, threads)
@@ -100,11 +102,12 @@ class OnnxTeacher(Teacher):
 
 
 def _load(file: Path, threads: int | None) -> Any:
+    check_utf8(file)
     engine = require("onnxruntime", extra="onnxruntime")
     engine.set_default_logger_severity(_FATAL_ONLY)  # other errors are raised as exceptions
     options = engine.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or threads_under_quota() or 0  # 0 leaves the number to the engine
     try:
         return engine.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base

@@ -14,6 +14,7 @@ from torch import Tensor
 from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._files import sha256
 from prunnet_export._imports import require
+from prunnet_export._text import shown
 from prunnet_export.network import Embedder, build_embedder, load_checkpoint
 from prunnet_export.preprocessing import Fit, Preprocessing, Size
 from prunnet_export.teachers._settings import TeacherSettings
@@ -60,7 +61,7 @@ class NetworkTeacher(_TorchTeacher):
             raise InvalidInput(f"{folder} has its own preprocessing", hint=f"leave out {name} for this teacher")
         checkpoint = load_checkpoint(folder)
         config = checkpoint.config
-        self.name = folder.resolve().name
+        self.name = shown(folder.resolve().name)
         self.preprocessing = config.preprocessing
         self.identity = identity_of(
             kind=self.kind,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 
+from prunnet_export._child import call_in_child
 from prunnet_export._errors import InvalidInput, PrunnetError, Unreachable, UsageError, is_out_of_memory
 from prunnet_export._interrupts import block_interrupts
 from prunnet_export.teachers._block import Task, embed_block
@@ -73,10 +75,13 @@ class _Worker:
         # A fork can hang while threads of torch or onnxruntime run.
         context = get_context("spawn")
         self.connection, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(job, other), daemon=True)
+        # The job comes later, because this module and the teacher's library take seconds to import.
+        self._process = context.Process(target=call_in_child, args=(__name__, serve.__name__, other), daemon=True)
         with block_interrupts():
             self._process.start()
         other.close()
+        with suppress(OSError):  # it was killed, which the first block shows
+            self.connection.send(job)
 
     def send(self, block: Rows) -> None:
         try:
@@ -113,9 +118,13 @@ def _killed() -> Unreachable:
     )
 
 
-def _serve(job: _Job, connection: Connection) -> None:
-    """Embed the blocks that arrive, until the other process closes the connection or ends."""
+def serve(connection: Connection) -> None:
+    """Take a job, and embed the blocks that arrive, until the other process closes the connection or ends."""
     teacher: Teacher | None = None
+    try:
+        job: _Job = connection.recv()
+    except EOFError:
+        return
     while True:
         try:
             block = connection.recv()

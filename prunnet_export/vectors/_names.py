@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from prunnet_export._limits import LIST_BYTES
 from prunnet_export._text import printable
 from prunnet_export.packed_names import NameSequence, PackedNames
 
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _ENDINGS = (".names.txt", ".txt", ".names.json", ".json")
 
 
@@ -51,7 +54,17 @@ class Names(NameSequence):
         return isinstance(name, str) and bool(self.find([name])[0] >= 0)
 
     def find(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
-        """The rows of some names, int64 [n]; -1 for a name that is not there."""
+        """The rows of some names, int64 [n]; -1 for a name that is not there.
+
+        A name that is not there as it is written is looked for in the other Unicode form of its accents too.
+        """
+        found = self._find(names)
+        for form in _FORMS:
+            rows = [row for row in np.flatnonzero(found < 0).tolist() if not names[row].isascii()]
+            found[rows] = self._find([normalize(form, names[row]) for row in rows])
+        return found
+
+    def _find(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
         wanted = np.fromiter(map(hash, names), np.int64, len(names))
         places = np.searchsorted(self._hashes, wanted, sorter=self._order)
         found = np.full(len(names), -1, np.int64)

@@ -179,3 +179,11 @@ def test_a_model_for_one_image_embeds_many(make_artifact: MakeArtifact, monkeypa
     expected = model.embed(pictures(3))
     monkeypatch.setattr(model._session, "shape", replace(model._session.shape, batch=1))
     np.testing.assert_allclose(model.embed(pictures(3)), expected, atol=1e-6)
+
+
+def test_a_path_that_engines_cannot_open(make_artifact: MakeArtifact) -> None:
+    folder = make_artifact()
+    renamed = folder.rename(folder.with_name("caf\udce9"))
+    with pytest.raises(InvalidInput, match="this path is not UTF-8") as caught:
+        load(renamed)
+    assert "rename" in caught.value.hint

@@ -48,6 +48,7 @@ def test_permissions_are_those_of_any_new_folder(manifest: Manifest, tmp_path: P
     assert write(tmp_path / "tiny", manifest).stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_replaces_an_artifact(manifest: Manifest, tmp_path: Path) -> None:
     write(tmp_path / "tiny", manifest, b"old")
     write(tmp_path / "tiny", manifest, b"new")
@@ -85,22 +86,10 @@ def test_after_an_error_the_old_artifact_stands(error: type[BaseException], mani
     assert (tmp_path / "tiny" / "model.onnx").read_bytes() == b"old"
 
 
-def test_when_the_last_rename_fails_the_old_artifact_comes_back(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path / "tiny", manifest, b"old")
-    rename = Path.rename
-
-    def fail(self: Path, target: Path) -> Path:
-        if ".partial-" in self.name:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(StorageError, match="no space"):
-        write(tmp_path / "tiny", manifest, b"new")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
-    assert (tmp_path / "tiny" / "model.onnx").read_bytes() == b"old"
+@pytest.fixture(params=["exchange", "two renames"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "two renames":
+        monkeypatch.setattr("prunnet_export.artifact._writer.exchange", lambda _first, _second: False)
 
 
 def test_an_entry_that_is_not_there_is_not_shipped(manifest: Manifest, tmp_path: Path) -> None:
@@ -231,6 +220,7 @@ def test_a_reader_sees_a_whole_artifact_or_none(manifest: Manifest, tmp_path: Pa
     shutil.rmtree(place)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_an_interrupt_at_any_moment_leaves_the_old_artifact_or_the_new_one(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,27 +232,3 @@ def test_an_interrupt_at_any_moment_leaves_the_old_artifact_or_the_new_one(
         assert {entry.name for entry in tmp_path.iterdir()} <= {"out", ".out.lock"}
         verify_files(place, read_manifest(place))
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize("part", ["the old one", ".partial-"])
-def test_a_signal_right_after_a_rename_leaves_one_of_both(
-    part: str, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path / "tiny", manifest, b"old")
-    rename = Path.rename
-    signals = 0
-
-    def interrupted(self: Path, target: Path) -> Path:
-        nonlocal signals
-        moved = rename(self, target)
-        if (".partial-" in self.name) == (part == ".partial-") and not signals:
-            signals += 1
-            raise KeyboardInterrupt
-        return moved
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "tiny", manifest, b"new")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny"]
-    kept = (tmp_path / "tiny" / "model.onnx").read_bytes()
-    assert kept == (b"new" if part == ".partial-" else b"old")

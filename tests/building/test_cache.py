@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import threading
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._files import sha256
 from prunnet_export.building import BuildCache
 from tests._asserts import assert_one_line
 from tests._cli import tree
@@ -69,6 +71,32 @@ def _flip(file: Path) -> None:
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
 
 
+def _replace(place: Path, make: Callable[[Path], object]) -> None:
+    """Puts something else in the place of a file or folder."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink()
+    make(place)
+
+
+def _list(place: Path, name: str, **fields: object) -> None:
+    """An index with the right hash of one file, which may be outside."""
+    (place / "link").symlink_to(place.parents[1] / "secret")
+    (place / "linked").symlink_to(place.parents[1])
+    document = {"names": [name], "sha256": {name: sha256(place / name)}} | fields
+    (place / "files.json").write_text(json.dumps(document))
+
+
+def test_an_entry_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    place, _ = BuildCache(tmp_path / "a").get({"x": 1}, Maker(b"evil"))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / place.name).symlink_to(place)
+    found, _ = BuildCache(tmp_path / "b").get({"x": 1}, Maker(b"good"))
+    assert (found / "model.bin").read_bytes() == b"good"
+    assert (place / "model.bin").read_bytes() == b"evil"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -79,9 +107,25 @@ def _flip(file: Path) -> None:
         lambda place: (place / "files.json").write_text("[]"),
         lambda place: (place / "files.json").write_text('{"names": ["x"], "sha256": {}}'),
         lambda place: (place / "files.json").write_bytes(b"\xff\xfe"),
+        lambda place: (place / "files.json").write_text("[" * 100_000),
+        lambda place: _replace(place / "files.json", os.mkfifo),
+        lambda place: _replace(place / "files.json", Path.mkdir),
+        lambda place: _replace(place / "model.bin", lambda file: file.symlink_to(place / "model.json")),
+        lambda place: _list(place, "model.bin", names=[]),
+        lambda place: _list(place, "../../secret"),
+        lambda place: _list(place, str(place.parent.parent / "secret")),
+        lambda place: _list(place, "link"),
+        lambda place: _list(place, "linked/secret"),
+        lambda place: _list(place, "model.bin", names=[["model.bin"]]),
+        lambda place: _list(place, "model.bin", names="model.bin"),
+        lambda place: _list(place, "model.bin", more=1),
+        lambda place: _replace(place, lambda gone: gone.write_bytes(b"file")),
+        lambda place: _replace(place, os.mkfifo),
     ],
 )
 def test_a_damaged_entry_is_made_again(damage: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    tmp_path /= "cache"
     cache, make = BuildCache(tmp_path), Maker()
     place, names = cache.get({"x": 1}, make)
     damage(place)

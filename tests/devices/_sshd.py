@@ -72,7 +72,7 @@ class Board:
 def descendants(process: int) -> dict[int, str]:
     """Command lines of the processes that descend from one, by id."""
     table = subprocess.run(
-        ["/bin/ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "args="], capture_output=True, check=True, text=True
+        ["/bin/ps", "-A", "-ww", "-o", "pid=", "-o", "ppid=", "-o", "args="], capture_output=True, check=True, text=True
     ).stdout
     rows = [line.split(None, 2) for line in table.splitlines()]
     found: dict[int, str] = {process: ""}
@@ -110,7 +110,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     settings = (
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/key.pub\n"
         f"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"SetEnv XDG_CACHE_HOME={folder}/cache OMP_NUM_THREADS=1\n"
+        f"SetEnv XDG_CACHE_HOME={folder}/cache OMP_NUM_THREADS=1"
+        f" PYTHONPATH={os.environ.get('PYTHONPATH', '')}\n"  # the board has the package that is tested
     )
     config.write_text(f"{settings}PerSourcePenalties no\n")  # tests kill more connections than it likes
     if subprocess.run([SSHD, "-t", "-f", config], capture_output=True, check=False).returncode:

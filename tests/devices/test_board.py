@@ -28,7 +28,7 @@ from tests.devices._sshd import descendants, wait_until
 
 Start = Callable[..., "Keeper"]
 TinyModel = Callable[..., Path]
-MAIN = "from prunnet_export.devices import _board; _board._EXIT_S = 0.5; _board.main()"
+MAIN = "from prunnet_export.devices import _board, _local; _local._EXIT_S = 0.5; _board.main()"
 SMALL = 10_000  # bytes that a file may have where there is no room
 
 
@@ -36,12 +36,13 @@ class Keeper:
     """The board's process without ssh."""
 
     def __init__(self, cache: Path, modules: Path | None) -> None:
+        path = [folder for folder in (modules, os.environ.get("PYTHONPATH")) if folder]
         self.process = subprocess.Popen(
             [sys.executable, "-c", MAIN],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(modules or "")},
+            env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": os.pathsep.join(map(str, path))},
         )
         self.to, self.out, self.err = (
             cast("IO[bytes]", pipe) for pipe in (self.process.stdin, self.process.stdout, self.process.stderr)

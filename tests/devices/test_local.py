@@ -21,6 +21,7 @@ from prunnet_export.devices import (
     peak_memory_mb,
     placement,
 )
+from prunnet_export.devices._pipes import Reader
 from prunnet_export.devices._protocol import (
     EmbedRequest,
     FingerprintRequest,
@@ -138,6 +139,9 @@ def test_a_killed_worker_is_unreachable_and_names_the_signal(monkeypatch: pytest
         ("", "code 0 and no reply"),
         ("print('<html>')", "code 0 and no reply"),
         ("import sys; sys.stdin.close()", "no reply"),
+        ("print('[' * 100_000)", "no reply"),
+        ("while True: print('x' * 2**16)", "it writes without end"),
+        ("import os; [os.write(2, b'noise\\n' * 10_000) for _ in range(500)]; exit('the end')", "no reply: the end"),
     ],
 )
 def test_a_worker_without_a_reply_is_unreachable(
@@ -164,7 +168,7 @@ def test_ctrl_c_kills_the_worker_and_is_raised(monkeypatch: pytest.MonkeyPatch, 
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess.Popen, "communicate", interrupt)
+    monkeypatch.setattr(Reader, "rest", interrupt)
     with pytest.raises(KeyboardInterrupt):
         LocalDevice().fingerprint()
     with pytest.raises(ProcessLookupError):
@@ -234,3 +238,16 @@ def test_worker_takes_the_interpreter_that_runs_us(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(subprocess, "Popen", watch)
     LocalDevice().fingerprint()
     assert seen[0] == sys.executable
+
+
+def test_a_folder_whose_name_is_not_utf8(tiny_model: TinyModel, tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    model = Model(tiny_model().rename(folder / "tiny.onnx"), "onnxruntime")
+    [report] = measure_latency(LocalDevice(), [model], samples=10, runs=1, percentile=50.0)
+    assert report.n >= 10
+    images = np.zeros((2, 3, 16, 16), np.float32)
+    assert embed(LocalDevice(), model, images).shape == (2, 8)
+    with pytest.raises(InvalidInput, match=r"nosuch\.onnx") as caught:
+        placement(LocalDevice(), Model(folder / "nosuch.onnx", "onnxruntime"))
+    caught.value.message.encode()

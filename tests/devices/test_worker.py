@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,14 +11,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, VerificationFailed
+from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, UnsupportedPrecision
 from prunnet_export.devices import _worker
 from prunnet_export.devices._base import raise_again
+from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._memory import PeakMemory
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
     ErrorReply,
+    Fingerprint,
     FingerprintReply,
     FingerprintRequest,
     LatencyReply,
@@ -157,6 +160,29 @@ def test_placement_and_fingerprint(tiny_model: TinyModel) -> None:
     assert first.fingerprint.id in str(first.fingerprint)
 
 
+@pytest.mark.parametrize(("quota", "changed"), [(None, False), (2.0, False), (3.0, False), (0.5, True)])
+def test_a_quota_below_the_cores_makes_another_device(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, changed: bool
+) -> None:
+    home = "prunnet_export.devices._fingerprint"
+    monkeypatch.setattr(f"{home}.affinity_cores", lambda: 2)
+    monkeypatch.setattr(f"{home}.quota_cores", lambda: None)
+    plain = fingerprint()
+    monkeypatch.setattr(f"{home}.quota_cores", lambda: quota)
+    limited = fingerprint()
+    assert (limited != plain, limited.id != plain.id) == (changed, changed)
+    assert ("quota of 0.5" in str(limited)) is changed
+    document = msgspec.json.encode(limited)
+    assert (b"quota" in document) is changed
+    assert msgspec.json.decode(document, type=Fingerprint) == limited
+
+
+def test_the_id_is_the_hash_of_the_facts() -> None:
+    facts = msgspec.to_builtins(fingerprint())
+    identity = facts.pop("id")
+    assert hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()[:12] == identity
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -211,7 +237,7 @@ def test_every_error_becomes_a_reply(error: Exception, kind: str, monkeypatch: p
     [
         UnknownName("runtime", "x", ["y"]),
         MissingExtra("openvino", "openvino"),
-        VerificationFailed("m", hint="h"),
+        UnsupportedPrecision("m", hint="h"),
     ],
 )
 def test_errors_cross_the_border_unchanged(error: PrunnetError) -> None:
@@ -225,7 +251,9 @@ def test_errors_cross_the_border_unchanged(error: PrunnetError) -> None:
     assert caught.value.exit_code == error.exit_code
 
 
-@pytest.mark.parametrize("kind", ["SystemExit", "os", "", "object"])
+@pytest.mark.parametrize(
+    "kind", ["SystemExit", "os", "", "object", "GateFailed", "VerificationFailed", "Interrupted", "PeerFailed"]
+)
 def test_a_foreign_error_class_is_not_looked_up(kind: str) -> None:
     with pytest.raises(PrunnetError) as caught:
         raise_again(ErrorReply(kind=kind, message="m"))

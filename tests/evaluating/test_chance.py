@@ -56,6 +56,13 @@ def is_refused(recall: float, relevance: ByLabel) -> bool:
     return False
 
 
+def test_a_network_that_has_learned_nothing_is_named() -> None:
+    with pytest.raises(InvalidInput, match="the dense network's queries find") as caught:
+        check_better_than_chance(0.03, data(100, 500), what=None)
+    assert_one_line(caught.value)
+    assert "1.0%" in caught.value.message
+
+
 def test_few_queries_prove_nothing() -> None:
     check_better_than_chance(0, data(10, 19), what="g.npy")
 

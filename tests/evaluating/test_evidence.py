@@ -111,7 +111,9 @@ def test_a_gallery_that_was_given_takes_the_place_of_the_data_sets(labelled: boo
 
 
 @pytest.mark.parametrize("removed", ["own images", "cameras"])
-def test_a_foreign_gallery_says_nothing_where_the_data_set_removes_images(removed: str, evidence: Evidence) -> None:
+def test_a_foreign_gallery_says_nothing_where_the_data_set_removes_images(
+    removed: str, evidence: Evidence, caplog: pytest.LogCaptureFixture
+) -> None:
     data = exclude_self(evidence.data)
     if removed == "cameras":
         data = evidence.data
@@ -121,6 +123,9 @@ def test_a_foreign_gallery_says_nothing_where_the_data_set_removes_images(remove
     dense = replace(evidence, data=data, gallery=gallery).teacher_side()
     assert dense.relevance is None
     assert dense.images.labels.tolist() == data.query.labels.tolist()
+    [warning] = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("the labels of the gallery are not used")
+    assert {"own images": "which row is a query itself", "cameras": "names no cameras"}[removed] in warning
 
 
 def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(evidence: Evidence) -> None:
@@ -131,12 +136,15 @@ def test_the_data_sets_own_gallery_out_of_a_file_is_judged_as_the_data_set_is(ev
     assert_same_relevance(dense.relevance, data.relevance)  # the query's own image is junk
 
 
-def test_a_foreign_gallery_says_nothing_where_a_list_says_what_is_relevant(evidence: Evidence) -> None:
+def test_a_foreign_gallery_says_nothing_where_a_list_says_what_is_relevant(
+    evidence: Evidence, caplog: pytest.LogCaptureFixture
+) -> None:
     lists = Lists.of([[0]] * 8)
     data = replace(evidence.data, judged={"mine": Listed(lists, Lists.of([[]] * 8), 8)})
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     dense = replace(evidence, data=data, gallery=Gallery.in_memory(rows, labels=np.arange(5))).teacher_side()
     assert dense.relevance is None
+    assert "lists of what is relevant" in caplog.text
 
 
 def test_query_and_gallery_of_the_same_images(evidence: Evidence) -> None:
@@ -166,6 +174,29 @@ def test_torch_embeds_in_pieces_of_any_size(evidence: Evidence) -> None:
     np.testing.assert_allclose(
         embed_in_torch(network, [inputs]), embed_in_torch(network, [inputs[:7], inputs[7:]]), atol=1e-5
     )
+
+
+def test_a_network_near_chance_on_its_own_data_is_refused(evidence: Evidence) -> None:
+    draw = np.random.default_rng(0)
+    query, gallery = array_split(60), array_split(60, seed=1)
+    data = replace(evidence.data, query=query, gallery=gallery)
+    replace(evidence, data=data).teacher_side()  # colours are told apart even by an untrained network
+    for split in (query, gallery):
+        split.labels = draw.integers(0, 4, 60)
+    with pytest.raises(InvalidInput, match="does not tell these images apart"):
+        replace(evidence, data=data).teacher_side()
+
+
+@pytest.mark.parametrize("kept", ["the whole gallery", "a part"])
+def test_a_gallery_whose_labels_are_not_the_data_sets_is_refused(kept: str, evidence: Evidence) -> None:
+    own = array_split(40)
+    data = replace(evidence.data, gallery=own)
+    inputs = inputs_of(own, range(len(own)), evidence.preprocessing)
+    rows = embed_in_torch(evidence.checkpoint.network.embedder, inputs)[: 40 if kept == "the whole gallery" else 30]
+    labels = own.labels[: len(rows)]
+    replace(evidence, data=data, gallery=Gallery.in_memory(rows, labels=labels)).teacher_side()
+    with pytest.raises(InvalidInput, match="images that it shares"):
+        replace(evidence, data=data, gallery=Gallery.in_memory(rows, labels=3 - labels)).teacher_side()
 
 
 def test_queries_without_a_class_in_a_given_gallery_are_left_out(evidence: Evidence) -> None:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -123,10 +124,36 @@ def test_a_device_that_is_too_slow_for_all_rejects(predicted: Path) -> None:
     assert "over the budget" in after.reasons[0]
 
 
-def test_what_was_measured_is_finished(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_was_measured_here_is_finished(workshop: Workshop, tmp_path: Path) -> None:
     folder = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out").folder
+    device, before = TableDevice(kilobytes), read_manifest(folder)
+    assert finisher(folder, device).run(folder) == (folder, before)
+    assert read_manifest(folder) == before
     with pytest.raises(UsageError, match="was measured when it was exported"):
-        finisher(folder, TableDevice(kilobytes)).run(folder)
+        finisher(folder, device).run(tmp_path / "elsewhere")
+    (folder / before.entry).write_bytes(b"other")
+    with pytest.raises(InvalidInput, match="the manifest says"):
+        finisher(folder, device).run(folder)
+
+
+def test_what_was_measured_elsewhere_cannot_be_finished(workshop: Workshop, tmp_path: Path) -> None:
+    folder = workshop.export(Budget(latency_ms=1e6)).run(tmp_path / "out").folder
+    manifest = read_manifest(folder)
+    assert manifest.device is not None
+    other = msgspec.structs.replace(manifest, device=msgspec.structs.replace(manifest.device, id="0" * 12))
+    with pytest.raises(UsageError, match="was measured when it was exported"):
+        finisher(folder, TableDevice(kilobytes), other).run(folder)
+
+
+@pytest.mark.parametrize("ms", [1e-3, 1e4])
+def test_a_second_finish_tells_what_the_first_did(ms: float, predicted: Path) -> None:
+    device = TableDevice(lambda _size, _: ms)
+    folder, after = finisher(predicted, device).run(predicted)
+    asked = len(device.asked)
+    again = finisher(folder, device)
+    assert again.run(predicted) == (folder, read_manifest(folder))
+    assert len(device.asked) == asked
+    assert again.manifest.status == after.status
 
 
 def test_a_runtime_that_cannot_run_here(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +169,43 @@ def test_a_damaged_file_is_found_before_anything_is_measured(predicted: Path) ->
     with pytest.raises(InvalidInput, match="the manifest says"):
         finisher(predicted, device).run(predicted)
     assert not device.asked
+
+
+def _replacing(artifact: Path, other: Manifest) -> TableDevice:
+    """A fast device. While it measures, another artifact is put in the place of the first."""
+
+    def table(_size: int, _request: object) -> float:
+        document = msgspec.json.encode(msgspec.structs.replace(other, created="2026-01-01T00:00:00Z"))
+        (artifact / "manifest.json").write_bytes(document)
+        return 1e-3
+
+    return TableDevice(table)
+
+
+def test_an_artifact_that_was_replaced_meanwhile_is_not_overwritten(predicted: Path) -> None:
+    before = read_manifest(predicted)
+    with pytest.raises(InvalidInput, match="was replaced while it was being finished") as caught:
+        finisher(predicted, _replacing(predicted, before)).run(predicted)
+    assert "again" in caught.value.hint
+    assert read_manifest(predicted).latency.source == "predicted"
+    assert [entry.name for entry in predicted.parent.iterdir()] == ["dist"]
+
+
+def test_an_artifact_that_was_replaced_meanwhile_is_finished_elsewhere(
+    predicted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, after = finisher(predicted, _replacing(predicted, read_manifest(predicted))).run(tmp_path / "finished")
+    verify_files(folder, after := read_manifest(folder))
+    assert after.latency.source == "measured"
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{predicted} was replaced while it was being finished: the result is of the artifact that was there before"
+    ]
+
+
+def test_an_artifact_that_was_replaced_before_is_not_mixed(predicted: Path) -> None:
+    other = msgspec.structs.replace(read_manifest(predicted), files={})
+    with pytest.raises(InvalidInput, match="replaced just now"):
+        finisher(predicted, TableDevice(kilobytes), other).run(predicted)
 
 
 def test_the_size_of_a_built_engine_is_its_own(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import UnsupportedPattern
-from prunnet_export.network import Embedder
+from prunnet_export.network import Embedder, build_embedder
 from prunnet_export.patterns._groups import ChannelGroup, find_channel_groups
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line
@@ -184,3 +184,22 @@ def test_channels_that_a_group_norm_counts_stay_whole() -> None:
         find_channel_groups(whole, size=(16, 16))
     assert_one_line(raised.value)
     assert "unstructured" in raised.value.hint
+
+
+def test_a_backbone_that_cannot_be_traced_is_named() -> None:
+    module = build_embedder("coat_tiny", dim=4, preprocessing=Preprocessing(crop=64, resize=64)).eval()
+    with pytest.raises(UnsupportedPattern, match="the channels of CoaT cannot be traced: TypeError") as raised:
+        find_channel_groups(module, size=(64, 64))
+    assert_one_line(raised.value)
+    assert "unstructured" in raised.value.hint
+
+
+def test_too_little_memory_for_a_trace_is_no_missing_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = prunable("resnet18", crop=32, options={"channels": [8, 16, 24, 32]}).embedder
+
+    def forward(_images: Tensor) -> Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "forward", forward)
+    with pytest.raises(MemoryError):
+        find_channel_groups(module, size=(32, 32))

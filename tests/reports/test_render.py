@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import UnknownName
-from prunnet_export.reports import Cell, Check, Report, Table, render
+from prunnet_export.reports import Cell, Check, Failure, Report, Table, render
 from prunnet_export.reports._cells import cell_text
 from prunnet_export.reports._render import OUTPUT_FORMATS
 from prunnet_export.reports._terminal import render_table
@@ -32,6 +32,12 @@ REPORT = Report(
     ),
     document={"title": "export", "b": 1, "a": [0.39, None], "name": "Zürich"},
     footer=("artifact: dist/x86.rejected", "next:     prunnet-export --budget-ms 20"),
+)
+FAILED = Report(
+    title="check",
+    checks=(Check("good: size", True, "1 MB"),),
+    document={"checks": 1},
+    failures=(Failure("a_caf\udce9", "no <such> folder", "look again", 2), Failure("b", "gone", "", 3)),
 )
 EMPTY = Report(title="nothing")
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -253,6 +259,73 @@ class TestMarkdown:
         assert r"| &lt;b>\*x\*\_y\_\`z\`\[l\](u)\\ |" in text
 
 
+class TestFailures:
+    def test_junit_counts_errors(self) -> None:
+        assert (
+            render(FAILED, "junit")
+            == """\
+<?xml version="1.0" encoding="utf-8"?>
+<testsuites>
+  <testsuite name="check" tests="3" failures="0" errors="2" skipped="0">
+    <testcase classname="check" name="good: size">
+      <system-out>1 MB</system-out>
+    </testcase>
+    <testcase classname="check" name="a_caf\\xe9">
+      <error message="no &lt;such&gt; folder" type="exit code 2">no &lt;such&gt; folder (hint: look again)</error>
+    </testcase>
+    <testcase classname="check" name="b">
+      <error message="gone" type="exit code 3">gone</error>
+    </testcase>
+  </testsuite>
+</testsuites>
+"""
+        )
+
+    def test_json_adds_them_to_the_document(self) -> None:
+        assert json.loads(render(FAILED, "json")) == {
+            "checks": 1,
+            "errors": [
+                {"name": "a_caf\\xe9", "message": "no <such> folder", "hint": "look again", "exit_code": 2},
+                {"name": "b", "message": "gone", "hint": "", "exit_code": 3},
+            ],
+        }
+
+    @pytest.mark.parametrize(
+        ("output_format", "lines"),
+        [
+            (
+                "github",
+                [
+                    "::notice title=check%3A good%3A size::1 MB",
+                    r"::error title=check%3A a_caf\xe9::no <such> folder (hint: look again)",
+                    "::error title=check%3A b::gone",
+                ],
+            ),
+            (
+                "markdown",
+                [
+                    "- pass good: size: 1 MB",
+                    r"- **ERROR** a\_caf\\xe9: no &lt;such> folder (hint: look again)",
+                    "- **ERROR** b: gone",
+                ],
+            ),
+            (
+                "table",
+                ["pass  good: size: 1 MB", r"ERROR a_caf\xe9: no <such> folder (hint: look again)", "ERROR b: gone"],
+            ),
+        ],
+    )
+    def test_a_line_for_each(self, output_format: str, lines: list[str]) -> None:
+        text = render(FAILED, output_format)
+        assert text.splitlines()[-3:] == lines
+
+    @given(st.text(max_size=20))
+    def test_any_string_of_python_can_be_encoded(self, text: str) -> None:
+        report = Report(text, checks=(Check(text, True, text),), document={text: text}, footer=(text,))
+        for output_format in OUTPUT_FORMATS:
+            assert render(report, output_format).encode()
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -301,6 +374,7 @@ def test_unknown_format() -> None:
 def test_a_report_passes_with_its_checks() -> None:
     assert EMPTY.passed
     assert not REPORT.passed
+    assert not FAILED.passed
 
 
 def test_a_row_of_another_length() -> None:

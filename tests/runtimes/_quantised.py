@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from prunnet_export.building import export_onnx
-from prunnet_export.network import Normalised
+from prunnet_export.network import Normalised, PrunableNetwork
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import Subnetwork, find_pattern, materialise
 from prunnet_export.runtimes import Batch, CompileInputs
 from tests._inputs import images, prunable
@@ -46,9 +47,22 @@ class Cut:
 
 
 @cache
+def transformer() -> Cut:
+    """A small ViT."""
+    options: dict[str, BackboneOption] = {"depth": 2, "embed_dim": 48, "num_heads": 3, "patch_size": 8}
+    network = prunable("vit_tiny_patch16_224", crop=CROP, dim=16, options=options)
+    [dense] = find_pattern("channel").subnetworks(network, [1.0])
+    return _exported(network, dense)
+
+
+@cache
 def cut(pattern: str, capacity: float) -> Cut:
     network = prunable("resnet18", crop=CROP, dim=16, options={"channels": [16, 16, 24, 32]}, gain=2**0.5)
     [subnetwork] = find_pattern(pattern).subnetworks(network, [capacity])
+    return _exported(network, subnetwork)
+
+
+def _exported(network: PrunableNetwork, subnetwork: Subnetwork) -> Cut:
     module = materialise(network, subnetwork)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "subnetwork.onnx"

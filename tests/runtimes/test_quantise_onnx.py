@@ -10,12 +10,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export.building import export_onnx
 from prunnet_export.runtimes import CompileInputs, Model
-from prunnet_export.runtimes._quantise_onnx import quantise_onnx
+from prunnet_export.runtimes._quantise_onnx import OnnxQuantiser, quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
-from tests.runtimes._quantised import IMAGES, INPUTS, cut
+from tests.runtimes._quantised import IMAGES, INPUTS, cut, transformer
 
 onnx = pytest.importorskip("onnx")
 engine = pytest.importorskip("onnxruntime")
@@ -119,6 +121,48 @@ def test_the_contract_is_kept(*, symmetric: bool) -> None:
     together = session.run(None, {"images": IMAGES})[0]
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
     assert (together * cut("channel", 0.4).embeddings()).sum(axis=1).min() > 0.98
+
+
+def cosines(model: Any, expected: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    session = engine.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: npt.NDArray[np.float32] = (session.run(None, {"images": IMAGES})[0] * expected).sum(axis=1)
+    return found
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_sums_of_a_transformer_stay_in_float(*, symmetric: bool) -> None:
+    model = quantise_onnx(onnx.load_from_string(transformer().content), SAMPLES, symmetric=symmetric)
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    reads = {(node.op_type, made_by.get(node.input[0])) for node in model.graph.node if "Quant" not in node.op_type}
+    assert {kind for kind, source in reads if source == "DequantizeLinear"} >= {"Conv", "Gemm", "MatMul"}
+    # In 8 bits, an Add would be read by a QuantizeLinear and would read two dequantised values.
+    sums = [node for node in model.graph.node if node.op_type == "Add"]
+    assert not [node for node in sums if {made_by.get(name) for name in node.input} == {"DequantizeLinear"}]
+    assert cosines(model, transformer().embeddings()).min() > 0.98
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_depthwise_layers_before_silu_stay_in_float_for_tensorrt(tmp_path: Path, *, symmetric: bool) -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3, groups=8), nn.SiLU(), nn.Conv2d(8, 8, 1)]
+    module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    export_onnx(module, tmp_path / "m.onnx", size=(32, 32))
+    model = quantise_onnx(onnx.load(tmp_path / "m.onnx"), SAMPLES, symmetric=symmetric)
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    reads = [made_by.get(node.input[1]) for node in model.graph.node if node.op_type == "Conv"]
+    assert reads == ["DequantizeLinear", None if symmetric else "DequantizeLinear", "DequantizeLinear"]
+
+
+def test_nodes_are_kept_in_float_and_ranges_are_measured_once() -> None:
+    quantiser = OnnxQuantiser(onnx.load_from_string(cut("channel", 0.4).content), iter(SAMPLES), symmetric=False)
+    convolutions = [node.name for node in quantiser.prepared.graph.node if node.op_type == "Conv"]
+    kept = convolutions[3:5]
+    for names in (kept, []):
+        model = quantiser.quantise(names)
+        made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+        by_name = {node.name: node for node in model.graph.node}
+        float_ones = [name for name in convolutions if made_by.get(by_name[name].input[1]) != "DequantizeLinear"]
+        assert float_ones == names
+        assert cosines(model, cut("channel", 0.4).embeddings()).min() > 0.98
 
 
 def test_the_same_images_give_the_same_bytes() -> None:

@@ -4,6 +4,7 @@ import errno
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,9 +13,10 @@ from prunnet_export._errors import InvalidInput, StorageError, UnsupportedPrecis
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact import REFERENCE_FILE, Manifest, load, read_manifest, verify_files
 from prunnet_export.budget import Budget
-from prunnet_export.building import Candidate
+from prunnet_export.building import Build, Candidate
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.evaluating import load_reference
+from prunnet_export.runtimes import FloatLayers
 from prunnet_export.search import Export, Outcome
 from prunnet_export.search._outcome import Measured
 from prunnet_export.thresholds import Thresholds
@@ -392,3 +394,48 @@ def test_accuracy_passes_over_what_cannot_be_verified_here(
     lacking |= set(rungs(export))
     with pytest.raises(UnsupportedPrecision):
         export.run(tmp_path / "none")
+
+
+def test_int8_that_is_not_faster_is_not_chosen(
+    workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="prunnet_export")
+    for table, expected in ((lambda _size, _request: 1.0, "fp32"), (kilobytes, "int8")):
+        export = workshop.export(Budget(latency_ms=1e6), device=TableDevice(table))
+        small, large = rungs(export)[0], rungs(export)[1]
+        export.precisions = ("fp32", "int8")
+        # Only INT8 has the larger candidate, so it is tried first.
+        export._rungs = {
+            ("channel", "fp32"): [small],
+            ("channel", "int8"): [replace(one, precision="int8") for one in (small, large)],
+        }
+        outcome = export.run(tmp_path / expected)
+        assert outcome.manifest.subnetwork.precision == expected
+        told = [line for line in caplog.messages if "is not faster than fp32 of the same capacity" in line]
+        assert len(told) == 1  # of the first export
+        assert "p50 1 and 1 ms" in told[0]
+
+
+def test_int8_may_be_needed_for_its_size(workshop: Workshop) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), device=TableDevice(lambda _size, _request: 1.0))
+    export.precisions = ("fp32", "int8")
+    build = export.builder.build(replace(rungs(export)[0], precision="int8"), re_estimated=True)
+    assert len(export._not_faster(build)) == 1
+    export.budget = Budget(latency_ms=1e6, size_mb=build.size_mb)
+    assert export._not_faster(build) == []
+
+
+def test_layers_in_float_and_layers_that_harm_are_told(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), thresholds=Thresholds(recall=0, spread=0, parity=1.5))
+    build_it = export.builder.build
+
+    def build(*args: Any, **options: Any) -> Build:
+        layers = FloatLayers(kept=("stem", "head"), harmful=("layer1.conv1", "layer2.conv2"))
+        return replace(build_it(*args, **options), float_layers=layers)
+
+    monkeypatch.setattr(export.builder, "build", build)
+    manifest = export.run(tmp_path / "out").manifest
+    assert manifest.subnetwork.float_layers == ["stem", "head"]
+    assert manifest.reasons[-1] == "layers that lose most in INT8: layer1.conv1, layer2.conv2"

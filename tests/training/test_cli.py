@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,12 +132,12 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
         (["{data}", "--accumulate", "4"], "batch of 6 images cannot be divided", "a multiple of 4, at least 8"),
         (["{data}", "--seed", "4294967296"], "--seed", "--help"),
         (["{data}", "--device", "abacus"], "'abacus' cannot be used", "auto"),
-        (["{data}", "--out", "{data}/train/class-0/0.png"], "is a file", ""),
+        (["{data}", "--out", "{data}/train/class-2/0.png"], "is a file", ""),
         (["{data}/query/class-0"], "has no labels to train with", "folder per class"),
         ([str(Path(__file__).parent / "data")], "known layouts", "--layout"),
         (["no-such-folder"], "does not exist", "glyphs"),
         (["{data}", "--weights", "nowhere.pth"], "cannot read nowhere.pth", "path"),
-        (["{data}", "--weights", "{data}/train/class-0/0.png"], "neither a safetensors file", "truncated"),
+        (["{data}", "--weights", "{data}/train/class-2/0.png"], "neither a safetensors file", "truncated"),
         (["{data}", "--mean", "0.5"], "--mean '0.5' is not three numbers", "255"),
         (["{data}", "--mean", "123.7,116.3,103.5"], "is not three numbers between 0 and 1", "divide"),
         (["{data}", "--std", "0.5,nan,0.5"], "--std '0.5,nan,0.5' is not three numbers", "255"),
@@ -168,7 +169,7 @@ def test_bad_usage(
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "shop")
-    broken = data / "train" / "class-1" / "7.png"
+    broken = data / "train" / "class-3" / "7.png"
     broken.write_bytes(broken.read_bytes()[:60])
     process = prunnet_train(data, *TINY, "--batch-size", "12", "--epochs", "1", cwd=tmp_path)
     assert_error(process, str(broken))
@@ -193,3 +194,16 @@ def test_the_folder_that_one_stands_in(tmp_path: Path) -> None:
     process = prunnet_train(".", *TINY, "--epochs", "1", cwd=data)
     assert process.stdout.startswith("network: runs/shop\n")
     assert (data / "runs" / "shop" / "network.safetensors").is_file()
+
+
+def test_paths_that_are_not_utf8(data: Path, tmp_path: Path) -> None:
+    images = shutil.copytree(data, tmp_path / "shop\udce9")
+    for resume in ([], ["--resume"]):
+        process = prunnet_train(images, *TINY, "--epochs", "1", "--out", "run", *resume, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+    config = load_checkpoint(tmp_path / "run").config
+    assert config.data is not None
+    assert config.data.place == str(images)
+    assert_error(
+        prunnet_train(tmp_path / "none\udce9", *TINY, "--epochs", "1", cwd=tmp_path), r"none\xe9' does not exist"
+    )

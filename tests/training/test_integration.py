@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prunnet_export.training._integration import ConflictAware, as_filters, conflict_aware, orders
+from prunnet_export.training import _integration
+from prunnet_export.training._integration import (
+    ConflictAware,
+    as_filters,
+    conflict_aware,
+    gram_matrices,
+    indexed_sums,
+    orders,
+)
 from prunnet_export.training._recipe import Rule
 from tests._asserts import assert_non_conflicting
 from tests._gradients import integrate
@@ -239,3 +247,20 @@ def test_each_tensor_has_the_coefficients_that_it_has_alone(rule: Rule) -> None:
         assert mine.keys() == grams.keys()
         for name, gram in grams.items():
             torch.testing.assert_close([mine[name]], conflict_aware([gram], order, rule=rule, gamma=0.5))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 2**31))
+def test_sums_without_segments_are_the_same(filters: list[int], seed: int) -> None:
+    lengths = torch.tensor(filters)
+    values = torch.randn(sum(filters), 3, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    torch.testing.assert_close(indexed_sums(values, lengths), torch.segment_reduce(values, "sum", lengths=lengths))
+
+
+def test_a_device_without_segments_gets_the_same_coefficients(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    grams = [gram_matrices(torch.randn(3, filters, 5, generator=generator)) for filters in (4, 1, 7)]
+    order = orders(3, generator)
+    before = conflict_aware(grams, order, rule="progressive", gamma=0.5)
+    monkeypatch.setattr(_integration, "_HAVE_SEGMENTS", ())
+    for one, other in zip(before, conflict_aware(grams, order, rule="progressive", gamma=0.5), strict=True):
+        torch.testing.assert_close(one, other)

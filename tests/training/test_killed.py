@@ -109,7 +109,7 @@ def test_a_process_that_has_lost_the_other_says_so(data: Path, tmp_path: Path) -
 
 def test_an_image_that_one_of_two_cannot_read_is_named_once(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "shop")
-    broken = data / "train" / "class-1" / "7.png"
+    broken = data / "train" / "class-3" / "7.png"
     broken.write_bytes(broken.read_bytes()[:60])
     processes = start_two(data, *TINY, "--batch-size", "12", "--epochs", "1", cwd=tmp_path)
     said = [ended(process) for process in processes]

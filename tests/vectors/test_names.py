@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -21,9 +22,21 @@ def test_is_the_list_and_finds_rows(listed: list[str], others: list[str]) -> Non
     names = Names(listed, HERE)
     assert list(names) == listed == [names[row] for row in range(len(listed))] == names[:]
     wanted = others + listed[::-1]
-    assert names.find(wanted).tolist() == [listed.index(name) if name in listed else -1 for name in wanted]
-    assert all(name in names for name in listed)
-    assert [name in names for name in others] == [name in listed for name in others]
+    rows = [_row(listed, name) for name in wanted]
+    assert names.find(wanted).tolist() == rows
+    assert [name in names for name in wanted] == [row >= 0 for row in rows]
+
+
+def _row(listed: list[str], name: str) -> int:
+    spellings = [name, normalize("NFC", name), normalize("NFD", name)]
+    return next((listed.index(one) for one in spellings if one in listed), -1)
+
+
+def test_a_name_is_found_in_either_unicode_form() -> None:
+    composed, decomposed = "caf\u00e9/1.jpg", "cafe\u0301/1.jpg"
+    assert Names([composed, "b"], HERE).find([decomposed, "b", "c"]).tolist() == [0, 1, -1]
+    assert Names([decomposed, "b"], HERE).find([composed]).tolist() == [0]
+    assert Names([decomposed, composed], HERE).find([composed, decomposed]).tolist() == [1, 0]
 
 
 def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ place. A file that cannot be read raises StorageError.
 
 from __future__ import annotations
 
+import codecs
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def read_lines(file: Path) -> list[str]:
     """The lines of a text file, without blank lines at the end."""
     try:
         with open_regular(file) as opened:
-            content = read_limited(opened, file, at_most=LIST_BYTES)
+            content = read_limited(opened, file, at_most=LIST_BYTES).removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
     try:
@@ -67,11 +69,15 @@ def checked_path(where: str, text: str) -> str:
 
 
 def find_image(where: str, name: str, folders: Sequence[Path]) -> Path:
-    """The image with this name in the first folder that has it."""
+    """The image with this name in the first folder that has it.
+
+    A system may have stored an accent in another Unicode form than the list, so both forms are tried.
+    """
     name = checked_path(where, name)
-    for folder in folders:
-        if os.path.isfile(folder / name):  # noqa: PTH113 - twice as fast as Path.is_file, fifty thousand times
-            return folder / name
+    for spelling in dict.fromkeys((name, normalize("NFC", name), normalize("NFD", name))):
+        for folder in folders:
+            if os.path.isfile(folder / spelling):  # noqa: PTH113 - twice as fast as Path.is_file, fifty thousand times
+                return folder / spelling
     places = " or ".join(str(folder) for folder in folders)
     raise InvalidInput(f"{where}: {name} does not exist", hint=f"unpack the images into {places}")
 

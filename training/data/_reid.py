@@ -83,7 +83,13 @@ class CameraFolders(DatasetFormat):
             train=train_split(train, path),
             query=search_split(query, path),
             gallery=search_split([one for one in gallery if one.identity not in self._junk], path),
+            classes=(identities(train), identities(query)),
         )
+
+
+def identities(seen: Sequence[Sighting]) -> frozenset[str]:
+    """The names of the persons or vehicles."""
+    return frozenset(str(one.identity) for one in seen)
 
 
 def train_split(seen: Sequence[Sighting], root: Path) -> FileSplit:
@@ -93,5 +99,5 @@ def train_split(seen: Sequence[Sighting], root: Path) -> FileSplit:
 
 def search_split(seen: Sequence[Sighting], root: Path) -> FileSplit:
     """Query or gallery images. Their labels are the identities."""
-    identities, cameras = [one.identity for one in seen], [one.camera for one in seen]
-    return FileSplit([one.file for one in seen], identities, cameras, root=root)
+    labels, cameras = [one.identity for one in seen], [one.camera for one in seen]
+    return FileSplit([one.file for one in seen], labels, cameras, root=root)

@@ -34,6 +34,7 @@ class Folder(DatasetFormat):
             train=class_split(train, sorted(train), path),
             query=class_split(query, sorted(gallery), path),
             gallery=class_split(gallery, sorted(gallery), path),
+            classes=(frozenset(train), frozenset(query)),
             protocol=Protocol(recall_at=(1, 2, 4, 8)),
         )
 

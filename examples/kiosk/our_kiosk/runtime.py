@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from prunnet_export import InvalidInput, MissingExtra
 from prunnet_export.precision import FP32, Precision
-from prunnet_export.runtimes import Batch, CompileInputs, Model, Runtime, Session, Shape, dense_kernels
+from prunnet_export.runtimes import Batch, CompileInputs, Model, Runtime, Session, Shape, dense_kernels, engine_threads
 
 _MATRIX_RANK = 2
 _FATAL_ONLY = 4  # other errors are raised as exceptions
@@ -85,7 +85,7 @@ class OrtFile(Runtime):
         """Load the model."""
         self.precision(model.precision)
         engine = _engine()
-        return OrtSession(model.file, _load(engine, model.file, _ort_only(_options(engine, threads))))
+        return OrtSession(model.file, _load(engine, model.file, _ort_only(_options(engine, engine_threads(threads)))))
 
     def placement(self, model: Model) -> dict[str, int]:
         """How many nodes ran on each processor, from the profile of one inference."""

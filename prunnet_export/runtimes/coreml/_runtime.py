@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import replace_file
 from prunnet_export._imports import require
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP16, FP32, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
@@ -23,12 +23,12 @@ from prunnet_export.runtimes._onnx_fp16 import to_fp16
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import silenced
 from prunnet_export.runtimes.coreml._package import count_operations, program_weights, read_program, write_package
+from prunnet_export.runtimes.coreml._places import Fp16Places
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
 TWIN = "model.onnx"
 
 _INPUT, _OUTPUT = "images", "embeddings"
-_NORM = frozenset({"reduce_l2_norm", "maximum", "tile", "real_div"})
 
 
 class CoreMl(Runtime):
@@ -64,16 +64,16 @@ class CoreMl(Runtime):
     ) -> tuple[str, ...]:
         """Write ``model.mlpackage`` into ``folder``, for iOS 16 and macOS 13 or later.
 
-        Input and output are float32 with batch 1, because the Neural Engine takes no open shapes. In fp16 the L2 norm
-        stays fp32, because a sum of squares can exceed 65504. The twin ``model.onnx`` stays beside the package and is
-        not deployed.
+        Input and output are float32 with batch 1, because the Neural Engine takes no open shapes. In fp16 all norms and
+        the standardisation of the image stay fp32, because a sum of squares can exceed 65504. The twin ``model.onnx``
+        computes the same operations in the same precision. It stays beside the package and is not deployed.
         """
         asked = self.precision(precision)
         module, shape = (inputs or CompileInputs()).module(), single_input(onnx_file)
         [twin] = OnnxRuntime().compile(onnx_file, folder, precision=FP32.name)
         if asked is FP16:
             replace_file(folder / twin, to_fp16(read_onnx(folder / twin)).SerializeToString())
-        with TemporaryDirectory(prefix="prunnet-coreml-") as made, silenced():
+        with TemporaryFolder("coreml") as made, silenced():
             try:
                 model = self._convert(module, shape, asked)
             except Exception as error:  # noqa: BLE001  the exceptions of torch and the converter share no base
@@ -88,7 +88,7 @@ class CoreMl(Runtime):
         # coremltools is tested with traced modules. Its support for torch.export is in beta.
         with torch.no_grad():
             traced = torch.jit.trace(module, torch.zeros(shape), check_trace=False)
-        half = engine.transform.FP16ComputePrecision(op_selector=lambda operation: operation.op_type not in _NORM)
+        half = engine.transform.FP16ComputePrecision(op_selector=Fp16Places())
         dense = engine.convert(
             traced,
             inputs=[engine.TensorType(name=_INPUT, shape=shape, dtype=np.float32)],

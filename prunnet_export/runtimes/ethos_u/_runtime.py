@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
 from prunnet_export._limits import MODEL_BYTES, SETTINGS_BYTES
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.precision import INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes.litert import MODEL, LiteRt, read_tflite
@@ -78,7 +78,7 @@ class EthosU(Runtime):
         arguments = _arguments((inputs or CompileInputs()).options)
         version = self.version()
         [name] = LiteRt().compile(onnx_file, folder, precision=precision, inputs=inputs)
-        with TemporaryDirectory(prefix="prunnet-vela-") as made:
+        with TemporaryFolder("vela") as made:
             report = _run_vela(folder / name, Path(made), arguments)
             [summary] = Path(made).glob("*_summary_*.csv")
             replace_file(folder / COMPILED, read_bytes(Path(made) / COMPILED, at_most=MODEL_BYTES))
@@ -144,10 +144,9 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
 def _run_vela(file: Path, folder: Path, arguments: list[str]) -> str:
     """Compile a file into a folder, and return what Vela printed, without its warnings about this machine."""
     # Vela runs in a process of its own, because it prints and calls sys.exit.
-    module, paths = ("-m", "ethosu.vela"), (str(file.absolute()), "--output-dir", str(folder.absolute()))
-    command = [sys.executable, *module, *paths, *arguments]
+    command = child_command("ethosu.vela", str(file.absolute()), "--output-dir", str(folder.absolute()), *arguments)
     # The process starts in a folder of its own, because Python would import modules from the user's folder.
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, pass_fds=[parent_pipe()])
     if done.returncode or not (folder / COMPILED).is_file():
         lines = (done.stdout + done.stderr).split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")

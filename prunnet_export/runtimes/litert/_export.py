@@ -60,7 +60,9 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
 
     Weights are symmetric, with one scale per output channel. Activations have one scale and one zero point per tensor,
     from the smallest and the largest value that the images give. The L2 norm after the last layer with weights stays
-    in float32: rounding a unit vector to eight bits would lose more accuracy than all layers before.
+    in float32: rounding a unit vector to eight bits would lose more accuracy than all layers before. In a transformer
+    only layers are quantised. With its sums in eight bits the worst cosine of a ViT-Tiny is -0.21 instead of 0.9999,
+    and it is slower.
 
     Args:
         content: The TFLite file that :func:`convert` returns.
@@ -78,7 +80,7 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
         # The default is a moving average, which forgets the brightest images: it lowers the worst cosine from 0.998 to
         # 0.95.
         extremes = require("ai_edge_quantizer.utils.qsv_utils", extra=EXTRA).min_max_update
-        recipe = _recipe(_tensors_after_last_layer(file))
+        recipe = _recipe(_tensors_after_last_layer(file), layers_only=_is_transformer(file))
         try:
             ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=extremes)
             ranges.calibrate({key: [{source: image} for image in images]}, recipe)
@@ -90,17 +92,24 @@ def quantise(content: bytes, images: Sequence[Batch]) -> bytes:
     return bytes(quantised.quantized_model)
 
 
-def _recipe(exact: list[str]) -> Any:
-    """INT8 for all operators except the input, the output, and those that write the tensors in ``exact``."""
+def _recipe(exact: list[str], *, layers_only: bool) -> Any:
+    """INT8 for all operators, or only for layers, except the input, the output, and what writes ``exact`` tensors."""
     manager = require("ai_edge_quantizer.recipe_manager", extra=EXTRA).RecipeManager()
     kinds = require("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
     untouched = require("ai_edge_quantizer.algorithm_manager", extra=EXTRA).AlgorithmName.NO_QUANTIZE
-    manager.add_static_config(".*", kinds.ALL_SUPPORTED, _BITS, _BITS)
+    for kind in [kinds[name] for name in sorted(_LAYERS)] if layers_only else [kinds.ALL_SUPPORTED]:
+        manager.add_static_config(".*", kind, _BITS, _BITS)
     for boundary in (kinds.INPUT, kinds.OUTPUT):
         manager.add_quantization_config(".*", boundary, algorithm_key=untouched)
     for name in exact:
         manager.add_quantization_config(f"^{re.escape(name)};$", kinds.ALL_SUPPORTED, algorithm_key=untouched)
     return manager
+
+
+def _is_transformer(file: TfliteGraph) -> bool:
+    """Whether a graph has attention, or norms that are computed from activations."""
+    found = set(file.operators)
+    return {"BATCH_MATMUL", "SOFTMAX"} <= found or {"SQUARED_DIFFERENCE", "RSQRT"} <= found
 
 
 def _tensors_after_last_layer(file: TfliteGraph) -> list[str]:

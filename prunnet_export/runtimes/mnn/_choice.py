@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.runtimes.mnn._file import Layer, layers
 
 Times = Mapping[str, float]
@@ -45,7 +45,7 @@ def choose_fastest(variants: Variants, layer_times: Callable[[Path], Times] | No
     if not candidates or layer_times is None:
         return sparse
     dense = variants.dense()
-    with TemporaryDirectory(prefix="prunnet-mnn-") as folder:
+    with TemporaryFolder("mnn") as folder:
 
         def measure(name: str, content: bytes) -> Times:
             file = Path(folder) / f"{name}.mnn"

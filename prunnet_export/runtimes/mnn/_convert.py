@@ -6,23 +6,23 @@ import json
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from prunnet_export._child import child_command, parent_pipe
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
 from prunnet_export._limits import MODEL_BYTES
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes.mnn._file import TINY, Layer, Weights, layers, restore_zeros
 
 # The wheel's command `mnnconvert` is not used, because it installs a logging service with pip and reports to it.
-_CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
+_CONVERT = "prunnet_export.runtimes.mnn._mnnconvert"
 _DETECT = "--detectSparseSpeedUp"
 _BLOCKS = {
     "version": "0.0.0",
@@ -79,7 +79,7 @@ class Converter:
 
     def _convert(self, model: Any, *flags: str, blocks: bool = False) -> bytes:
         onnx = require("onnx", extra="host")
-        with TemporaryDirectory(prefix="prunnet-mnn-") as temporary:
+        with TemporaryFolder("mnn") as temporary:
             folder = Path(temporary)
             onnx.save(model, folder / "model.onnx")
             if blocks:
@@ -87,7 +87,7 @@ class Converter:
                 flags = (*flags, "--compressionParamsFile", "blocks.json")
             done = subprocess.run(
                 [
-                    *(sys.executable, "-c", _CONVERT),
+                    *child_command(_CONVERT),
                     *("-f", "ONNX", "--modelFile", "model.onnx", "--MNNModel", "model.mnn"),
                     *("--bizCode", "prunnet", "--groupConvNative", *flags),
                 ],
@@ -96,6 +96,7 @@ class Converter:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 check=False,
+                pass_fds=[parent_pipe()],
             )
             result = folder / "model.mnn"
             if done.returncode == 0 and result.is_file():

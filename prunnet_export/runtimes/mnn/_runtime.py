@@ -15,7 +15,7 @@ from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
 from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._checks import LOAD_HINT, check_file, check_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, check_file, engine_threads
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes._silence import captured
 from prunnet_export.runtimes.mnn._choice import choose_fastest
@@ -29,6 +29,7 @@ _BACKEND, _RESIZED = 2, 3  # arguments of Interpreter.getSessionInfo
 _CPU = {0, 13}  # its answers for the CPU, without and with kernels for the CPU's extensions
 
 _WARM_UP, _TIMED = 3, 40
+_OWN_THREADS = 4  # what MNN takes if it is given no number, however few cores there are
 
 
 class Mnn(Runtime):
@@ -68,7 +69,7 @@ class Mnn(Runtime):
     def open(self, model: Model, *, threads: int | None = None) -> MnnSession:
         """Load the model."""
         self.precision(model.precision)
-        return MnnSession(self._engine(), model, threads=check_threads(threads))
+        return MnnSession(self._engine(), model, threads=engine_threads(threads, default=_OWN_THREADS))
 
     def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
         """Milliseconds of each operator by name, the lowest of 40 inferences of one image."""

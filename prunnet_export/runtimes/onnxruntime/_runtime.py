@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +15,13 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
 from prunnet_export._limits import LIST_BYTES
+from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
 from prunnet_export.precision import FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
-from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, engine_threads
+from prunnet_export.runtimes._mixed import quantise_mixed
 from prunnet_export.runtimes._onnx_file import read_onnx
-from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 
 _PROVIDERS = ("CPUExecutionProvider",)
@@ -53,7 +52,7 @@ class OnnxRuntime(Runtime):
         quantised = self.precision(precision) is INT8
         model = read_onnx(onnx_file)
         if quantised:
-            model = quantise_onnx(model, calibration_images(inputs), symmetric=False)
+            model = quantise_mixed(model, inputs, folder, symmetric=False)
         require("onnx", extra="host").save(model, folder / "model.onnx")
         return ("model.onnx",)
 
@@ -65,14 +64,14 @@ class OnnxRuntime(Runtime):
         """Load the model."""
         self.precision(model.precision)
         engine = self._engine()
-        options = self._options(engine, check_threads(threads))
+        options = self._options(engine, engine_threads(threads))
         return OnnxSession(model.file, _load(engine, model.file, options))
 
     def placement(self, model: Model) -> dict[str, int]:
         """How many nodes ran on each processor, from the profile of one inference."""
         self.precision(model.precision)
         engine = self._engine()
-        with TemporaryDirectory(prefix="prunnet-profile-") as folder:
+        with TemporaryFolder("profile") as folder:
             options = self._options(engine, 1)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")

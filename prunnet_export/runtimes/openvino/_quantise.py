@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from prunnet_export._errors import InvalidInput
@@ -17,7 +17,9 @@ _EXTRA = "openvino-int8"
 _LAYERS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 
 
-def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
+def quantise_openvino(
+    model: Any, images: Sequence[Batch], *, layers_only: bool = False, keep_float: Collection[str] = ()
+) -> Any:
     """The same network with 8-bit weights and activations. Input, output and open axes stay as they are.
 
     Weights are int8 with zero point 0 and one scale for each output channel, so that zeros stay zeros. The range of an
@@ -26,6 +28,8 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
     Args:
         model: The ``openvino.Model`` of an fp32 network.
         images: Calibration images, each float32 [1, 3, height, width] in 0..1.
+        layers_only: Whether only layers are quantised, not sums and other operators, as transformers need it.
+        keep_float: Names of the nodes that stay in float32.
 
     Raises:
         InvalidInput: the images do not fit the model, or it cannot be quantised.
@@ -35,20 +39,28 @@ def quantise_openvino(model: Any, images: Sequence[Batch]) -> Any:
         with no_telemetry():
             nncf = require("nncf", extra=_EXTRA)
             ranges = require("nncf.quantization.range_estimator", extra=_EXTRA).RangeEstimatorParametersSet
+        # nncf smooths the layers of transformers. That lowers the worst cosine of a Swin-Tiny from 0.9999 to 0.993, and
+        # of a ViT-Tiny from 0.9998 to 0.9987.
+        alphas = nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
+        unsmoothed = {"smooth_quant_alphas": alphas} if layers_only else {}
         try:
             _fold_constants(model)
             return nncf.quantize(
                 model,
                 nncf.Dataset(images),
                 preset=nncf.QuantizationPreset.PERFORMANCE,
+                model_type=nncf.ModelType.TRANSFORMER if layers_only else None,
                 subset_size=len(images),
-                ignored_scope=nncf.IgnoredScope(names=_nodes_after_last_layers(model), validate=False),
+                ignored_scope=nncf.IgnoredScope(
+                    names=sorted({*_nodes_after_last_layers(model), *keep_float}), validate=False
+                ),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     # The default averages the extremes of single images, which clips values. On cuts of the demo
                     # network the worst cosine is 0.87 to 0.95 with it, and 0.995 to 0.999 with MINMAX.
                     activations_range_estimator_params=ranges.MINMAX,
                     # Fast bias correction lowers it as much again. The exact one gains nothing.
                     disable_bias_correction=True,
+                    **unsmoothed,
                 ),
             )
         except Exception as error:  # noqa: BLE001  nncf's and the engine's exceptions share no narrower base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +18,18 @@ from prunnet_export._text import one_line
 from prunnet_export.precision import BF16, FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime, dense_kernels
 from prunnet_export.runtimes._calibration import calibration_images
-from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, check_threads, refuse_threads
+from prunnet_export.runtimes._checks import LOAD_HINT, MATRIX_RANK, check_file, engine_threads, refuse_threads
+from prunnet_export.runtimes._kinds import is_transformer
+from prunnet_export.runtimes._mixed import COMPARED, choose_float_layers, worst_cosine
+from prunnet_export.runtimes._onnx_file import read_onnx
+from prunnet_export.runtimes._quantise_onnx import OnnxQuantiser
 from prunnet_export.runtimes._session import Batch, Session, embedding_shape
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from prunnet_export.runtimes.openvino._telemetry import no_telemetry
 
 _NO_WORK = frozenset({"Parameter", "Result", "Constant", "Input", "Output", "Const"})
+
+_WITHOUT_BIAS = "/WithoutBiases"  # OpenVINO's name of a layer whose bias it has split off
 
 IN_CONVOLUTIONS = "unstructured zeros in convolutions"
 
@@ -57,7 +63,7 @@ class OpenVino(Runtime):
         asked = self.precision(precision)
         graph = _read(onnx_file)
         if asked is INT8:
-            graph = quantise_openvino(graph, calibration_images(inputs))
+            graph = self._quantised(onnx_file, folder, inputs)
         engine().save_model(graph, folder / "model.xml", compress_to_fp16=asked is FP16)
         return ("model.xml", "model.bin")
 
@@ -92,6 +98,33 @@ class OpenVino(Runtime):
         kinds = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops()]
         return dict(Counter(device for kind in kinds if kind not in _NO_WORK))
 
+    def _quantised(self, onnx_file: Path, folder: Path, inputs: CompileInputs | None) -> Any:
+        """The network in INT8, with as few layers in float as needed. ONNX Runtime ranks the layers."""
+        images = calibration_images(inputs)
+        transformer = is_transformer(read_onnx(onnx_file))
+
+        def quantise(nodes: Sequence[str], used: Sequence[Batch]) -> Any:
+            # Around layers in float, other operators would still be quantised.
+            layers_only = transformer or bool(nodes)
+            names = [name + suffix for name in nodes for suffix in ("", _WITHOUT_BIAS)]
+            return quantise_openvino(_read(onnx_file), used, layers_only=layers_only, keep_float=names)
+
+        model = quantise([], images)
+        if inputs is None or not inputs.accurate:
+            return model
+        compared = images[:COMPARED]
+        exact = _embed(_read(onnx_file), compared)
+
+        def worst(nodes: Sequence[str]) -> float:
+            # The first model exists already. For the others fewer images are enough to compare them.
+            return worst_cosine(exact, _embed(quantise(nodes, compared) if nodes else model, compared))
+
+        nodes, record = choose_float_layers(
+            lambda: OnnxQuantiser(read_onnx(onnx_file), compared, symmetric=False), compared, worst
+        )
+        record.write(folder)
+        return quantise(nodes, images) if nodes else model
+
     def _compile(self, model: Model, threads: int | None) -> Any:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -101,7 +134,7 @@ class OpenVino(Runtime):
         graph = _read(model.file)
         if self.places_on != "CPU":
             refuse_threads(threads, self.name)
-        elif check_threads(threads) is not None:
+        elif (threads := engine_threads(threads)) is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         if model.precision == "bf16" and "BF16" not in core().get_property(self.places_on, "OPTIMIZATION_CAPABILITIES"):
             raise UnsupportedPrecision("this processor has no bf16 arithmetic", hint="use fp32 or int8")
@@ -169,6 +202,13 @@ def _read(file: Path) -> Any:
             f"{file.name}: no model that openvino can load (it has no inputs or outputs)", hint=LOAD_HINT
         )
     return model
+
+
+def _embed(graph: Any, images: Sequence[Batch]) -> Batch:
+    """Unit vectors of images [1, 3, height, width], computed in float32 on one thread."""
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    request = core().compile_model(graph, "CPU", options).create_infer_request()
+    return np.concatenate([np.array(request.infer({0: image})[0], np.float32) for image in images])
 
 
 def _is_scale(constant: Any) -> bool:

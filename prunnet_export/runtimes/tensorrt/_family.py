@@ -16,11 +16,10 @@ from prunnet_export._imports import require
 from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
-from prunnet_export.runtimes._calibration import calibration_images
 from prunnet_export.runtimes._checks import refuse_threads
+from prunnet_export.runtimes._mixed import quantise_mixed
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
-from prunnet_export.runtimes._quantise_onnx import quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from prunnet_export.runtimes.tensorrt._build import Built
 from prunnet_export.runtimes.tensorrt._cuda import Cuda, Gpu, has_gpu
@@ -97,7 +96,7 @@ class TensorRtFamily(Runtime):
         if asked is FP16:
             model = to_fp16(model)
         elif asked is INT8:
-            model = quantise_onnx(model, calibration_images(inputs), symmetric=True)
+            model = quantise_mixed(model, inputs, folder, symmetric=True)
         replace_file(folder / TYPED, model.SerializeToString())
 
     def _write_engine(

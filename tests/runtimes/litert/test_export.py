@@ -10,9 +10,11 @@ from torch import nn
 
 from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.evaluating._zeros import layers_in_place
+from prunnet_export.network import Normalised
 from prunnet_export.runtimes.litert._export import convert, quantise
 from prunnet_export.runtimes.litert._file import TfliteGraph
 from tests.runtimes._embedders import embedder, inputs, masks
+from tests.runtimes._quantised import CROP, IMAGES, transformer
 from tests.runtimes.litert._files import in_fp32, in_int8
 
 pytest.importorskip("litert_torch")
@@ -60,6 +62,26 @@ def test_all_layers_are_int8_and_the_boundary_is_float32() -> None:
     assert operators[0] == "QUANTIZE"
     assert operators[-6:] == ("DEQUANTIZE", "MUL", "SUM", "SQRT", "MAXIMUM", "DIV")
     assert sum(name in {"QUANTIZE", "DEQUANTIZE"} for name in operators) == 2
+
+
+def test_only_the_layers_of_a_transformer_are_quantised() -> None:
+    exact = convert(Normalised(transformer().module).eval(), (1, 3, CROP, CROP))
+    file = graph(quantise(exact, [image[None] for image in IMAGES[:16]]))
+    in_bytes = {
+        name
+        for name, operator in zip(file.operators, file.graph.operators, strict=True)
+        if name not in {"QUANTIZE", "DEQUANTIZE"}
+        if file.graph.tensors[operator.outputs[0]].type == graph(in_int8()).graph.tensors[_quantised_tensor()].type
+    }
+    assert {"CONV_2D", "FULLY_CONNECTED"} <= in_bytes
+    assert not {"ADD", "MUL", "MEAN", "SOFTMAX", "BATCH_MATMUL"} & in_bytes
+
+
+def _quantised_tensor() -> int:
+    """The index of a tensor in 8 bits."""
+    file = graph(in_int8())
+    index: int = file.graph.operators[0].outputs[0]
+    return index
 
 
 def test_weights_are_rounded_to_127_steps_of_each_output() -> None:

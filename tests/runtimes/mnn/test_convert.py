@@ -104,6 +104,8 @@ def test_an_operator_that_mnn_lacks_is_named(tmp_path: Path, capfd: pytest.Captu
 
 def test_a_converter_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path / "n.onnx", draw(seed=1))
-    monkeypatch.setattr("prunnet_export.runtimes.mnn._convert._CONVERT", "import os; os.abort()")
+    (tmp_path / "dying.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("prunnet_export.runtimes.mnn._convert._CONVERT", "dying")
     with pytest.raises(InvalidInput, match="died of signal 6"):
         Converter(file).dense()

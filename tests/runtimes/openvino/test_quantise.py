@@ -16,7 +16,7 @@ from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.openvino import OpenVino
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from tests._inputs import images
-from tests.runtimes._quantised import CROP, IMAGES, INPUTS, cut
+from tests.runtimes._quantised import CROP, IMAGES, INPUTS, cut, transformer
 
 engine = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -66,6 +66,29 @@ def test_the_contract_is_kept(tmp_path: Path) -> None:
     assert (together * cut("channel", 0.4).embeddings()).sum(axis=1).min() > 0.98
     one_by_one = np.concatenate([session.run(image[None]) for image in IMAGES[:4]])
     np.testing.assert_allclose(one_by_one, together[:4], atol=1e-5)
+
+
+def test_only_the_layers_of_a_transformer_are_quantised(tmp_path: Path) -> None:
+    OpenVino().compile(transformer().write(tmp_path), tmp_path, precision="int8", inputs=INPUTS)
+    readers = {
+        port.get_node().get_type_name()
+        for node in engine.Core().read_model(tmp_path / "model.xml").get_ops()
+        if node.get_type_name() == "FakeQuantize"
+        for port in node.output(0).get_target_inputs()
+    }
+    assert {"Convolution", "MatMul"} <= readers
+    assert "Add" not in readers
+    found = OpenVino().open(Model(tmp_path / "model.xml", "openvino", "int8"), threads=1).run(IMAGES)
+    assert (found * transformer().embeddings()).sum(axis=1).min() > 0.99
+
+
+def test_a_node_is_kept_in_float(tmp_path: Path) -> None:
+    model = engine.Core().read_model(cut("channel", 0.4).write(tmp_path))
+    layers = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
+    quantised = quantise_openvino(model, [image[None] for image in IMAGES], keep_float=layers[3:5])
+    by_name = {node.get_friendly_name(): node for node in quantised.get_ops()}
+    reads = {name: by_name[name].input_value(0).get_node().get_type_name() for name in layers}
+    assert [name for name, kind in reads.items() if kind != "FakeQuantize"] == layers[3:5]
 
 
 def test_the_range_is_of_the_brightest_image(tmp_path: Path) -> None:

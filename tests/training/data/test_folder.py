@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import open_dataset
 from prunnet_export.preprocessing import decode
 from prunnet_export.training.data.folder import FORMAT
+from tests._asserts import assert_one_line
 from tests.training.data._trees import assert_names_stay
 
 TREE = {
@@ -43,6 +45,7 @@ def test_order_and_labels(root: Path) -> None:
     assert data.train.labels.dtype == np.int64
     assert not data.exclude_self
     assert data.flip
+    assert data.classes == (frozenset({"ant", "bag"}), frozenset({"cup", "shoe"}))
 
 
 def test_one_name_has_one_label_in_query_and_gallery(root: Path) -> None:
@@ -154,3 +157,24 @@ class TestHostileTrees:
             query.image(0)
         with pytest.raises(InvalidInput, match=r"query/cup/b\.png: cannot be read"):
             query.encoded(0)
+
+
+def test_a_class_is_one_in_either_unicode_form(root: Path) -> None:
+    for split, name in (("query", "caf\u00e9"), ("gallery", "cafe\u0301")):
+        shutil.copytree(root / split / "cup", root / split / name)
+    data = FORMAT.load(root)
+    query, gallery = (
+        dict(zip([Path(name).parent.name for name in part.names], part.labels.tolist(), strict=True))
+        for part in (data.query, data.gallery)
+    )
+    assert query["caf\u00e9"] == gallery["cafe\u0301"]
+
+
+def test_two_folders_of_one_name_are_refused(root: Path) -> None:
+    for name in ("caf\u00e9", "cafe\u0301"):
+        shutil.copytree(root / "train" / "bag", root / "train" / name)
+    if len(list((root / "train").iterdir())) < 4:
+        pytest.skip("this file system takes both for one name")
+    with pytest.raises(InvalidInput, match=r"'cafe\\u0301' and 'caf\\xe9'") as caught:
+        FORMAT.load(root)
+    assert_one_line(caught.value)

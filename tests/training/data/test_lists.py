@@ -50,3 +50,17 @@ def test_nothing_is_looked_for_outside(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"x:1: .*outside") as caught:
         find_image("x:1", name, [tmp_path])
     assert_one_line(caught.value)
+
+
+def test_the_mark_of_a_windows_editor_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbfa 1\n")
+    assert read_lines(tmp_path / "x") == ["a 1"]
+    (tmp_path / "y").write_bytes(b"\xef\xbb\xbfa\n\xff")
+    with pytest.raises(InvalidInput, match="y:2: not UTF-8"):
+        read_lines(tmp_path / "y")
+
+
+@pytest.mark.parametrize(("stored", "listed"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_an_accent_in_the_other_unicode_form_is_found(stored: str, listed: str, tmp_path: Path) -> None:
+    (tmp_path / stored).touch()
+    assert find_image("x:1", listed, [tmp_path / "none", tmp_path]).samefile(tmp_path / stored)

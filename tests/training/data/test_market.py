@@ -31,6 +31,7 @@ def test_junk_leaves_the_gallery_and_distractors_stay(root: Path) -> None:
     data = FORMAT.load(root)
     assert data.train.labels.tolist() == [0, 1]
     assert data.query.labels.tolist() == [1]
+    assert data.classes == (frozenset({"2", "10"}), frozenset({"1"}))
     assert below(root, data.gallery) == sorted(FILES[4:])
     assert data.gallery.labels.tolist() == [0, 1, 1]
     assert data.gallery.cameras is not None
