@@ -32,16 +32,21 @@ _ALLOWED = {
     "prunnet_export.network._weights_file": {"torch.load"},
     # It refuses what is no regular file of the expected size.
     "prunnet_export.teachers._row_file": {"os.open"},
+    # It refuses what is no regular file of the expected kind before.
+    "prunnet_export.building._cache": {"read_bytes"},
+    "prunnet_export.devices._embeddings": {"open"},
+    "prunnet_export.devices._model_files": {"os.open"},
+    "prunnet_export.artifact._folder": {"os.open"},
     # Files of this process and its worker, and of the kernel.
+    "prunnet_export._cores": {"read_text"},
     "prunnet_export.devices._board": {"os.open", "read_bytes"},
     "prunnet_export.devices._fingerprint": {"read_text"},
     "prunnet_export.devices._memory": {"read_text"},
-    "prunnet_export.devices._requests": {"np.load"},
     "prunnet_export.devices._serving": {"np.load"},
-    "prunnet_export.building._cache": {"read_text"},
     # Folders and lock files, which are not read; the null device.
     "prunnet_export._lock": {"os.open"},
-    "prunnet_export._console": {"os.open"},
+    "prunnet_export._streams": {"os.open", "open"},
+    "prunnet_export._temporary": {"os.open"},
     "prunnet_export.artifact._writer": {"os.open"},
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from prunnet_export._documents import read_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export._text import one_line
@@ -53,7 +54,7 @@ class FloatLayers(msgspec.Struct, frozen=True):
 def read_float_layers(folder: Path) -> FloatLayers:
     """The record in the folder of a compiled model; an empty one if there is none."""
     file = folder / RECORD
-    return msgspec.json.decode(file.read_bytes(), type=FloatLayers) if file.is_file() else FloatLayers()
+    return read_json(file, FloatLayers, hint="export the model again") if file.is_file() else FloatLayers()
 
 
 def quantise_mixed(model: Any, inputs: CompileInputs | None, folder: Path, *, symmetric: bool) -> Any:
