@@ -81,8 +81,8 @@ def run(environment: dict[str, str], *words: str | Path, folder: Path, seconds: 
             process.kill()
             _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    texts = (one.read_text(encoding="utf-8", errors="replace") for one in (out, err))
-    return Ended(process.returncode, *texts, time.monotonic() - start, usage.ru_maxrss * 1024)
+    shown, errors_shown = (one.read_text(encoding="utf-8", errors="replace") for one in (out, err))
+    return Ended(process.returncode, shown, errors_shown, time.monotonic() - start, usage.ru_maxrss * 1024)
 
 
 def complaints(ended: Ended, whole: Ended, seconds: float) -> list[str]:
