@@ -12,7 +12,6 @@ from prunnet_export._errors import InvalidInput, UnknownName
 from prunnet_export._foreign import foreign_code
 from prunnet_export._imports import plugin, plugin_names
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.preprocessing import size_text
 
 # With these options timm would download or unpickle weights, which a configuration file must not cause, or it would
 # return a network that does not map an image to one vector.
@@ -107,7 +106,7 @@ def _registered_backbone(
     if not isinstance(module, nn.Module):
         raise _refused(name, f"its factory returns a {type(module).__name__}, not a torch.nn.Module")
     module.eval()  # so that the run changes no statistics
-    what = f"backbone {name} cannot be used: it does not run on {size_text(size)} px"
+    what = f"backbone {name} cannot be used: it does not run on {size[0]} x {size[1]} px"
     with foreign_code(what, _HINT, error=InvalidInput), torch.no_grad():
         features = module(torch.zeros(2, 3, *size))
     module.train()

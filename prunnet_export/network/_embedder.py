@@ -12,7 +12,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export.network._backbones import BUILD_ERRORS, build_backbone, reason
 from prunnet_export.network._building import limited_building
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.preprocessing import Preprocessing, size_text
+from prunnet_export.preprocessing import Preprocessing
 
 _IMAGE_RANK = 4
 _BLOCK = 16  # channels that oneDNN's widest kernels take together
@@ -114,13 +114,14 @@ def build_embedder(
 
 
 def _check_runs(embedder: Embedder, backbone: str, preprocessing: Preprocessing) -> None:
+    height, width = preprocessing.size
     embedder.eval()  # so that the run changes no statistics and draws no random number
     try:
         with torch.no_grad():
-            embedder(torch.zeros(1, 3, *preprocessing.size))
+            embedder(torch.zeros(1, 3, height, width))
     except BUILD_ERRORS as error:
         raise InvalidInput(
-            f"backbone {backbone} does not run on {size_text(preprocessing.crop)} px: {reason(error)}",
+            f"backbone {backbone} does not run on {height} x {width} px: {reason(error)}",
             hint="choose sides that its patches and windows divide, usually a multiple of 32",
         ) from None
     embedder.train()

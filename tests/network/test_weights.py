@@ -322,7 +322,7 @@ class Positions(nn.Module):
 
 def test_positions_of_another_side_are_refused_if_nobody_resamples_them(tmp_path: Path) -> None:
     whole = Embedder(Positions(4), features=4, dim=2, preprocessing=Preprocessing(crop=8, resize=8))
-    error = assert_refused(whole, saved(tmp_path, Positions(9).state_dict()), "another image side")
+    error = assert_refused(whole, saved(tmp_path, Positions(9).state_dict()), "another image size")
     assert "--crop-px" in error.hint
 
 
