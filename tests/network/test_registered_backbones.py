@@ -74,7 +74,7 @@ def test_weights_fit_it_by_name(tmp_path: Path) -> None:
         ("our-nan", "it returns NaN or infinity"),
         ("our-double", "it returns torch.float64"),
         ("our-fails", r"cannot be built with \{\}: weights.bin is not here"),
-        ("our-crashes", "it does not run on 16 px"),
+        ("our-crashes", "it does not run on 16 x 16 px"),
     ],
 )
 def test_a_backbone_that_does_not_do_its_part_is_named(name: str, message: str) -> None:
