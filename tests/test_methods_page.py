@@ -9,6 +9,7 @@ from unittest.mock import Mock, patch
 import msgspec
 import pytest
 
+from prunnet_export import datasets
 from prunnet_export._errors import Interrupted
 from prunnet_export.benchmarks import _methods_table
 from prunnet_export.benchmarks._methods import Run
@@ -60,7 +61,9 @@ def test_the_command_has_the_settings_of_the_runs(folder: Path) -> None:
     [shown] = [line for line in PAGE if line.startswith("prunnet-bench methods") and line.endswith(f"/{folder.name}")]
     stored = settings_of(folder)
     with (
+        # The images are not here either.
         patch.object(_methods_table, "open_dataset", return_value=retrieval_data()),
+        patch.object(datasets, "default_input", return_value=(224, "crop")),
         # The teacher is not here, so its name and hash are not compared.
         patch.object(
             _methods_table, "GalleryTeacher", return_value=Mock(settings=stored.match, dim=stored.embedding_dim)
