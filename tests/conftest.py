@@ -88,6 +88,11 @@ def tiny_model(tmp_path: Path) -> TinyModel:
 @pytest.fixture
 def manifest() -> Manifest:
     """Every field filled in."""
+    return full_manifest()
+
+
+def full_manifest() -> Manifest:
+    """A manifest with every field filled in."""
     latency = summarise(
         [[5.0 + index / 10 for index in range(30)]] * 3,
         percentile_asked=90.0,

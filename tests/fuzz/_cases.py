@@ -28,6 +28,7 @@ from prunnet_export import benchmarks
 from prunnet_export._config import read_project_config
 from prunnet_export._decoding import begins_like_an_image, decode
 from prunnet_export.artifact import read_manifest
+from prunnet_export.artifact._manifest_file import encode_manifest
 from prunnet_export.benchmarks.plan._runs import read_runs
 from prunnet_export.network import load_checkpoint
 from prunnet_export.network._weights_file import read_weights
@@ -45,6 +46,8 @@ from prunnet_export.training.data._lmdb import LmdbSplit
 from prunnet_export.vectors import open_vectors, read_arrays
 from prunnet_export.vectors._names import read_names
 from tests._inputs import tiny_recipe
+from tests.conftest import full_manifest
+from tests.prediction._rows import row, table, workload
 
 _ROWS = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
 _NAMES = [f"{row}.jpg" for row in range(20)]
@@ -219,7 +222,7 @@ _add("npz", _saved(np.savez, **_PARTS), _vectors)
 _add("npz, compressed", _saved(np.savez_compressed, **_PARTS), _vectors)
 _add("npz of a reference", _saved(np.savez, **_PARTS), lambda file: read_arrays(file, what="one", hint="copy it"))
 _add("parquet", lambda file: pq.write_table(pa.table({"name": _NAMES, "embedding": list(_ROWS)}), file), _vectors)
-for _kind in ("Flat", "IVF4,Flat", "PQ4", "HNSW8", "SQ8", "IDMap,Flat"):
+for _kind in ("Flat", "IVF4,Flat", "PQ4x4", "HNSW8", "SQ8", "IDMap,Flat"):
     _add(f"faiss {_kind}", _index(_kind), _vectors)
 _add("names", lambda _: "\n".join(_NAMES).encode(), read_names, "names.txt")
 _add("names in json", lambda _: json.dumps(_NAMES).encode(), read_names, "names.json")
@@ -265,8 +268,8 @@ _add("lmdb", _store, _read_store, "data.mdb")
 _add("onnx", _model, lambda file: (file_hashes(file), read_onnx(file)), "model.onnx")
 _add(
     "manifest",
-    lambda _: b'{"format":"prunnet-artifact","version":3,"files":{}}',
+    lambda _: encode_manifest(full_manifest()),
     lambda file: read_manifest(file.parent),
     "manifest.json",
 )
-_add("calibration", lambda _: b'{"format":"prunnet-calibration","version":2,"rows":[]}', read_calibration)
+_add("calibration", lambda _: msgspec.json.encode(table([row(workload(10**6), 1.0)])), read_calibration)

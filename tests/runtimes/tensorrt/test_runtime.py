@@ -229,7 +229,7 @@ def test_an_engine_of_another_board_is_refused(resnet: Path, tmp_path: Path) -> 
 def test_a_damaged_record_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "model.engine").write_bytes(b"plan")
     (tmp_path / "engine.json").write_text(content, encoding="utf-8")
-    with pytest.raises(InvalidInput, match=r"engine\.json: damaged") as raised:
+    with pytest.raises(InvalidInput, match=r"engine\.json: not a record of an engine") as raised:
         TensorRt().open(Model(tmp_path / "model.engine", "tensorrt", "fp16"))
     assert_one_line(raised.value)
 
