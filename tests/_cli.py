@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -139,15 +140,22 @@ def signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def assert_error(ran: Ran, code: int) -> None:
-    """Assert the documented exit code, one ``error:`` and one ``hint:`` line, and no other output."""
+def assert_error(ran: Ran, code: int, *, in_json: bool = False) -> None:
+    """Assert the documented exit code, one ``error:`` and one ``hint:`` line, and no other output.
+
+    With ``--output-format json`` the error is also on stdout.
+    """
     lines = ran.err.splitlines()
     assert ran.code == code, ran.err
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], ran.err
     assert all(len(line) > len("error: ") for line in lines)
     assert "internal error" not in ran.err
     assert "Traceback" not in ran.err
-    assert not ran.out
+    if in_json:
+        [reported] = json.loads(ran.out)["errors"]
+        assert lines == [f"error: {reported['message']}", f"hint: {reported['hint']}"]
+    else:
+        assert not ran.out
 
 
 def tree(folder: Path) -> list[str]:

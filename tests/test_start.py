@@ -18,7 +18,9 @@ else:
 
 # Sends a signal to itself as soon as a module is imported.
 SOURCE = """
-import os, sys
+import os, signal, sys
+if {heeded}:  # the one who runs the tests may ignore it, as nohup does
+    signal.signal({number}, signal.SIG_DFL)
 class Sender:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
@@ -30,8 +32,8 @@ sys.argv = ["prunnet-{command}", "--version"]
 """
 
 
-def start(command: str, *, module: str, number: int) -> subprocess.CompletedProcess[str]:
-    source = SOURCE.format(command=command, module=module, number=int(number))
+def start(command: str, *, module: str, number: int, heeded: bool = True) -> subprocess.CompletedProcess[str]:
+    source = SOURCE.format(command=command, module=module, number=int(number), heeded=heeded)
     return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
 
 
@@ -55,7 +57,7 @@ def test_a_signal_during_the_imports_is_one_line(command: str, module: str, numb
 def test_a_signal_that_the_shell_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        ran = start("export", module="click", number=signal.SIGINT)
+        ran = start("export", module="click", number=signal.SIGINT, heeded=False)
     finally:
         signal.signal(signal.SIGINT, before)
     assert (ran.returncode, ran.stderr) == (0, "")

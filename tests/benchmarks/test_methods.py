@@ -82,7 +82,7 @@ def test_after_an_interruption_only_the_rest_is_trained(compare: Compare, tmp_pa
     words = ("--methods=dense,channel,switchable", "--output-format=json")
     whole = figures(compare(*words, out="whole"))
     with patch.object(Prunable, "train", side_effect=KeyboardInterrupt):
-        assert_error(compare(*words), 130)
+        assert_error(compare(*words), 130, in_json=True)
     assert [name for name in tree(tmp_path / "runs") if name.endswith("-0.json")] == ["dense-0.json"]
     stamp = (tmp_path / "runs" / "dense-0.json").stat()
     assert figures(compare(*words)) == whole

@@ -79,7 +79,7 @@ def test_a_board_that_cannot_be_reached_ends_it_with_nothing_written(
         ("ssh://-oProxyCommand=x", 2, "is no address of a device"),
     ):
         ran = call(capfd, export, reaching, *words, f"--device={url}", f"--out={tmp_path / 'dist'}")
-        assert_error(ran, code)
+        assert_error(ran, code, in_json=True)
         assert message in ran.err
     assert tree(tmp_path) == []
 
@@ -94,7 +94,7 @@ def test_an_sshd_that_is_killed_in_the_middle_ends_it_with_nothing_left(
             board.kill_sessions()
             time.sleep(0.02)
         out, err = running.communicate()
-    assert_error(Ran(running.returncode, out, err), 3)
+    assert_error(Ran(running.returncode, out, err), 3, in_json=True)
     assert "ssh://" in err
     assert tree(tmp_path) == []
     wait_until(lambda: not board.left())

@@ -46,7 +46,7 @@ def test_what_has_to_be_measured_is_not_predicted(
     words: list[str], environment: Environment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ran = call(capfd, export, environment, *words, "--require-measured", f"--out={tmp_path / 'dist'}")
-    assert_error(ran, 3)
+    assert_error(ran, 3, in_json=True)
     assert "jetson-orin-nano cannot be measured here" in ran.err
     assert tree(tmp_path) == []
 

@@ -30,7 +30,6 @@ def embedder() -> Embedder:
         ("openvino", "fp32"),
         ("openvino", "int8"),
         ("mnn", "fp32"),
-        ("mnn", "int8"),
         ("litert", "fp32"),
         ("ethos-u", "int8"),  # converted as for LiteRT
         ("coreml", "fp16"),

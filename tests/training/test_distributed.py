@@ -82,7 +82,7 @@ class TestTogether:
         finally:
             torch.set_num_threads(threads)
         assert together[0][0]["losses"] == pytest.approx(alone, rel=1e-3)
-        assert sum(alone[-10:]) < 0.5 * sum(alone[:10])
+        assert sum(alone[-10:]) < 0.8 * sum(alone[:10])
 
     def test_a_killed_run_ends_where_an_uninterrupted_one_does(self, together: Together) -> None:
         for report in together[0]:

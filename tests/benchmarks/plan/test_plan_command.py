@@ -139,7 +139,7 @@ def test_a_network_that_was_not_planned_is_refused(
     images: Path, vectors: Path, tiny_network: Path, plan: Callable[..., Ran]
 ) -> None:
     ran = plan(images, f"--match={vectors}", *SMALL, *BRIEF, f"--network={tiny_network}")
-    assert_error(ran, 2)
+    assert_error(ran, 2, in_json=True)
     assert "trained without a teacher" in ran.err
 
 

@@ -22,7 +22,7 @@ def plan(whole: Estimate, shares: dict[float, float] | None, **changed: Any) -> 
         for capacity, share in (shares or {}).items()
     }
     rising = [SimpleNamespace(scores=SimpleNamespace(main=np.array([value]))) for value in (0.5, 0.6)]
-    recipe = SimpleNamespace(preprocessing=SimpleNamespace(crop=64))
+    recipe = SimpleNamespace(preprocessing=SimpleNamespace(size=(64, 64)))
     fields = {
         "whole": whole,
         "divisor": 1.0,
@@ -31,7 +31,7 @@ def plan(whole: Estimate, shares: dict[float, float] | None, **changed: Any) -> 
         "model": None if shares is None else object(),
         "predictions": lambda: predictions,
         "options": SimpleNamespace(weights=None),
-        "source": SimpleNamespace(crop=224),
+        "source": SimpleNamespace(size=(224, 224)),
         "sample": SimpleNamespace(recipe=recipe, steps=100),
         "curve": rising,
     }
@@ -66,6 +66,6 @@ def test_what_helps_is_what_is_missing() -> None:
     whole, low = Estimate(0.5, 0.45, 0.55), {1.0: 0.6}
     text = "\n".join(verdict(plan(whole, low)).lines)
     assert all(word in text for word in ("--weights", "224 px", "more images", "more steps"))
-    complete = plan(whole, low, options=SimpleNamespace(weights="w.pth"), source=SimpleNamespace(crop=None), curve=[])
+    complete = plan(whole, low, options=SimpleNamespace(weights="w.pth"), source=SimpleNamespace(size=None), curve=[])
     text = "\n".join(verdict(complete).lines)
     assert not any(word in text for word in ("--weights", "px", "more images"))
