@@ -23,7 +23,15 @@ SMALL = ("--target=x86-onnxruntime", "--backbone=resnet10t", "--crop-px=32", "--
 def measured(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
     """A grid of one capacity by one pattern, and its file."""
     file = tmp_path_factory.mktemp("calibration") / "tables" / "t.json"
-    words = (*SMALL, "--pattern=channel", "--capacities=0.2", "--out", str(file), "--output-format=json")
+    words = (
+        *SMALL,
+        "--crop-px=48x32",
+        "--pattern=channel",
+        "--capacities=0.2",
+        "--out",
+        str(file),
+        "--output-format=json",
+    )
     return shell(environment, "prunnet-bench", "calibrate", *words), file
 
 
@@ -43,7 +51,7 @@ def test_the_grid_beside_the_dense_network(measured: tuple[Ran, Path]) -> None:
     assert (table.backbone, table.target, table.crop_px, table.runtime) == (
         "resnet10t",
         "x86-onnxruntime",
-        32,
+        (48, 32),
         "onnxruntime",
     )
     assert table.threads == 1

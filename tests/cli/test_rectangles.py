@@ -58,16 +58,6 @@ def test_the_layout_chooses_and_the_artifact_keeps_it(
     assert call(capfd, bench, environment, "check", out, "--device", "local").code == exported.code
 
 
-def test_calibration_measures_the_size(
-    environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    options = ("--target", "x86-onnxruntime", "--backbone", "resnet10t", "--samples", "10", "--capacities", "0.5")
-    ran = call(capfd, bench, environment, "calibrate", *options, "--crop-px", "64x32", "--out", tmp_path / "table.json")
-    assert ran.code == 0
-    assert json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["crop_px"] == [64, 32]
-    assert "64x32 px" in ran.out
-
-
 @pytest.mark.parametrize(
     ("size", "message"),
     [
