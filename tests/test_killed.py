@@ -217,9 +217,11 @@ def test_a_command_that_is_killed(name: str, place: Place) -> None:
     began = time.monotonic()
     end_by_itself(command, place)
     seconds = time.monotonic() - began
-    for _ in range(ROUNDS // len(COMMANDS)):
-        kill(command, place, after=draw.uniform(0, seconds), number=draw.choice(SIGNALS))
+    rounds = -(-ROUNDS // len(COMMANDS))
+    left = [kill(command, place, after=draw.uniform(0, seconds), number=draw.choice(SIGNALS)) for _ in range(rounds)]
     end_by_itself(command, place)
+    # Shown by pytest -rP.
+    sys.stdout.write(f"{name}: {rounds} rounds; the last process of each ended after {max(left):.2f} s at most\n")
 
 
 def end_by_itself(command: Command, place: Place) -> None:
@@ -232,8 +234,8 @@ def end_by_itself(command: Command, place: Place) -> None:
     command.ended(place)
 
 
-def kill(command: Command, place: Place, *, after: float, number: signal.Signals) -> None:
-    """Start a command, and send a signal to its process alone."""
+def kill(command: Command, place: Place, *, after: float, number: signal.Signals) -> float:
+    """Start a command, and send a signal to its process alone; returns the seconds until its other processes ended."""
     before = place.temporary()
     process = place.start(command.words)
     try:
@@ -244,8 +246,11 @@ def kill(command: Command, place: Place, *, after: float, number: signal.Signals
     moment = f"{number.name} after {after:.2f} s: {errors}"
     assert process.returncode in {0, 130, -number}, moment
     assert number == signal.SIGKILL or process.returncode == -number or "Traceback" not in errors, moment
+    ended = time.monotonic()
     wait_until(lambda: not place.processes(), seconds=10)
+    left = time.monotonic() - ended
     assert number == signal.SIGKILL or place.temporary() <= before, moment
     command.killed(place)
     if process.returncode == 0:
         command.ended(place)
+    return left
