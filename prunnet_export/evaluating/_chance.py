@@ -44,7 +44,7 @@ def check_better_than_chance(recall: float, relevance: Relevance, *, what: str |
     if what is None:
         raise InvalidInput(
             f"the dense network's queries find {figures}; it does not tell these images apart",
-            hint="train it first, or give --data with images like those that it was trained on",
+            hint="train it first, or give --data with images like those of its training; --min-recall 0 goes on",
         )
     raise InvalidInput(
         f"{what}: the teacher's own queries find {figures}; its rows or its labels are in another order",

@@ -140,8 +140,12 @@ class Evidence:
         """
         return sample_of(self.checkpoint.config, self.checkpoint.folder)
 
-    def teacher_side(self) -> TeacherSide:
+    def teacher_side(self, *, refuse_chance: bool = True) -> TeacherSide:
         """The query images, the teacher's embeddings of them, and the gallery; slow, so an export makes it once.
+
+        Args:
+            refuse_chance: Whether a dense network that finds images by chance is refused. If not, it is warned of. A
+                gallery that is given is refused in any case.
 
         Raises:
             InvalidInput: images or gallery are not what they should be; the message says what contradicts it.
@@ -153,7 +157,7 @@ class Evidence:
         if self.gallery is not None:
             side.check(what=self.gallery.entry.file or "the gallery")
         elif self.sample is None:
-            side.check(what=None)
+            side.check(what=None, refuse_chance=refuse_chance)
         return side
 
     def _dense_side(self) -> TeacherSide:

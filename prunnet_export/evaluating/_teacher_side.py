@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.artifact import MatchThreshold
 from prunnet_export.datasets import ImageSplit
 from prunnet_export.evaluating._chance import check_better_than_chance
@@ -20,6 +22,8 @@ from prunnet_export.evaluating._metrics import retrieval_metrics
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._search_gates import NEIGHBOURS, searching
 from prunnet_export.relevance import Indices, Mask, Relevance
+
+_LOG = logging.getLogger(__name__)
 
 _THRESHOLD_ROWS = 10_000  # thresholds are taken from so many rows of a larger gallery
 
@@ -78,11 +82,12 @@ class TeacherSide:
         gallery, relevance = self.part(together)
         return replace(reference, gallery=gallery, relevance=relevance, rows=together)
 
-    def check(self, *, what: str | None) -> None:
+    def check(self, *, what: str | None, refuse_chance: bool = True) -> None:
         """Search the gallery with the teacher's queries, and check that they find relevant images if they are known.
 
         Args:
             what: The gallery, for the message; None if the network that is its own teacher made it just now.
+            refuse_chance: Whether an R@1 near chance is an error; if not, it is a warning.
 
         Raises:
             InvalidInput: a vector is zero or not finite, or the teacher's R@1 in its own gallery is near chance.
@@ -93,7 +98,12 @@ class TeacherSide:
             return
         entry = self.gallery.entry
         found = retrieval_metrics(searching(self.queries, entry), embeddings, relevance, metric=entry.metric)
-        check_better_than_chance(found.recall_at[1], self.relevance, what=what)
+        try:
+            check_better_than_chance(found.recall_at[1], self.relevance, what=what)
+        except InvalidInput as error:
+            if refuse_chance:
+                raise
+            _LOG.warning("%s", error.message)
 
     def match_thresholds(self, artifact: Embeddings, *, asked: float | None = None) -> list[MatchThreshold]:
         """The thresholds that keep the teacher's false-accept rate. Of a large gallery, random rows are compared.

@@ -54,7 +54,7 @@ class Verifier:
         """The teacher's embeddings of the queries, and the gallery; made at first use."""
         dense = self.evidence.sample is None
         _LOG.info("%s", "embedding with the dense network" if dense else "looking up the teacher's vectors")
-        return self.evidence.teacher_side()
+        return self.evidence.teacher_side(refuse_chance=self.thresholds.recall > 0)
 
     def verify(self, build: Build, module: nn.Module) -> tuple[VerificationEntry, Reference]:
         """The verification of a build.
