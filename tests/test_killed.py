@@ -72,16 +72,19 @@ class Place:
     environment: dict[str, str]
 
     def start(self, command: tuple[str, ...]) -> subprocess.Popen[str]:
-        module = {"prunnet-train": "training.cli", "prunnet-bench": "benchmarks.cli", "prunnet-export": "cli"}
-        source = f"from prunnet_export.{module[command[0]]} import main; main()"
-        return subprocess.Popen(
+        name = command[0].removeprefix("prunnet-")
+        source = f"from prunnet_export._start import {name}; print(flush=True); {name}()"
+        process = subprocess.Popen(
             [sys.executable, "-c", source, *command[1:]],
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert process.stdout is not None
+        process.stdout.readline()  # until then Python itself starts, and shows its own traceback of a Ctrl-C
+        return process
 
     def run(self, command: tuple[str, ...]) -> tuple[int, str]:
         """The exit code and the standard error of a command that is not killed."""
