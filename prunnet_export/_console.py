@@ -39,7 +39,7 @@ class _StderrConsole(Console):
 
     def on_broken_pipe(self) -> None:
         """Called where the error is handled."""
-        raise  # noqa: PLE0704
+        raise  # noqa: PLE0704  # rich calls this in its handler of the error
 
 
 def stderr_console() -> Console:

@@ -54,15 +54,20 @@ def reading_errors(path: Path) -> Iterator[None]:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="check the path and its permissions") from None
 
 
-def open_regular(file: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(file: str | os.PathLike[str], *, follow_links: bool = True) -> BinaryIO:
     """A regular file, opened for reading. A named pipe or a device is refused, because reading it may never end.
+
+    Args:
+        file: The file.
+        follow_links: Whether the file itself may be a link. If not, opening one is an OSError.
 
     Raises:
         InvalidInput: it is no regular file, or the path holds a character that no path can have.
         OSError: it cannot be opened.
     """
+    more = 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
     try:
-        return io.BufferedReader(io.FileIO(file, "rb", opener=_open_regular))
+        return io.BufferedReader(io.FileIO(file, "rb", opener=lambda name, flags: _open_regular(name, flags | more)))
     except ValueError as error:
         raise InvalidInput(f"{str(file)!r} is no path: {error}", hint="check the path") from None
 

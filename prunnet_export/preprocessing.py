@@ -27,6 +27,7 @@ __all__ = [
     "Size",
     "decode",
     "parse_size",
+    "sides",
     "size_text",
     "to_chw",
 ]
@@ -70,10 +71,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         # One spelling of a square, so that equal values are equal and old files stay as they are.
         for field in ("crop", "resize"):
-            height, width = _both(getattr(self, field))
+            height, width = sides(getattr(self, field))
             msgspec.structs.force_setattr(self, field, height if height == width else (height, width))
-        sides = zip(self.size, self.frame, strict=True)
-        if not all(1 <= inner <= outer <= LARGEST_SIDE for inner, outer in sides):
+        pairs = zip(self.size, self.frame, strict=True)
+        if not all(1 <= inner <= outer <= LARGEST_SIDE for inner, outer in pairs):
             raise InvalidInput(
                 f"preprocessing crops {size_text(self.crop)} pixels out of {size_text(self.resize)}",
                 hint=f"crop <= resize <= {LARGEST_SIDE}, all positive",
@@ -84,12 +85,12 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input, pixels."""
-        return _both(self.crop)
+        return sides(self.crop)
 
     @property
     def frame(self) -> tuple[int, int]:
         """Height and width of the frame that the image is resized for, pixels."""
-        return _both(self.resize)
+        return sides(self.resize)
 
     def resized(self, image: Image.Image, *, bicubic: bool = False) -> Image.Image:
         """The image in upright RGB, fitted to the frame. It is at least as large as the frame.
@@ -141,7 +142,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def size_text(size: Size) -> str:
     """A size as the command line takes it, height first: ``224``, or ``256x128``."""
-    height, width = _both(size)
+    height, width = sides(size)
     return str(height) if height == width else f"{height}x{width}"
 
 
@@ -165,7 +166,8 @@ def to_chw(image: Image.Image) -> npt.NDArray[np.float32]:
     return chw
 
 
-def _both(size: Size) -> tuple[int, int]:
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width."""
     return (size, size) if isinstance(size, int) else size
 
 

@@ -33,9 +33,7 @@ _ALLOWED = {
     # It refuses what is no regular file of the expected size.
     "prunnet_export.teachers._row_file": {"os.open"},
     # It refuses what is no regular file of the expected kind before.
-    "prunnet_export.building._cache": {"read_bytes"},
     "prunnet_export.devices._embeddings": {"open"},
-    "prunnet_export.devices._model_files": {"os.open"},
     "prunnet_export.artifact._folder": {"os.open"},
     # Files of this process and its worker, and of the kernel.
     "prunnet_export._cores": {"read_text"},

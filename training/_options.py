@@ -13,7 +13,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._stored_paths import stored_path
 from prunnet_export.cli import backbone_options, number_list, size
 from prunnet_export.network_config import MOST_DIMENSIONS, DataSource
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size, sides
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -112,7 +112,8 @@ def take_preprocessing(options: dict[str, Any], *, data: str, layout: str | None
 
 def _enlarged(crop: Size) -> Size:
     """The size of the frame from which a training takes random crops: 8/7 of them."""
-    return round(crop * 8 / 7) if isinstance(crop, int) else (round(crop[0] * 8 / 7), round(crop[1] * 8 / 7))
+    height, width = sides(crop)
+    return round(height * 8 / 7), round(width * 8 / 7)
 
 
 def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:

@@ -11,7 +11,7 @@ from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._limits import LIST_BYTES
-from prunnet_export.preprocessing import Size
+from prunnet_export.preprocessing import Size, sides, size_text
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -58,6 +58,9 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         adapter: The linear map's figures, extrapolated to all images.
         adapter_measured: The figures of a linear map that was fitted to all images.
         cells: The capacities.
+
+    Raises:
+        ValueError: the input has no pixels.
     """
 
     teacher: str
@@ -78,6 +81,10 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cells: list[RunCell]
     format: Literal["prunnet-plan-run"] = "prunnet-plan-run"
     version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if min(sides(self.crop_px)) < 1:
+            raise ValueError(f"an input of {size_text(self.crop_px)} px")  # msgspec says where in the document
 
     @property
     def group(self) -> tuple[str, str]:

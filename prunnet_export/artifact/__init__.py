@@ -13,6 +13,7 @@ from prunnet_export.artifact._manifest import (
     SubnetworkEntry,
 )
 from prunnet_export.artifact._manifest_file import utc_now
+from prunnet_export.artifact._names import REJECTED
 from prunnet_export.artifact._recovery import restore
 from prunnet_export.artifact._report import (
     budget_checks,
@@ -29,7 +30,7 @@ from prunnet_export.artifact._verification import (
     MatchThreshold,
     VerificationEntry,
 )
-from prunnet_export.artifact._writer import REJECTED, ArtifactWriter
+from prunnet_export.artifact._writer import ArtifactWriter
 
 __all__ = [
     "ALTERNATIVES",

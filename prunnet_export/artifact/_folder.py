@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, TypeVar, final
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.artifact._names import REJECTED, temporary_folders
 
 _T = TypeVar("_T")
 _ATTEMPTS = 50
@@ -117,5 +118,9 @@ def _open_waiting(path: Path) -> int:
 def _is_moving(path: Path) -> bool:
     """Whether a writer has just moved an older artifact away, or is writing the first one."""
     place = Path(os.path.realpath(path))
-    name = place.name.removesuffix(".rejected")
-    return place.with_name(f".{name}.lock").exists() or any(place.parent.glob(f".{place.name}.old-*"))
+    name = place.name.removesuffix(REJECTED)
+    if place.with_name(f".{name}.lock").exists():
+        return True
+    with suppress(OSError):
+        return bool(temporary_folders(place, "old"))
+    return False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from pathlib import Path
 
 from prunnet_export._errors import StorageError
 from prunnet_export._lock import FolderLock
-from prunnet_export.artifact._writer import REJECTED
+from prunnet_export.artifact._names import REJECTED, temporary_folders
 
 
 def restore(folder: Path) -> None:
@@ -31,7 +30,6 @@ def restore(folder: Path) -> None:
 
 
 def _moved(place: Path) -> list[Path]:
-    pattern = re.compile(rf"\.{re.escape(place.name)}\.old-[0-9a-f]{{12}}")
     with suppress(OSError):
-        return sorted(entry for entry in place.parent.iterdir() if pattern.fullmatch(entry.name))
+        return temporary_folders(place, "old")
     return []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +19,7 @@ from prunnet_export.artifact._exchange import exchange
 from prunnet_export.artifact._files import CARD, hash_files, read_manifest
 from prunnet_export.artifact._manifest import MANIFEST, Manifest
 from prunnet_export.artifact._manifest_file import encode_manifest
-
-REJECTED = ".rejected"
+from prunnet_export.artifact._names import REJECTED, temporary_folders, temporary_name
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -56,7 +53,7 @@ class ArtifactWriter:
         self.destination = Path(destination).resolve()
         if not self.destination.name:
             raise StorageError(f"{destination} cannot be an artifact's folder", hint="choose another folder")
-        self.folder = self._temporary_name(self.destination, "partial")
+        self.folder = temporary_name(self.destination, "partial")
         self._lock = FolderLock(self.destination)
 
     def __enter__(self) -> ArtifactWriter:
@@ -113,7 +110,7 @@ class ArtifactWriter:
     def _move_into(self, place: Path) -> None:
         if place.exists() and exchange(self.folder, place):
             return  # the older artifact has the temporary folder's name now, and is removed with it
-        old = self._temporary_name(place, "old")
+        old = temporary_name(place, "old")
         try:
             if place.exists():
                 place.rename(old)
@@ -128,19 +125,13 @@ class ArtifactWriter:
     def _clean_up(self) -> None:
         """Remove the temporary folders of killed exports; restore an artifact that was moved but not replaced."""
         for place in (self.destination, self.destination.with_name(self.destination.name + REJECTED)):
-            pattern = re.compile(rf"\.{re.escape(place.name)}\.(partial|old)-[0-9a-f]{{12}}")
-            for entry in sorted(place.parent.iterdir()):
-                found = pattern.fullmatch(entry.name)
-                if found is None:
-                    continue
-                if found[1] == "old" and not place.exists():
-                    entry.rename(place)
+            for old in temporary_folders(place, "old"):
+                if place.exists():
+                    remove_folder(old)
                 else:
-                    remove_folder(entry)
-
-    @staticmethod
-    def _temporary_name(place: Path, kind: str) -> Path:
-        return place.with_name(f".{place.name}.{kind}-{secrets.token_hex(6)}")
+                    old.rename(place)
+            for partial in temporary_folders(place, "partial"):
+                remove_folder(partial)
 
     def _concerns_artifact(self, error: OSError) -> bool:
         named = str(error.filename or "")

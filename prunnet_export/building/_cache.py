@@ -19,13 +19,15 @@ from typing import Annotated
 
 import msgspec
 
-from prunnet_export._files import remove_folder, sha256, storage_errors
+from prunnet_export._documents import decode_json
+from prunnet_export._errors import InvalidInput
+from prunnet_export._files import read_bytes, remove_folder, sha256, storage_errors
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.file_names import FileName, Sha256
 
 LIMIT_BYTES = 2 * 1024**3
 _INDEX = "files.json"
-_LARGEST_INDEX = 2**24
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PARTIAL = ".partial-"
 _IN_USE_S = 3600  # no process uses an entry for longer than this after finding it
@@ -132,14 +134,11 @@ def _move(partial: Path, place: Path) -> None:
 def _read_names(place: Path) -> tuple[str, ...] | None:
     """The names of an entry's files, or None if the entry is missing or damaged."""
     try:
-        file = _regular(place, _INDEX)
-        if file.stat().st_size > _LARGEST_INDEX:
-            return None
-        index = msgspec.json.decode(file.read_bytes(), type=_Index)
+        index = decode_json(read_bytes(_regular(place, _INDEX), at_most=SETTINGS_BYTES), _Index)
         files = {_regular(place, name): digest for name, digest in index.sha256.items()}
         if set(index.names) <= set(index.sha256) and all(sha256(file) == digest for file, digest in files.items()):
             return index.names
-    except (OSError, ValueError, RecursionError):
+    except (OSError, InvalidInput, msgspec.DecodeError):
         pass
     return None
 

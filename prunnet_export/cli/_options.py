@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.preprocessing import Size, parse_size
+from prunnet_export.preprocessing import Size, parse_size, sides
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST_SIDE, _LARGEST_SIDE = 8, 2048  # pixels
@@ -123,8 +123,7 @@ def size(_context: click.Context, option: click.Parameter, text: str | None) -> 
         found = parse_size(text)
     except InvalidInput as error:
         raise InvalidInput(f"{option.opts[0]} {error.message}", hint=error.hint) from None
-    sides = (found,) if isinstance(found, int) else found
-    if not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides):
+    if not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides(found)):
         raise InvalidInput(
             f"{option.opts[0]} {text} is out of range", hint=f"sides have {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels"
         )

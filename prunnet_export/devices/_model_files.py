@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, read_limited, reading_errors
+from prunnet_export._files import open_regular, read_bytes, read_limited, reading_errors
 from prunnet_export._limits import MODEL_BYTES
 
 _PACKAGE = ".mlpackage"  # a folder that is one model
@@ -82,9 +82,5 @@ def _read_inside(file: Path, base: Path) -> bytes:
 
 
 def _read_regular(file: Path) -> bytes:
-    with reading_errors(file):
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise InvalidInput(f"{file}: not a regular file", hint="do not use this model")
-            return read_limited(opened, file, at_most=MODEL_BYTES)
+    with reading_errors(file), open_regular(file, follow_links=False) as opened:
+        return read_limited(opened, file, at_most=MODEL_BYTES)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export.datasets import ImageSplit, RetrievalData
+from prunnet_export.evaluating._sampling import evenly_spread
 from prunnet_export.relevance import Indices, Mask
 
 _LOG = logging.getLogger(__name__)
@@ -118,6 +119,4 @@ def _same_bytes(
 def _spread(indices: Iterable[int]) -> list[int]:
     """At most as many indices as are read, evenly spread."""
     known = list(indices)
-    if len(known) <= _MOST_READ:
-        return known
-    return [known[place] for place in np.linspace(0, len(known) - 1, _MOST_READ).astype(int).tolist()]
+    return [known[place] for place in evenly_spread(len(known), _MOST_READ).tolist()]

@@ -11,6 +11,7 @@ from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._gallery_labels import folders_of
 from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.evaluating._sampling import evenly_spread
 from prunnet_export.relevance import Mask
 from prunnet_export.vectors import unit_vectors
 
@@ -37,7 +38,7 @@ def check_own_labels(gallery: Gallery, images: ImageSplit, embed: Callable[[Labe
     """
     if gallery.labels is None or not len(images):
         return
-    some = np.unique(np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(np.int64))
+    some = evenly_spread(len(images), _LOOKED_AT)
     vectors = unit_vectors(embed(some))
     told_apart = _told_apart(vectors, images.labels[some])
     some, vectors = some[told_apart], vectors[told_apart]

@@ -14,6 +14,11 @@ _LEAST_QUERIES = 2  # a spread needs two images
 _LEAST_PER_GROUP = 4  # so few groups are drawn that each can give this many rows, if it has as many
 
 
+def evenly_spread(count: int, most: int) -> Indices:
+    """Indices of at most ``most`` of ``count`` things, evenly spread, sorted."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(np.int64)
+
+
 def choose(data: RetrievalData, *, max_queries: int, max_gallery: int, seed: int = 0) -> tuple[Indices, Indices]:
     """Indices of the query and gallery images to verify with, sorted.
 

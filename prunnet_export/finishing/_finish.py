@@ -196,6 +196,6 @@ def _check_not_replaced(kept: HeldArtifact, destination: Path) -> None:
         return
     message = f"{kept.origin} was replaced while it was being finished"
     place = destination.resolve()
-    if kept.origin.resolve() in {place, place.with_name(f"{place.name}.rejected")}:
+    if kept.origin.resolve() in {place, place.with_name(place.name + REJECTED)}:
         raise InvalidInput(message, hint=_AGAIN)
     _LOG.warning("%s: the result is of the artifact that was there before", message)

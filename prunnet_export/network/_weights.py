@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._text import first_of
 from prunnet_export.network._embedder import Embedder
 from prunnet_export.network._weights_file import read_weights
 from prunnet_export.network._weights_match import Match, match_weights
 
 _log = logging.getLogger(__name__)
 
-_SHOWN = 3  # names in a message
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _KERNEL_RANK = 4
 # The architectures that are compared with a file that does not fit, for the hint.
@@ -49,7 +49,7 @@ def load_weights(embedder: Embedder, file: Path) -> None:
         raise _does_not_fit(file, match, tensors)
     prepared = {name: _prepared(name, tensor, file) for name, tensor in match.tensors.items()}
     backbone.load_state_dict({**backbone.state_dict(), **prepared})
-    left_out = f"; left out: {_listed(match.left_out)}" if match.left_out else ""
+    left_out = f"; left out: {first_of(list(match.left_out))}" if match.left_out else ""
     _log.info("%s: %d tensors matched %s%s", file, len(prepared), match.how, left_out)
     _compare_standardisation(embedder)
 
@@ -83,7 +83,7 @@ def _does_not_fit(file: Path, match: Match, tensors: Mapping[str, Tensor]) -> In
             )
     shapes = [f"{name} {found} instead of {wanted}" for name, (found, wanted) in match.other_shapes.items()]
     parts = [
-        f"{len(names)} {kind} ({_listed(names)})"
+        f"{len(names)} {kind} ({first_of(list(names))})"
         for kind, names in (
             ("tensor(s) missing", match.missing),
             ("unexpected", match.unexpected),
@@ -110,13 +110,6 @@ def _architectures_that_fit(tensors: Mapping[str, Tensor]) -> list[str]:
         return match_weights(tensors, backbone).complete
 
     return [name for name in _COMMON if fits(name)]
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The first few of the names, and how many follow."""
-    names = list(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _compare_standardisation(embedder: Embedder) -> None:

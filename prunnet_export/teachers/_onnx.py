@@ -13,7 +13,7 @@ from prunnet_export._errors import InvalidInput, Unreachable, is_out_of_memory
 from prunnet_export._imports import require
 from prunnet_export._stored_paths import check_utf8
 from prunnet_export._text import one_line, shown
-from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, size_text
+from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, sides, size_text
 from prunnet_export.teachers._onnx_file import file_hashes
 from prunnet_export.teachers._onnx_ports import choose_input, choose_output, to_vectors
 from prunnet_export.teachers._settings import TeacherSettings
@@ -83,9 +83,9 @@ class OnnxTeacher(Teacher):
         except Exception as error:  # noqa: BLE001  the engine's exceptions share no narrower base
             if is_out_of_memory(error):
                 raise Unreachable(f"{self.name} needs more memory than there is", hint="lower the batch size") from None
-            sides = size_text(self.preprocessing.crop)
+            pixels_shown = size_text(self.preprocessing.crop)
             raise InvalidInput(
-                f"{self.name} does not run on {size} image(s) of {sides} px: {one_line(error)}",
+                f"{self.name} does not run on {size} image(s) of {pixels_shown} px: {one_line(error)}",
                 hint="check crop; if it takes one image only, export it with a batch of 1",
             ) from None
         vectors = to_vectors(self.name, output, self._settings)
@@ -154,7 +154,7 @@ def _crop(model: str, settings: TeacherSettings, fixed: tuple[int | None, int | 
         if height is None or width is None:
             raise InvalidInput(f"{model} takes images of any size", hint="give the size of its images with crop")
         return height, width
-    given = (settings.crop, settings.crop) if isinstance(settings.crop, int) else settings.crop
+    given = sides(settings.crop)
     if any(side not in {None, one} for side, one in zip(fixed, given, strict=True)):
         size = f"{height or 'any'} x {width or 'any'}"
         raise InvalidInput(

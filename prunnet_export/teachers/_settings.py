@@ -10,7 +10,7 @@ import msgspec
 
 from prunnet_export._documents import read_toml
 from prunnet_export._errors import InvalidInput
-from prunnet_export.preprocessing import LARGEST_SIDE, Fit, Size
+from prunnet_export.preprocessing import LARGEST_SIDE, Fit, Size, sides
 
 Channels = tuple[float, float, float]
 
@@ -53,8 +53,7 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     def __post_init__(self) -> None:
         for name, size in (("resize", self.resize), ("crop", self.crop)):
-            sides = size if isinstance(size, tuple) else (1 if size is None else size,)
-            if not all(1 <= side <= LARGEST_SIDE for side in sides):
+            if size is not None and not all(1 <= side <= LARGEST_SIDE for side in sides(size)):
                 raise InvalidInput(f"{name} of the teacher is {size}", hint=f"give 1 to {LARGEST_SIDE} pixels")
         if not all(map(math.isfinite, [*(self.mean or ()), *(self.std or ())])) or min(self.std or (1,)) <= 0:
             raise InvalidInput(

@@ -16,7 +16,7 @@ from prunnet_export._files import sha256
 from prunnet_export._imports import require
 from prunnet_export._text import shown
 from prunnet_export.network import Embedder, build_embedder, load_checkpoint
-from prunnet_export.preprocessing import Fit, Preprocessing, Size
+from prunnet_export.preprocessing import Fit, Preprocessing, Size, sides
 from prunnet_export.teachers._settings import TeacherSettings
 from prunnet_export.teachers._teacher import Floats, Teacher, identity_of
 
@@ -128,8 +128,7 @@ def _timm_preprocessing(architecture: str, settings: TeacherSettings) -> tuple[P
             hint="give fit: crop, squash or pad",
         )
     crop: Size = settings.crop or (int(known.input_size[-2]), int(known.input_size[-1]))
-    sides = (crop, crop) if isinstance(crop, int) else crop
-    height, width = (max(side, math.floor(side / known.crop_pct)) for side in sides)
+    height, width = (max(side, math.floor(side / known.crop_pct)) for side in sides(crop))
     preprocessing = Preprocessing(
         crop=crop,
         resize=settings.resize or (height, width),

@@ -29,7 +29,7 @@ def read_lines(file: Path) -> list[str]:
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror})", hint="check its permissions") from None
     try:
-        return content.decode("utf-8-sig").rstrip().split("\n")
+        return content.decode("utf-8").rstrip().split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise InvalidInput(f"{file}:{number}: not UTF-8 text", hint="download the list again") from None
