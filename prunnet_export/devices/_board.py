@@ -54,9 +54,13 @@ def serve(folder: Path, host: IO[bytes], out: IO[bytes]) -> None:
     while line := host.readline():
         message = msgspec.json.decode(line, type=Put | Ask)
         if isinstance(message, Put):
-            _send(out, _store_file(message, folder, host))
+            with _heartbeat(out):
+                stored = _store_file(message, folder, host)
+            _send(out, stored)
         else:
-            _send(out, *_run_worker(message, folder, host, out))
+            with _heartbeat(out):
+                answer = _run_worker(message, folder, host)
+            _send(out, *answer)
 
 
 @contextmanager
@@ -119,15 +123,14 @@ def _read_chunks(host: IO[bytes], remaining: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _run_worker(message: Ask, folder: Path, host: IO[bytes], out: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
+def _run_worker(message: Ask, folder: Path, host: IO[bytes]) -> tuple[Answer, bytes, bytes, bytes]:
     """Run a worker on a request: the answer, the worker's reply, the end of its standard error, and its output file."""
     output_file = folder / message.output if message.output else None
     try:
-        with _heartbeat(out):
-            if output_file:
-                output_file.parent.mkdir(parents=True, exist_ok=True)
-            ended = run_worker(bytes(message.request), Patience(message.timeout, host=host))
-            output = output_file.read_bytes() if output_file and output_file.is_file() else b""
+        if output_file:
+            output_file.parent.mkdir(parents=True, exist_ok=True)
+        ended = run_worker(bytes(message.request), Patience(message.timeout, host=host))
+        output = output_file.read_bytes() if output_file and output_file.is_file() else b""
     except TimeLimitError:
         return Answer(), b"", b"", b""
     except OSError as error:

@@ -87,7 +87,7 @@ class Connection:
 
     def put(self, name: str, content: bytes) -> Stored:
         """Write a file into the private folder."""
-        patience = Patience(_ANSWER_S + min(len(content), _BUFFERED) / _LEAST_RATE)
+        patience = Patience(_ANSWER_S + min(len(content), _BUFFERED) / _LEAST_RATE, silence=_SILENCE_S)
         with self._closed_after_errors():
             return self._exchange(Stored, Put(name=name, size=len(content)), content, patience)
 
@@ -141,7 +141,8 @@ class Connection:
             raise
 
     def _read_greeting(self) -> Hello:
-        patience = Patience(_GREETING_S)
+        self._out.first(Patience(_GREETING_S))
+        patience = Patience(_GREETING_S, silence=_SILENCE_S)
         for _ in range(_GREETING_LINES):
             _, greeting, document = self._out.line(patience).partition(GREETING + b"{")
             if greeting:

@@ -1,7 +1,7 @@
 """The messages between the host and its process on a board, over one pair of pipes.
 
 A message is a line of JSON, followed by the bytes that it announces. The board sends a greeting, and then one answer to
-each message of the host, so the two never wait for each other. While a worker runs, the board sends an empty line from
+each message of the host, so the two never wait for each other. While it works on a message, it sends an empty line from
 time to time, so that the host knows that it is there. The host trusts no size: each has a limit.
 """
 
@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 GREETING = b"prunnet-export "  # the host skips what a login script prints before it
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 5.0
 LARGEST_REPLY = 2**24
 """The largest reply of a worker, bytes."""
 

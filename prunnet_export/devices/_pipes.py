@@ -77,6 +77,11 @@ class Reader:
         self._pipe = pipe
         self._kept = bytearray()
 
+    def first(self, patience: Patience) -> None:
+        """Wait until anything has arrived."""
+        if not self._kept:
+            self._read_more(patience)
+
     def line(self, patience: Patience) -> bytes:
         """The next line with its line feed; raises TooLongError if it is longer than ``LINE``."""
         searched = 0

@@ -35,10 +35,10 @@ SMALL = 10_000  # bytes that a file may have where there is no room
 class Keeper:
     """The board's process without ssh."""
 
-    def __init__(self, cache: Path, modules: Path | None) -> None:
+    def __init__(self, cache: Path, modules: Path | None, main: str) -> None:
         path = [folder for folder in (modules, os.environ.get("PYTHONPATH")) if folder]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN],
+            [sys.executable, "-c", main],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -81,8 +81,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(
         cache: Path = tmp_path / "cache",
         modules: Path | None = None,
+        main: str = MAIN,
     ) -> Keeper:
-        started.append(Keeper(cache, modules))
+        started.append(Keeper(cache, modules, main))
         return started[-1]
 
     yield begin
@@ -108,6 +109,18 @@ def test_greets_with_a_private_folder_and_removes_it(start: Start, tmp_path: Pat
     assert keeper.ended() == ""
     assert keeper.process.returncode == 0
     assert not keeper.folder.exists()
+
+
+def test_it_shows_that_it_is_there_while_a_file_arrives(start: Start) -> None:
+    keeper = start(main=MAIN.replace("_board.main", "_board.HEARTBEAT_S = 0.2; _board.main"))
+    keeper.say(Put(name="models/x", size=7), b"con")
+    assert keeper.out.readline() == b"\n"
+    keeper.to.write(b"tent")
+    keeper.to.flush()
+    while not (line := keeper.out.readline()).strip():
+        pass
+    assert msgspec.json.decode(line, type=Stored) == Stored()
+    assert (keeper.folder / "models" / "x").read_bytes() == b"content"
 
 
 def test_a_request_is_answered_and_its_files_are_gone_afterwards(start: Start) -> None:

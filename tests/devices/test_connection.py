@@ -93,21 +93,22 @@ def test_a_flood_of_errors_is_not_kept(hostile: Hostile) -> None:
 
 
 def test_a_greeting_after_a_prompt_without_line_feed_is_found(hostile: Hostile) -> None:
-    device = hostile("send(b'\\033[0mWelcome to prunnet-export \\033[1m'); greet(); host.read()")
-    refused(device.fingerprint, "was silent for 1 s")  # so it was greeted
+    device = hostile("send(b'\\033[0mWelcome to prunnet-export \\033[1m'); greet(); asked(); flood()")
+    refused(device.fingerprint, "sent what is no answer")  # so it was greeted
 
 
 @pytest.mark.parametrize(
-    ("program", "message"),
+    "program",
     [
-        ("greet(); time.sleep(60)", "was silent for 1 s"),
-        ("greet(); asked(); time.sleep(60)", "was silent for 1 s"),
-        ("greet(); asked(); send(b'{\"code\":0,'); time.sleep(60)", "was silent for 1 s"),
-        ('greet(); asked(); send(b\'{"code":0,"reply":9}\\n{\'); time.sleep(60)', "was silent for 1 s"),
+        """send(b'prunnet-export {"version":')""",
+        "greet()",
+        "greet(); asked()",
+        """greet(); asked(); send(b'{"code":0,')""",
+        """greet(); asked(); send(b'{"code":0,"reply":9}\\n{')""",
     ],
 )
-def test_a_board_that_falls_silent(program: str, message: str, hostile: Hostile) -> None:
-    refused(hostile(program).fingerprint, message)
+def test_a_board_that_falls_silent(program: str, hostile: Hostile) -> None:
+    refused(hostile(f"{program}; time.sleep(60)").fingerprint, "was silent for 1 s")
 
 
 def test_heartbeats_prove_life_only_until_the_time_is_up(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +120,7 @@ def test_heartbeats_prove_life_only_until_the_time_is_up(hostile: Hostile, monke
 @pytest.mark.parametrize("width", [8, 50_000])
 def test_a_file_that_is_not_taken(width: int, hostile: Hostile, tiny_model: TinyModel) -> None:
     device = hostile("greet(); time.sleep(60)")
-    message = "was silent for 1 s" if width > 8 else "did not answer within"
-    refused(lambda: placement(device, Model(tiny_model(width=width), "onnxruntime")), message)
+    refused(lambda: placement(device, Model(tiny_model(width=width), "onnxruntime")), "was silent for 1 s")
 
 
 @pytest.mark.parametrize(
