@@ -1,11 +1,12 @@
 """Measuring: from latency samples to a report with an upper bound, which a budget can limit."""
 
-from prunnet_export.measuring._report import UNSTEADY, LatencyReport, Source, summarise
+from prunnet_export.measuring._report import UNSTEADY, LatencyReport, Milliseconds, Source, summarise
 from prunnet_export.measuring._statistics import check_confidence, coefficient_of_variation, percentile, samples_needed
 
 __all__ = [
     "UNSTEADY",
     "LatencyReport",
+    "Milliseconds",
     "Source",
     "check_confidence",
     "coefficient_of_variation",
