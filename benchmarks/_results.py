@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from prunnet_export._documents import read_json
+from prunnet_export._documents import decode_json, read_json
 from prunnet_export._errors import GateFailed, InvalidInput, PrunnetError, Unreachable, UsageError
-from prunnet_export._files import replace_file
+from prunnet_export._files import read_bytes, replace_file
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export.artifact import SubnetworkEntry, VerificationEntry
 from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
@@ -119,6 +120,19 @@ class _Head(msgspec.Struct, frozen=True):
 
     format: Literal["prunnet-bench-run"]
     version: int
+
+
+def is_run(file: Path) -> bool:
+    """Whether a JSON file says that it is a run, of any version.
+
+    Raises:
+        InvalidInput: the file cannot be read.
+    """
+    try:
+        decode_json(read_bytes(file, at_most=SETTINGS_BYTES), _Head)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def read_results(file: Path) -> Run:

@@ -16,6 +16,7 @@ from prunnet_export.evaluating._latency import BudgetLatency, measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
+from prunnet_export.evaluating._sampling import evenly_spread
 from prunnet_export.evaluating._search_gates import search_gates
 from prunnet_export.evaluating._teacher_side import TeacherSide
 
@@ -44,6 +45,7 @@ __all__ = [
     "Verifier",
     "artifact_reference",
     "embed_in_torch",
+    "evenly_spread",
     "inputs_of",
     "load_reference",
     "measure_for_budget",

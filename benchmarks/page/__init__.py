@@ -1,0 +1,1 @@
+"""``prunnet-bench report``: results and artifacts as one HTML page."""
