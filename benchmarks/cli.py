@@ -101,7 +101,7 @@ def latency(**options: Any) -> int:
     type=click.Path(path_type=Path),
     help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
 )
-@click.option("--matrix", is_flag=True, help="Test every query capacity with every gallery capacity, for one pattern.")
+@click.option("--all-pairs", is_flag=True, help="Test each query capacity with each gallery capacity, for one pattern.")
 @output_options
 def compat(**options: Any) -> int:
     """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
