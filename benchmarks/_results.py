@@ -51,8 +51,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         name: Name of the case, the same in every run: ``TARGET/NETWORK/BUDGET@DEVICE`` in a matrix, else the name of
             the artifact's folder.
-        status: ``passed``; ``failed``, if a check failed; ``error``, if it could not be made; ``skipped``, if the device
-            is not there.
+        status: ``passed``; ``failed``, if a check failed; ``error``, if it could not be made; ``skipped``, if the
+            device is not there.
         exit_code: The exit code of this case alone.
         message: The reason, unless it passed.
         hint: What the user can do about it.

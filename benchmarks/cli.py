@@ -32,6 +32,12 @@ from prunnet_export.training import (
 )
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Measure an anchor model too, and store the run as a new file in this folder, for `prunnet-bench diff`.",
+)
 PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
 
 
@@ -68,6 +74,7 @@ def command() -> None:
 
 @command.command()
 @ARTIFACTS
+@RESULTS
 @run_options
 @output_options
 def check(**options: Any) -> int:
@@ -79,6 +86,7 @@ def check(**options: Any) -> int:
 
 @command.command()
 @ARTIFACTS
+@RESULTS
 @run_options
 @output_options
 def latency(**options: Any) -> int:

@@ -6,18 +6,28 @@ from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._local import LocalDevice
 from prunnet_export.devices._memory import PeakMemory
 from prunnet_export.devices._protocol import Fingerprint
-from prunnet_export.devices._requests import embed, layer_times, measure_latency, peak_memory_mb, placement
+from prunnet_export.devices._requests import (
+    ModelTimes,
+    embed,
+    layer_times,
+    measure_latency,
+    measure_samples,
+    peak_memory_mb,
+    placement,
+)
 
 __all__ = [
     "Device",
     "Fingerprint",
     "LocalDevice",
+    "ModelTimes",
     "PeakMemory",
     "embed",
     "find_device",
     "fingerprint",
     "layer_times",
     "measure_latency",
+    "measure_samples",
     "peak_memory_mb",
     "placement",
 ]

@@ -7,6 +7,7 @@ that are made only while there is time left add no more than that time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,37 @@ _INFERENCE_S = 60.0
 _LONGEST_S = 7 * 24 * 3600.0  # the system's poll takes no more than 24 days
 
 
+@dataclass(frozen=True)
+class ModelTimes:
+    """What was measured of one model.
+
+    Attributes:
+        samples_ms: Milliseconds of each inference, one list for each run in a process of its own.
+        threads: Intra-operator threads; None if the engine chose.
+        runtime: The engine.
+        runtime_version: Its version.
+        device: The device's fingerprint.
+    """
+
+    samples_ms: list[list[float]]
+    threads: int | None
+    runtime: str
+    runtime_version: str
+    device: str
+
+    def report(self, percentile: float = 90.0, *, confidence: float = 0.95) -> LatencyReport:
+        """The report on all samples; raises InvalidInput if they are too few for the bound of the percentile."""
+        return summarise(
+            self.samples_ms,
+            percentile_asked=percentile,
+            confidence=confidence,
+            threads=self.threads,
+            runtime=self.runtime,
+            runtime_version=self.runtime_version,
+            device=self.device,
+        )
+
+
 def measure_latency(
     device: Device,
     models: Sequence[Model],
@@ -50,6 +82,36 @@ def measure_latency(
     warmup: int = 20,
 ) -> list[LatencyReport]:
     """Latencies of inference with models at batch 1; one report per model, in order.
+
+    The arguments and errors are those of :func:`measure_samples`.
+    """
+    measured = measure_samples(
+        device,
+        models,
+        threads=threads,
+        runs=runs,
+        samples=samples,
+        seconds=seconds,
+        percentile=percentile,
+        confidence=confidence,
+        warmup=warmup,
+    )
+    return [times.report(percentile, confidence=confidence) for times in measured]
+
+
+def measure_samples(
+    device: Device,
+    models: Sequence[Model],
+    *,
+    threads: int | None = None,
+    runs: int = 3,
+    samples: int = 200,
+    seconds: float = 20.0,
+    percentile: float = 90.0,
+    confidence: float = 0.95,
+    warmup: int = 20,
+) -> list[ModelTimes]:
+    """Times of inferences with models at batch 1; one value per model, in order.
 
     Each run of a model is a new process without other models. The models take turns, so that ratios between them
     compare the same minutes.
@@ -85,10 +147,8 @@ def measure_latency(
     timeout = _timeout(warmup + at_least) + seconds
     replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [
-        summarise(
-            [reply.samples for reply in model_replies],
-            percentile_asked=percentile,
-            confidence=confidence,
+        ModelTimes(
+            samples_ms=[reply.samples for reply in model_replies],
             threads=threads,
             runtime=model.runtime,
             runtime_version=model_replies[0].runtime_version,

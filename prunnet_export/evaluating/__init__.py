@@ -12,7 +12,7 @@ from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._data_overlap import warn_of_overlap
 from prunnet_export.evaluating._gallery import Gallery, save_gallery
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
-from prunnet_export.evaluating._latency import measure_for_budget
+from prunnet_export.evaluating._latency import BudgetLatency, measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference, save_reference
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prunnet_export.evaluating._verifier import Verifier
 
 __all__ = [
+    "BudgetLatency",
     "ChosenImages",
     "Embeddings",
     "Evidence",

@@ -147,7 +147,7 @@ class Finish:
             model = replace(model, file=folder / made[0])
         model = replace(model, files=tuple(folder / name for name in made or names))
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
-        latency = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
+        found = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
         reply = peak_memory_mb(self.device, model, threads=self.threads)
         return MeasuredCandidate(
             candidate=candidate,
@@ -155,9 +155,9 @@ class Finish:
             model=model,
             names=sorted({*names, *made}),
             size_mb=size_mb,
-            latency=latency,
+            latency=found.latency,
             memory=MemoryEntry(peak_mb=reply.peak_mb, source=reply.source),
-            over_budget=budget.exceeded(Figures(latency.upper_ms, size_mb, reply.peak_mb)),
+            over_budget=budget.exceeded(Figures(found.latency.upper_ms, size_mb, reply.peak_mb)),
         )
 
     def _manifest(self, chosen: MeasuredCandidate, measured: list[MeasuredCandidate], reference: Reference) -> Manifest:

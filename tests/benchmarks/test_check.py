@@ -13,6 +13,8 @@ import pytest
 from prunnet_export._errors import Unreachable
 from prunnet_export.artifact import ArtifactWriter, Manifest, load
 from prunnet_export.benchmarks import _check
+from prunnet_export.benchmarks._history import run_files
+from prunnet_export.benchmarks._results import read_results
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.devices import Device
 from prunnet_export.devices._protocol import Reply, Request
@@ -158,6 +160,56 @@ def test_a_board_that_does_not_answer_is_asked_once(
     assert not document["artifacts"]
     assert [failure["name"] for failure in document["errors"]] == [str(folder) for folder in folders]
     assert ran.err.splitlines()[0] == "error: the board does not answer"
+
+
+def test_a_failed_gate_is_worse_than_a_runtime_that_is_absent(
+    make_artifact: Callable[..., Path],
+    manifest: Manifest,
+    environment: Environment,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tight = msgspec.structs.replace(manifest.budget, latency_ms=1e-6)
+    folders = [make_artifact("dist/absent", runtime="openvino"), make_artifact("dist/slow", budget=tight)]
+    monkeypatch.setattr(type(find_runtime("openvino")), "obstacle", lambda _runtime: "another processor")
+    ran = call(capfd, bench, environment, "latency", *folders, "--output-format=json")
+    assert [failure["exit_code"] for failure in json.loads(ran.out)["errors"]] == [3]
+    assert ran.code == 1
+    error, hint = ran.err.splitlines()
+    assert error.startswith("error: slow: latency budget")
+    assert hint.endswith("; 1 of 2 artifacts were not checked")
+
+
+def test_a_run_is_stored(
+    make_artifact: Callable[..., Path],
+    environment: Environment,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    results, folder = tmp_path / "results", make_artifact()
+    words = ("latency", folder, tmp_path / "nosuch", "--threads=1", "--results", results)
+    assert [call(capfd, bench, environment, *words).code for _ in range(2)] == [2, 2]
+    files = run_files(results)
+    assert len(files) == 2
+    for file in files:
+        measured, missing = read_results(file).results
+        assert (measured.name, measured.status, measured.artifact) == ("tiny", "passed", str(folder))
+        assert measured.anchor is not None
+        assert (missing.name, missing.status, missing.exit_code) == ("nosuch", "error", 2)
+
+
+def test_a_folder_of_results_that_cannot_be_made_is_found_before_anything_is_measured(
+    make_artifact: Callable[..., Path],
+    environment: Environment,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(_check, "remeasure", None)
+    ran = call(capfd, bench, environment, "latency", make_artifact(), "--results", tmp_path / "file" / "results")
+    assert_error(ran, 2)
+    assert "cannot write" in ran.err
 
 
 def test_an_artifact_that_is_missing_is_worse_than_a_runtime_that_is(

@@ -19,6 +19,7 @@ def test_a_disturbed_run(disturbed: float, usual: float, runs: int, inside: bool
     (tmp_path / "m.onnx").write_bytes(b"m")
     device = TableDevice(lambda _size, _request: disturbed if len(device.asked) == 1 else usual)
     budget = Budget(latency_ms=2)
-    latency = measure_for_budget(device, Model(tmp_path / "m.onnx", "onnxruntime"), budget, threads=1, runs=3)
+    model = Model(tmp_path / "m.onnx", "onnxruntime")
+    latency = measure_for_budget(device, model, budget, threads=1, runs=3).latency
     assert len(device.asked) == runs
     assert (latency.upper_ms <= 2) == inside
