@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunnet_export._stored_paths import stored_path
+from prunnet_export.benchmarks.matrix.cli import matrix
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
@@ -285,6 +286,7 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
     return training_cost_table(options)
 
 
+command.add_command(matrix)
 command.add_command(plan)
 command.add_command(plan_accuracy)
 

@@ -63,7 +63,7 @@ def _case(suite: ET.Element, report: Report, tested: Check | Failure | Skip) -> 
 
 
 def render_github(report: Report) -> str:
-    """GitHub workflow commands: an annotation for each check, failure and skip, a notice for each line of the footer."""
+    """GitHub workflow commands: an annotation for each check, failure and skip, and one for each line of the footer."""
     lines = [
         _annotation("notice" if check.passed else "error", check.message, title=f"{report.title}: {check.name}")
         for check in report.checks
