@@ -108,7 +108,7 @@ def test_a_rejected_export_fails_even_if_it_is_inside_now(manifest: Manifest, tm
 
 @pytest.mark.parametrize("source", ["predicted", "calibrated"])
 def test_a_predicted_cell_says_so(source: str, manifest: Manifest, make_cell: MakeCell, tmp_path: Path) -> None:
-    latency = msgspec.structs.replace(manifest.latency, source=source, n=0, runs=0)  # type: ignore[arg-type]  # one of the two
+    latency = msgspec.structs.replace(manifest.latency, source=source, n=0, runs=0)
     outcome = Outcome(tmp_path / "artifacts" / "a", msgspec.structs.replace(manifest, latency=latency))
     result = _predicted(make_cell("a", "nano", "predicted"), outcome)
     assert (result.status, result.anchor, result.samples_ms, result.machine) == ("passed", None, [], None)

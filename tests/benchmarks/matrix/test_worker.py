@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,6 @@ def test_closing_ends_the_processes(make_cell: MakeCell, tmp_path: Path) -> None
 
 def test_no_more_machines_work_at_once_than_asked_for(make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch) -> None:
     most: list[int] = []
-    wait = _worker.wait
 
     def counted(connections: list[object]) -> list[object]:
         most.append(len(connections))
