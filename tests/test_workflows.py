@@ -62,6 +62,24 @@ def test_the_example_uses_the_version_of_this_tree() -> None:
     assert NIGHTLY["jobs"]["every-device"]["with"]["tool-ref"] == f"v{__version__}"
 
 
+def test_the_page_shows_what_the_example_has() -> None:
+    page = (ROOT / "docs" / "matrix.md").read_text("utf-8")
+    shown = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
+    assert used(shown) == [name for name in used(NIGHTLY) if name.startswith("OWNER/")]
+    called = dict(NIGHTLY["jobs"]["every-device"]["with"])
+    del called["allow-skip"]
+    assert shown[1]["jobs"]["every-device"]["with"] == called
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_the_files_that_the_page_shows_can_be_read(block: int, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "matrix.md").read_text("utf-8")
+    text = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)[block]
+    (tmp_path / "MATRIX.toml").write_text(text, encoding="utf-8")
+    matrix = read_matrix(tmp_path / "MATRIX.toml")
+    assert matrix.budget[0].label == ("20ms", "kiosk")[block]
+
+
 def test_the_example_gives_inputs_that_exist() -> None:
     called = NIGHTLY["jobs"]["every-device"]["with"]
     inputs = triggers(REUSABLE)["workflow_call"]["inputs"]
