@@ -21,6 +21,7 @@ from prunnet_export.devices import find_device, parse_address
 from prunnet_export.network_config import DEMO, read_config
 from prunnet_export.target import find_target
 
+_MOST = 500  # a result has about 20 kB, and the file of a run is read up to 16 MiB
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -175,13 +176,15 @@ class _Maker:
 
 
 def _check_whole(cells: list[Cell], existing: Mapping[Path, Manifest], file: Path) -> None:
-    """Raise an error if an artifact is measured nowhere, or two cells have one name."""
+    """Raise an error if an artifact is measured nowhere, two cells have one name, or there are too many."""
     for place, manifest in existing.items():
         if not any(cell.artifact == place for cell in cells):
             raise UsageError(
                 f"{file}: no device measures {place}, whose target is {manifest.target}",
                 hint="add the target to a device that is not predicted",
             )
+    if len(cells) > _MOST:
+        raise UsageError(f"{file} has {len(cells)} cells, and a run has at most {_MOST}", hint="split the file")
     name, count = Counter(cell.name for cell in cells).most_common(1)[0]
     if count > 1:
         raise InvalidInput(f"{file}: two cells have the name {name}", hint="rename the folder of an artifact")

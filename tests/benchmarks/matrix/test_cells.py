@@ -8,6 +8,7 @@ import click
 import pytest
 
 from prunnet_export._errors import InvalidInput, UnknownName, UsageError
+from prunnet_export.benchmarks.matrix import _cells
 from prunnet_export.benchmarks.matrix._cells import Plan, plan_cells
 from prunnet_export.benchmarks.matrix._settings import read_matrix
 from tests.benchmarks.matrix._cells import WriteMatrix
@@ -71,6 +72,12 @@ def test_artifacts_that_exist(write_matrix: WriteMatrix, make_artifact: Callable
     assert (cell.name, cell.artifact) == (f"x86-onnxruntime/{cell.network}/phone@here", folder)
     assert cell.budget.size_mb == 12
     assert plan.settings["inputs"]["phone"]
+
+
+def test_more_cells_than_the_file_of_a_run_holds(write_matrix: WriteMatrix, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cells, "_MOST", 3)
+    with pytest.raises(UsageError, match="has 4 cells"):
+        planned(write_matrix(X86, ms=(5, 6)))
 
 
 @pytest.mark.parametrize(
