@@ -60,6 +60,8 @@ def run_cells(queues: Sequence[Sequence[Cell]], *, at_once: int) -> Generator[Re
                 if machine.go_on():
                     busy[machine.connection] = machine
     finally:
+        for machine in busy.values():  # all at once, because each may take seconds
+            machine.interrupt()
         for machine in busy.values():
             machine.stop()
 
@@ -96,9 +98,13 @@ class _Machine:
             self._start()
         return True
 
-    def stop(self) -> None:
-        """End the process. It has some seconds to remove its temporary files."""
+    def interrupt(self) -> None:
+        """Ask the process to end. It removes its temporary files first."""
         self._process.terminate()
+
+    def stop(self) -> None:
+        """End the process, after some seconds in any case."""
+        self.interrupt()
         self._process.join(_STOP_S)
         self._process.kill()
         self._process.join()
