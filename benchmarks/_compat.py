@@ -61,7 +61,7 @@ class CompatRow:
 
 
 @dataclass(frozen=True)
-class MatrixCell:
+class PairCell:
     """The figures for one requested query capacity and one gallery capacity, by the main definition of relevance."""
 
     query: float
@@ -124,11 +124,11 @@ class Compatibility:
                 tests = self.images.self_and_cross_test(one.queries, one.gallery, self.dense_gallery, relevance)
                 yield CompatRow(one.pattern, one.asked, one.capacity, name, *tests)
 
-    def matrix(self, embedded: Sequence[Embedded]) -> list[MatrixCell]:
+    def all_pairs(self, embedded: Sequence[Embedded]) -> list[PairCell]:
         """Every query capacity with every gallery capacity, row by row. This needs all embeddings in memory."""
         relevance = next(iter(self.relevances.values()))
         return [
-            MatrixCell(
+            PairCell(
                 query.asked,
                 gallery.asked,
                 retrieval_metrics(query.queries, gallery.gallery, relevance, self.evidence.data.protocol),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from prunnet_export.benchmarks._compat import Compatibility, CompatRow, MatrixCell
+from prunnet_export.benchmarks._compat import Compatibility, CompatRow, PairCell
 from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_rows
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
@@ -31,14 +31,14 @@ class CompatOptions:
     max_queries: int
     max_gallery: int
     gallery: Path | None
-    matrix: bool
+    all_pairs: bool
     output_format: str
 
 
 def compat(options: CompatOptions) -> int:
-    """Compute and print the compatibility tables of a network, and with ``--matrix`` the whole matrix."""
-    if options.matrix and len(options.patterns) > 1:
-        raise click.UsageError("--matrix is of one pattern: give --pattern once")
+    """Compute and print the compatibility tables of a network, and with ``--all-pairs`` every pair of capacities."""
+    if options.all_pairs and len(options.patterns) > 1:
+        raise click.UsageError("--all-pairs takes one pattern: give --pattern once")
     limit_torch_threads()
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
@@ -55,9 +55,9 @@ def compat(options: CompatOptions) -> int:
     n_queries, n_gallery = map(len, job.images.indices)
     tables = [
         *(_compat_table(name, found, data, n_gallery) for name in job.relevances),
-        *(_matrix_table(name, cells, data.protocol) for name in ("R@1", data.protocol.average) if cells),
+        *(_pairs_table(name, cells, data.protocol) for name in ("R@1", data.protocol.average) if cells),
     ]
-    matrix = {"pattern": options.patterns[0], "cells": [asdict(cell) for cell in cells]}
+    pairs = {"pattern": options.patterns[0], "cells": [asdict(cell) for cell in cells]}
     report = Report(
         title="compatibility",
         tables=tuple(tables),
@@ -68,7 +68,7 @@ def compat(options: CompatOptions) -> int:
             "n_queries": n_queries,
             "n_gallery": n_gallery,
             "rows": [asdict(row) for row in found],
-            **({"matrix": matrix} if options.matrix else {}),
+            **({"all_pairs": pairs} if options.all_pairs else {}),
         },
         footer=(f"network: {chosen.folder} ({chosen.because})",),
     )
@@ -78,8 +78,8 @@ def compat(options: CompatOptions) -> int:
 
 def _with_teacher(evidence: Evidence, chosen: NetworkChoice, options: CompatOptions) -> Report:
     """The report of a network with a teacher, in the given gallery or in the one that is stored with the network."""
-    if options.matrix:
-        raise click.UsageError("--matrix compares subnetworks with each other, and this network has a teacher")
+    if options.all_pairs:
+        raise click.UsageError("--all-pairs compares subnetworks with each other, and this network has a teacher")
     if options.gallery is not None:
         evidence = evidence.with_gallery(options.gallery)
     side = evidence.teacher_side()
@@ -91,14 +91,14 @@ def _with_teacher(evidence: Evidence, chosen: NetworkChoice, options: CompatOpti
     return teacher_report(rows, evidence, side, chosen)
 
 
-def _compute(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[MatrixCell]]:
-    """The rows, and the cells of the matrix if it is requested."""
-    if not options.matrix:
+def _compute(job: Compatibility, options: CompatOptions) -> tuple[list[CompatRow], list[PairCell]]:
+    """The rows, and the pairs if they are requested."""
+    if not options.all_pairs:
         patterns = options.patterns
         return [row for pattern in patterns for row in job.rows(job.embedded(pattern, options.capacities))], []
-    # The matrix always includes the dense network, because the others must be compatible with it.
+    # The pairs always include the dense network, because the others must be compatible with it.
     embedded = list(job.embedded(options.patterns[0], list(dict.fromkeys((1.0, *options.capacities)))))
-    return list(job.rows(embedded)), job.matrix(embedded)
+    return list(job.rows(embedded)), job.all_pairs(embedded)
 
 
 def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, n_gallery: int) -> Table:
@@ -124,7 +124,7 @@ def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, 
     return Table(title, ("pattern", "capacity", "kept", "test", *first.figures(data.protocol)), rows)
 
 
-def _matrix_table(name: str, cells: Sequence[MatrixCell], protocol: Protocol) -> Table:
+def _pairs_table(name: str, cells: Sequence[PairCell], protocol: Protocol) -> Table:
     """One figure for every query capacity (rows) and every gallery capacity (columns)."""
     galleries = list(dict.fromkeys(cell.gallery for cell in cells))
     rows = tuple(

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from prunnet_export._stored_paths import stored_path
+from prunnet_export.benchmarks.matrix.cli import matrix
+from prunnet_export.benchmarks.page.cli import report
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
@@ -138,7 +140,7 @@ def diff(**options: Any) -> int:
     type=click.Path(path_type=Path),
     help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
 )
-@click.option("--matrix", is_flag=True, help="Test every query capacity with every gallery capacity, for one pattern.")
+@click.option("--all-pairs", is_flag=True, help="Test each query capacity with each gallery capacity, for one pattern.")
 @output_options
 def compat(**options: Any) -> int:
     """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
@@ -314,32 +316,10 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
     return training_cost_table(options)
 
 
-@command.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
-@click.option(
-    "--images",
-    metavar="DATA",
-    help="Data set of the export. Queries and their neighbours in it are shown as pictures, so the page holds them.",
-)
-@click.option("--layout", help="Layout of --images, if the tool should not guess it.")
-@click.option("--title", default="prunnet-bench", show_default=True, help="Heading of the page.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The file to write."
-)
-@output_options
-def report(**options: Any) -> int:
-    """Write one HTML page that shows artifacts and results. It loads nothing from a network.
-
-    A SOURCE is an artifact, a file or a folder of results (check --results, matrix), or the output of
-    `prunnet-bench compat --output-format json`.
-    """
-    from prunnet_export.benchmarks.page._command import PageOptions, write_page
-
-    return write_page(PageOptions(**options))
-
-
+command.add_command(matrix)
 command.add_command(plan)
 command.add_command(plan_accuracy)
+command.add_command(report)
 
 
 def main() -> None:

@@ -126,7 +126,7 @@ def run(command: click.Command, *, name: str, extra: str, report: ReportError | 
         stop_at_once()  # a second Ctrl-C
         if "--debug" in sys.argv[1:]:
             _print_traceback()
-        message, hint, code = _describe(error, name, extra)
+        message, hint, code = describe_error(error, name, extra)
         fail_line(message, hint)
         if report is not None:
             _print_report(lambda: report(name, message, hint, code))
@@ -149,8 +149,14 @@ def _print_traceback() -> None:
         traceback.print_exc()
 
 
-def _describe(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
-    """The message, the hint and the exit code of an error."""
+def describe_error(error: BaseException, name: str, extra: str) -> tuple[str, str, int]:
+    """The message, the hint and the exit code of an error.
+
+    Args:
+        error: The error.
+        name: Name of the command, for messages.
+        extra: The extra that installs the modules which the command imports and a base install lacks.
+    """
     if isinstance(error, ModuleNotFoundError):
         error = MissingExtra(error.name or "a module", extra)
     if isinstance(error, PrunnetError):

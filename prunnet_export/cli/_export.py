@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -83,6 +84,43 @@ class ExportOptions:
 
 def export(options: ExportOptions) -> int:
     """Run one export and print its report; returns the exit code."""
+    job, chosen = _prepared(options)
+
+    from prunnet_export.cli._export_report import dry_run_report, export_report
+
+    if options.dry_run:
+        print_report(dry_run_report(job, chosen), options.output_format)
+        return 0
+    outcome = _run(job, options)
+    print_report(export_report(outcome, chosen), options.output_format)
+    return _exit_code(outcome)
+
+
+def parse_export(words: Sequence[str]) -> ExportOptions:
+    """The options in words of a command line, without the name of the command; the others have their defaults.
+
+    Raises:
+        click.UsageError: an option is wrong.
+    """
+    from prunnet_export.cli._command import command
+
+    values = command.make_context("prunnet-export", list(words)).params
+    names = {field.name for field in fields(ExportOptions)}
+    return ExportOptions(**{name: value for name, value in values.items() if name in names})
+
+
+def make_artifact(options: ExportOptions) -> Outcome:
+    """Run one export without a report.
+
+    Raises:
+        PrunnetError: an option is wrong, or the artifact cannot be made. A budget that does not hold is no error.
+    """
+    job, _ = _prepared(options)
+    return _run(job, options)
+
+
+def _prepared(options: ExportOptions) -> tuple[Export, NetworkChoice]:
+    """The export that the options ask for, and its network."""
     if not options.target:
         raise click.UsageError("no target is given: add --target NAME; --list-targets shows them")
     # All quick checks come before the import of torch, which is slow.
@@ -97,21 +135,18 @@ def export(options: ExportOptions) -> int:
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
     chosen = choose_network(options.network)
-    job = _job(options, chosen, target=target, place=place, predictor=predictor)
+    return _job(options, chosen, target=target, place=place, predictor=predictor), chosen
 
-    from prunnet_export.cli._export_report import dry_run_report, export_report
 
-    if options.dry_run:
-        print_report(dry_run_report(job, chosen), options.output_format)
-        return 0
-    outcome = job.run(options.out or Path("dist") / target.name)
+def _run(job: Export, options: ExportOptions) -> Outcome:
+    """Run an export, and warn of an unsteady measurement."""
+    outcome = job.run(options.out or Path("dist") / job.target.name)
     latency = outcome.manifest.latency
     if not latency.steady:
         _LOG.warning(
             "the coefficient of variation is %.1f%%: clocks or other work disturb the measurement", 100 * latency.cv
         )
-    print_report(export_report(outcome, chosen), options.output_format)
-    return _exit_code(outcome)
+    return outcome
 
 
 def _job(

@@ -1,5 +1,6 @@
 """Devices: machines that time, embed and place models in a fresh process without torch."""
 
+from prunnet_export.devices._address import parse_address
 from prunnet_export.devices._base import Device
 from prunnet_export.devices._find import find_device
 from prunnet_export.devices._fingerprint import fingerprint
@@ -28,6 +29,7 @@ __all__ = [
     "layer_times",
     "measure_latency",
     "measure_samples",
+    "parse_address",
     "peak_memory_mb",
     "placement",
 ]

@@ -2,6 +2,17 @@
 
 from prunnet_export.reports._markdown import markdown_table, markdown_text
 from prunnet_export.reports._render import print_report, render
-from prunnet_export.reports._report import Cell, Check, Failure, Report, Table
+from prunnet_export.reports._report import Cell, Check, Failure, Report, Skip, Table
 
-__all__ = ["Cell", "Check", "Failure", "Report", "Table", "markdown_table", "markdown_text", "print_report", "render"]
+__all__ = [
+    "Cell",
+    "Check",
+    "Failure",
+    "Report",
+    "Skip",
+    "Table",
+    "markdown_table",
+    "markdown_text",
+    "print_report",
+    "render",
+]

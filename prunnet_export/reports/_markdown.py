@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
-from prunnet_export.reports._report import Check, Failure, Report, Table
+from prunnet_export.reports._report import Check, Failure, Report, Skip, Table
 
 
 def render_markdown(report: Report) -> str:
-    """The report as Markdown: headings, tables, a list of checks and failures, and the footer."""
+    """The report as Markdown: headings, tables, a list of checks, failures and skips, and the footer."""
     parts = [f"## {markdown_text(report.title)}"] if report.title else []
     for table in report.tables:
         if table.title:
             parts.append(f"### {markdown_text(table.title)}")
         parts.append(markdown_table(table))
-    if report.checks or report.failures:
-        parts.append("\n".join([*map(_check, report.checks), *map(_failure, report.failures)]))
+    if items := [*map(_check, report.checks), *map(_failure, report.failures), *map(_skip, report.skips)]:
+        parts.append("\n".join(items))
     if report.footer:
         parts.append("\n".join(_code(line) for line in report.footer))
     return "\n\n".join(parts) + "\n"
@@ -43,6 +43,10 @@ def _check(check: Check) -> str:
 
 def _failure(failure: Failure) -> str:
     return f"- **ERROR** {markdown_text(failure.name)}: {markdown_text(failure.text)}"
+
+
+def _skip(skip: Skip) -> str:
+    return f"- skip {markdown_text(skip.name)}: {markdown_text(skip.text)}"
 
 
 def markdown_text(text: str) -> str:

@@ -66,6 +66,26 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Skip:
+    """Something that was not checked, because what it needs is not there now. That is no error and no success.
+
+    Attributes:
+        name: What it is, e.g. an artifact on a device.
+        message: The reason, in one line.
+        hint: What the user can do about it, in one line; may be empty.
+    """
+
+    name: str
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """The message and the hint in one line."""
+        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of a command, for any output format.
 
@@ -76,6 +96,7 @@ class Report:
         document: All results for programs; ``json`` prints it.
         footer: The last lines, e.g. the artifact and the next command.
         failures: What could not be checked or made. ``json`` adds it to the document as ``errors``, if there is any.
+        skips: What was not checked. ``json`` adds it to the document as ``skipped``, if there is any.
     """
 
     title: str
@@ -84,8 +105,9 @@ class Report:
     document: dict[str, Any] = field(default_factory=dict)
     footer: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    skips: tuple[Skip, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every check could be made, and passed."""
-        return not self.failures and all(check.passed for check in self.checks)
+        """Whether every check was made, and passed."""
+        return not self.failures and not self.skips and all(check.passed for check in self.checks)

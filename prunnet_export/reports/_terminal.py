@@ -11,14 +11,14 @@ from rich.text import Text
 
 from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
-from prunnet_export.reports._report import Check, Failure, Report, Table
+from prunnet_export.reports._report import Check, Failure, Report, Skip, Table
 
 # Wide enough that no text is cut off in a file or for a program.
 _WIDE = 100_000
 
 
 def render_table(report: Report, *, colour: bool = False, width: int | None = None) -> str:
-    """The report as text: title, tables, checks, failures and footer.
+    """The report as text: title, tables, checks, failures, skips and footer.
 
     Args:
         report: The report.
@@ -37,8 +37,8 @@ def render_table(report: Report, *, colour: bool = False, width: int | None = No
     )
     parts: list[Text | RichTable] = [_text(report.title, style="bold")] if report.title else []
     parts += [_table(table, colour=colour) for table in report.tables]
-    if report.checks or report.failures:
-        parts.append(Text("\n").join([*map(_check, report.checks), *map(_failure, report.failures)]))
+    if lines := [*map(_check, report.checks), *map(_failure, report.failures), *map(_skip, report.skips)]:
+        parts.append(Text("\n").join(lines))
     if report.footer:
         parts.append(Text("\n").join(map(_text, report.footer)))
     for index, part in enumerate(parts):
@@ -73,6 +73,10 @@ def _check(check: Check) -> Text:
 
 def _failure(failure: Failure) -> Text:
     return Text.assemble(("ERROR", "red"), " ", printable(f"{failure.name}: {failure.text}"))
+
+
+def _skip(skip: Skip) -> Text:
+    return Text.assemble(("skip", "yellow"), "  ", printable(f"{skip.name}: {skip.text}"))
 
 
 def _text(text: str, style: str = "") -> Text:

@@ -81,10 +81,10 @@ def test_a_judgement_without_anything_to_find_is_left_out(evidence: Evidence, ca
     assert caplog.messages == ["hard is left out: none of the chosen queries has a relevant image"]
 
 
-def test_the_matrix_holds_self_test_and_cross_test(evidence: Evidence) -> None:
+def test_all_pairs_hold_self_test_and_cross_test(evidence: Evidence) -> None:
     job = Compatibility(evidence, 8)
     embedded = list(job.embedded("channel", [1.0, 0.3]))
-    rows, cells = list(job.rows(embedded)), job.matrix(embedded)
+    rows, cells = list(job.rows(embedded)), job.all_pairs(embedded)
     assert [(cell.query, cell.gallery) for cell in cells] == [(1, 1), (1, 0.3), (0.3, 1), (0.3, 0.3)]
     assert cells[0].metrics == rows[0].self_test
     assert cells[2].metrics == rows[1].cross_test
@@ -107,7 +107,7 @@ def test_the_command(
     dense, cut = report["rows"]
     assert dense["self_test"] == dense["cross_test"]
     assert cut["asked"] == 0.3
-    assert "matrix" not in report
+    assert "all_pairs" not in report
     human = call(capfd, bench, environment, *words)
     assert human.code == 0
     header, *lines = [line for line in human.out.splitlines() if line.startswith("|")]
@@ -116,14 +116,14 @@ def test_the_command(
     assert [line.split("|")[4].strip() for line in lines] == ["self", "cross"] * 2
 
 
-def test_the_command_prints_the_matrix(
+def test_the_command_prints_all_pairs(
     tiny_network: Path, tiny_data: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # The dense network is part of it, asked for or not.
-    words = ("compat", "--network", tiny_network, "--data", tiny_data, "--capacities=0.3", "--matrix")
+    words = ("compat", "--network", tiny_network, "--data", tiny_data, "--capacities=0.3", "--all-pairs")
     report = json.loads(call(capfd, bench, environment, *words, "--output-format=json").out)
-    assert report["matrix"]["pattern"] == "channel"
-    cells = {(cell["query"], cell["gallery"]): cell["metrics"] for cell in report["matrix"]["cells"]}
+    assert report["all_pairs"]["pattern"] == "channel"
+    cells = {(cell["query"], cell["gallery"]): cell["metrics"] for cell in report["all_pairs"]["cells"]}
     assert cells.keys() == {(1, 1), (1, 0.3), (0.3, 1), (0.3, 0.3)}
     assert cells[0.3, 1] == report["rows"][1]["cross_test"]
     human = call(capfd, bench, environment, *words)
@@ -142,10 +142,10 @@ def test_the_command_prints_the_matrix(
         ]
 
 
-def test_the_matrix_is_of_one_pattern(
+def test_all_pairs_are_of_one_pattern(
     tiny_network: Path, tiny_data: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--pattern=channel", "--pattern=unstructured", "--matrix")
+    words = ("--pattern=channel", "--pattern=unstructured", "--all-pairs")
     ran = call(capfd, bench, environment, "compat", "--network", tiny_network, "--data", tiny_data, *words)
     assert ran.code == 2
     assert "one pattern" in ran.err

@@ -225,7 +225,7 @@ def test_the_compatibility_table_is_of_the_teachers_gallery(
     assert human.code == 0, human.err
     assert "40 held-out queries in their.npz (11,000 x 16)" in " ".join(human.out.split())
     assert "teacher's R@1" in human.out
-    assert call(capfd, bench, environment, *words, "--matrix").code == 2
+    assert call(capfd, bench, environment, *words, "--all-pairs").code == 2
 
 
 def test_a_network_without_a_teacher_has_no_teachers_gallery(

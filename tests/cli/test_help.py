@@ -70,7 +70,7 @@ def test_the_console_scripts_are_installed(name: str, environment: Environment) 
     assert "--help" in ran.out
 
 
-@pytest.mark.parametrize("word", ["check", "latency", "compat", "calibrate", "gallery"])
+@pytest.mark.parametrize("word", ["check", "latency", "compat", "calibrate", "gallery", "matrix"])
 def test_every_command_of_bench_explains_itself(
     word: str, environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import UnknownName
-from prunnet_export.reports import Cell, Check, Failure, Report, Table, render
+from prunnet_export.reports import Cell, Check, Failure, Report, Skip, Table, render
 from prunnet_export.reports._cells import cell_text
 from prunnet_export.reports._render import OUTPUT_FORMATS
 from prunnet_export.reports._terminal import render_table
@@ -38,6 +38,12 @@ FAILED = Report(
     checks=(Check("good: size", True, "1 MB"),),
     document={"checks": 1},
     failures=(Failure("a_caf\udce9", "no <such> folder", "look again", 2), Failure("b", "gone", "", 3)),
+)
+SKIPPED = Report(
+    title="boards",
+    checks=(Check("here: size", True, "1 MB"),),
+    document={"checks": 1},
+    skips=(Skip("x86@bo,ard", "the <board> does not answer", "is it on?"), Skip("b_", "no GPU")),
 )
 EMPTY = Report(title="nothing")
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -324,6 +330,73 @@ class TestFailures:
         report = Report(text, checks=(Check(text, True, text),), document={text: text}, footer=(text,))
         for output_format in OUTPUT_FORMATS:
             assert render(report, output_format).encode()
+
+
+class TestSkips:
+    def test_junit_counts_them_apart(self) -> None:
+        assert (
+            render(SKIPPED, "junit")
+            == """\
+<?xml version="1.0" encoding="utf-8"?>
+<testsuites>
+  <testsuite name="boards" tests="3" failures="0" errors="0" skipped="2">
+    <testcase classname="boards" name="here: size">
+      <system-out>1 MB</system-out>
+    </testcase>
+    <testcase classname="boards" name="x86@bo,ard">
+      <skipped message="the &lt;board&gt; does not answer (hint: is it on?)" />
+    </testcase>
+    <testcase classname="boards" name="b_">
+      <skipped message="no GPU" />
+    </testcase>
+  </testsuite>
+</testsuites>
+"""
+        )
+
+    def test_json_adds_them_to_the_document(self) -> None:
+        assert json.loads(render(SKIPPED, "json")) == {
+            "checks": 1,
+            "skipped": [
+                {"name": "x86@bo,ard", "message": "the <board> does not answer", "hint": "is it on?"},
+                {"name": "b_", "message": "no GPU", "hint": ""},
+            ],
+        }
+
+    @pytest.mark.parametrize(
+        ("output_format", "lines"),
+        [
+            (
+                "github",
+                [
+                    "::notice title=boards%3A here%3A size::1 MB",
+                    "::warning title=boards%3A x86@bo%2Card::the <board> does not answer (hint: is it on?)",
+                    "::warning title=boards%3A b_::no GPU",
+                ],
+            ),
+            (
+                "markdown",
+                [
+                    "- pass here: size: 1 MB",
+                    "- skip x86@bo,ard: the &lt;board> does not answer (hint: is it on?)",
+                    r"- skip b\_: no GPU",
+                ],
+            ),
+            (
+                "table",
+                [
+                    "pass  here: size: 1 MB",
+                    "skip  x86@bo,ard: the <board> does not answer (hint: is it on?)",
+                    "skip  b_: no GPU",
+                ],
+            ),
+        ],
+    )
+    def test_a_line_for_each(self, output_format: str, lines: list[str]) -> None:
+        assert render(SKIPPED, output_format).splitlines()[-3:] == lines
+
+    def test_they_are_no_success(self) -> None:
+        assert not SKIPPED.passed
 
 
 @pytest.mark.parametrize(

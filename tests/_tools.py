@@ -1,0 +1,16 @@
+"""Tools that ``make test-schemas`` fetches, as they are no packages of this project's environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(os.environ.get("PRUNNET_TESTS_TOOLS", Path(__file__).parents[1] / ".venv" / "tools"))
+
+
+def needs(name: str, *, there: bool) -> pytest.MarkDecorator:
+    """Skips a test whose tool is not there. It fails instead where ``PRUNNET_TESTS_NEED_<NAME>=1`` says that it is."""
+    missing = not there and not os.environ.get(f"PRUNNET_TESTS_NEED_{name}")
+    return pytest.mark.skipif(missing, reason="make test-schemas fetches it")
