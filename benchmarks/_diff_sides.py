@@ -17,6 +17,7 @@ from prunnet_export.benchmarks._results import Result, read_results
 from prunnet_export.budget import Figures
 from prunnet_export.devices import Device, ModelTimes, measure_samples
 
+_LEAST, _MOST = 1e-6, 1e9  # milliseconds of an inference: a nanosecond and eleven days
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,12 +68,14 @@ def _read_side(path: Path, *, newest: int = 1) -> Side:
 
 
 def _check_samples(file: Path, result: Result) -> None:
-    """Raise InvalidInput if a run of a result has no samples, or no run of the anchor beside it."""
+    """Raise InvalidInput if a run of a result has no samples or impossible ones, or no run of the anchor beside it."""
     anchor = result.anchor.samples_ms if result.anchor is not None else result.samples_ms
     if len(anchor) != len(result.samples_ms) or not all(result.samples_ms) or not all(anchor):
         raise InvalidInput(
             f"{file}: the runs of {result.name!r} and of its anchor do not go together", hint="store the run again"
         )
+    if not all(_LEAST <= sample <= _MOST for run in (*result.samples_ms, *anchor) for sample in run):
+        raise InvalidInput(f"{file}: {result.name!r} has a latency that cannot be", hint="store the run again")
 
 
 def measure_artifacts(old: Path, new: Path, device: Device, *, label: str, threads: int | None) -> tuple[Side, Side]:

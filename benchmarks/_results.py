@@ -141,7 +141,7 @@ def read_results(file: Path) -> Run:
     Raises:
         InvalidInput: the file is corrupt, is no such file, or is of another version.
     """
-    hint = "it is written by prunnet-bench check --results FOLDER and prunnet-bench matrix"
+    hint = "it is written by prunnet-bench check ARTIFACT --results FOLDER and prunnet-bench matrix"
     try:
         return read_json(file, Run, hint=hint)
     except InvalidInput:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunnet_export._stored_paths import stored_path
+from prunnet_export.benchmarks._diff_cli import diff
 from prunnet_export.benchmarks.matrix.cli import matrix
 from prunnet_export.benchmarks.page.cli import report
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
@@ -96,35 +97,6 @@ def latency(**options: Any) -> int:
     from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
     return check_artifacts(CheckOptions(**options), verify_too=False)
-
-
-@command.command()
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
-@click.option(
-    "--threshold-percent",
-    type=click.FloatRange(0, 1000),
-    default=5.0,
-    show_default=True,
-    help="The smallest slowdown of the median that counts. Percentiles above the median have to exceed twice of it.",
-)
-@run_options
-@output_options
-def diff(**options: Any) -> int:
-    """Compare two runs, or two artifacts: is NEW slower or worse than OLD by more than noise?
-
-    OLD and NEW are files that `prunnet-bench check --results FOLDER` stored, or folders of such files, of which the
-    newest one is taken. For one folder given twice, its newest two are compared. Latencies are compared relative to the
-    anchor's.
-
-    Or OLD and NEW are artifacts. They are measured in turns now, on --device.
-
-    Exit code 1: something became slower, or a gate passed before and fails now.
-    """
-    from prunnet_export.benchmarks._diff import DiffOptions
-    from prunnet_export.benchmarks._diff import diff as compare
-
-    return compare(DiffOptions(**options))
 
 
 @command.command()
@@ -317,6 +289,7 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
 
 
 command.add_command(matrix)
+command.add_command(diff)
 command.add_command(plan)
 command.add_command(plan_accuracy)
 command.add_command(report)

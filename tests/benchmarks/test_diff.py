@@ -173,6 +173,7 @@ def test_a_file_that_is_no_run(diff: Diff, store: Callable[..., Path], tmp_path:
         content.replace(b'"size_mb":1.25', b'"size_mb":1e999', 1),
         content.replace(b'"samples_ms":[[', b'"samples_ms":[[-', 1),
         content.replace(b'"samples_ms":[[', b'"samples_ms":[[],[', 1),
+        content.replace(b'"samples_ms":[[', b'"samples_ms":[[1e300,', 1),
         content.replace(b'"results":[', b'"results":[7,', 1),
         b"\xff\xfe",
         b"[" * 100_000,
