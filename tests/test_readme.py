@@ -34,6 +34,7 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
                 continue  # what the command printed
             stripped = line.removeprefix("$ ").split(" # ")[0].strip()
             stripped = re.sub(r"^torchrun .*?(?=prunnet-)", "", stripped)  # parse the command that torchrun starts
+            stripped = stripped.split(" > ")[0]  # the shell's part
             if stripped.startswith(("prunnet-", "make ")):
                 yield shlex.split(stripped)
     for code in re.findall(r"`(prunnet-(?:export|train|bench) [^`]*)`", text):
