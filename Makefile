@@ -15,10 +15,11 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets, measure and verify again
+demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets, measure and verify again, and show it all on a page
 	$(BIN)/prunnet-export --target x86-onnxruntime --budget-ms 3 --budget-mb 2 --network runs/demo --out dist/x86-onnxruntime
 	$(BIN)/prunnet-export --target x86-openvino --budget-ms 3 --budget-mb 2 --network runs/demo --out dist/x86-openvino
-	$(BIN)/prunnet-bench dist/x86-onnxruntime dist/x86-openvino
+	$(BIN)/prunnet-bench check dist/x86-onnxruntime dist/x86-openvino --results dist/results
+	$(BIN)/prunnet-bench report dist/x86-onnxruntime dist/x86-openvino dist/results --images glyphs --out dist/report.html
 
 # A run that was interrupted goes on where it was.
 runs/demo/config.json: | $(STAMP)

@@ -39,7 +39,7 @@ __all__ = [
 
 CROP, DIM = 32, 16
 OPTIONS: dict[str, BackboneOption] = {"channels": [8, 16, 16, 16]}
-SECONDS = 120  # time limit of a command
+SECONDS = 400  # time limit of a command; machines of build servers may be slow
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from prunnet_export.artifact._names import REJECTED
 from prunnet_export.artifact._recovery import restore
 from prunnet_export.artifact._report import (
     budget_checks,
+    frontier_plot,
     frontier_table,
     gate_check,
     manifest_checks,
@@ -55,6 +56,7 @@ __all__ = [
     "VerificationEntry",
     "budget_checks",
     "chosen_model_files",
+    "frontier_plot",
     "frontier_table",
     "gate_check",
     "held",

@@ -10,7 +10,7 @@ from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._verification import Gate, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.reports import Check, Table
+from prunnet_export.reports import Check, Plot, Table
 
 
 def manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -61,6 +61,18 @@ def manifest_checks(manifest: Manifest) -> tuple[Check, ...]:
     """The checks of the budget and of every gate of an artifact."""
     limits = budget_checks(manifest.budget, manifest.latency, manifest.figures)
     return (*limits, *map(gate_check, manifest.verification.gates))
+
+
+def frontier_plot(manifest: Manifest) -> Plot:
+    """The candidates of the search: capacity over median latency, a series for each pattern and precision."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for row in manifest.frontier:
+        xs, ys = series.setdefault(f"{row.pattern} {row.precision}", ([], []))
+        xs.append(row.p50_ms)
+        ys.append(100 * row.capacity)
+    limit = manifest.budget.latency_ms
+    title = "capacity over median latency" + ("" if limit is None else f", budget {limit:g} ms")
+    return Plot(title, series, x_unit="ms", y_unit="%", limit=limit)
 
 
 def frontier_table(manifest: Manifest) -> Table:

@@ -6,6 +6,7 @@ from prunnet_export._text import first_of
 from prunnet_export.artifact import (
     GalleryEntry,
     Manifest,
+    frontier_plot,
     frontier_table,
     manifest_checks,
     manifest_document,
@@ -35,6 +36,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
         ),
         checks=manifest_checks(manifest),
         document=document,
+        plots=(frontier_plot(manifest),),
         footer=(f"{verb}: {outcome.folder}", _next_command(outcome)),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from prunnet_export.reports._plot import Plot
+
 Cell = str | int | float | None
 
 
@@ -97,6 +99,7 @@ class Report:
         footer: The last lines, e.g. the artifact and the next command.
         failures: What could not be checked or made. ``json`` adds it to the document as ``errors``, if there is any.
         skips: What was not checked. ``json`` adds it to the document as ``skipped``, if there is any.
+        plots: Plots for people at a terminal, between the checks and the footer.
     """
 
     title: str
@@ -106,6 +109,7 @@ class Report:
     footer: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     skips: tuple[Skip, ...] = ()
+    plots: tuple[Plot, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from prunnet_export._text import printable
 from prunnet_export.reports._cells import cell_text, is_numeric
+from prunnet_export.reports._plot import plot_text
 from prunnet_export.reports._report import Check, Failure, Report, Skip, Table
 
 # Wide enough that no text is cut off in a file or for a program.
@@ -18,7 +19,7 @@ _WIDE = 100_000
 
 
 def render_table(report: Report, *, colour: bool = False, width: int | None = None) -> str:
-    """The report as text: title, tables, checks, failures, skips and footer.
+    """The report as text: title, tables, checks, failures, skips, plots for a terminal, and footer.
 
     Args:
         report: The report.
@@ -39,6 +40,8 @@ def render_table(report: Report, *, colour: bool = False, width: int | None = No
     parts += [_table(table, colour=colour) for table in report.tables]
     if lines := [*map(_check, report.checks), *map(_failure, report.failures), *map(_skip, report.skips)]:
         parts.append(Text("\n").join(lines))
+    if width is not None:
+        parts += [Text(shown) for plot in report.plots if (shown := plot_text(plot, width=width))]
     if report.footer:
         parts.append(Text("\n").join(map(_text, report.footer)))
     for index, part in enumerate(parts):
