@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunnet_export.benchmarks.page._section import Section, graph_objects, label, new_figure, styles
-from prunnet_export.benchmarks.page._sources import Compat, CompatRow, Matrix, Sources
+from prunnet_export.benchmarks.page._sources import Compat, CompatRow, Pairs, Sources
 from prunnet_export.reports import Cell, Table
 
 
@@ -65,17 +65,17 @@ def _value(row: CompatRow, test: str) -> float | None:
 def heat_maps(sources: Sources) -> list[Section]:
     """For each table with all pairs: a heat map of R@1 over query capacity and gallery capacity."""
     return [
-        _heat_map(f"pairs-{number}", name, table.data, table.matrix)
+        _heat_map(f"pairs-{number}", name, table.data, table.all_pairs)
         for number, (name, table) in enumerate(sources.tables, 1)
-        if table.matrix is not None and table.matrix.cells
+        if table.all_pairs is not None and table.all_pairs.cells
     ]
 
 
-def _heat_map(key: str, name: str, data: str, matrix: Matrix) -> Section:
+def _heat_map(key: str, name: str, data: str, pairs: Pairs) -> Section:
     queries, galleries = (
-        sorted({getattr(cell, side) for cell in matrix.cells}, reverse=side == "query") for side in ("query", "gallery")
+        sorted({getattr(cell, side) for cell in pairs.cells}, reverse=side == "query") for side in ("query", "gallery")
     )
-    values = {(cell.query, cell.gallery): cell.metrics.recall_at.get(1) for cell in matrix.cells}
+    values = {(cell.query, cell.gallery): cell.metrics.recall_at.get(1) for cell in pairs.cells}
     grid = [[values.get((query, gallery)) for gallery in galleries] for query in queries]
     figure = new_figure("gallery made at capacity", "query embedded at capacity", height=460)
     figure.add_trace(
@@ -94,7 +94,7 @@ def _heat_map(key: str, name: str, data: str, matrix: Matrix) -> Section:
     rows: list[tuple[Cell, ...]] = [(f"{query:.0%}", *line) for query, line in zip(queries, grid, strict=True)]
     columns = ("query", *(f"{gallery:.0%}" for gallery in galleries))
     text = (
-        f"R@1 of every query capacity in the gallery of every capacity, pattern {matrix.pattern}, {data} ({name}). "
+        f"R@1 of every query capacity in the gallery of every capacity, pattern {pairs.pattern}, {data} ({name}). "
         "The diagonal is the self-test; the column of 100 % is the gallery that is deployed."
     )
     return Section(key, f"Every pair: {data}", text, figure, (Table("R@1", columns, tuple(rows)),))

@@ -43,7 +43,7 @@ class CompatRow(msgspec.Struct, frozen=True):
     interval: tuple[float, float] | None = None
 
 
-class MatrixCell(msgspec.Struct, frozen=True):
+class Pair(msgspec.Struct, frozen=True):
     """A query capacity in the gallery of another capacity."""
 
     query: Share
@@ -51,11 +51,11 @@ class MatrixCell(msgspec.Struct, frozen=True):
     metrics: Figures
 
 
-class Matrix(msgspec.Struct, frozen=True):
+class Pairs(msgspec.Struct, frozen=True):
     """All query capacities in all galleries."""
 
     pattern: str
-    cells: list[MatrixCell]
+    cells: list[Pair]
 
 
 class Compat(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Compat(msgspec.Struct, frozen=True):
     n_queries: int
     n_gallery: int
     rows: list[CompatRow]
-    matrix: Matrix | None = None
+    all_pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)

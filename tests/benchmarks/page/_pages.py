@@ -33,7 +33,7 @@ def write_table(file: Path, *, data: str = "glyphs") -> Path:
     ]
     document = {
         "network": {"path": "runs/x", "because": "--network"}, "data": data, "protocol": {}, "n_queries": 50,
-        "n_gallery": 100, "rows": rows, "matrix": {"pattern": "channel", "cells": cells},
+        "n_gallery": 100, "rows": rows, "all_pairs": {"pattern": "channel", "cells": cells},
     }  # fmt: skip
     file.write_text(json.dumps(document), encoding="utf-8")
     return file

@@ -24,8 +24,8 @@ def test_each_kind_is_recognised(make_artifact: MakeArtifact, tmp_path: Path) ->
     assert [run.created[:10] for run in sources.runs] == ["2026-11-01", "2026-11-01", "2026-11-02", "2026-11-03"]
     assert [name for name, _ in sources.tables] == ["c.json", "t.json"]
     (_, table), (_, theirs) = sources.tables
-    assert table.matrix is not None
-    assert len(table.matrix.cells) == len(CAPACITIES) ** 2
+    assert table.all_pairs is not None
+    assert len(table.all_pairs.cells) == len(CAPACITIES) ** 2
     assert [row.overlap for row in theirs.rows] == [0.7 * one for one in CAPACITIES]
 
 
