@@ -10,6 +10,7 @@ import click
 
 from prunnet_export.benchmarks._compat import Compatibility, CompatRow, PairCell
 from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_rows
+from prunnet_export.benchmarks.drift._table import DriftRow, breaks_first, drift_rows, drift_table
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence, warn_of_overlap
@@ -32,13 +33,15 @@ class CompatOptions:
     max_gallery: int
     gallery: Path | None
     all_pairs: bool
+    corruptions: bool
     output_format: str
 
 
 def compat(options: CompatOptions) -> int:
     """Compute and print the compatibility tables of a network, and with ``--all-pairs`` every pair of capacities."""
-    if options.all_pairs and len(options.patterns) > 1:
-        raise click.UsageError("--all-pairs takes one pattern: give --pattern once")
+    for name, asked in (("--all-pairs", options.all_pairs), ("--corruptions", options.corruptions)):
+        if asked and len(options.patterns) > 1:
+            raise click.UsageError(f"{name} takes one pattern: give --pattern once")
     limit_torch_threads()
     chosen = choose_network(options.network)
     checkpoint = load_checkpoint(chosen.folder)
@@ -57,6 +60,9 @@ def compat(options: CompatOptions) -> int:
         *(_compat_table(name, found, data, n_gallery) for name in job.relevances),
         *(_pairs_table(name, cells, data.protocol) for name in ("R@1", data.protocol.average) if cells),
     ]
+    drift = _drift(evidence, options)
+    if drift:
+        tables.append(drift_table(drift, f"{data.name}: R@1 of corrupted queries in the dense gallery, n {drift[0].n}"))
     pairs = {"pattern": options.patterns[0], "cells": [asdict(cell) for cell in cells]}
     report = Report(
         title="compatibility",
@@ -69,17 +75,27 @@ def compat(options: CompatOptions) -> int:
             "n_gallery": n_gallery,
             "rows": [asdict(row) for row in found],
             **({"all_pairs": pairs} if options.all_pairs else {}),
+            **({"corruptions": [asdict(row) for row in drift]} if drift else {}),
         },
-        footer=(f"network: {chosen.folder} ({chosen.because})",),
+        footer=(*([breaks_first(drift)] if drift else []), f"network: {chosen.folder} ({chosen.because})"),
     )
     print_report(report, options.output_format)
     return 0
+
+
+def _drift(evidence: Evidence, options: CompatOptions) -> list[DriftRow]:
+    """The rows of the corruption table, if it is asked for."""
+    if not options.corruptions:
+        return []
+    return list(drift_rows(evidence, options.patterns[0], options.capacities, options.channel_multiple))
 
 
 def _with_teacher(evidence: Evidence, chosen: NetworkChoice, options: CompatOptions) -> Report:
     """The report of a network with a teacher, in the given gallery or in the one that is stored with the network."""
     if options.all_pairs:
         raise click.UsageError("--all-pairs compares subnetworks with each other, and this network has a teacher")
+    if options.corruptions:
+        raise click.UsageError("--corruptions needs labels and a dense gallery, and this network has a teacher")
     if options.gallery is not None:
         evidence = evidence.with_gallery(options.gallery)
     side = evidence.teacher_side()

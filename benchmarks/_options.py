@@ -1,4 +1,4 @@
-"""The typed options of ``prunnet-bench calibrate``."""
+"""Options of ``prunnet-bench``: help texts of several commands, and the typed options of ``calibrate``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunnet_export.preprocessing import Size
+
+PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
+"""Help of ``--pattern``."""
 
 
 @dataclass(frozen=True)

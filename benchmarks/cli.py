@@ -8,7 +8,10 @@ from typing import Any
 import click
 
 from prunnet_export._stored_paths import stored_path
+from prunnet_export.benchmarks._compat_cli import compat
 from prunnet_export.benchmarks._diff_cli import diff
+from prunnet_export.benchmarks._options import PATTERNS
+from prunnet_export.benchmarks.drift.cli import preprocessing
 from prunnet_export.benchmarks.matrix.cli import matrix
 from prunnet_export.benchmarks.page.cli import report
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
@@ -41,7 +44,6 @@ RESULTS = click.option(
     metavar="FOLDER",
     help="Measure an anchor model too, and store the run as a new file in this folder, for `prunnet-bench diff`.",
 )
-PATTERNS = "channel, unstructured, block, channel+2:4, or n:m as 2:4. Repeatable."
 
 
 class _ArtifactsByDefault(click.Group):
@@ -97,29 +99,6 @@ def latency(**options: Any) -> int:
     from prunnet_export.benchmarks._check import CheckOptions, check_artifacts
 
     return check_artifacts(CheckOptions(**options), verify_too=False)
-
-
-@command.command()
-@network_option
-@data_options
-@click.option("--pattern", "patterns", multiple=True, default=["channel"], show_default=True, help=PATTERNS)
-@click.option("--capacities", default="1,0.8,0.6,0.4,0.2,0.1", show_default=True)
-@click.option("--channel-multiple", type=click.IntRange(1, 256), default=8, show_default=True)
-@click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
-@click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
-@click.option(
-    "--gallery",
-    type=click.Path(path_type=Path),
-    help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
-)
-@click.option("--all-pairs", is_flag=True, help="Test each query capacity with each gallery capacity, for one pattern.")
-@output_options
-def compat(**options: Any) -> int:
-    """Self-test and cross-test of a network's subnetworks by the data set's own figures, computed by torch."""
-    from prunnet_export.benchmarks._compat_command import CompatOptions
-    from prunnet_export.benchmarks._compat_command import compat as print_tables
-
-    return print_tables(CompatOptions(capacities=numbers(options.pop("capacities"), "--capacities"), **options))
 
 
 @command.command()
@@ -289,9 +268,11 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
 
 
 command.add_command(matrix)
+command.add_command(compat)
 command.add_command(diff)
 command.add_command(plan)
 command.add_command(plan_accuracy)
+command.add_command(preprocessing)
 command.add_command(report)
 
 
