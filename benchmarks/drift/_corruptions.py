@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from prunnet_export.datasets import ImageSplit
+from prunnet_export.preprocessing import decode
 
 Apply = Callable[[Image.Image, float, int], Image.Image]
 
@@ -39,8 +40,7 @@ class Corruption:
 def _jpeg(image: Image.Image, quality: float, _number: int) -> Image.Image:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=int(quality))
-    with Image.open(buffer) as opened:
-        return opened.convert("RGB")
+    return decode(buffer.getvalue(), name="the image")
 
 
 def _blur(image: Image.Image, share: float, _number: int) -> Image.Image:

@@ -14,7 +14,7 @@ from prunnet_export.cli import output_options
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option(
     "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
     help="Folder of the images that a device embedded.",
 )
