@@ -13,7 +13,7 @@ from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export.artifact import Manifest
 from prunnet_export.benchmarks import _remeasure
 from prunnet_export.benchmarks._measured import artifact_path, case_names, measure_artifact
-from prunnet_export.benchmarks._remeasure import RUNS, SAMPLES
+from prunnet_export.benchmarks._remeasure import SAMPLES
 from prunnet_export.benchmarks._results import Result
 from prunnet_export.building import ANCHOR
 from prunnet_export.devices import Device, LocalDevice
@@ -42,8 +42,11 @@ def measure(folder: Path, device: Device | None = None, *, home: Path | None = N
     )
 
 
-def test_the_anchor_is_measured_in_turns_with_the_artifact(make_artifact: Callable[..., Path], tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_the_anchor_is_measured_in_turns_with_the_artifact(
+    make_artifact: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, asked = 3, list[str]()
+    monkeypatch.setattr(_remeasure, "RUNS", runs)  # for the time that the test takes
 
     class Watched(LocalDevice):
         def run(self, request: Request, *, timeout: float = 60) -> Reply:
@@ -52,14 +55,14 @@ def test_the_anchor_is_measured_in_turns_with_the_artifact(make_artifact: Callab
             return super().run(request, timeout=timeout)
 
     result = measure(make_artifact(), Watched(), home=tmp_path)
-    assert asked == ["anchor", *["artifact", "anchor"] * RUNS]  # the first is a try
+    assert asked == ["anchor", *["artifact", "anchor"] * runs]  # the first is a try
     assert (result.name, result.status, result.exit_code, result.artifact) == ("case", "passed", 0, "dist/tiny")
     assert result.anchor is not None
     assert (result.anchor.name, result.anchor.runtime) == (ANCHOR, "onnxruntime")
-    assert [len(run) for run in result.samples_ms] == [SAMPLES] * RUNS
-    assert [len(run) for run in result.anchor.samples_ms] == [SAMPLES] * RUNS
+    assert [len(run) for run in result.samples_ms] == [SAMPLES] * runs
+    assert [len(run) for run in result.anchor.samples_ms] == [SAMPLES] * runs
     assert result.latency is not None
-    assert (result.latency.n, result.latency.runs) == (RUNS * SAMPLES, RUNS)
+    assert (result.latency.n, result.latency.runs) == (runs * SAMPLES, runs)
     assert result.machine == LocalDevice().fingerprint()
     assert {check.name for check in result.checks} == {"latency budget", "size budget"}
     assert msgspec.json.decode(msgspec.json.encode(result), type=Result) == result
