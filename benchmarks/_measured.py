@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prunnet_export._errors import GateFailed, PrunnetError, Unreachable
@@ -14,6 +14,7 @@ from prunnet_export.benchmarks._remeasure import Remeasured, remeasure
 from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Samples
 from prunnet_export.building import ANCHOR
 from prunnet_export.devices import Device, ModelTimes
+from prunnet_export.reports import Check
 
 _DIGITS = 6  # of milliseconds: nanoseconds
 
@@ -70,12 +71,12 @@ def measured_result(
         artifact=artifact_path(measured.folder, home),
         subnetwork=manifest.subnetwork,
         latency=measured.latency,
-        samples_ms=_samples(measured.times),
+        samples_ms=rounded(measured.times),
         anchor=_anchor_entry(measured.anchor),
         size_mb=manifest.size_mb,
         peak_mb=measured.peak_mb,
         verification=measured.verification,
-        checks=[CheckEntry(name=check.name, passed=check.passed, message=check.message) for check in checks],
+        checks=check_entries(checks),
         machine=device.fingerprint(),
     )
 
@@ -111,7 +112,13 @@ def case_names(folders: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else shown(folder) for name, folder in zip(names, folders, strict=True)]
 
 
-def _samples(times: ModelTimes) -> Samples:
+def check_entries(checks: Iterable[Check]) -> list[CheckEntry]:
+    """Checks, to be stored."""
+    return [CheckEntry(name=check.name, passed=check.passed, message=check.message) for check in checks]
+
+
+def rounded(times: ModelTimes) -> Samples:
+    """The samples to the nanosecond, to be stored."""
     return [[round(sample, _DIGITS) for sample in run] for run in times.samples_ms]
 
 
@@ -119,5 +126,5 @@ def _anchor_entry(times: ModelTimes | None) -> AnchorEntry | None:
     if times is None:
         return None
     return AnchorEntry(
-        name=ANCHOR, runtime=times.runtime, runtime_version=times.runtime_version, samples_ms=_samples(times)
+        name=ANCHOR, runtime=times.runtime, runtime_version=times.runtime_version, samples_ms=rounded(times)
     )

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 
 # With an anchor. Processes differ more than inferences, so there are many short runs (docs/regressions.md).
-RUNS, SAMPLES = 10, 60
+RUNS, SAMPLES = 12, 60
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from prunnet_export._documents import read_json
-from prunnet_export._errors import GateFailed, PrunnetError, Unreachable, UsageError
+from prunnet_export._errors import GateFailed, InvalidInput, PrunnetError, Unreachable, UsageError
 from prunnet_export._files import replace_file
 from prunnet_export.artifact import SubnetworkEntry, VerificationEntry
 from prunnet_export.budget import Budget
 from prunnet_export.devices import Fingerprint
 from prunnet_export.measuring import LatencyReport, Milliseconds
 
+_VERSION: Literal[1] = 1
 Status = Literal["passed", "failed", "error", "skipped"]
 Samples = list[list[Milliseconds]]
 """Milliseconds of each inference, one list for each run in a process of its own."""
@@ -107,19 +108,36 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
 
     format: Literal["prunnet-bench-run"] = "prunnet-bench-run"
-    version: Literal[1] = 1
+    version: Literal[1] = _VERSION
     created: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?!\n)$")]
     tools: dict[str, str] = {}
     results: list[Result] = []
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The part of a file that every version has."""
+
+    format: Literal["prunnet-bench-run"]
+    version: int
 
 
 def read_results(file: Path) -> Run:
     """A run that was stored.
 
     Raises:
-        InvalidInput: the file is corrupt, or it is no such file.
+        InvalidInput: the file is corrupt, is no such file, or is of another version.
     """
-    return read_json(file, Run, hint="it is written by prunnet-bench check --results FOLDER and prunnet-bench matrix")
+    hint = "it is written by prunnet-bench check ARTIFACT --results FOLDER and prunnet-bench matrix"
+    try:
+        return read_json(file, Run, hint=hint)
+    except InvalidInput:
+        head = read_json(file, _Head, hint=hint)
+        if head.version == _VERSION:
+            raise
+        raise InvalidInput(
+            f"{file} is of version {head.version}, and this is version {_VERSION}",
+            hint="use the version of prunnet-bench that wrote it",
+        ) from None
 
 
 def write_results(file: Path, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunnet_export._stored_paths import stored_path
+from prunnet_export.benchmarks._diff_cli import diff
 from prunnet_export.benchmarks.matrix.cli import matrix
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
@@ -287,6 +288,7 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
 
 
 command.add_command(matrix)
+command.add_command(diff)
 command.add_command(plan)
 command.add_command(plan_accuracy)
 

@@ -48,6 +48,7 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
         "import prunnet_export.runtimes.tensorrt, prunnet_export.runtimes.mnn, prunnet_export.runtimes.litert",
         "import prunnet_export.runtimes.coreml, prunnet_export.runtimes.ethos_u",
         "import prunnet_export.finishing, prunnet_export.evaluating, prunnet_export.benchmarks._check",
+        "import prunnet_export.building, prunnet_export.benchmarks._diff",
         "import prunnet_export.devices, prunnet_export.devices._worker",
         "import prunnet_export.measuring, prunnet_export.artifact, prunnet_export.network_config",
         "import prunnet_export.budget, prunnet_export.precision, prunnet_export.thresholds, prunnet_export.target",

@@ -4,6 +4,7 @@ from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_
 from prunnet_export.artifact._held import HeldArtifact, held
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
+    MANIFEST,
     AlternativeEntry,
     FrontierEntry,
     Manifest,
@@ -34,6 +35,7 @@ from prunnet_export.artifact._writer import ArtifactWriter
 
 __all__ = [
     "ALTERNATIVES",
+    "MANIFEST",
     "REFERENCE_FILE",
     "REJECTED",
     "AlternativeEntry",

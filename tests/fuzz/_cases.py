@@ -29,6 +29,9 @@ from prunnet_export._config import read_project_config
 from prunnet_export._decoding import begins_like_an_image, decode
 from prunnet_export.artifact import read_manifest
 from prunnet_export.artifact._manifest_file import encode_manifest
+from prunnet_export.benchmarks._diff_cases import compare_case
+from prunnet_export.benchmarks._diff_sides import read_runs as read_runs_to_compare
+from prunnet_export.benchmarks._results import Run
 from prunnet_export.benchmarks.plan._runs import read_runs
 from prunnet_export.network import load_checkpoint
 from prunnet_export.network._weights_file import read_weights
@@ -46,6 +49,7 @@ from prunnet_export.training.data._lmdb import LmdbSplit
 from prunnet_export.vectors import open_vectors, read_arrays
 from prunnet_export.vectors._names import read_names
 from tests._inputs import tiny_recipe
+from tests.benchmarks._runs import result
 from tests.conftest import full_manifest
 from tests.prediction._rows import row, table, workload
 
@@ -271,5 +275,13 @@ _add(
     lambda _: encode_manifest(full_manifest()),
     lambda file: read_manifest(file.parent),
     "manifest.json",
+)
+_add(
+    "run of prunnet-bench",
+    lambda _: msgspec.json.encode(Run(created="2026-11-29T18:00:00Z", results=[result()])),
+    lambda file: [
+        compare_case(old, result(), threshold=0.05, in_turns=False)
+        for old in read_runs_to_compare(file, file)[0].results.values()
+    ],
 )
 _add("calibration", lambda _: msgspec.json.encode(table([row(workload(10**6), 1.0)])), read_calibration)
