@@ -75,9 +75,10 @@ def test_a_matrix_of_this_machine(
 ) -> None:
     monkeypatch.setattr(_remeasure, "RUNS", 2)
     monkeypatch.setattr(_remeasure, "SAMPLES", 20)
-    ran = run(write_matrix(HERE), "--output-format=junit", "--also", "json", tmp_path / "run.json")
+    # The budget is so large that a busy machine does not make the verdict unclear, which would add runs.
+    ran = run(write_matrix(HERE, ms=(1e5,)), "--output-format=junit", "--also", "json", tmp_path / "run.json")
     assert ran.code == 0, ran.err
-    cell = "x86-onnxruntime/tiny/50ms@here"
+    cell = "x86-onnxruntime/tiny/100000ms@here"
     names = {case.get("name", "") for case in assert_junit(ran.out)}
     assert {f"{cell}: export", f"{cell}: latency budget", f"{cell}: parity"} <= names
     [stored] = run_files(tmp_path / "out" / "results")
