@@ -13,6 +13,7 @@ from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_ro
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence, warn_of_overlap
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.network import limit_torch_threads, load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.reports import Report, Table, print_report
@@ -30,7 +31,7 @@ class CompatOptions:
     channel_multiple: int
     max_queries: int
     max_gallery: int
-    gallery: Path | None
+    gallery: Path | GalleryAddress | None
     matrix: bool
     output_format: str
 

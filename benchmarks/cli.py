@@ -12,6 +12,7 @@ from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
     data_options,
+    gallery_at,
     network_option,
     number_list,
     numbers,
@@ -98,7 +99,8 @@ def latency(**options: Any) -> int:
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
 @click.option(
     "--gallery",
-    type=click.Path(path_type=Path),
+    callback=gallery_at,
+    metavar="FILE|ADDRESS",
     help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
 )
 @click.option("--matrix", is_flag=True, help="Test every query capacity with every gallery capacity, for one pattern.")

@@ -189,6 +189,8 @@ def _gallery(gallery: GalleryEntry) -> str:
     """Where the gallery is from, what it stores and how it is searched."""
     source = "made for this verification" if gallery.file is None else markdown_text(gallery.file)
     facts = f"{source}: {gallery.count:,} x {gallery.dim} {markdown_text(gallery.stored)}, searched by {gallery.metric}"
+    if gallery.engine is not None:
+        facts += f" with {markdown_text(gallery.engine)}"
     if gallery.query_scale == 1:
         return facts
     return f"{facts}, with embeddings of this artifact times {gallery.query_scale:.4g}"

@@ -52,8 +52,10 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         made_by: The model that made it.
-        file: Name of its file, without folders; null if it is made of images or of vectors of the network's folder.
+        file: Name of its file, without folders, or its address in a database, without credentials; null if it is made
+            of images or of vectors of the network's folder.
         sha256: SHA-256 of the file; null if there is none.
+        engine: The database that searched it, with its version and its index; null if this tool searched.
         count: Number of vectors.
         dim: Length of a vector. Of a longer query, only the first numbers are compared.
         stored: The form of the stored numbers, e.g. ``float16``.
@@ -66,6 +68,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     made_by: Literal["dense network", "teacher"] = "dense network"
     file: str | None = None
     sha256: Sha256 | None = None
+    engine: str | None = None
     count: Positive
     dim: Positive
     stored: str

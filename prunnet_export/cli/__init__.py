@@ -7,6 +7,7 @@ from prunnet_export.cli._failures import print_failure
 from prunnet_export.cli._options import (
     backbone_options,
     data_options,
+    gallery_at,
     network_option,
     number_list,
     numbers,
@@ -20,6 +21,7 @@ __all__ = [
     "backbone_options",
     "choose_network",
     "data_options",
+    "gallery_at",
     "main",
     "network_option",
     "number_list",

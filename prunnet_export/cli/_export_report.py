@@ -102,7 +102,8 @@ def _gallery_text(gallery: GalleryEntry) -> str | None:
     if gallery.file is None and gallery.made_by == "dense network":
         return None
     source = gallery.file or "the teacher's vectors of training images, as no --gallery is given"
-    return f"{source} ({gallery.count:,} x {gallery.dim} {gallery.stored}, {gallery.metric})"
+    engine = "" if gallery.engine is None else f", searched by {gallery.engine}"
+    return f"{source} ({gallery.count:,} x {gallery.dim} {gallery.stored}, {gallery.metric}{engine})"
 
 
 def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 Vectors: TypeAlias = npt.NDArray[np.float32]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # Relative error of one float32 rounding.
 _ROUNDING = 2.0**-24
