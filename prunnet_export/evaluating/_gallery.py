@@ -84,12 +84,22 @@ class Gallery:
         return source if isinstance(source, DatabaseRows) else None
 
 
-def save_gallery(file: Path, embeddings: Embeddings, *, labels: Labels, network: str) -> None:
+def save_gallery(
+    file: Path, embeddings: Embeddings, *, labels: Labels, network: str, **more: npt.NDArray[Any] | None
+) -> None:
     """Write embeddings of a dense network as ``.npz``, with labels and the SHA-256 of the network's weights.
+
+    Args:
+        file: The file.
+        embeddings: float32 [m, d].
+        labels: int64 [m].
+        network: The SHA-256.
+        **more: Further arrays; one that is None is left out.
 
     Raises:
         StorageError: the disk is full or read-only.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, embeddings=embeddings, labels=labels, network=np.array(network))
+    kept = {name: array for name, array in more.items() if array is not None}
+    np.savez(buffer, allow_pickle=False, embeddings=embeddings, labels=labels, network=np.array(network), **kept)
     replace_file(file, buffer.getvalue())

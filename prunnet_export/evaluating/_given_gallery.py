@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
 from prunnet_export._text import shown
 from prunnet_export.artifact import GalleryEntry
 from prunnet_export.evaluating._gallery import KEPT_WHOLE, Gallery
@@ -18,7 +17,7 @@ from prunnet_export.galleries import DatabaseRows, open_database
 from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.network_config import NetworkConfig
 from prunnet_export.teachers import TeacherSample
-from prunnet_export.vectors import Metric, StoredVectors, lengths, open_vectors
+from prunnet_export.vectors import Metric, StoredVectors, lengths, open_vectors, sha256_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,8 +28,8 @@ def open_gallery(
     """Open a gallery of a network's teacher.
 
     Args:
-        place: A file, see :func:`prunnet_export.vectors.open_vectors`, of which no code is executed; or the address of
-            a database.
+        place: A file or a folder of files, see :func:`prunnet_export.vectors.open_vectors`, of which no code is
+            executed; or the address of a database.
         config: The network.
         sample: Vectors of the network's teacher; None if the teacher is its own dense network.
         metric: The metric of the service; None takes the one that the file states, else the cosine.
@@ -56,7 +55,7 @@ def open_gallery(
     entry = GalleryEntry(
         made_by="dense network" if sample is None else "teacher",
         file=shown(place.title if isinstance(place, GalleryAddress) else place.name),
-        sha256=None if isinstance(place, GalleryAddress) else sha256(place),
+        sha256=None if isinstance(place, GalleryAddress) else sha256_of(place),
         engine=vectors.source.engine if isinstance(vectors.source, DatabaseRows) else None,
         count=vectors.count,
         dim=vectors.dim,

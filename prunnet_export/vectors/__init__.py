@@ -9,6 +9,7 @@ from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._nearest import Neighbours, nearest
 from prunnet_export.vectors._open import open_vectors
 from prunnet_export.vectors._same import SameVectors, same_vectors
+from prunnet_export.vectors._shards import sha256_of, shard_name
 from prunnet_export.vectors._stored import Rows, StoredVectors
 
 __all__ = [
@@ -31,5 +32,7 @@ __all__ = [
     "read_arrays",
     "same_distribution",
     "same_vectors",
+    "sha256_of",
+    "shard_name",
     "unit_vectors",
 ]

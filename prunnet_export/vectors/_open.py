@@ -10,6 +10,7 @@ from prunnet_export.vectors._faiss_files import open_faiss
 from prunnet_export.vectors._names import names_beside, read_names
 from prunnet_export.vectors._numpy_files import open_npy, open_npz
 from prunnet_export.vectors._parquet_files import open_parquet
+from prunnet_export.vectors._shards import open_shards
 from prunnet_export.vectors._stored import StoredVectors
 
 _OPENERS = {
@@ -22,13 +23,13 @@ _EXPECTED = "expected .npy, .npz, Parquet, or an index file of FAISS"
 
 
 def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
-    """The vectors of a file: ``.npy``, ``.npz``, Parquet, or an index file of FAISS.
+    """The vectors of a file: ``.npy``, ``.npz``, Parquet, or an index file of FAISS; or of all such files in a folder.
 
     Only what is asked for is read into memory, except from a compressed ``.npz`` and from an index that is not flat.
     Nothing in the file is executed. NaN and zero rows are not looked for here; see ``StoredVectors.check_rows``.
 
     Args:
-        file: The file.
+        file: The file, or the folder.
         names: A list of names, one on each line, or JSON. If the file has no names, and this is None, a list beside
             it is used: ``X.names.txt``, ``X.txt``, ``X.names.json`` or ``X.json`` for ``X.npy``.
 
@@ -37,6 +38,10 @@ def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
             together; or a name is there twice.
         MissingExtra: pyarrow or FAISS is needed and not installed.
     """
+    if file.is_dir():
+        if names is not None:
+            raise InvalidInput(f"{file} is a folder", hint=f"leave {names} out; its files may have names beside them")
+        return open_shards(file, open_vectors)
     try:
         with open_regular(file) as opened:
             start = opened.read(4)
