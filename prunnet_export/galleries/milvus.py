@@ -49,7 +49,7 @@ class Milvus(GalleryDatabase):
         if local and not Path(address.place).exists():
             raise InvalidInput(f"{address.place} does not exist", hint="give the file of Milvus Lite, or HOST:PORT")
         pymilvus = require("pymilvus", extra="milvus")
-        for name in ("pymilvus", "grpc"):  # what they report is raised too
+        for name in ("pymilvus", "milvus_lite", "grpc"):  # what they report is raised too
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if local:
             require("milvus_lite", extra="milvus")

@@ -10,6 +10,7 @@ from prunnet_export.vectors._faiss_files import open_faiss
 from prunnet_export.vectors._names import names_beside, read_names
 from prunnet_export.vectors._numpy_files import open_npy, open_npz
 from prunnet_export.vectors._parquet_files import open_parquet
+from prunnet_export.vectors._safetensors_files import open_safetensors
 from prunnet_export.vectors._shards import open_shards
 from prunnet_export.vectors._stored import StoredVectors
 
@@ -19,11 +20,11 @@ _OPENERS = {
     b"PK\x05\x06": open_npz,  # an archive without members
     b"PAR1": open_parquet,
 }
-_EXPECTED = "expected .npy, .npz, Parquet, or an index file of FAISS"
+_EXPECTED = "expected .npy, .npz, Parquet, safetensors, or an index file of FAISS"
 
 
 def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
-    """The vectors of a file: ``.npy``, ``.npz``, Parquet, or an index file of FAISS; or of all such files in a folder.
+    """The vectors of a file: ``.npy``, ``.npz``, Parquet, safetensors, an index of FAISS, or a folder of them.
 
     Only what is asked for is read into memory, except from a compressed ``.npz`` and from an index that is not flat.
     Nothing in the file is executed. NaN and zero rows are not looked for here; see ``StoredVectors.check_rows``.
@@ -44,10 +45,14 @@ def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
         return open_shards(file, open_vectors)
     try:
         with open_regular(file) as opened:
-            start = opened.read(4)
+            start = opened.read(9)
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
-    opener = _OPENERS.get(start) or (open_faiss if start[:2] in {b"Ix", b"IB", b"Iw", b"IH", b"IN", b"IP"} else None)
+    opener = _OPENERS.get(start[:4]) or (
+        open_faiss if start[:2] in {b"Ix", b"IB", b"Iw", b"IH", b"IN", b"IP"} else None
+    )
+    if opener is None and start[8:] == b"{":  # after the length of the header
+        opener = open_safetensors
     if opener is None:
         raise InvalidInput(f"{file} is {'empty' if not start else 'no file of vectors'}", hint=_EXPECTED)
     vectors = opener(file)
