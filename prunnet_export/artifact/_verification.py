@@ -108,6 +108,9 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         self_map: mAP of the self-test.
         teacher_self_r1: R@1 of the teacher's self-test: query and gallery by the teacher.
         teacher_self_map: mAP of the teacher's self-test; null if only rows of the gallery were kept.
+        cross_r1_interval: The 95 % interval of ``cross_r1``, by a bootstrap over the queries; null in older artifacts.
+        self_r1_interval: That of ``self_r1``.
+        teacher_self_r1_interval: That of ``teacher_self_r1``.
         n_queries: Number of query images.
         n_gallery: Number of gallery images.
         gallery: The gallery.
@@ -124,6 +127,9 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     self_map: Share | None = None
     teacher_self_r1: Share | None = None
     teacher_self_map: Share | None = None
+    cross_r1_interval: tuple[float, float] | None = None
+    self_r1_interval: tuple[float, float] | None = None
+    teacher_self_r1_interval: tuple[float, float] | None = None
     n_queries: Count
     n_gallery: Count
     gallery: GalleryEntry
