@@ -95,15 +95,15 @@ def fit(runs: Sequence[Points]) -> Fit:
         _reached(np.concatenate([runs[index] for index in draw.integers(0, len(runs), len(runs))]))
         for _ in range(_RESAMPLES if len(runs) > 2 else 0)  # noqa: PLR2004  # two runs say nothing about their spread
     ]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (0.0, 0.0)
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist() if drawn else (0.0, 0.0)
     ranks = [np.argsort(np.argsort(column)) for column in points.T]
     return Fit(
         points=len(points),
         runs=len(runs),
         overlaps=(float(points[:, 0].min()), float(points[:, 0].max())),
-        correlation=float(np.corrcoef(ranks)[0, 1]),
+        correlation=float(np.asarray(np.corrcoef(ranks)).ravel()[1]),
         at_recall=_reached(points),
-        interval=(float(low), float(high)) if drawn else None,
+        interval=(low, high) if drawn else None,
         spread=float(np.std(points[:, 1] - slope * points[:, 0] - offset, ddof=2)),
     )
 

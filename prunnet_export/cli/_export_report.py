@@ -85,8 +85,8 @@ def _verification_rows(manifest: Manifest) -> list[tuple[str, str]]:
         low_high = verification.cross_r1_interval
         interval = "" if low_high is None else f" (95% {low_high[0]:.1%} to {low_high[1]:.1%})"
         own = "dense" if verification.gallery.made_by == "dense network" else "teacher's"
-        cross, teacher = f"{verification.cross_r1:.1%}{interval}", f"{verification.teacher_self_r1:.1%}"
-        figures = f"cross-test {cross}{self_test}, {own} self-test {teacher}"
+        cross, best = f"{verification.cross_r1:.1%}{interval}", f"{verification.teacher_self_r1:.1%}"
+        figures = f"cross-test {cross}{self_test}, {own} self-test {best}"
         rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     elif (overlap := verification.gate("neighbour overlap")) is not None:
         rows.append(("neighbours", f"{overlap.found()} of the 10 nearest kept ({overlap.n} queries)"))

@@ -99,7 +99,8 @@ class Best:
             some, place = queries[first : first + _PAIRS], places[first : first + _PAIRS]
             column = columns[some, place]
             exact = exact_pairs(self._queries[some], rows[column], self._metric)
-            keep = (exact > self.scores[some, -1]) & (self._own[some] != start + column)
+            # Rows with the score of the k-th one may be of a lower number, because they come in another order.
+            keep = (exact >= self.scores[some, -1]) & (self._own[some] != start + column)
             self._merge(some[keep], exact[keep], start + column[keep])
         return np.flatnonzero(unclear)
 

@@ -45,7 +45,7 @@ def exact_scores(queries: Vectors, rows: Vectors, metric: Metric) -> Vectors:
 def exact_pairs(queries: Vectors, rows: Vectors, metric: Metric) -> Vectors:
     """The scores of :func:`exact_scores`, of each query with the row of the same number: float32 [n]."""
     left, right = queries.astype(np.float64), rows.astype(np.float64)
-    scores = np.einsum("ij,ij->i", left, right)
+    scores: npt.NDArray[np.float64] = np.einsum("ij,ij->i", left, right)
     if metric != "dot":
         squares_left, squares_right = np.einsum("ij,ij->i", left, left), np.einsum("ij,ij->i", right, right)
         if metric == "cosine":
