@@ -13,7 +13,7 @@ import msgspec
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, PrunnetError, Unreachable
 from prunnet_export._numbers import significant
-from prunnet_export._text import shown
+from prunnet_export._text import interval_text, shown
 from prunnet_export.artifact import restore, utc_now
 from prunnet_export.benchmarks._history import append_run, make_results_folder
 from prunnet_export.benchmarks._measured import case_names, error_result, measured_result
@@ -124,10 +124,12 @@ def _report(results: Sequence[Remeasured], failures: Sequence[Failure]) -> Repor
                 manifest.budget.latency_ms,
                 now.n,
                 None if verification is None or verification.cross_r1 is None else f"{verification.cross_r1:.1%}",
+                None if verification is None else interval_text(verification.cross_r1_interval),
             )
         )
     columns = (
         "artifact", "subnetwork", "runtime", "p50 ms", "asked", "ms", "ms at export", "budget ms", "n", "cross R@1",
+        "95%",
     )  # fmt: skip
     return Report(
         title="prunnet-bench",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from prunnet_export.benchmarks._options import PATTERNS
-from prunnet_export.cli import data_options, network_option, numbers, output_options
+from prunnet_export.cli import data_options, gallery_at, network_option, numbers, output_options
 
 
 @click.command()
@@ -21,7 +20,8 @@ from prunnet_export.cli import data_options, network_option, numbers, output_opt
 @click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
 @click.option(
     "--gallery",
-    type=click.Path(path_type=Path),
+    callback=gallery_at,
+    metavar="FILE|ADDRESS",
     help="The teacher's gallery, for a network with a teacher.  [default: the teacher's vectors of training images]",
 )
 @click.option("--all-pairs", is_flag=True, help="Test each query capacity with each gallery capacity, for one pattern.")

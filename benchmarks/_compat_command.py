@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from prunnet_export._text import interval_text
 from prunnet_export.benchmarks._compat import Compatibility, CompatRow, PairCell
 from prunnet_export.benchmarks._compat_teacher import teacher_report, teacher_rows
 from prunnet_export.benchmarks.drift._table import DriftRow, breaks_first, drift_rows, drift_table
 from prunnet_export.cli import NetworkChoice, choose_network, open_data
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import Evidence, warn_of_overlap
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.network import limit_torch_threads, load_checkpoint
 from prunnet_export.protocol import Protocol
 from prunnet_export.reports import Report, Table, print_report
@@ -31,7 +33,7 @@ class CompatOptions:
     channel_multiple: int
     max_queries: int
     max_gallery: int
-    gallery: Path | None
+    gallery: Path | GalleryAddress | None
     all_pairs: bool
     corruptions: bool
     output_format: str
@@ -129,15 +131,22 @@ def _compat_table(judged: str, found: Sequence[CompatRow], data: RetrievalData, 
             f"{row.asked:.0%}",
             f"{row.capacity:.1%}",
             test,
-            *(f"{value:.1%}" for value in metrics.figures(data.protocol).values()),
+            *(
+                cell
+                for name, value in metrics.figures(data.protocol).items()
+                for cell in (f"{value:.1%}", *([interval_text(metrics.recall_interval[1])] if name == "R@1" else []))
+            ),
         )
         for row, test, metrics in lines
     )
     first = chosen[0].self_test
     left_out = f" ({first.n_left_out} have nothing to find)" if first.n_left_out else ""
+    columns = [
+        column for name in first.figures(data.protocol) for column in ((name, "95%") if name == "R@1" else (name,))
+    ]
     name = data.name if data.judged is None else f"{data.name}, {judged}"
     title = f"{name}: {first.n_queries} queries{left_out}, {n_gallery} gallery images"
-    return Table(title, ("pattern", "capacity", "kept", "test", *first.figures(data.protocol)), rows)
+    return Table(title, ("pattern", "capacity", "kept", "test", *columns), rows)
 
 
 def _pairs_table(name: str, cells: Sequence[PairCell], protocol: Protocol) -> Table:

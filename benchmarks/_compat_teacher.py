@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from prunnet_export._text import interval_text
 from prunnet_export.benchmarks._compat import settled
 from prunnet_export.cli import NetworkChoice
 from prunnet_export.evaluating import Evidence, TeacherSide, search_gates
@@ -24,6 +25,8 @@ class TeacherRow:
         interval: The 95 % interval of the overlap.
         cross_r1: R@1 of the subnetwork's queries; None without labels.
         teacher_self_r1: R@1 of the teacher's queries; None without labels.
+        cross_r1_interval: The 95 % interval of ``cross_r1``.
+        teacher_self_r1_interval: That of ``teacher_self_r1``.
     """
 
     pattern: str
@@ -33,6 +36,8 @@ class TeacherRow:
     interval: tuple[float, float]
     cross_r1: float | None
     teacher_self_r1: float | None
+    cross_r1_interval: tuple[float, float] | None
+    teacher_self_r1_interval: tuple[float, float] | None
 
 
 def teacher_rows(
@@ -56,6 +61,8 @@ def teacher_rows(
             interval=overlap.interval or (overlap.value, overlap.value),
             cross_r1=figures.get("cross_r1"),
             teacher_self_r1=figures.get("teacher_self_r1"),
+            cross_r1_interval=figures.get("cross_r1_interval"),
+            teacher_self_r1_interval=figures.get("teacher_self_r1_interval"),
         )
 
 
@@ -69,12 +76,25 @@ def teacher_report(rows: Sequence[TeacherRow], evidence: Evidence, side: Teacher
             f"{row.asked:.0%}",
             f"{row.capacity:.1%}",
             f"{row.overlap:.1%}",
-            f"{row.interval[0]:.1%} to {row.interval[1]:.1%}",
-            *(None if share is None else f"{share:.1%}" for share in (row.cross_r1, row.teacher_self_r1)),
+            interval_text(row.interval),
+            None if row.cross_r1 is None else f"{row.cross_r1:.1%}",
+            interval_text(row.cross_r1_interval),
+            None if row.teacher_self_r1 is None else f"{row.teacher_self_r1:.1%}",
+            interval_text(row.teacher_self_r1_interval),
         )
         for row in rows
     )
-    columns = ("pattern", "capacity", "kept", "neighbour overlap", "95%", "cross-test R@1", "teacher's R@1")
+    columns = (
+        "pattern",
+        "capacity",
+        "kept",
+        "neighbour overlap",
+        "95%",
+        "cross-test R@1",
+        "95%",
+        "teacher's R@1",
+        "95%",
+    )
     title = f"{data}: {len(side.queries)} held-out queries in {source} ({gallery.count:,} x {gallery.dim})"
     return Report(
         title="compatibility",

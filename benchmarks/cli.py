@@ -150,10 +150,26 @@ def calibrate(**options: Any) -> int:
 @command.command()
 @network_option
 @data_options
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .npz file to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .npz file to write, or a folder for many files. A folder that is begun is completed.",
+)
+@click.option(
+    "--shard-images",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Images of each file in a folder.",
+)
 @output_options
 def gallery(**options: Any) -> int:
-    """Embed the gallery images with the dense network, for `prunnet-export --gallery`."""
+    """Embed the gallery images with the dense network, for `prunnet-export --gallery`.
+
+    Several processes fill one folder together, on one machine or on machines that share it:
+    torchrun --no-python --nproc-per-node 2 prunnet-bench gallery --out FOLDER
+    """
     from prunnet_export.benchmarks._gallery_command import GalleryOptions, write_gallery
 
     return write_gallery(GalleryOptions(**options))

@@ -32,8 +32,16 @@ class FolderLock:
         Raises:
             StorageError: another process has it, or the file cannot be made.
         """
-        if not self._acquire(fcntl.LOCK_NB):
+        if not self.try_acquire():
             raise StorageError(f"another process writes to {self._folder}", hint="wait for it, or choose another --out")
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; returns whether this object has it.
+
+        Raises:
+            StorageError: the file cannot be made.
+        """
+        return self._acquire(fcntl.LOCK_NB)
 
     def wait(self) -> None:
         """Take the lock. If another process has it, wait until it is free.
@@ -41,7 +49,7 @@ class FolderLock:
         Raises:
             StorageError: the file cannot be made.
         """
-        if not self._acquire(fcntl.LOCK_NB):
+        if not self.try_acquire():
             _LOG.info("waiting for another process that writes to %s", self._folder)
             self._acquire(0)
 

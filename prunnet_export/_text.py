@@ -40,3 +40,8 @@ def first_of(names: Sequence[str], count: int = 3) -> str:
     """The first names, and how many others there are."""
     others = len(names) - count
     return ", ".join(names[:count]) + (f" and {others} more" if others > 0 else "")
+
+
+def interval_text(interval: tuple[float, float] | None) -> str | None:
+    """The interval of a share, in per cent; None if there is none."""
+    return None if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"

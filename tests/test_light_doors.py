@@ -26,6 +26,8 @@ HEAVY = (
     "matplotlib",
     "pyarrow",
     "faiss",
+    "pymilvus",
+    "qdrant_client",
 )
 
 

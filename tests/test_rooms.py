@@ -21,6 +21,7 @@ ROOMS = (
     "measuring",
     "reports",
     "vectors",
+    "galleries",
     "network",
     "patterns",
     "teachers",

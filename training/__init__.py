@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._batches import Batch, Targets, TrainingBatches
     from prunnet_export.training._device import choose_device
-    from prunnet_export.training._distributed import ALONE
+    from prunnet_export.training._distributed import ALONE, Ranks, ranks_of_environment
     from prunnet_export.training._held_out import held_out
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
@@ -48,7 +48,7 @@ else:
             "_allocator": ("keep_freed_memory",),
             "_batches": ("Batch", "Targets", "TrainingBatches"),
             "_device": ("choose_device",),
-            "_distributed": ("ALONE",),
+            "_distributed": ("ALONE", "Ranks", "ranks_of_environment"),
             "_held_out": ("held_out",),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
@@ -86,6 +86,7 @@ __all__ = [
     "MatchSettings",
     "Matching",
     "Objective",
+    "Ranks",
     "Recipe",
     "SubnetworkGradients",
     "Targets",
@@ -105,6 +106,7 @@ __all__ = [
     "open_match",
     "open_model",
     "orders",
+    "ranks_of_environment",
     "recipe_option",
     "recipe_options",
     "reestimate_dense_batchnorm",

@@ -99,10 +99,10 @@ def process_group() -> Iterator[Ranks]:
         InvalidInput: the variables are incomplete or contradict each other.
         Unreachable: the other processes do not answer.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield ALONE
+    ranks = ranks_of_environment()
+    if ranks.world_size == 1:
+        yield ranks
         return
-    ranks = _ranks()
     # Tensors on the CPU, such as the number of a rank that failed, need gloo even if the gradients are on GPUs.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
@@ -117,7 +117,14 @@ def process_group() -> Iterator[Ranks]:
     distributed.destroy_process_group()  # not after an error, because it can wait for a process that ended
 
 
-def _ranks() -> Ranks:
+def ranks_of_environment() -> Ranks:
+    """The numbers of this process, as ``torchrun`` sets them, or those of a process that is alone.
+
+    Raises:
+        InvalidInput: the variables are incomplete or contradict each other.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return ALONE
     values = {name: os.environ.get(name, "") for name in _VARIABLES}
     numbers = [values["RANK"], values["WORLD_SIZE"], os.environ.get("LOCAL_RANK", values["RANK"])]
     if all(values.values()) and all(number.isdecimal() for number in numbers):

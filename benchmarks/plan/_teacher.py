@@ -85,6 +85,8 @@ class FileSource(VectorSource):
                 f"{stored.file} does not say which image a vector belongs to",
                 hint="add names: paths relative to the images",
             )
+        if not isinstance(stored.file, Path):
+            raise TypeError(f"{stored.file} is no file")
         self._stored, self._names = stored, stored.names
         self.name, self.kind, self.sha256, self.size = shown(stored.file.name), "vectors", sha256(stored.file), None
 

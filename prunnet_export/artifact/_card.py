@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import significant
+from prunnet_export._text import interval_text
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._report import threshold_table
 from prunnet_export.artifact._verification import GalleryEntry, Gate
@@ -153,11 +154,25 @@ def _verification(manifest: Manifest) -> str:
     maker = found.gallery.made_by
     own = "dense" if maker == "dense network" else "teacher's"
     scores = [
-        (f"cross-test: query by this artifact, gallery by the {maker}", found.cross_r1, found.cross_map),
-        ("self-test: both by this artifact", found.self_r1, found.self_map),
-        (f"{own} self-test: both by the {maker}", found.teacher_self_r1, found.teacher_self_map),
+        (
+            f"cross-test: query by this artifact, gallery by the {maker}",
+            found.cross_r1,
+            found.cross_r1_interval,
+            found.cross_map,
+        ),
+        ("self-test: both by this artifact", found.self_r1, found.self_r1_interval, found.self_map),
+        (
+            f"{own} self-test: both by the {maker}",
+            found.teacher_self_r1,
+            found.teacher_self_r1_interval,
+            found.teacher_self_map,
+        ),
     ]
-    rows = [(name, _share(r1), _share(mean)) for name, r1, mean in scores if r1 is not None or mean is not None]
+    rows = [
+        (name, _share(r1), interval_text(interval) or "-", _share(mean))
+        for name, r1, interval, mean in scores
+        if r1 is not None or mean is not None
+    ]
     lines = [
         "## Verification",
         (
@@ -167,7 +182,7 @@ def _verification(manifest: Manifest) -> str:
         ),
     ]
     if rows:
-        lines.append(_table(("test", "R@1", "mAP"), tuple(rows)))
+        lines.append(_table(("test", "R@1", "95%", "mAP"), tuple(rows)))
     if found.gates:
         lines.append(_table(("gate", "value", "has to be", "n", "", ""), tuple(map(_gate, found.gates))))
     if found.match_thresholds:
@@ -189,6 +204,8 @@ def _gallery(gallery: GalleryEntry) -> str:
     """Where the gallery is from, what it stores and how it is searched."""
     source = "made for this verification" if gallery.file is None else markdown_text(gallery.file)
     facts = f"{source}: {gallery.count:,} x {gallery.dim} {markdown_text(gallery.stored)}, searched by {gallery.metric}"
+    if gallery.engine is not None:
+        facts += f" with {markdown_text(gallery.engine)}"
     if gallery.query_scale == 1:
         return facts
     return f"{facts}, with embeddings of this artifact times {gallery.query_scale:.4g}"

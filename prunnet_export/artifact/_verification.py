@@ -52,8 +52,10 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         made_by: The model that made it.
-        file: Name of its file, without folders; null if it is made of images or of vectors of the network's folder.
+        file: Name of its file, without folders, or its address in a database, without credentials; null if it is made
+            of images or of vectors of the network's folder.
         sha256: SHA-256 of the file; null if there is none.
+        engine: The database that searched it, with its version and its index; null if this tool searched.
         count: Number of vectors.
         dim: Length of a vector. Of a longer query, only the first numbers are compared.
         stored: The form of the stored numbers, e.g. ``float16``.
@@ -66,6 +68,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     made_by: Literal["dense network", "teacher"] = "dense network"
     file: str | None = None
     sha256: Sha256 | None = None
+    engine: str | None = None
     count: Positive
     dim: Positive
     stored: str
@@ -105,6 +108,9 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         self_map: mAP of the self-test.
         teacher_self_r1: R@1 of the teacher's self-test: query and gallery by the teacher.
         teacher_self_map: mAP of the teacher's self-test; null if only rows of the gallery were kept.
+        cross_r1_interval: The 95 % interval of ``cross_r1``, by a bootstrap over the queries; null in older artifacts.
+        self_r1_interval: That of ``self_r1``.
+        teacher_self_r1_interval: That of ``teacher_self_r1``.
         n_queries: Number of query images.
         n_gallery: Number of gallery images.
         gallery: The gallery.
@@ -121,6 +127,9 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     self_map: Share | None = None
     teacher_self_r1: Share | None = None
     teacher_self_map: Share | None = None
+    cross_r1_interval: tuple[float, float] | None = None
+    self_r1_interval: tuple[float, float] | None = None
+    teacher_self_r1_interval: tuple[float, float] | None = None
     n_queries: Count
     n_gallery: Count
     gallery: GalleryEntry

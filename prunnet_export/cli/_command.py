@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from prunnet_export.cli._options import data_options, network_option, output_options, threads_option
+from prunnet_export.cli._options import data_options, gallery_at, network_option, output_options, threads_option
 from prunnet_export.thresholds import Thresholds
 
 DEFAULTS = Thresholds()
@@ -59,8 +59,10 @@ DEFAULTS = Thresholds()
 @data_options
 @click.option(
     "--gallery",
-    type=click.Path(path_type=Path),
-    help="Gallery to verify against: a file of the vectors that the service has.  [default: see docs/export.md]",
+    callback=gallery_at,
+    metavar="FILE|ADDRESS",
+    help="Gallery to verify against: a file of the vectors that the service has, or an address such as"
+    " milvus://HOST:19530/COLLECTION.  [default: see docs/export.md]",
 )
 @click.option(
     "--metric",

@@ -19,6 +19,7 @@ from prunnet_export.cli._context import NetworkChoice, choose_network, choose_pa
 from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import Place, choose_place, predictor_for
 from prunnet_export.devices import layer_times
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.reports import print_report
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.target import Target, find_target
@@ -53,7 +54,7 @@ class ExportOptions:
     threads: int | None
     data: str | None
     layout: str | None
-    gallery: Path | None
+    gallery: Path | GalleryAddress | None
     metric: Metric | None
     teacher_threshold: float | None
     max_queries: int
@@ -131,7 +132,7 @@ def _prepared(options: ExportOptions) -> tuple[Export, NetworkChoice]:
     predictor = predictor_for(target, place, budget, options.calibration, threads=options.threads)
     choose_precisions(options.precision, target)
     if options.metric and not options.gallery:
-        raise click.UsageError("--metric is the metric of a gallery file: add --gallery FILE")
+        raise click.UsageError("--metric is the metric of a gallery: add --gallery FILE")
     for module in ("torch", "timm", "onnx", "onnxscript"):
         require(module, extra="host")
     chosen = choose_network(options.network)

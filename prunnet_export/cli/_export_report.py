@@ -84,10 +84,11 @@ def _verification_rows(manifest: Manifest) -> list[tuple[str, str]]:
     verification, teacher, rows = manifest.verification, manifest.network.teacher, []
     if verification.cross_r1 is not None and verification.teacher_self_r1 is not None:
         self_test = "" if verification.self_r1 is None else f", self-test {verification.self_r1:.1%}"
+        low_high = verification.cross_r1_interval
+        interval = "" if low_high is None else f" (95% {low_high[0]:.1%} to {low_high[1]:.1%})"
         own = "dense" if verification.gallery.made_by == "dense network" else "teacher's"
-        figures = (
-            f"cross-test {verification.cross_r1:.1%}{self_test}, {own} self-test {verification.teacher_self_r1:.1%}"
-        )
+        cross, best = f"{verification.cross_r1:.1%}{interval}", f"{verification.teacher_self_r1:.1%}"
+        figures = f"cross-test {cross}{self_test}, {own} self-test {best}"
         rows.append(("R@1", f"{figures} ({verification.n_queries} queries, {verification.n_gallery} gallery)"))
     elif (overlap := verification.gate("neighbour overlap")) is not None:
         rows.append(("neighbours", f"{overlap.found()} of the 10 nearest kept ({overlap.n} queries)"))
@@ -104,7 +105,8 @@ def _gallery_text(gallery: GalleryEntry) -> str | None:
     if gallery.file is None and gallery.made_by == "dense network":
         return None
     source = gallery.file or "the teacher's vectors of training images, as no --gallery is given"
-    return f"{source} ({gallery.count:,} x {gallery.dim} {gallery.stored}, {gallery.metric})"
+    engine = "" if gallery.engine is None else f", searched by {gallery.engine}"
+    return f"{source} ({gallery.count:,} x {gallery.dim} {gallery.stored}, {gallery.metric}{engine})"
 
 
 def dry_run_report(job: Export, chosen: NetworkChoice) -> Report:

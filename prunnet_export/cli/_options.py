@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.gallery_address import GalleryAddress, gallery_place
 from prunnet_export.preprocessing import Size, parse_size, sides
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,6 +110,15 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 def number_list(_context: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
     """Callback of an option with a list of numbers."""
     return numbers(text, option.opts[0])
+
+
+def gallery_at(_context: click.Context, _option: click.Parameter, text: str | None) -> Path | GalleryAddress | None:
+    """Callback of an option with a gallery: a file, or the address of a database.
+
+    Raises:
+        InvalidInput: it is an address, and a part is missing or holds credentials.
+    """
+    return None if text is None else gallery_place(text)
 
 
 def size(_context: click.Context, option: click.Parameter, text: str | None) -> Size | None:

@@ -24,6 +24,7 @@ from prunnet_export.evaluating._own_gallery import check_own_labels
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._torch import embed_in_torch, settling_inputs, settling_vectors, statistics_inputs
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.network import Checkpoint, Embedder, adapt
 from prunnet_export.network_config import LEAST_STATISTICS_IMAGES, STATISTICS_IMAGES
 from prunnet_export.preprocessing import Preprocessing
@@ -119,17 +120,18 @@ class Evidence:
         own = open_dataset(source.place, layout=source.layout, seed=source.seed)
         return own.name, own.train
 
-    def with_gallery(self, file: Path, *, metric: Metric | None = None) -> Evidence:
-        """The same network and images with a gallery file of the teacher.
+    def with_gallery(self, place: Path | GalleryAddress, *, metric: Metric | None = None) -> Evidence:
+        """The same network and images with a gallery of the teacher.
 
         Args:
-            file: A file of vectors; no code in it is executed.
+            place: A file of vectors, of which no code is executed, or the address of a database.
             metric: The metric of the service; None takes the one that the file states, else the cosine.
 
         Raises:
-            InvalidInput: the file is damaged, or it is not what it says; the message says what contradicts it.
+            InvalidInput: it is damaged, or it is not what it says; the message says what contradicts it.
+            Unreachable: the database does not answer.
         """
-        return replace(self, gallery=open_gallery(file, self.checkpoint.config, self.sample, metric=metric))
+        return replace(self, gallery=open_gallery(place, self.checkpoint.config, self.sample, metric=metric))
 
     @cached_property
     def sample(self) -> TeacherSample | None:

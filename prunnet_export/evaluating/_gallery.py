@@ -1,4 +1,4 @@
-"""Galleries: the vectors that queries are compared with, in memory or in a file of a retrieval service."""
+"""Galleries: the vectors that queries are compared with, in memory, in a file or in a database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from prunnet_export._files import replace_file
 from prunnet_export.artifact import GalleryEntry
 from prunnet_export.datasets import Labels
 from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.galleries import DatabaseRows
 from prunnet_export.relevance import Indices
 from prunnet_export.vectors import Names, StoredVectors, lengths, nearest
 
@@ -52,7 +53,9 @@ class Gallery:
 
     @property
     def is_kept_whole(self) -> bool:
-        """Whether an artifact holds all of it: it is no file, or a small one."""
+        """Whether an artifact holds all of it: it is in memory, or a small file. A database searches itself."""
+        if self._database is not None:
+            return False
         return isinstance(self.vectors, np.ndarray) or self.entry.count <= KEPT_WHOLE
 
     @property
@@ -65,21 +68,38 @@ class Gallery:
         return self.vectors[rows] if isinstance(self.vectors, np.ndarray) else self.vectors.take(rows)
 
     def nearest(self, queries: Embeddings, count: int) -> Indices:
-        """The rows nearest to each query, int64 [n, count].
+        """The rows nearest to each query, int64 [n, count]. A gallery in a database is searched by the database.
 
         Args:
             queries: float32 [n, p].
             count: How many.
         """
+        if self._database is not None:
+            return self._database.nearest(queries, count)
         return nearest(queries, self.vectors, count, self.entry.metric).indices
 
+    @property
+    def _database(self) -> DatabaseRows | None:
+        source = None if isinstance(self.vectors, np.ndarray) else self.vectors.source
+        return source if isinstance(source, DatabaseRows) else None
 
-def save_gallery(file: Path, embeddings: Embeddings, *, labels: Labels, network: str) -> None:
+
+def save_gallery(
+    file: Path, embeddings: Embeddings, *, labels: Labels, network: str, **more: npt.NDArray[Any] | None
+) -> None:
     """Write embeddings of a dense network as ``.npz``, with labels and the SHA-256 of the network's weights.
+
+    Args:
+        file: The file.
+        embeddings: float32 [m, d].
+        labels: int64 [m].
+        network: The SHA-256.
+        **more: Further arrays; one that is None is left out.
 
     Raises:
         StorageError: the disk is full or read-only.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, embeddings=embeddings, labels=labels, network=np.array(network))
+    kept = {name: array for name, array in more.items() if array is not None}
+    np.savez(buffer, allow_pickle=False, embeddings=embeddings, labels=labels, network=np.array(network), **kept)
     replace_file(file, buffer.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
         InvalidInput: embeddings do not have the reference's shape.
     """
     gates = [_finite_gate(observed)]
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     if gates[0].passed:
         gates += _embedding_gates(observed, reference, thresholds)
     gates += _file_gates(observed, expected)

@@ -1,4 +1,4 @@
-"""Opening a gallery file, and refusing one that is not the teacher's or not what it says."""
+"""Opening a gallery, and refusing one that is not the teacher's or not what it says."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
 from prunnet_export._text import shown
 from prunnet_export.artifact import GalleryEntry
 from prunnet_export.evaluating._gallery import KEPT_WHOLE, Gallery
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.evaluating._trust import check_is_teachers, check_metric
+from prunnet_export.galleries import DatabaseRows, open_database
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.network_config import NetworkConfig
 from prunnet_export.teachers import TeacherSample
-from prunnet_export.vectors import Metric, StoredVectors, lengths, open_vectors
+from prunnet_export.vectors import Metric, StoredVectors, lengths, open_vectors, sha256_of
 
 _LOG = logging.getLogger(__name__)
 
 
 def open_gallery(
-    file: Path, config: NetworkConfig, sample: TeacherSample | None, *, metric: Metric | None = None
+    place: Path | GalleryAddress, config: NetworkConfig, sample: TeacherSample | None, *, metric: Metric | None = None
 ) -> Gallery:
-    """Open a gallery file of a network's teacher.
+    """Open a gallery of a network's teacher.
 
     Args:
-        file: The file, see :func:`prunnet_export.vectors.open_vectors`; no code in it is executed.
+        place: A file or a folder of files, see :func:`prunnet_export.vectors.open_vectors`, of which no code is
+            executed; or the address of a database.
         config: The network.
         sample: Vectors of the network's teacher; None if the teacher is its own dense network.
         metric: The metric of the service; None takes the one that the file states, else the cosine.
 
     Raises:
-        InvalidInput: the file is damaged, or it contradicts the network, the teacher's vectors or the metric.
+        InvalidInput: it is damaged, or it contradicts the network, the teacher's vectors or the metric.
         MissingExtra: a package is needed to read it, and is not installed.
+        Unreachable: the database does not answer.
     """
-    vectors = open_vectors(file)
+    vectors = open_database(place) if isinstance(place, GalleryAddress) else open_vectors(place)
     some = _looked_at(vectors)
     if sample is None:
         _check_length(vectors, config)
@@ -51,8 +54,9 @@ def open_gallery(
         scale = lengths([(0, sample.embeddings)]).mean
     entry = GalleryEntry(
         made_by="dense network" if sample is None else "teacher",
-        file=shown(file.name),
-        sha256=sha256(file),
+        file=shown(place.title if isinstance(place, GalleryAddress) else place.name),
+        sha256=None if isinstance(place, GalleryAddress) else sha256_of(place),
+        engine=vectors.source.engine if isinstance(vectors.source, DatabaseRows) else None,
         count=vectors.count,
         dim=vectors.dim,
         stored=vectors.stored,

@@ -9,13 +9,14 @@ score, and the order of the files does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.evaluating._bootstrap import interval_of_mean
 from prunnet_export.evaluating._metric import as_inner_products, unit_rows
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Relevance
@@ -37,6 +38,7 @@ class RetrievalMetrics:
         mean_average_precision: Mean over queries of the average precision, as the protocol defines it.
         n_queries: Number of queries with a relevant image; only these count.
         n_left_out: Number of queries without a relevant image in the gallery.
+        recall_interval: For each k, the 95 % interval of the recall, by a bootstrap over the queries.
     """
 
     recall_at: dict[int, float]
@@ -44,6 +46,7 @@ class RetrievalMetrics:
     mean_average_precision: float
     n_queries: int
     n_left_out: int = 0
+    recall_interval: dict[int, tuple[float, float]] = field(default_factory=dict, compare=False)
 
     def figures(self, protocol: Protocol) -> dict[str, float]:
         """The figures of the protocol, by their usual names."""
@@ -93,12 +96,14 @@ def retrieval_metrics(
                 averages.append(_average_precision(ranks, protocol))
     if not averages:
         raise InvalidInput("no query has a relevant gallery image", hint="query and gallery need images that match")
+    hits = {k: np.array(first) <= k for k in protocol.recall_at}
     return RetrievalMetrics(
-        recall_at={k: float((np.array(first) <= k).mean()) for k in protocol.recall_at},
+        recall_at={k: float(found.mean()) for k, found in hits.items()},
         precision_at=dict(zip(protocol.precision_at, np.mean(precisions, axis=0).tolist(), strict=True)),
         mean_average_precision=float(np.mean(averages)),
         n_queries=len(averages),
         n_left_out=len(queries) - len(averages),
+        recall_interval={k: interval_of_mean(found) for k, found in hits.items()},
     )
 
 

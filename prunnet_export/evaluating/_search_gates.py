@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,8 @@ _SHORT = {"dense network": "dense", "teacher": "teacher"}
 
 def search_gates(
     artifact: Embeddings, artifact_gallery: Embeddings | None, reference: Reference, thresholds: Thresholds
-) -> tuple[list[Gate], dict[str, float]]:
-    """The gates of the search in the gallery, and the test figures if the relevance is known.
+) -> tuple[list[Gate], dict[str, Any]]:
+    """The gates of the search in the gallery, and if the relevance is known the test figures with intervals of R@1.
 
     Args:
         artifact: float32 [n, d], the artifact's embeddings of the query images.
@@ -89,12 +90,16 @@ def searching(queries: Embeddings, gallery: GalleryEntry, *, from_artifact: bool
 
 def _figures(
     tests: Mapping[str, tuple[Embeddings, Embeddings]], reference: Reference, relevance: Relevance
-) -> dict[str, float]:
-    """R@1 of each test, and mAP if the whole gallery is here. A test has query and gallery embeddings."""
-    figures: dict[str, float] = {}
+) -> dict[str, Any]:
+    """R@1 of each test with its interval, and mAP if the whole gallery is here.
+
+    A test has query and gallery embeddings.
+    """
+    figures: dict[str, Any] = {}
     for name, (queries, gallery) in tests.items():
         metrics = retrieval_metrics(queries, gallery, relevance, reference.protocol, reference.entry.metric)
         figures[f"{name}_r1"] = metrics.recall_at[1]
+        figures[f"{name}_r1_interval"] = metrics.recall_interval[1]
         if reference.rows is None:
             figures[f"{name}_map"] = metrics.mean_average_precision
     return figures

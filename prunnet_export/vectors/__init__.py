@@ -4,22 +4,26 @@ from prunnet_export.vectors._arrays import read_arrays
 from prunnet_export.vectors._distribution import SameDistribution, same_distribution
 from prunnet_export.vectors._forms import Stored, first_dimensions, unit_vectors
 from prunnet_export.vectors._lengths import Lengths, lengths, metric_fault
-from prunnet_export.vectors._metrics import Metric
+from prunnet_export.vectors._metrics import METRICS, Metric, Vectors
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._nearest import Neighbours, nearest
 from prunnet_export.vectors._open import open_vectors
 from prunnet_export.vectors._same import SameVectors, same_vectors
-from prunnet_export.vectors._stored import StoredVectors
+from prunnet_export.vectors._shards import sha256_of, shard_name
+from prunnet_export.vectors._stored import Rows, StoredVectors
 
 __all__ = [
+    "METRICS",
     "Lengths",
     "Metric",
     "Names",
     "Neighbours",
+    "Rows",
     "SameDistribution",
     "SameVectors",
     "Stored",
     "StoredVectors",
+    "Vectors",
     "first_dimensions",
     "lengths",
     "metric_fault",
@@ -28,5 +32,7 @@ __all__ = [
     "read_arrays",
     "same_distribution",
     "same_vectors",
+    "sha256_of",
+    "shard_name",
     "unit_vectors",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._text import printable
 from prunnet_export.vectors._forms import INT8_SCALE, Scale
-from prunnet_export.vectors._metrics import Metric
-
-METRICS: tuple[Metric, ...] = get_args(Metric)
+from prunnet_export.vectors._metrics import METRICS, Metric
 
 
 def checked_labels(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 Vectors: TypeAlias = npt.NDArray[np.float32]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # Relative error of one float32 rounding.
 _ROUNDING = 2.0**-24
@@ -32,6 +33,21 @@ def exact_scores(queries: Vectors, rows: Vectors, metric: Metric) -> Vectors:
     if metric != "dot":
         squares_left = np.einsum("ij,ij->i", left, left)[:, None]
         squares_right = np.einsum("ij,ij->i", right, right)
+        if metric == "cosine":
+            scores /= np.sqrt(squares_left) * np.sqrt(squares_right)
+        else:
+            both = squares_left + squares_right
+            scores = 2 * scores - both
+            scores[scores > -_EQUAL * both] = 0
+    return scores.astype(np.float32)
+
+
+def exact_pairs(queries: Vectors, rows: Vectors, metric: Metric) -> Vectors:
+    """The scores of :func:`exact_scores`, of each query with the row of the same number: float32 [n]."""
+    left, right = queries.astype(np.float64), rows.astype(np.float64)
+    scores: npt.NDArray[np.float64] = np.einsum("ij,ij->i", left, right)
+    if metric != "dot":
+        squares_left, squares_right = np.einsum("ij,ij->i", left, left), np.einsum("ij,ij->i", right, right)
         if metric == "cosine":
             scores /= np.sqrt(squares_left) * np.sqrt(squares_right)
         else:

@@ -17,6 +17,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import LIST_BYTES
 from prunnet_export._text import printable
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.packed_names import NameSequence, PackedNames
 
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
@@ -28,13 +29,13 @@ class Names(NameSequence):
 
     Args:
         names: The names.
-        file: The file that they are from, for error messages.
+        file: The file, or the database, that they are from, for error messages.
 
     Raises:
         InvalidInput: a name is there twice, is empty, or is no text.
     """
 
-    def __init__(self, names: Iterable[str], file: Path) -> None:
+    def __init__(self, names: Iterable[str], file: Path | GalleryAddress) -> None:
         self._names, hashes = PackedNames(), array("q")
         for name in names:
             if not isinstance(name, str) or not name:
@@ -81,7 +82,7 @@ class Names(NameSequence):
     def _order(self) -> npt.NDArray[np.int64]:
         return np.argsort(self._hashes, kind="stable")
 
-    def _refuse_repeated(self, file: Path) -> None:
+    def _refuse_repeated(self, file: Path | GalleryAddress) -> None:
         ordered = self._hashes[self._order]
         same_hash = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(same_hash) == 0:

@@ -14,11 +14,14 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export.vectors._best import Best
 from prunnet_export.vectors._metrics import Metric, Vectors, exact_scores
+from prunnet_export.vectors._screen import screen_for
 from prunnet_export.vectors._stored import StoredVectors, vectors_in_memory
 
 OVERSAMPLING = 4
 # Multiplying matrices is not faster with larger parts, and these need few megabytes.
 _ROWS, _QUERIES = 4096, 1024
+# FAISS has no matrix of scores. It works longer on more rows before it has to begin a new list of the best.
+_SCREENED_NUMBERS, _SCREENED_QUERIES = 2**23, 2**14
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +47,13 @@ def nearest(
     own: npt.NDArray[np.int64] | None = None,
     rerank: StoredVectors | None = None,
     oversampling: int = OVERSAMPLING,
-    rows_at_once: int = _ROWS,
+    rows_at_once: int | None = None,
 ) -> Neighbours:
     """The k nearest vectors of a gallery for each query. The search is exact, in one pass over the gallery.
 
-    Memory does not grow with the gallery. Among equal scores the lower row comes first. The result does not depend on
-    ``rows_at_once``. To search for several sets of queries in one pass, concatenate them.
+    Memory does not grow with the gallery. Where FAISS is installed, large searches are faster and find the same. Among
+    equal scores the lower row comes first. The result does not depend on ``rows_at_once``. To search for several sets
+    of queries in one pass, concatenate them.
 
     A gallery of binary codes is searched as services do it: the ``k * oversampling`` codes with the fewest bits that
     differ from the signs of the query are scored again, the query itself with the codes as 1 and -1, or with the full
@@ -63,7 +67,7 @@ def nearest(
         own: int64 [n], the row that is the query itself and is left out, or -1.
         rerank: The full vectors of a gallery of binary codes, in the same order.
         oversampling: How many times k codes are scored again.
-        rows_at_once: How many rows of the gallery are compared at once.
+        rows_at_once: How many rows of the gallery are compared at once; None chooses.
 
     Raises:
         InvalidInput: queries and gallery have different lengths; a query or a row of the gallery is zero or not finite;
@@ -95,16 +99,26 @@ def nearest(
 
 
 def _stream(
-    queries: Vectors, gallery: StoredVectors, k: int, metric: Metric, *, own: npt.NDArray[np.int64], rows_at_once: int
+    queries: Vectors,
+    gallery: StoredVectors,
+    k: int,
+    metric: Metric,
+    *,
+    own: npt.NDArray[np.int64],
+    rows_at_once: int | None,
 ) -> Neighbours:
     """Search row by row for the best k."""
     # More than there are can never be found.
     kept = min(k, gallery.count)
+    screen = None if gallery.stored == "binary" else screen_for(len(queries), gallery.count)
+    step, at_once = (
+        (_QUERIES, _ROWS) if screen is None else (_SCREENED_QUERIES, max(1, _SCREENED_NUMBERS // gallery.dim))
+    )
     parts = [
-        Best(queries[start : start + _QUERIES], kept, metric, own[start : start + _QUERIES])
-        for start in range(0, len(queries), _QUERIES)
+        Best(queries[start : start + step], kept, metric, own[start : start + step], screen)
+        for start in range(0, len(queries), step)
     ]
-    for start, rows in _read_ahead(gallery.chunks(rows_at_once)):
+    for start, rows in _read_ahead(gallery.chunks(rows_at_once or at_once)):
         lengths = gallery.check_rows(rows, start)
         for part in parts:
             part.offer(rows, lengths, start)

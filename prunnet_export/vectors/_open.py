@@ -10,6 +10,8 @@ from prunnet_export.vectors._faiss_files import open_faiss
 from prunnet_export.vectors._names import names_beside, read_names
 from prunnet_export.vectors._numpy_files import open_npy, open_npz
 from prunnet_export.vectors._parquet_files import open_parquet
+from prunnet_export.vectors._safetensors_files import open_safetensors
+from prunnet_export.vectors._shards import open_shards
 from prunnet_export.vectors._stored import StoredVectors
 
 _OPENERS = {
@@ -18,17 +20,17 @@ _OPENERS = {
     b"PK\x05\x06": open_npz,  # an archive without members
     b"PAR1": open_parquet,
 }
-_EXPECTED = "expected .npy, .npz, Parquet, or an index file of FAISS"
+_EXPECTED = "expected .npy, .npz, Parquet, safetensors, or an index file of FAISS"
 
 
 def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
-    """The vectors of a file: ``.npy``, ``.npz``, Parquet, or an index file of FAISS.
+    """The vectors of a file: ``.npy``, ``.npz``, Parquet, safetensors, an index of FAISS, or a folder of them.
 
     Only what is asked for is read into memory, except from a compressed ``.npz`` and from an index that is not flat.
     Nothing in the file is executed. NaN and zero rows are not looked for here; see ``StoredVectors.check_rows``.
 
     Args:
-        file: The file.
+        file: The file, or the folder.
         names: A list of names, one on each line, or JSON. If the file has no names, and this is None, a list beside
             it is used: ``X.names.txt``, ``X.txt``, ``X.names.json`` or ``X.json`` for ``X.npy``.
 
@@ -37,12 +39,20 @@ def open_vectors(file: Path, *, names: Path | None = None) -> StoredVectors:
             together; or a name is there twice.
         MissingExtra: pyarrow or FAISS is needed and not installed.
     """
+    if file.is_dir():
+        if names is not None:
+            raise InvalidInput(f"{file} is a folder", hint=f"leave {names} out; its files may have names beside them")
+        return open_shards(file, open_vectors)
     try:
         with open_regular(file) as opened:
-            start = opened.read(4)
+            start = opened.read(9)
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}", hint="check the path and its permissions") from None
-    opener = _OPENERS.get(start) or (open_faiss if start[:2] in {b"Ix", b"IB", b"Iw", b"IH", b"IN", b"IP"} else None)
+    opener = _OPENERS.get(start[:4]) or (
+        open_faiss if start[:2] in {b"Ix", b"IB", b"Iw", b"IH", b"IN", b"IP"} else None
+    )
+    if opener is None and start[8:] == b"{":  # after the length of the header
+        opener = open_safetensors
     if opener is None:
         raise InvalidInput(f"{file} is {'empty' if not start else 'no file of vectors'}", hint=_EXPECTED)
     vectors = opener(file)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._text import printable
+from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.vectors._forms import INT8_SCALE, Scale, Stored, as_float32, dim_of, form_of
 from prunnet_export.vectors._metrics import Metric, Vectors
 from prunnet_export.vectors._names import Names
@@ -60,10 +61,10 @@ class ArrayRows(Rows):
 
 @dataclass(frozen=True, eq=False)
 class StoredVectors:
-    """Vectors in a file. Memory does not grow with their number: they are read when they are asked for.
+    """Vectors in a file or a database. Memory does not grow with their number: they are read when they are asked for.
 
     Attributes:
-        file: The file.
+        file: The file, or the address in a database.
         count: How many vectors there are, n.
         dim: Their length, d. For binary codes it is the number of bits.
         stored: How they are stored. ``faiss`` is a compressed form of FAISS, such as product quantisation.
@@ -74,7 +75,7 @@ class StoredVectors:
         network: SHA-256 of the weights of the network that made them, or None.
     """
 
-    file: Path
+    file: Path | GalleryAddress
     count: int
     dim: int
     stored: Stored

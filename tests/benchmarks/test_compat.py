@@ -112,7 +112,7 @@ def test_the_command(
     assert human.code == 0
     header, *lines = [line for line in human.out.splitlines() if line.startswith("|")]
     names = [name.strip() for name in header.split("|")[1:-1]]
-    assert names == ["pattern", "capacity", "kept", "test", "R@1", "R@2", "R@4", "R@8", "mAP"]
+    assert names == ["pattern", "capacity", "kept", "test", "R@1", "95%", "R@2", "R@4", "R@8", "mAP"]
     assert [line.split("|")[4].strip() for line in lines] == ["self", "cross"] * 2
 
 

@@ -239,3 +239,53 @@ def test_a_network_without_a_teacher_has_no_teachers_gallery(
     ran = call(capfd, bench, environment, *words)
     assert ran.code == 2
     assert "has no teacher but itself" in ran.err
+
+
+@pytest.mark.usefixtures("our_galleries")
+def test_a_gallery_in_a_database_of_another_package(
+    exported: tuple[Ran, Path],
+    taught: Taught,
+    large_gallery: Path,
+    environment: Environment,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    place, address = exported[1].with_name("of-database"), f"our-npz://{large_gallery}/products"
+    words = taught.arguments("--gallery", address, "--out", place, "--pattern=channel", "--precision=fp32")
+    ran = call(capfd, export, environment, *words)
+    assert ran.code == 0, ran.err
+    shown = " ".join(ran.out.split())
+    assert "our-npz://their.npz/products (11,000 x 16 float16, dot, searched by our database 1.2)" in shown
+    manifest = read_manifest(place)
+    entry = manifest.verification.gallery
+    assert (entry.file, entry.engine, entry.sha256) == ("our-npz://their.npz/products", "our database 1.2", None)
+    assert "with our database 1.2" in (place / "README.md").read_text("utf-8")
+    reference = load_reference(place / "verification.npz")
+    assert reference.rows is not None
+    overlap = manifest.verification.gate("neighbour overlap")
+    assert overlap is not None
+    of_file = gate(json.loads(exported[0].out)["verification"], "neighbour overlap")
+    assert (overlap.value, list(overlap.interval or ())) == (of_file["value"], of_file["interval"])
+
+
+DATABASE_FAULTS = {
+    "our-search://{}/products": "gallery database 'our-search' failed, search(): 30 s have passed",
+    "our-exits://{}/products": "SystemExit the licence has expired",
+    "our-npz://{}/products?token=s3cret": "unknown option 'token'",
+    "pinecone://{}/products": "unknown gallery database 'pinecone'",
+    "milvus://user:s3cret@{}/products": "holds a user or a password",
+    "our-npz://products": "is no address of a gallery",
+}
+
+
+@pytest.mark.usefixtures("our_galleries")
+@pytest.mark.parametrize("address", DATABASE_FAULTS)
+def test_a_database_that_does_not_work_is_one_error(
+    address: str, taught: Taught, large_gallery: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = taught.arguments("--gallery", address.format(large_gallery), "--dry-run")
+    if "search" in address:  # the search comes after the dry run
+        words = taught.arguments("--gallery", address.format(large_gallery), "--pattern=channel", "--precision=fp32")
+    ran = call(capfd, export, environment, *words)
+    assert_error(ran, 2)
+    assert DATABASE_FAULTS[address] in ran.err
+    assert "s3cret" not in ran.err

@@ -392,3 +392,16 @@ def test_inputs_are_left_alone(seed: int) -> None:
     retrieval_metrics(query, gallery, relevance)
     assert np.array_equal(query, before[0])
     assert np.array_equal(gallery, before[1])
+
+
+def test_each_recall_has_the_interval_of_its_hits() -> None:
+    draw = np.random.default_rng(0)
+    query, gallery = draw.standard_normal((200, 4)), draw.standard_normal((40, 4))
+    relevance = ByLabel(np.arange(200) % 8, np.arange(40) % 8)
+    found = retrieval_metrics(query, gallery, relevance, Protocol(recall_at=(1, 5)))
+    for k, (low, high) in found.recall_interval.items():
+        assert low < found.recall_at[k] < high
+        # About twice two standard errors of a proportion.
+        wide = 4 * (found.recall_at[k] * (1 - found.recall_at[k]) / 200) ** 0.5
+        assert high - low == pytest.approx(wide, rel=0.2)
+    assert set(found.recall_interval) == {1, 5}

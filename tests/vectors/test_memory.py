@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from prunnet_export.benchmarks.gallery_search import compare, write_gallery
 from tests.vectors._files import lists
-from tests.vectors.compare_with_faiss import compare, write_gallery
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from prunnet_export.vectors import nearest, open_vectors
-from tests.vectors.compare_with_faiss import peak_mb
+from prunnet_export.benchmarks.gallery_search import peak_mb
 vectors = open_vectors(Path(sys.argv[1]))
 queries = vectors.take(np.linspace(0, vectors.count - 1, 50).astype(np.int64))
 assert nearest(queries, vectors, 5, "cosine").indices.shape == (50, 5)
@@ -57,8 +57,8 @@ def test_memory_stays_flat(tmp_path: Path, kind: str, growth_mb: float) -> None:
 
 
 def test_finds_what_faiss_finds_in_less_memory(tmp_path: Path) -> None:
-    write_gallery(tmp_path / "g.npy", 100_000)
-    found = compare(tmp_path / "g.npy", ("faiss-flat", "nearest"), 1)
-    theirs, ours = found["faiss-flat"][0], found["nearest"][0]
+    write_gallery(tmp_path / "compare.npy", 400_000, 256)
+    found = compare(tmp_path, ("faiss", "ours"), 1, queries=500)
+    theirs, ours = found["faiss"][0], found["ours"][0]
     assert theirs["indices"] == ours["indices"]
     assert ours["peak_mb"] < theirs["peak_mb"]

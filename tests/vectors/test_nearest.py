@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,11 @@ def full_sort(
     return indices, best
 
 
-@given(data=st.data(), metric=st.sampled_from(METRICS))
-def test_is_a_full_sort(data: st.DataObject, metric: Metric) -> None:
+WORTH_IT = "prunnet_export.vectors._screen._WORTH_IT"
+
+
+@given(data=st.data(), metric=st.sampled_from(METRICS), screened=st.booleans())
+def test_is_a_full_sort(data: st.DataObject, metric: Metric, screened: bool) -> None:
     n, m, d = (data.draw(st.integers(1, most)) for most in (5, 40, 6))
     # Few different values, so that many scores are equal.
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -49,10 +53,28 @@ def test_is_a_full_sort(data: st.DataObject, metric: Metric) -> None:
     own = generator.integers(-1, m, n)
     k, size = data.draw(st.integers(1, m + 3)), data.draw(st.integers(1, m + 3))
     dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
-    found = nearest(queries, rows.astype(dtype), k, metric, own=own, rows_at_once=size)
+    with patch(WORTH_IT, 0 if screened else 10**8):
+        found = nearest(queries, rows.astype(dtype), k, metric, own=own, rows_at_once=size)
     indices, scores = full_sort(all_scores(queries, rows, metric), k, own)
     np.testing.assert_array_equal(found.indices, indices)
     np.testing.assert_allclose(found.scores, scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_first_look_of_faiss_changes_nothing(metric: Metric) -> None:
+    draw = np.random.default_rng(0)
+    rows = draw.standard_normal((6000, 24)).astype(np.float32)
+    rows[1000:1400] = rows[7]  # more equal rows than the first look gives back
+    rows[2000:2200] = rows[:200] * np.float32(1 + 2e-7)
+    rows[3000:3100] *= 50
+    queries = np.concatenate([rows[:40], draw.standard_normal((200, 24)).astype(np.float32)])
+    own = np.concatenate([np.arange(40), np.full(200, -1)])
+    plain = nearest(queries, rows, 9, metric, own=own)
+    with patch(WORTH_IT, 0):
+        for size in (None, 500, 4097):
+            found = nearest(queries, rows, 9, metric, own=own, rows_at_once=size)
+            np.testing.assert_array_equal(found.indices, plain.indices)
+            np.testing.assert_array_equal(found.scores, plain.scores)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -147,7 +147,7 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="No such file"):
         open_vectors(tmp_path / "none.npy")
-    with pytest.raises(InvalidInput, match="directory"):
+    with pytest.raises(InvalidInput, match="holds no files of vectors"):
         open_vectors(tmp_path)
     (tmp_path / "g.npy").write_text("1,2,3")
     with pytest.raises(InvalidInput, match="no file of vectors"):

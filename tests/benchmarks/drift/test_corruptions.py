@@ -40,7 +40,8 @@ def test_swapped_colours_are_swapped() -> None:
 
 def test_the_noise_of_two_images_differs() -> None:
     dark = next(one for one in CORRUPTIONS if one.name == "low light")
-    assert not np.array_equal(*(np.asarray(dark.apply(IMAGE, 0.2, number)) for number in (1, 2)))
+    first, second = (np.asarray(dark.apply(IMAGE, 0.2, number)) for number in (1, 2))
+    assert not np.array_equal(first, second)
 
 
 def test_a_split_keeps_its_labels() -> None:

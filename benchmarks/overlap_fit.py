@@ -1,0 +1,117 @@
+"""How the overlap of neighbours, which needs no labels, and R@1 go together in the runs that are stored.
+
+Run in a checkout: ``python -m prunnet_export.benchmarks.overlap_fit docs/methods``. In each gallery a line is fitted
+to R@1, as a share of the teacher's own, over the overlap. The interval of the overlap at 95 % of R@1 comes from a
+bootstrap over the runs, because the capacities of one run are no independent points.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from prunnet_export._documents import parse_json
+from prunnet_export._files import read_bytes
+from prunnet_export._limits import SETTINGS_BYTES
+from prunnet_export.benchmarks.plan._runs import read_runs
+
+RECALL = 0.95  # of the teacher's own, which the gate with labels asks for
+_RESAMPLES = 1000
+_PLANNED = Path(__file__).parent / "plan" / "runs.jsonl"
+
+Points = npt.NDArray[np.float64]
+"""float64 [n, 2]: the overlap, and R@1 as a share of the teacher's own."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The line of one gallery.
+
+    Attributes:
+        points: Number of points.
+        runs: Number of runs that they are from.
+        overlaps: The least and the greatest overlap.
+        correlation: Spearman's rank correlation.
+        at_recall: The overlap at which the line reaches 95 % of R@1.
+        interval: The 95 % interval of that overlap; None if one run alone is there.
+        spread: The standard deviation of R@1 around the line.
+    """
+
+    points: int
+    runs: int
+    overlaps: tuple[float, float]
+    correlation: float
+    at_recall: float
+    interval: tuple[float, float] | None
+    spread: float
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    print("| gallery | points (runs) | overlap | rank correlation | overlap at 95 % of R@1 | spread of R@1 |")  # noqa: T201
+    print("| --- | --- | --- | --- | --- | --- |")  # noqa: T201
+    for gallery, runs in galleries(parser.parse_args().folder).items():
+        one = fit(runs)
+        reached = f"{one.at_recall:.2f}" if one.at_recall <= one.overlaps[1] else "not reached"
+        if one.interval is not None and one.at_recall <= one.overlaps[1]:
+            reached += f" ({one.interval[0]:.2f} to {one.interval[1]:.2f})"
+        print(  # noqa: T201
+            f"| {gallery} | {one.points} ({one.runs}) | {one.overlaps[0]:.2f} to {one.overlaps[1]:.2f} |"
+            f" {one.correlation:.2f} | {reached} | {one.spread:.3f} |"
+        )
+
+
+def galleries(folder: Path) -> Mapping[str, Sequence[Points]]:
+    """The points of each run, by its gallery: those of ``prunnet-bench methods --match`` and those of the plan."""
+    found: dict[str, list[Points]] = defaultdict(list)
+    for file in sorted(folder.glob("*-teacher/*-[0-9]*.json")):
+        run = parse_json(read_bytes(file, at_most=SETTINGS_BYTES))
+        cells = [*run["trained"], *run["refitted"]]
+        found[file.parent.name].append(
+            np.array([(cell["overlap"], cell["cross_r1"] / run["teacher_r1"]) for cell in cells])
+        )
+    for planned in read_runs(_PLANNED):
+        for figures in ([cell.trial for cell in planned.cells], [cell.measured for cell in planned.cells]):
+            found[f"{planned.data}, teacher {planned.teacher}"].append(
+                np.array([(one.overlap, (one.recall or 0) / (planned.self_test or 1)) for one in figures])
+            )
+    return found
+
+
+def fit(runs: Sequence[Points]) -> Fit:
+    """The line through the points of all runs of a gallery."""
+    points = np.concatenate(list(runs))
+    slope, offset = np.polyfit(points[:, 0], points[:, 1], 1)
+    draw = np.random.default_rng(0)
+    drawn = [
+        _reached(np.concatenate([runs[index] for index in draw.integers(0, len(runs), len(runs))]))
+        for _ in range(_RESAMPLES if len(runs) > 2 else 0)  # noqa: PLR2004  # two runs say nothing about their spread
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist() if drawn else (0.0, 0.0)
+    ranks = [np.argsort(np.argsort(column)) for column in points.T]
+    return Fit(
+        points=len(points),
+        runs=len(runs),
+        overlaps=(float(points[:, 0].min()), float(points[:, 0].max())),
+        correlation=float(np.asarray(np.corrcoef(ranks)).ravel()[1]),
+        at_recall=_reached(points),
+        interval=(low, high) if drawn else None,
+        spread=float(np.std(points[:, 1] - slope * points[:, 0] - offset, ddof=2)),
+    )
+
+
+def _reached(points: Points) -> float:
+    slope, offset = np.polyfit(points[:, 0], points[:, 1], 1)
+    return float((RECALL - offset) / slope)
+
+
+if __name__ == "__main__":
+    main()
