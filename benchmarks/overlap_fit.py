@@ -1,8 +1,8 @@
 """How the overlap of neighbours, which needs no labels, and R@1 go together in the runs that are stored.
 
 Run in a checkout: ``python -m prunnet_export.benchmarks.overlap_fit docs/methods``. In each gallery a line is fitted
-to R@1, as a share of the teacher's own, over the overlap. The interval of the overlap at 95 % of R@1 comes from a bootstrap
-over the runs, because the capacities of one run are no independent points.
+to R@1, as a share of the teacher's own, over the overlap. The interval of the overlap at 95 % of R@1 comes from a
+bootstrap over the runs, because the capacities of one run are no independent points.
 """
 
 from __future__ import annotations
