@@ -14,7 +14,7 @@ from prunnet_export.benchmarks._diff_cases import CaseDiff, Figure, compare_case
 from prunnet_export.benchmarks._diff_latency import Change
 from prunnet_export.benchmarks._diff_sides import Side, is_artifact, measure_artifacts, read_runs
 from prunnet_export.devices import find_device
-from prunnet_export.reports import Report, Table, print_report
+from prunnet_export.reports import Report, Skip, Table, print_report
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def _report(old: Side, new: Side, cases: Sequence[CaseDiff], *, threshold_percen
         "only_new": [name for name in new.results if name not in old.results],
     }
     checks = tuple(replace(check, name=f"{case.name}: {check.name}") for case in cases for check in case.checks)
-    footer = [f"{case.name}: {note}" for case in cases for note in case.notes]
+    skips = tuple(Skip(f"{case.name}: latency", _unjudged(case)) for case in cases if _unjudged(case))
+    footer = [f"{case.name}: {note}" for case in cases for note in case.notes if note not in _unjudged(case)]
     footer += [f"only before: {_names(only['only_old'])}"] if only["only_old"] else []
     footer += [f"only now: {_names(only['only_new'])}"] if only["only_new"] else []
     footer.append(f"before: {old.label}; now: {new.label}; a change of {threshold_percent:g} % or less does not count")
@@ -97,7 +98,15 @@ def _report(old: Side, new: Side, cases: Sequence[CaseDiff], *, threshold_percen
             "checks": list(map(asdict, checks)),
         },
         footer=tuple(footer),
+        skips=skips,
     )
+
+
+def _unjudged(case: CaseDiff) -> str:
+    """Why the latency of a case was not judged; empty if it was."""
+    if case.latency.verdict != "not judged" or any(check.name == "measured" for check in case.checks):
+        return ""
+    return case.latency.reason or "; ".join(case.notes) or "not judged"
 
 
 def _latency_row(case: CaseDiff, change: Change) -> tuple[str | float | None, ...]:

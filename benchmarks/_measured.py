@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prunnet_export._errors import GateFailed, PrunnetError, Unreachable
 from prunnet_export._stored_paths import stored_path
 from prunnet_export._text import shown
-from prunnet_export.artifact import restore
-from prunnet_export.benchmarks._remeasure import Remeasured, remeasure
+from prunnet_export.benchmarks._remeasure import Remeasured
 from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Samples
 from prunnet_export.building import ANCHOR
 from prunnet_export.devices import Device, ModelTimes
@@ -19,42 +17,19 @@ from prunnet_export.reports import Check
 _DIGITS = 6  # of milliseconds: nanoseconds
 
 
-def measure_artifact(
-    folder: Path,
-    device: Device,
-    *,
-    name: str,
-    label: str,
-    threads: int | None = None,
-    verify_too: bool = True,
-    anchor: bool = True,
-    home: Path | None = None,
-) -> Result:
-    """Measure an artifact again on a device, in turns with the anchor, and verify it. Errors become a result too.
-
-    Args:
-        folder: The artifact.
-        device: The device.
-        name: Name of the case, the same in every run.
-        label: Label of the device, such as ``local``.
-        threads: Intra-operator threads; None means as many as in the export.
-        verify_too: Whether to verify it.
-        anchor: Whether to measure the anchor in turns with it.
-        home: The folder of the file that the result is stored in.
-    """
-    begin = time.monotonic()
-    try:
-        restore(folder)
-        measured = remeasure(folder, device, threads=threads, verify_too=verify_too, anchor=anchor)
-        return measured_result(measured, device, name=name, label=label, seconds=time.monotonic() - begin, home=home)
-    except PrunnetError as error:
-        return error_result(error, name=name, label=label, seconds=time.monotonic() - begin, folder=folder, home=home)
-
-
 def measured_result(
     measured: Remeasured, device: Device, *, name: str, label: str, seconds: float, home: Path | None
 ) -> Result:
-    """The result of an artifact that was measured. The arguments are those of :func:`measure_artifact`."""
+    """The result of an artifact that was measured.
+
+    Args:
+        measured: What was found.
+        device: The device that measured.
+        name: Name of the case, the same in every run.
+        label: Label of the device, such as ``local``.
+        seconds: The time that it took.
+        home: The folder of the file that the result is stored in; None if paths are stored as they are.
+    """
     manifest, checks = measured.manifest, measured.checks()
     failed = [check for check in checks if not check.passed]
     return Result(

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export._errors import InvalidInput, PrunnetError, Unreachable
 from prunnet_export.artifact import Manifest
 from prunnet_export.benchmarks import _remeasure
-from prunnet_export.benchmarks._measured import artifact_path, case_names, measure_artifact
-from prunnet_export.benchmarks._remeasure import SAMPLES
+from prunnet_export.benchmarks._measured import artifact_path, case_names, error_result, measured_result
+from prunnet_export.benchmarks._remeasure import SAMPLES, remeasure
 from prunnet_export.benchmarks._results import Result
 from prunnet_export.building import ANCHOR
 from prunnet_export.devices import Device, LocalDevice
@@ -30,16 +30,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def measure(folder: Path, device: Device | None = None, *, home: Path | None = None, anchor: bool = True) -> Result:
-    return measure_artifact(
-        folder,
-        device or LocalDevice(),
-        name="case",
-        label="local",
-        threads=1,
-        verify_too=False,
-        anchor=anchor,
-        home=home,
-    )
+    machine = device or LocalDevice()
+    try:
+        found = remeasure(folder, machine, threads=1, verify_too=False, anchor=anchor)
+    except PrunnetError as error:
+        return error_result(error, name="case", label="local", seconds=1.0, folder=folder, home=home)
+    return measured_result(found, machine, name="case", label="local", seconds=1.0, home=home)
 
 
 def test_the_anchor_is_measured_in_turns_with_the_artifact(
