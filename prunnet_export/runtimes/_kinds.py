@@ -24,8 +24,8 @@ def is_transformer(model: Any) -> bool:
     return False
 
 
-def depthwise_before_silu(model: Any) -> frozenset[str]:
-    """The names of the depthwise convolutions whose output goes through x sigmoid(x), as in EfficientNets.
+def depthwise_with_silu(model: Any) -> frozenset[str]:
+    """The names of the nodes that make a depthwise convolution and x sigmoid(x) after it, as in EfficientNets.
 
     TensorRT has no INT8 kernel for the two together, and refuses the graph on Jetson Orin.
     """
@@ -33,20 +33,24 @@ def depthwise_before_silu(model: Any) -> frozenset[str]:
     for node in model.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    return frozenset(
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv" and _is_grouped(node) and _is_silu(readers.get(node.output[0], []))
-    )
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "Conv" and _is_grouped(node):
+            silu = _silu(readers.get(node.output[0], []))
+            found.update(part.name for part in (node, *silu) if silu)
+    return frozenset(found)
 
 
 def _is_grouped(node: Any) -> bool:
     return any(part.name == "group" and part.i > 1 for part in node.attribute)
 
 
-def _is_silu(readers: list[Any]) -> bool:
-    sigmoid = {name for node in readers if node.op_type == "Sigmoid" for name in node.output}
-    return any(node.op_type == "Mul" and not sigmoid.isdisjoint(node.input) for node in readers)
+def _silu(readers: list[Any]) -> list[Any]:
+    """The nodes among the readers of x that compute x sigmoid(x); none if they do not."""
+    sigmoids = [node for node in readers if node.op_type == "Sigmoid"]
+    results = {name for node in sigmoids for name in node.output}
+    products = [node for node in readers if node.op_type == "Mul" and not results.isdisjoint(node.input)]
+    return [*sigmoids, *products] if products else []
 
 
 def sums(model: Any) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 _HALF, _FULL = "/fp16", "/fp32"
 
 
-def to_fp16(model: Any) -> Any:
+def to_fp16(model: Any, *, only: Collection[str] | None = None) -> Any:
     """The same network with fp16 weights and activations. Its input and output stay float32.
 
     All nodes from the first layer with weights to the last become fp16. The standardisation of the image before them
@@ -28,6 +28,7 @@ def to_fp16(model: Any) -> Any:
 
     Args:
         model: An ONNX ``ModelProto`` in float32. It is not changed.
+        only: Names of the nodes that may become fp16; None for all.
 
     Returns:
         A new ``ModelProto``, sorted and checked, with inferred shapes.
@@ -41,7 +42,7 @@ def to_fp16(model: Any) -> Any:
         raise InvalidInput("a graph with branches or loops cannot be made fp16", hint="use --precision fp32")
     try:
         typed = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-        _rewrite(onnx, typed)
+        _rewrite(onnx, typed, only)
         typed = onnx.shape_inference.infer_shapes(typed, strict_mode=True, data_prop=True)
         onnx.checker.check_model(typed, full_check=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
@@ -49,7 +50,7 @@ def to_fp16(model: Any) -> Any:
     return typed
 
 
-def _rewrite(onnx: Any, model: Any) -> None:
+def _rewrite(onnx: Any, model: Any, only: Collection[str] | None) -> None:
     graph = model.graph
     values = (*graph.input, *graph.value_info, *graph.output)
     kinds = {value.name: value.type.tensor_type.elem_type for value in values}
@@ -61,7 +62,8 @@ def _rewrite(onnx: Any, model: Any) -> None:
     chosen = {
         index
         for index in _between_weighted(graph.node)
-        if results.isdisjoint(graph.node[index].output)
+        if (only is None or graph.node[index].name in only)
+        and results.isdisjoint(graph.node[index].output)
         and graph.node[index].op_type not in _FLOAT32_ONLY
         and _takes_fp16(onnx, graph.node[index], versions, floats)
     }

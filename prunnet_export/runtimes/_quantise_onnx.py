@@ -11,7 +11,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._imports import require
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export._text import one_line
-from prunnet_export.runtimes._kinds import depthwise_before_silu, is_transformer, sums
+from prunnet_export.runtimes._kinds import depthwise_with_silu, is_transformer, sums
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._session import Batch
 from prunnet_export.runtimes._silence import silenced
@@ -72,7 +72,7 @@ class OnnxQuantiser:
             self.prepared = read_onnx(prepared)
         self._float = sums(self.prepared) if is_transformer(self.prepared) else frozenset()
         if symmetric:
-            self._float |= depthwise_before_silu(self.prepared)
+            self._float |= depthwise_with_silu(self.prepared)
 
     def quantise(self, keep_float: Collection[str] = ()) -> Any:
         """The network with 8-bit weights and activations. Input, output and open axes stay as they are.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from prunnet_export.building import export_onnx
 from prunnet_export.network_config import BackboneOption
-from prunnet_export.runtimes._kinds import depthwise_before_silu, is_transformer, sums
+from prunnet_export.runtimes._kinds import depthwise_with_silu, is_transformer, sums
 from tests._inputs import prunable
 from tests.runtimes._quantised import cut, transformer
 
@@ -51,14 +51,15 @@ def test_convolutional_networks_are_none(tmp_path: Path) -> None:
     assert not is_transformer(model)
 
 
-@pytest.mark.parametrize(("activation", "expected"), [(nn.SiLU, 1), (nn.ReLU, 0)])
-def test_depthwise_layers_before_silu_are_found(activation: type[nn.Module], expected: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("activation", "expected"), [(nn.SiLU, ["Conv", "Mul", "Sigmoid"]), (nn.ReLU, [])])
+def test_depthwise_layers_with_silu_are_found(activation: type[nn.Module], expected: list[str], tmp_path: Path) -> None:
     layers = [nn.Conv2d(3, 6, 1), activation(), nn.Conv2d(6, 6, 3, groups=6), activation(), nn.Conv2d(6, 4, 1)]
     export_onnx(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), tmp_path / "m.onnx", size=(16, 16))
     model = onnx.load(tmp_path / "m.onnx")
-    found = depthwise_before_silu(model)
-    assert len(found) == expected
-    assert found <= {node.name for node in model.graph.node if any(part.name == "group" for part in node.attribute)}
+    found = depthwise_with_silu(model)
+    nodes = [node for node in model.graph.node if node.name in found]
+    assert sorted(node.op_type for node in nodes) == expected
+    assert all(part.i == 6 for node in nodes for part in node.attribute if part.name == "group")
 
 
 def test_sums_are_found() -> None:

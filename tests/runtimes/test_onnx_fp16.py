@@ -79,6 +79,17 @@ def test_zeros_stay_in_their_places() -> None:
     assert sum(int((weight == 0).sum()) for weight in after.values()) > 10_000
 
 
+def test_only_named_nodes_change() -> None:
+    model = load(exported("resnet18"))
+    chosen = [node.name for node in model.graph.node if node.op_type == "Conv"][4:6]
+    half = to_fp16(model, only=chosen)
+    types = kinds(half)
+    assert {node.name for node in half.graph.node if types.get(node.output[0]) == TensorProto.FLOAT16} - {
+        node.name for node in half.graph.node if node.op_type == "Cast"
+    } == {*chosen}
+    assert (run(half, images(3, 32).numpy()) * run(model, images(3, 32).numpy())).sum(1).min() > 0.9999
+
+
 def test_the_original_is_not_changed() -> None:
     model = matrix(np.eye(2, dtype=np.float32))
     before = model.SerializeToString()

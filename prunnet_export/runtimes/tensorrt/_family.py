@@ -17,6 +17,7 @@ from prunnet_export._limits import MODEL_BYTES
 from prunnet_export.precision import FP16, FP32, INT8, Precision
 from prunnet_export.runtimes._base import CompileInputs, Model, Runtime
 from prunnet_export.runtimes._checks import refuse_threads
+from prunnet_export.runtimes._kinds import depthwise_with_silu
 from prunnet_export.runtimes._mixed import quantise_mixed
 from prunnet_export.runtimes._onnx_file import read_onnx
 from prunnet_export.runtimes._onnx_fp16 import to_fp16
@@ -97,6 +98,7 @@ class TensorRtFamily(Runtime):
             model = to_fp16(model)
         elif asked is INT8:
             model = quantise_mixed(model, inputs, folder, symmetric=True)
+            model = to_fp16(model, only=depthwise_with_silu(model))
         replace_file(folder / TYPED, model.SerializeToString())
 
     def _write_engine(

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
+from torch import nn
 
 from prunnet_export._errors import InvalidInput, Unreachable
+from prunnet_export.building import export_onnx
 from prunnet_export.evaluating._zeros import layers_in_place
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import CompileInputs, Model, find_runtime
@@ -25,6 +27,7 @@ from tests._inputs import images
 from tests.runtimes._graphs import exported, graph_of, load, run, small_network
 
 engine = pytest.importorskip("tensorrt_rtx")
+FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 EVERY = ["80", "86", "89", "120", "121"]
 
 
@@ -109,6 +112,22 @@ def test_weights_are_typed_and_zeros_in_their_places(precision: str, kind: type,
     assert len(weights) == len(masks) + 1  # the projector
     assert layers_in_place(masks, weights) == len(masks)
     assert sum(int((one == 0).mean() > 0.45) for one in weights) == 20
+
+
+def test_depthwise_layers_with_silu_are_fp16_in_int8(tmp_path: Path, folder: Path) -> None:
+    """An engine is built from the file too: the builder takes fp16 between layers in INT8."""
+    layers = [nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3, groups=8), nn.SiLU(), nn.Conv2d(8, 8, 1)]
+    module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    export_onnx(module, tmp_path / "m.onnx", size=(32, 32))
+    TensorRtRtx().compile(tmp_path / "m.onnx", folder, precision="int8", inputs=options("86"))
+    model = load((folder / "model.onnx").read_bytes())
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    by_type = [(node.op_type, kinds.get(node.output[0])) for node in model.graph.node]
+    assert [kind for name, kind in by_type if name == "Conv"] == [FLOAT, FLOAT16, FLOAT]
+    assert [kind for name, kind in by_type if name == "Sigmoid"] == [FLOAT, FLOAT16]
+    batch = images(3, 32).numpy()
+    found, exact = run(model, batch), run(load((tmp_path / "m.onnx").read_bytes()), batch)
+    assert np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("given", [None, CompileInputs(images=lambda: [images(2, 32).numpy()])])
