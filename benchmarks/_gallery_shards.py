@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._files import remove_leftovers
 from prunnet_export._lock import FolderLock
 from prunnet_export.datasets import ImageSplit
 from prunnet_export.evaluating import embed_in_torch, inputs_of, save_gallery
@@ -92,6 +93,7 @@ class Shards:
     def _write(self, number: int, lock: FolderLock) -> int:
         """Write a file, unless another process did meanwhile; returns the number of files written."""
         try:
+            remove_leftovers(self._file(number))
             if self._is_there(number):
                 return 0
             rows = self._rows(number)

@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from shutil import copyfileobj, rmtree
 from typing import BinaryIO
@@ -28,6 +29,7 @@ _HINTS = {
 }
 
 _BLOCK = 2**20
+_TOKEN_BYTES = 6  # in the name of a temporary file
 
 # Child processes start in the folder of the package. In the user's folder, Python could import the user's files.
 PACKAGE_HOME = Path(__file__).parents[1]
@@ -138,7 +140,7 @@ def replace_file(file: Path, content: bytes) -> None:
     """
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
+        temporary = file.with_name(f".{file.name}.{secrets.token_hex(_TOKEN_BYTES)}")
         try:  # the name is known before the file exists, so an interrupt at any moment removes the file
             with temporary.open("xb") as opened:
                 opened.write(content)
@@ -149,6 +151,17 @@ def replace_file(file: Path, content: bytes) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def remove_leftovers(file: Path) -> None:
+    """Remove what a process left that was killed while it replaced a file. No other process may write the file now.
+
+    Raises:
+        StorageError: a temporary file cannot be removed.
+    """
+    with storage_errors(file):
+        for leftover in file.parent.glob(f".{escape(file.name)}.{2 * _TOKEN_BYTES * '[0-9a-f]'}"):
+            leftover.unlink()
 
 
 def remove_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ PARTS = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "prunnet_expor
 DATA = {
     "prunnet_export/py.typed",
     "prunnet_export/artifact/manifest.schema.json",
+    "prunnet_export/benchmarks/page/page.css",
     "prunnet_export/benchmarks/plan/runs.jsonl",
     "prunnet_export/network/demo/config.json",
     "prunnet_export/network/demo/network.safetensors",

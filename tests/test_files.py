@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import copy_files, open_regular, read_bytes, remove_folder, replace_file, sha256
+from prunnet_export._files import (
+    copy_files,
+    open_regular,
+    read_bytes,
+    remove_folder,
+    remove_leftovers,
+    replace_file,
+    sha256,
+)
 from tests._asserts import assert_one_line
 from tests._interrupting import interrupted_at_each_moment
 
@@ -112,3 +120,26 @@ def test_a_path_that_is_no_file_is_named(tmp_path: Path, path: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_bytes(tmp_path / path, at_most=10)
     assert_one_line(caught.value)
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    file, kept = tmp_path / "part[1].npz", [".part[1].npz.lock", ".part1.npz.0123456789ab", "part[1].npz"]
+    for name in (*kept, ".part[1].npz.0123456789ab", ".part[1].npz.ffffffffffff"):
+        (tmp_path / name).touch()
+    remove_leftovers(file)
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_the_file_that_a_kill_leaves_is_a_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: object) -> None:
+        monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process does not tidy up
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", kill)
+        with pytest.raises(KeyboardInterrupt):
+            replace_file(tmp_path / "x", b"new")
+    monkeypatch.undo()
+    assert [one.name[:3] for one in tmp_path.iterdir()] == [".x."]
+    remove_leftovers(tmp_path / "x")
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import msgspec
 
 from prunnet_export._documents import parse_json, read_json
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import read_bytes, replace_file, storage_errors
+from prunnet_export._files import read_bytes, remove_leftovers, replace_file, storage_errors
 from prunnet_export._limits import LIST_BYTES
 from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE
 from prunnet_export.training._recipe import Recipe
@@ -47,9 +47,7 @@ def begin_run(
     else:
         _refuse_other_recipe(recipe, recipe_file)
     for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
-        for leftover in out.glob(f".{name}.*"):  # from a kill while the file was being replaced
-            with storage_errors(leftover):
-                leftover.unlink()
+        remove_leftovers(out / name)
 
 
 def weights_of_run(out: Path) -> str | None:
