@@ -187,7 +187,7 @@ def test_a_zip_of_something_else(file: Path) -> None:
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     for place in (tmp_path / "missing.npz", tmp_path):
-        with pytest.raises(InvalidInput, match="cannot read|holds no files") as caught:
+        with pytest.raises(InvalidInput, match=r"cannot read|holds no files") as caught:
             load(place)
         assert_one_line(caught.value)
 
