@@ -44,7 +44,10 @@ def write_page(options: PageOptions) -> int:
         raise InvalidInput("there is nothing to show", hint="name artifacts, results or tables of compat")
     sections = [*_sections(sources, options), environment(sources, options.out)]
     replace_file(options.out, page_html(options.title, sections).encode())
-    rows = tuple((section.title, sum(len(table.rows) for table in section.tables) or None) for section in sections)
+    rows = tuple(
+        (section.title, sum(len(table.rows) for table in (*section.tables, *section.more)) or None)
+        for section in sections
+    )
     print_report(
         Report(
             title="prunnet-bench report",

@@ -52,7 +52,7 @@ def _curves(key: str, name: str, table: Compat) -> Section:
     text = f"{table.data}, {table.n_queries:,} queries in {table.n_gallery:,} gallery vectors, by torch ({name}). " + (
         "In the cross-test, the dense network made the gallery." if by_labels else ""
     )
-    return Section(key, f"Capacity: {table.data}", text, figure, (Table("", columns, tuple(rows)),))
+    return Section(key, f"Capacity: {table.data}", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
 def _value(row: CompatRow, test: str) -> float | None:
@@ -97,4 +97,4 @@ def _heat_map(key: str, name: str, data: str, pairs: Pairs) -> Section:
         f"R@1 of every query capacity in the gallery of every capacity, pattern {pairs.pattern}, {data} ({name}). "
         "The diagonal is the self-test; the column of 100 % is the gallery that is deployed."
     )
-    return Section(key, f"Every pair: {data}", text, figure, (Table("R@1", columns, tuple(rows)),))
+    return Section(key, f"Every pair: {data}", text, figure, more=(Table("R@1", columns, tuple(rows)),))

@@ -47,10 +47,11 @@ def _section(section: Section) -> str:
         parts.append(f"<p>{escape(printable(section.text))}</p>")
     if section.figure is not None:
         parts.append(f'<figure aria-label="{escape(section.title)}">{_figure(section)}</figure>')
-    tables = "".join(map(_table, section.tables))
-    if tables and section.folded and section.figure is not None:
-        tables = f"<details><summary>The numbers as a table</summary>{tables}</details>"
-    return "\n".join([*parts, section.html, tables, "</section>"])
+    tables, more = ("".join(map(_table, some)) for some in (section.tables, section.more))
+    if more:
+        summary = "The numbers as a table" if section.figure is not None else "Details"
+        more = f"<details><summary>{summary}</summary>{more}</details>"
+    return "\n".join([*parts, section.html, tables, more, "</section>"])
 
 
 def _figure(section: Section) -> str:

@@ -54,9 +54,7 @@ def _frontier(points: list[_Point], measure: str, sources: Sources) -> Section:
                 x=[one.latency.percentile_ms for one in chosen],
                 y=[one.accuracy for one in chosen],
                 text=[label(one.name) for one in chosen],
-                mode="lines+markers+text",
-                textposition="top center",
-                cliponaxis=False,
+                mode="lines+markers",
                 marker={**style, "size": [14 if one.dense else 10 for one in chosen]},
                 line={"color": style["color"], "dash": "dot"},
                 hovertemplate="%{text}<br>%{x:.3g} ms, %{y:.1%}<extra></extra>",
@@ -81,7 +79,7 @@ def _frontier(points: list[_Point], measure: str, sources: Sources) -> Section:
         "Each point is an exported file that was verified; the largest marker is the dense network. "
         f"Up is a better search, left is faster. Dashed lines are budgets. {_sources_of(points)}"
     )
-    return Section("frontier", "Latency and search quality", text, figure, (Table("", columns, tuple(rows)),))
+    return Section("frontier", "Latency and search quality", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
 def _sources_of(points: list[_Point]) -> str:
@@ -170,7 +168,7 @@ def candidates(sources: Sources) -> Section | None:
         "artifact", "pattern", "precision", "capacity", "p50 ms", "bound ms", "MB", "budget", "source", "n",
     )  # fmt: skip
     text = "All candidates that the searches built. Open markers are outside of the budget."
-    return Section("candidates", "Candidates of the search", text, figure, (Table("", columns, tuple(rows)),))
+    return Section("candidates", "Candidates of the search", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
 def distributions(sources: Sources) -> Section | None:
@@ -200,7 +198,7 @@ def distributions(sources: Sources) -> Section | None:
     figure.update_xaxes(type="log", minor={"showgrid": False})
     columns = ("case", "device", "p50 ms", "p90 ms", "p99 ms", "longest ms", "n", "processes")
     text = "The newest samples of each case, of all processes together. A steep line means a steady latency."
-    return Section("distributions", "Distribution of latencies", text, figure, (Table("", columns, tuple(rows)),))
+    return Section("distributions", "Distribution of latencies", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
 def history(sources: Sources) -> Section | None:
@@ -245,7 +243,7 @@ def history(sources: Sources) -> Section | None:
         "The anchor is a model that never changes. It is timed in turns with each artifact, so a machine that is slow "
         "for a while does not look like a slower artifact. prunnet-bench diff says which changes are more than noise."
     )
-    return Section("history", "History", text, figure, (Table("", columns, tuple(rows)),))
+    return Section("history", "History", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
 def _to_anchor(result: Result) -> float | None:

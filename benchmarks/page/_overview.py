@@ -63,8 +63,9 @@ def overview(sources: Sources) -> Section:
     when = f"The newest run, of {run.created}." if run else "No run was given: these are the figures of the exports."
     counts = {word: sum(row[1] == word for row in rows) for word in dict.fromkeys(row[1] for row in rows)}
     text = f"{when} {', '.join(f'{count} {word}' for word, count in counts.items())}."
-    tables = (Table("", columns, tuple(rows)), Table("Gates", ("case", "gate", "result", "figure"), tuple(gates)))
-    return Section("overview", "Results", text, tables=tables, folded=False)
+    cases = Table("", columns, tuple(rows))
+    every = Table("Gates", ("case", "gate", "result", "figure"), tuple(gates))
+    return Section("overview", "Results", text, tables=(cases,), more=(every,))
 
 
 def environment(sources: Sources, page: Path) -> Section:
@@ -84,7 +85,7 @@ def environment(sources: Sources, page: Path) -> Section:
         tables.append(Table("Versions on the host", ("package", "version"), tuple(tools.items())))
     links = "".join(_link(one.folder / MANIFEST, one.name, page) for one in sources.artifacts)
     html = f"<ul>{links}</ul>" if links else ""
-    return Section("environment", "Machines and versions", "", tables=tables, html=html, folded=False)
+    return Section("environment", "Machines and versions", "", tables=tables, html=html)
 
 
 def _link(file: Path, name: str, page: Path) -> str:

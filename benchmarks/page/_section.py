@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from itertools import cycle
 from typing import Any
@@ -28,9 +28,9 @@ class Section:
         title: Its heading.
         text: What is shown, and how it was found, in plain sentences.
         figure: A plotly figure; None if there is none.
-        tables: The numbers of the figure, or the content of the section.
+        tables: The content of the section, if it has no figure.
         html: Further content, as HTML.
-        folded: Whether the tables are folded up under the figure.
+        more: Tables that are folded up.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Section:
     figure: Any = None
     tables: Sequence[Table] = ()
     html: str = ""
-    folded: bool = field(default=True)
+    more: Sequence[Table] = ()
 
 
 def graph_objects() -> Any:
@@ -59,7 +59,7 @@ def new_figure(x: str, y: str, *, height: int = 420, **layout: Any) -> Any:
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "xaxis": {"title": {"text": x}, **axis},
         "yaxis": {"title": {"text": y}, **axis},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
+        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
         "hovermode": "closest",
     }
     return graph_objects().Figure(layout={**settings, **layout})

@@ -97,7 +97,7 @@ def test_the_frontier_is_what_was_measured(make_artifact: MakeArtifact, tmp_path
     assert sorted(zip(found["x86"].x, found["x86"].y, strict=True)) == expected
     assert [shape.x0 for shape in section.figure.layout.shapes] == [15.0]
     assert [10**note.x for note in section.figure.layout.annotations] == [pytest.approx(15.0)]
-    assert len(section.tables[0].rows) == 5
+    assert len(section.more[0].rows) == 5
 
 
 def test_without_labels_the_frontier_shows_the_overlap(make_artifact: MakeArtifact, tmp_path: Path) -> None:
