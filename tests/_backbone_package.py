@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests._package import on_path
 
 MODULE = """
 import torch
@@ -50,22 +51,10 @@ FACTORIES = (
 )  # fmt: skip
 
 
-def register(folder: Path) -> Path:
-    """Write the package into a folder for ``sys.path``; each factory is registered as ``our-FACTORY``."""
-    (folder / "our_backbones.py").write_text(MODULE)
-    information = folder / "our_backbones-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: our-backbones\nVersion: 1.0\n")
-    lines = [f"our-{name.replace('_', '-')} = our_backbones:{name}" for name in (*FACTORIES, "absent")]
-    (information / "entry_points.txt").write_text("\n".join(["[prunnet_export.backbones]", *lines, ""]))
-    return folder
+NAMES = {f"our-{name.replace('_', '-')}": name for name in (*FACTORIES, "absent")}
 
 
 @pytest.fixture
 def our_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the package, on the path of this process."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(register(folder))
-    yield folder
-    sys.modules.pop("our_backbones", None)  # each test has a copy of its own
+    yield from on_path(tmp_path, monkeypatch, "backbones", MODULE, NAMES)

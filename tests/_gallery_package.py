@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests._package import on_path
 
 MODULE = """
 import numpy as np
@@ -71,22 +72,10 @@ CLASSES = (
 )  # fmt: skip
 
 
-def register(folder: Path) -> Path:
-    """Write the package into a folder for ``sys.path``; each class is registered as ``our-CLASS``."""
-    (folder / "our_galleries.py").write_text(MODULE)
-    information = folder / "our_galleries-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: our-galleries\nVersion: 1.0\n")
-    lines = [f"our-{name.lower()} = our_galleries:{name}" for name in (*CLASSES, "Absent")]
-    (information / "entry_points.txt").write_text("\n".join(["[prunnet_export.galleries]", *lines, ""]))
-    return folder
+NAMES = {f"our-{name.lower()}": name for name in (*CLASSES, "Absent")}
 
 
 @pytest.fixture
 def our_galleries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the package, on the path of this process."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(register(folder))
-    yield folder
-    sys.modules.pop("our_galleries", None)  # each test has a copy of its own
+    yield from on_path(tmp_path, monkeypatch, "galleries", MODULE, NAMES)
