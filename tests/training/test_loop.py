@@ -171,7 +171,7 @@ class TestResume:
             if file.name != name:
                 return replace(temporary, file)
             # What a process that is gone cannot tidy away.
-            (tmp_path / f".{name}.a1b2c3d4").write_bytes(b"half")
+            (tmp_path / f".{name}.a1b2c3d4e5f6").write_bytes(b"half")
             if replaced:
                 replace(temporary, file)
             raise Killed
