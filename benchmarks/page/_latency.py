@@ -235,7 +235,7 @@ def history(sources: Sources) -> Section | None:
             )
             for created, ratio, result in found
         ]
-    if len({row[0] for row in rows}) < 2:  # noqa: PLR2004  a history
+    if len({row[0] for row in rows}) <= 1:
         return None
     figure.update_yaxes(rangemode="tozero")
     columns = ("run", "case", "result", "device", "p50 ms", "/ anchor")

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from prunnet_export._numbers import significant
 from prunnet_export._text import printable
+from prunnet_export.artifact import MANIFEST
 from prunnet_export.benchmarks.page._section import Section
-from prunnet_export.benchmarks.page._sources import MANIFEST, Sources
+from prunnet_export.benchmarks.page._sources import Sources
 from prunnet_export.reports import Cell, Table
 
 _WORDS = {"passed": "passed", "failed": "FAILED", "error": "ERROR", "skipped": "skipped"}

@@ -14,11 +14,11 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export._text import shown
-from prunnet_export.artifact import Manifest, read_manifest, restore
+from prunnet_export.artifact import Manifest, read_manifest
+from prunnet_export.benchmarks._diff_sides import is_artifact
 from prunnet_export.benchmarks._history import run_files
 from prunnet_export.benchmarks._results import Result, Run, is_run, read_results
 
-MANIFEST = "manifest.json"
 _HINT = "name artifacts, files and folders of results, or the output of prunnet-bench compat --output-format json"
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -113,8 +113,7 @@ def read_sources(paths: Sequence[Path]) -> Sources:
     runs: list[Run] = []
     tables: list[tuple[str, Compat]] = []
     for path in paths:
-        if path.is_dir() and (path / MANIFEST).is_file():
-            restore(path)
+        if is_artifact(path):
             artifacts.append(ShownArtifact(shown(path.absolute().name), path, read_manifest(path)))
         elif path.is_dir():
             runs += map(read_results, run_files(path))
