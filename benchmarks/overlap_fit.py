@@ -23,6 +23,7 @@ from prunnet_export.benchmarks.plan._runs import read_runs
 
 RECALL = 0.95  # of the teacher's own, which the gate with labels asks for
 _RESAMPLES = 1000
+_LEAST_RUNS = 3  # two runs say nothing about their spread
 _PLANNED = Path(__file__).parent / "plan" / "runs.jsonl"
 
 Points = npt.NDArray[np.float64]
@@ -93,7 +94,7 @@ def fit(runs: Sequence[Points]) -> Fit:
     draw = np.random.default_rng(0)
     drawn = [
         _reached(np.concatenate([runs[index] for index in draw.integers(0, len(runs), len(runs))]))
-        for _ in range(_RESAMPLES if len(runs) > 2 else 0)  # noqa: PLR2004  # two runs say nothing about their spread
+        for _ in range(_RESAMPLES if len(runs) >= _LEAST_RUNS else 0)
     ]
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist() if drawn else (0.0, 0.0)
     ranks = [np.argsort(np.argsort(column)) for column in points.T]
