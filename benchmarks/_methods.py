@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunnet_export.benchmarks._methods_data import keep_in_memory
 from prunnet_export.benchmarks._methods_runs import read_run, run_file, store_settings, tool_versions, write_run
-from prunnet_export.benchmarks.methods import METHODS, Bench, Settings
+from prunnet_export.benchmarks.methods import METHODS, Bench, Settings, Trained
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import ChosenImages, Embeddings, embed_in_torch, statistics_inputs
 from prunnet_export.network import align_projector, reestimate_batchnorm
@@ -61,6 +61,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     versions: dict[str, str]
 
 
+Keep = Callable[[str, int, Trained, Embeddings], None]
+"""Stores the networks of a method and a seed, refitted, and the gallery that the dense one embedded."""
+
+
+def _forget(_method: str, _seed: int, _trained: Trained, _gallery: Embeddings) -> None:
+    pass
+
+
 def compare(
     settings: Settings,
     data: RetrievalData,
@@ -69,10 +77,20 @@ def compare(
     methods: Sequence[str],
     seeds: Sequence[int],
     progress: Callable[[str, int, int], None] = lambda _what, _done, _steps: None,
+    keep: Keep = _forget,
 ) -> list[Run]:
     """The runs of every method with every seed. A run is read from the folder, or trained and stored there.
 
     Each finished run is one file. Several processes can use one folder for different methods.
+
+    Args:
+        settings: The settings of all methods.
+        data: The images.
+        folder: The folder of the finished runs.
+        methods: Names of the methods.
+        seeds: The seeds.
+        progress: Called after every step with the name of the run, the finished steps and all steps.
+        keep: Called with the networks of each run that is trained, before the run is stored.
 
     Raises:
         InvalidInput: the folder has other settings or a corrupt file, a capacity cannot be reached, or a loss is not
@@ -90,12 +108,12 @@ def compare(
         for seed in seeds:
             file = run_file(folder, method, seed)
             if not file.exists():
-                write_run(file, _run(bench, method, seed))
+                write_run(file, _run(bench, method, seed, keep))
             runs.append(read_run(file, Run))
     return runs
 
 
-def _run(bench: Bench, method: str, seed: int) -> Run:
+def _run(bench: Bench, method: str, seed: int, keep: Keep) -> Run:
     settings, recipe = bench.settings, bench.settings.recipe(seed)
     images = ChosenImages(bench.data, recipe.preprocessing, settings.max_queries, settings.max_gallery)
     n_queries, n_gallery = map(len, images.indices)  # before the training, because it refuses unsuitable images
@@ -116,6 +134,7 @@ def _run(bench: Bench, method: str, seed: int) -> Run:
             rows[row].append(_figures(images, capacity, module, gallery))
             align_projector(module, trained.dense, statistics())
             aligned[row].append(_figures(images, capacity, module, gallery))
+    keep(method, seed, trained, gallery)
     return Run(
         method=method,
         seed=seed,

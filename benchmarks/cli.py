@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from prunnet_export._stored_paths import stored_path
 from prunnet_export.benchmarks._compat_cli import compat
 from prunnet_export.benchmarks._diff_cli import diff
+from prunnet_export.benchmarks._methods_cli import methods
 from prunnet_export.benchmarks._options import PATTERNS
 from prunnet_export.benchmarks.drift.cli import preprocessing
 from prunnet_export.benchmarks.matrix.cli import matrix
 from prunnet_export.benchmarks.page.cli import report
+from prunnet_export.benchmarks.peers.cli import peers
 from prunnet_export.benchmarks.plan.cli import plan, plan_accuracy
 from prunnet_export.cli import (
     backbone_options,
@@ -28,14 +29,7 @@ from prunnet_export.cli import (
 )
 from prunnet_export.network_config import DataSource
 from prunnet_export.preprocessing import Preprocessing, Size
-from prunnet_export.training import (
-    Recipe,
-    match_options,
-    recipe_option,
-    recipe_options,
-    take_match_options,
-    take_preprocessing,
-)
+from prunnet_export.training import Recipe, recipe_option
 
 ARTIFACTS = click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 RESULTS = click.option(
@@ -175,80 +169,6 @@ def gallery(**options: Any) -> int:
     return write_gallery(GalleryOptions(**options))
 
 
-@command.command()
-@click.option("--data", required=True, help="Images: a folder, or `glyphs`, which is built in.")
-@click.option("--layout", help="Layout of --data, if the tool should not guess it.")
-@click.option(
-    "--methods", default="all", show_default=True, help="Names with commas between them; a wrong name lists all."
-)
-@click.option(
-    "--steps", type=click.IntRange(1), required=True, help="Training steps of each network that a method trains."
-)
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds: 0, 1, ...")
-@match_options
-@recipe_options(schedule="cosine")
-@recipe_option(
-    "capacities", "--train-capacities", callback=number_list, help="Capacities to train, if the method lets you choose."
-)
-@click.option(
-    "--student-capacities",
-    callback=lambda context, option, text: None if text is None else number_list(context, option, text),
-    help="Capacities of methods with one network for each capacity.  [default: those of --train-capacities]",
-)
-@click.option(
-    "--capacities",
-    callback=number_list,
-    default="1,0.8,0.6,0.4,0.2,0.1",
-    show_default=True,
-    help="Capacities to evaluate; 1 is always evaluated.",
-)
-@click.option("--max-queries", type=click.IntRange(2), default=100_000, show_default=True)
-@click.option("--max-gallery", type=click.IntRange(2), default=1_000_000, show_default=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the finished runs.  [default: runs/methods/DATA]"
-)
-@output_options
-@click.pass_context
-def methods(
-    context: click.Context,
-    /,
-    *,
-    data: str,
-    layout: str | None,
-    methods: str,
-    seeds: int,
-    out: Path | None,
-    output_format: str,
-    **settings: Any,
-) -> int:
-    """Train methods on equal terms and compare their self-test and cross-test.
-
-    Every method gets the same backbone, batches, steps, optimizer and seeds. Each finished run is one file in --out;
-    the same command again trains only the missing runs.
-
-    With --match TEACHER other methods are compared: their queries search the gallery that TEACHER makes of --data,
-    and they learn from its vectors, without labels.
-    """
-    match = take_match_options(context, settings)
-
-    from prunnet_export.benchmarks._methods_table import MethodsOptions, methods_table
-    from prunnet_export.benchmarks.methods import Settings
-
-    options = MethodsOptions(
-        settings=Settings(
-            data=DataSource(source=stored_path(data), layout=layout),
-            preprocessing=take_preprocessing(settings, data=data, layout=layout),
-            **settings,
-        ),
-        methods=tuple(name.strip() for name in methods.split(",")),
-        seeds=seeds,
-        match=match,
-        out=out or Path("runs") / "methods" / Path(data).resolve().name,
-        output_format=output_format,
-    )
-    return methods_table(options)
-
-
 @command.command("training-cost")
 @recipe_option("backbone", help="A timm architecture; random weights will do.")
 @backbone_options
@@ -286,6 +206,8 @@ def training_cost(*, image_size: Size, repeats: int, threads: int | None, output
 command.add_command(matrix)
 command.add_command(compat)
 command.add_command(diff)
+command.add_command(methods)
+command.add_command(peers)
 command.add_command(plan)
 command.add_command(plan_accuracy)
 command.add_command(preprocessing)

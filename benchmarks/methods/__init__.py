@@ -6,6 +6,7 @@ from prunnet_export.benchmarks.methods._base import Bench, Method, Settings, Tra
 from prunnet_export.benchmarks.methods.aggregation import FromTorchJD, GradNorm, Uncertainty
 from prunnet_export.benchmarks.methods.dense import Dense
 from prunnet_export.benchmarks.methods.distillation import anchors, neighbours, regression
+from prunnet_export.benchmarks.methods.magnitude import Magnitude
 from prunnet_export.benchmarks.methods.matching import MatchBench, MatchMethod, MatchTrained, Nested, Students
 from prunnet_export.benchmarks.methods.matching_losses import csd, d3still, raml, ssp
 from prunnet_export.benchmarks.methods.matching_losses import regression as matching_regression
@@ -27,6 +28,7 @@ _PLAIN_SUM = {"integration": "sum", "dense_first": 0.0, "distillation": 0.0}
 
 _ALL: tuple[Method, ...] = (
     Dense(),
+    Magnitude(),
     # Our methods: conflicts are resolved progressively (PrunNet, CVPR 2025, section 3.3; PCGrad's projection).
     Prunable("channel"),
     Prunable("unstructured", patterns=("unstructured",)),

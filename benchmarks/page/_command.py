@@ -14,6 +14,7 @@ from prunnet_export.benchmarks.page._compatibility import capacity_curves, heat_
 from prunnet_export.benchmarks.page._html import page_html
 from prunnet_export.benchmarks.page._latency import candidates, distributions, frontier, history
 from prunnet_export.benchmarks.page._overview import environment, overview
+from prunnet_export.benchmarks.page._peers import peers
 from prunnet_export.benchmarks.page._section import Section
 from prunnet_export.benchmarks.page._sources import Sources, read_sources
 from prunnet_export.datasets import open_dataset
@@ -40,8 +41,8 @@ def write_page(options: PageOptions) -> int:
     if options.images is None and options.layout is not None:
         raise InvalidInput("--layout is the layout of --images, which is not given", hint="give --images too")
     sources = read_sources(options.sources)
-    if not sources.artifacts and not sources.runs and not sources.tables:
-        raise InvalidInput("there is nothing to show", hint="name artifacts, results or tables of compat")
+    if not (sources.artifacts or sources.runs or sources.tables or sources.peers):
+        raise InvalidInput("there is nothing to show", hint="name artifacts, results, or tables of compat or peers")
     sections = [*_sections(sources, options), environment(sources, options.out)]
     replace_file(options.out, page_html(options.title, sections).encode())
     rows = tuple(
@@ -66,6 +67,7 @@ def _sections(sources: Sources, options: PageOptions) -> list[Section]:
         frontier(sources),
         *capacity_curves(sources),
         *heat_maps(sources),
+        *peers(sources),
         candidates(sources),
         distributions(sources),
         history(sources),

@@ -1,8 +1,9 @@
-"""What a page shows: artifacts, runs of ``prunnet-bench``, and tables of ``prunnet-bench compat``."""
+"""What a page shows: artifacts, runs of ``prunnet-bench``, and the tables of ``compat`` and ``peers``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from prunnet_export.benchmarks._diff_sides import is_artifact
 from prunnet_export.benchmarks._history import run_files
 from prunnet_export.benchmarks._results import Result, Run, is_run, read_results
 
-_HINT = "name artifacts, files and folders of results, or the output of prunnet-bench compat --output-format json"
+_HINT = "name artifacts, files and folders of results, or the JSON of prunnet-bench compat or prunnet-bench peers"
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -68,6 +69,31 @@ class Compat(msgspec.Struct, frozen=True):
     all_pairs: Pairs | None = None
 
 
+class PeerOffer(msgspec.Struct, frozen=True):
+    """A file that a peer can deploy: its median latency, and its cross-test R@1 by seed."""
+
+    capacity: Share
+    precision: str
+    p50_ms: Annotated[float, msgspec.Meta(gt=0)]
+    r1: Annotated[list[Share], msgspec.Meta(min_length=1)]
+
+
+class PeersTarget(msgspec.Struct, frozen=True):
+    """The peers on one target."""
+
+    target: str
+    runtime: str
+    runtime_version: str
+    peers: dict[str, list[PeerOffer]]
+
+
+class Peers(msgspec.Struct, frozen=True):
+    """The JSON of ``prunnet-bench peers``."""
+
+    data: str
+    targets: list[PeersTarget]
+
+
 @dataclass(frozen=True)
 class ShownArtifact:
     """An artifact.
@@ -91,11 +117,13 @@ class Sources:
         artifacts: Artifacts, in the order in which they were named.
         runs: Runs, the oldest first.
         tables: Names and contents of the tables of ``compat``.
+        peers: Names and contents of the tables of ``peers``.
     """
 
     artifacts: tuple[ShownArtifact, ...]
     runs: tuple[Run, ...]
     tables: tuple[tuple[str, Compat], ...]
+    peers: tuple[tuple[str, Peers], ...]
 
     @property
     def newest(self) -> dict[str, Result]:
@@ -104,7 +132,7 @@ class Sources:
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
-    """Read what the paths name: artifacts, files of runs, folders of runs, and tables of ``compat``.
+    """Read what the paths name: artifacts, files of runs, folders of runs, and tables of ``compat`` and ``peers``.
 
     Raises:
         InvalidInput: a path is none of them, or a file is damaged.
@@ -112,6 +140,7 @@ def read_sources(paths: Sequence[Path]) -> Sources:
     artifacts: list[ShownArtifact] = []
     runs: list[Run] = []
     tables: list[tuple[str, Compat]] = []
+    peers: list[tuple[str, Peers]] = []
     for path in paths:
         if is_artifact(path):
             artifacts.append(ShownArtifact(shown(path.absolute().name), path, read_manifest(path)))
@@ -119,13 +148,18 @@ def read_sources(paths: Sequence[Path]) -> Sources:
             runs += map(read_results, run_files(path))
         elif is_run(path):
             runs.append(read_results(path))
+        elif isinstance(table := _read_table(path), Peers):
+            peers.append((shown(path.name), table))
         else:
-            tables.append((shown(path.name), _read_table(path)))
-    return Sources(tuple(artifacts), tuple(sorted(runs, key=lambda run: run.created)), tuple(tables))
+            tables.append((shown(path.name), table))
+    return Sources(tuple(artifacts), tuple(sorted(runs, key=lambda run: run.created)), tuple(tables), tuple(peers))
 
 
-def _read_table(file: Path) -> Compat:
+def _read_table(file: Path) -> Compat | Peers:
+    content = read_bytes(file, at_most=SETTINGS_BYTES)
+    with suppress(msgspec.DecodeError):
+        return decode_json(content, Peers)
     try:
-        return decode_json(read_bytes(file, at_most=SETTINGS_BYTES), Compat)
+        return decode_json(content, Compat)
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"{file}: neither a run nor a table of compat ({error})", hint=_HINT) from None
+        raise InvalidInput(f"{file}: neither a run nor a table of compat or peers ({error})", hint=_HINT) from None

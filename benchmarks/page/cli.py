@@ -27,7 +27,7 @@ def report(**options: Any) -> int:
     """Write one HTML page that shows artifacts and results. It loads nothing from a network.
 
     A SOURCE is an artifact, a file or a folder of results (check --results, matrix), or the output of
-    `prunnet-bench compat --output-format json`.
+    `prunnet-bench compat --output-format json` or `prunnet-bench peers --output-format json`.
     """
     from prunnet_export.benchmarks.page._command import PageOptions, write_page
 

@@ -21,7 +21,7 @@ from prunnet_export.evaluating._search_gates import search_gates
 from prunnet_export.evaluating._teacher_side import TeacherSide
 
 if TYPE_CHECKING:
-    from prunnet_export.evaluating._evidence import Evidence
+    from prunnet_export.evaluating._evidence import CALIBRATION_IMAGES, Evidence
     from prunnet_export.evaluating._torch import (
         embed_in_torch,
         settling_inputs,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prunnet_export.evaluating._verifier import Verifier
 
 __all__ = [
+    "CALIBRATION_IMAGES",
     "BudgetLatency",
     "ChosenImages",
     "Embeddings",
@@ -66,7 +67,7 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ accepts every name
     __getattr__ = lazy_names(
         __name__,
         {
-            "_evidence": ("Evidence",),
+            "_evidence": ("CALIBRATION_IMAGES", "Evidence"),
             "_torch": (
                 "embed_in_torch",
                 "settling_inputs",

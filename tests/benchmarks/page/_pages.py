@@ -50,6 +50,32 @@ def write_teacher_table(file: Path) -> Path:
     return file
 
 
+def write_peers(file: Path) -> Path:
+    """What ``prunnet-bench peers --output-format json`` prints, as far as the page reads it."""
+    offers = {
+        peer: [
+            {
+                "capacity": capacity,
+                "precision": precision,
+                "p50_ms": capacity * factor,
+                "r1": [shift + 0.5 * capacity] * 2,
+            }
+            for precision, factor in (("fp32", 4.0), ("int8", 1.0))
+            for capacity in CAPACITIES
+        ]
+        for peer, shift in (("channel", 0.4), ("<b>aml", 0.3))
+    }
+    target = {"target": "x86-onnxruntime", "runtime": "onnxruntime", "runtime_version": "1.32.0", "budgets": []}
+    document = {
+        "settings": {},
+        "data": "glyphs",
+        "rows": [{"row": "channel"}],
+        "targets": [{**target, "peers": offers}],
+    }
+    file.write_text(json.dumps(document), encoding="utf-8")
+    return file
+
+
 def write_runs(folder: Path) -> Path:
     """A folder of three runs. In the newest, one case has failed, one was skipped, and one has an odd name."""
     folder.mkdir()

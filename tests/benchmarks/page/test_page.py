@@ -16,8 +16,9 @@ from prunnet_export._errors import InvalidInput, MissingExtra
 from prunnet_export.benchmarks.page._command import PageOptions, write_page
 from prunnet_export.benchmarks.page._compatibility import capacity_curves, heat_maps
 from prunnet_export.benchmarks.page._latency import candidates, distributions, frontier, history
+from prunnet_export.benchmarks.page._peers import peers
 from prunnet_export.benchmarks.page._sources import read_sources
-from tests.benchmarks.page._pages import CAPACITIES, write, write_runs, write_table, write_teacher_table
+from tests.benchmarks.page._pages import CAPACITIES, write, write_peers, write_runs, write_table, write_teacher_table
 
 MakeArtifact = Callable[..., Path]
 
@@ -164,6 +165,20 @@ def test_curves_and_pairs(tmp_path: Path) -> None:
     assert list(cells.x) == ["20%", "50%", "100%"]
     assert list(cells.y) == ["100%", "50%", "20%"]
     assert np.allclose(cells.z, [[0.16, 0.4, 0.8], [0.16, 0.4, 0.4], [0.16, 0.16, 0.16]])
+
+
+def test_peers_are_drawn_over_their_latency(tmp_path: Path) -> None:
+    file = write_peers(tmp_path / "p.json")
+    [section] = peers(read_sources([file]))
+    assert section.title == "Peers: glyphs, x86-onnxruntime"
+    drawn = traces(section)
+    assert list(drawn) == ["channel, fp32", "channel, int8", "&lt;b&gt;aml, fp32", "&lt;b&gt;aml, int8"]
+    assert list(drawn["channel, int8"].x) == sorted(CAPACITIES)
+    assert np.allclose(drawn["channel, int8"].y, [0.5, 0.65, 0.9])
+    assert {line.line.dash for name, line in drawn.items() if name.endswith("int8")} == {"dot"}
+    html = write(tmp_path / "r.html", file)
+    assert "<b>aml" not in html
+    assert {0.4 + 0.5 * one for one in CAPACITIES} <= {float(one) for one in re.findall(r'data-value="([^"]+)"', html)}
 
 
 def test_tables_have_the_numbers_of_the_figures(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from prunnet_export._errors import InvalidInput
 from prunnet_export.benchmarks.page._sources import read_sources
 from tests._asserts import assert_one_line
-from tests.benchmarks.page._pages import CAPACITIES, write_runs, write_table, write_teacher_table
+from tests.benchmarks.page._pages import CAPACITIES, write_peers, write_runs, write_table, write_teacher_table
 
 MakeArtifact = Callable[..., Path]
 
@@ -18,8 +18,13 @@ def test_each_kind_is_recognised(make_artifact: MakeArtifact, tmp_path: Path) ->
     runs = write_runs(tmp_path / "results")
     oldest = min(runs.iterdir())
     sources = read_sources(
-        [make_artifact(), runs, oldest, write_table(tmp_path / "c.json"), write_teacher_table(tmp_path / "t.json")]
-    )
+        [
+            make_artifact(), runs, oldest, write_table(tmp_path / "c.json"), write_peers(tmp_path / "p.json"),
+            write_teacher_table(tmp_path / "t.json"),
+        ]
+    )  # fmt: skip
+    [(name, peers)] = sources.peers
+    assert (name, peers.data, list(peers.targets[0].peers)) == ("p.json", "glyphs", ["channel", "<b>aml"])
     assert [one.name for one in sources.artifacts] == ["tiny"]
     assert [run.created[:10] for run in sources.runs] == ["2026-11-01", "2026-11-01", "2026-11-02", "2026-11-03"]
     assert [name for name, _ in sources.tables] == ["c.json", "t.json"]
@@ -41,6 +46,7 @@ def test_the_newest_result_of_each_case_counts(tmp_path: Path) -> None:
         (b"", "neither a run nor a table"),
         (b"{}", "neither a run nor a table"),
         (b'{"rows":[{"pattern":1}]}', "neither a run nor a table"),
+        (b'{"data":"x","targets":[{"target":"t"}]}', "neither a run nor a table"),
         (b"\xff\xfe", "neither a run nor a table"),
         (b"[" * 100_000, "neither a run nor a table"),
         (b'{"format":"prunnet-bench-run","version":9}', "version 9"),
