@@ -103,6 +103,10 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether all limits hold."""
         return all(limit.inside for limit in self.limits(figures))
 
+    def used(self, figures: Figures) -> float:
+        """The share of the budget that these figures use: that of the limit that is nearest, or exceeded most."""
+        return max((limit.figure / limit.allowed for limit in self.limits(figures)), default=0.0)
+
     def unclear(self, *, p50_ms: float, upper_ms: float) -> bool:
         """Whether the median is inside the latency limit and the upper bound is not.
 

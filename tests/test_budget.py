@@ -68,3 +68,10 @@ def test_a_bound_is_unclear_where_the_median_is_inside(p50_ms: float, upper_ms: 
 def test_what_would_fit_in_words() -> None:
     budget = Budget(latency_ms=2, size_mb=1)
     assert budget.options_that_fit(Figures(3.141, 0.5, None)) == "--budget-ms 3.3"
+
+
+def test_the_limit_that_is_nearest_says_how_much_is_used() -> None:
+    budget = Budget(latency_ms=10, size_mb=4)
+    assert budget.used(Figures(upper_ms=5, size_mb=3, peak_mb=None)) == 0.75
+    assert budget.used(Figures(upper_ms=20, size_mb=3, peak_mb=None)) == 2
+    assert Budget(ram_mb=100).used(Figures(upper_ms=5, size_mb=3, peak_mb=None)) == 0  # nothing is known of it

@@ -1,4 +1,4 @@
-"""The search for candidates inside the budget: bisection on measured latencies, one ladder after the other."""
+"""The search for candidates inside the budget, on measured latencies, one ladder after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prunnet_export.network import Checkpoint
 from prunnet_export.patterns import find_pattern
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime
-from prunnet_export.search._bisect import largest_inside
+from prunnet_export.search._bisect import Verdict, largest_inside
 from prunnet_export.search._ladder import ladder
 from prunnet_export.search._outcome import Measured
 from prunnet_export.search._timing import MeasuredTiming, PredictedTiming, Timing
@@ -67,7 +67,7 @@ class BudgetSearch:
         return self._rungs
 
     def _search(self) -> dict[Candidate, Measured]:
-        """Bisect every ladder and return the measured candidates that are inside the budget.
+        """Search every ladder and return the measured candidates that are inside the budget.
 
         Raises:
             PrunnetError: no ladder can be searched.
@@ -75,7 +75,7 @@ class BudgetSearch:
         for (pattern, precision), rungs in list(self.candidates().items()):
             _LOG.info("searching %d %s %s candidates for %s", len(rungs), pattern, precision, self.budget)
             try:
-                largest_inside(rungs, lambda candidate: self._probe(candidate).inside)
+                largest_inside(rungs, self._verdict)
             except (UnsupportedPrecision, Unreachable) as error:
                 # The machine lacks this precision, or it cannot be predicted. Other precisions may work.
                 del self._rungs[pattern, precision]
@@ -83,6 +83,11 @@ class BudgetSearch:
                     raise
                 _LOG.info("no %s %s: %s", pattern, precision, error.message)
         return {candidate: measured for candidate, measured in self._measured.items() if measured.inside}
+
+    def _verdict(self, candidate: Candidate) -> Verdict:
+        measured = self._probe(candidate)
+        figures = Figures(measured.latency.upper_ms, measured.build.size_mb, None)
+        return Verdict(measured.inside, self.budget.used(figures))
 
     def _probe(self, candidate: Candidate) -> Measured:
         """The candidate's latency, and whether it is inside the budget; measured once."""
