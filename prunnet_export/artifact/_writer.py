@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import msgspec
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import remove_folder, storage_errors
+from prunnet_export._guarantees import sync_path
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
 from prunnet_export.artifact._exchange import exchange
@@ -101,10 +101,10 @@ class ArtifactWriter:
             manifest = msgspec.structs.replace(manifest, files=hash_files(self.folder))
             (self.folder / MANIFEST).write_bytes(encode_manifest(manifest))
             for file in [*self.folder.rglob("*"), self.folder]:
-                _sync(file)
+                sync_path(file)
             _check_replaceable(place)
             self._move_into(place)
-            _sync(place.parent)
+            sync_path(place.parent)
         return place
 
     def _move_into(self, place: Path) -> None:
@@ -159,11 +159,3 @@ def _check_replaceable(place: Path) -> None:
     foreign = sorted(present - {MANIFEST, *manifest.files})
     if foreign:
         raise StorageError(f"{place} holds {foreign[0]}, which is no part of the artifact", hint=hint)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
