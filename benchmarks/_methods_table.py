@@ -24,7 +24,7 @@ from prunnet_export.evaluating import warn_of_overlap
 from prunnet_export.network import limit_torch_threads
 from prunnet_export.patterns import check_capacity
 from prunnet_export.reports import Cell, Report, Table, print_report
-from prunnet_export.training import MatchOptions, keep_freed_memory
+from prunnet_export.training import MatchOptions, images_digest, keep_freed_memory
 
 ALL = "all"
 _FIGURES = ("self_r1", "cross_r1", "self_map", "cross_map")
@@ -59,6 +59,7 @@ def methods_table(options: MethodsOptions) -> int:
     images = open_dataset(source.place, layout=source.layout, seed=source.seed)
     if len(images.train) == 0:
         raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
+    settings = msgspec.structs.replace(settings, images_sha256=images_digest(images, whole=True))
     if options.match is None:
         warn_of_overlap(images)
     keep_freed_memory()

@@ -8,7 +8,7 @@ import sys
 import msgspec
 import torch
 
-from prunnet_export._child import child_command, parent_pipe
+from prunnet_export._child import child_command, inherited
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.benchmarks._training_cost_steps import PlainPasses, RecipeStep
@@ -62,7 +62,7 @@ def peak_memory(request: Request) -> Memory:
         input=msgspec.json.encode(request),
         capture_output=True,
         check=False,
-        pass_fds=[parent_pipe()],
+        pass_fds=inherited(),
     )
     if ran.returncode != 0:
         last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prunnet_export._errors import StorageError
 from prunnet_export._files import storage_errors
+from prunnet_export._system import WINDOWS
 
 
 def cache_folder() -> Path:
@@ -30,6 +31,8 @@ def cache_folder() -> Path:
 
 def _private_folder() -> Path:
     """A temporary folder that no other user can read or write. Everybody may write beside it, so it is checked."""
+    if WINDOWS:  # its temporary files are in a folder of the user
+        return Path(tempfile.gettempdir()) / "prunnet-export"
     folder = Path(tempfile.gettempdir()) / f"prunnet-export-{os.getuid()}"
     with storage_errors(folder):
         folder.mkdir(mode=0o700, exist_ok=True)

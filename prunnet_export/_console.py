@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from prunnet_export._ending import run_command
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
 from prunnet_export._start import stop_at_once
-from prunnet_export._streams import discard, open_missing_streams
+from prunnet_export._streams import discard, escape_the_rest, open_missing_streams
 from prunnet_export._text import printable
 
 # Gets the name of the command, the message, the hint and the exit code.
@@ -114,6 +114,7 @@ def run(command: click.Command, *, name: str, extra: str, report: ReportError | 
     try:
         _catch_signals()
         open_missing_streams()
+        escape_the_rest()
         with log_to_stderr():
             result = run_command(command, name=name)
         code = result if isinstance(result, int) else 0

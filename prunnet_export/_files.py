@@ -16,6 +16,7 @@ from shutil import copyfileobj, rmtree
 from typing import BinaryIO
 
 from prunnet_export._errors import InvalidInput, StorageError
+from prunnet_export._guarantees import sync
 from prunnet_export._interrupts import postponed_interrupts
 
 _HINTS = {
@@ -145,7 +146,7 @@ def replace_file(file: Path, content: bytes) -> None:
             with temporary.open("xb") as opened:
                 opened.write(content)
                 opened.flush()
-                os.fsync(opened.fileno())
+                sync(opened.fileno(), file.parent)
             temporary.replace(file)
         except BaseException:
             with suppress(OSError):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from prunnet_export._system import WINDOWS
+
 
 @contextmanager
 def block_interrupts() -> Iterator[None]:
@@ -15,6 +17,9 @@ def block_interrupts() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all processes, and a worker that is still importing torch would print its traceback.
     """
+    if WINDOWS:  # it blocks no signals
+        yield
+        return
     from multiprocessing import resource_tracker  # slow to import, and every command imports this file
 
     # This unblocks Ctrl-C, and the first worker would call it, so it is called before the block.

@@ -33,6 +33,13 @@ def open_missing_streams() -> None:
         raise StorageError("stdout is closed, and the result is printed there", hint="redirect it, e.g. >/dev/null")
 
 
+def escape_the_rest() -> None:
+    """Print a character that the terminal or the file cannot hold as an escape. Windows has such terminals."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def discard(stream: TextIO) -> None:
     """Redirect a stream to the null device, so that Python reports no write error at exit."""
     with suppress(OSError, ValueError, io.UnsupportedOperation):  # it may be a buffer in memory

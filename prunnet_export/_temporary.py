@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -12,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from prunnet_export._file_locks import lock
 from prunnet_export._files import remove_folder
 from prunnet_export._interrupts import postponed_interrupts
+from prunnet_export._system import WINDOWS
 
 _NAME = re.compile(r"prunnet-[a-z]+-[0-9a-f]{16}\.tmp")
 
@@ -22,7 +23,8 @@ class TemporaryFolder:
     """A folder for the temporary files of this process, removed with this object. As a context it gives the path.
 
     Its process holds a lock on it. So each new folder first removes those of this user that nobody holds a lock on:
-    their processes were killed. If the file system has no locks, no folder is removed.
+    their processes were killed. If the file system has no locks on folders, or the
+    system is Windows, no folder is removed.
 
     Args:
         kind: What it is for, in small letters; part of its name.
@@ -62,7 +64,7 @@ def _make(folder: Path, held: list[int]) -> None:
     """Make a folder and lock it. Another process may remove it before it is locked."""
     while not folder.exists():
         folder.mkdir(mode=0o700)
-        held.extend(_lock(folder, fcntl.LOCK_EX))
+        held.extend(_lock(folder, wait=True))
 
 
 def _remove(folder: Path, held: list[int]) -> None:
@@ -78,17 +80,19 @@ def _remove_abandoned(parent: Path) -> None:
         for entry in os.scandir(parent):
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 folder = Path(entry.path)
-                if held := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                if held := _lock(folder, wait=False):
                     _remove(folder, held)
 
 
-def _lock(folder: Path, operation: int) -> list[int]:
+def _lock(folder: Path, *, wait: bool) -> list[int]:
     """A descriptor of a folder of this user, locked; none if that does not work."""
+    if WINDOWS:
+        return []
     handle = None
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         if os.fstat(handle).st_uid == os.geteuid():
-            fcntl.flock(handle, operation)
+            lock(handle, wait=wait)
             return [handle]
     except OSError:
         pass

@@ -44,6 +44,11 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Name of a built-in data set, or the path."""
         return path_from_stored(self.source)
 
+    def at_place_of(self, other: DataSource) -> bool:
+        """Whether both are the same, apart from how the path is written."""
+        same = (self.layout, self.seed) == (other.layout, other.seed)
+        return same and Path(self.place).resolve() == Path(other.place).resolve()
+
 
 class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The teacher whose gallery a network answers.

@@ -19,8 +19,8 @@ Path(sys.argv[1]).write_text(str(os.getpid()))
 """
 HOST = """
 import subprocess, sys
-from prunnet_export._child import child_command, parent_pipe
-subprocess.run(child_command("sleeper", sys.argv[1]), pass_fds=[parent_pipe()])
+from prunnet_export._child import child_command, inherited
+subprocess.run(child_command("sleeper", sys.argv[1]), pass_fds=inherited())
 """
 SPAWNING = """
 import multiprocessing, sys
@@ -65,6 +65,25 @@ def test_a_child_ends_without_the_help_of_the_kernel(tmp_path: Path) -> None:
     ends_with_its_host(HOST, tmp_path, signal.SIGKILL)
 
 
+def test_a_child_waits_for_the_process_on_windows(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER.replace("{wait}", "time.sleep(60)"))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes, os, time; del os.fork\n"
+        "class OpenProcess:\n"
+        "    def __call__(self, right, inherited, number):\n"
+        "        assert (right, inherited) == (0x100000, False)\n"
+        "        return number\n"
+        "class Kernel:\n"
+        "    OpenProcess = OpenProcess()\n"
+        "    def WaitForSingleObject(self, handle, limit):\n"
+        "        assert limit == 2**32 - 1\n"
+        "        while os.path.exists(f'/proc/{handle.value}'): time.sleep(0.01)\n"
+        "        return 0\n"
+        "ctypes.CDLL = lambda name: {'kernel32': Kernel()}[name or 'kernel32']\n"
+    )
+    ends_with_its_host(HOST, tmp_path, signal.SIGKILL)
+
+
 def test_a_process_of_multiprocessing_ends_with_its_host(tmp_path: Path) -> None:
     source = SLEEPER.replace("sys.argv[1]", "place").replace("{wait}", "time.sleep(60)")
     body = "".join(f"    {line}\n" for line in source.strip().splitlines())
@@ -77,7 +96,7 @@ def test_a_module_runs_as_a_script_with_its_arguments(tmp_path: Path) -> None:
     done = subprocess.run(
         _child.child_command("shown", "a", "b"),
         cwd=tmp_path,
-        pass_fds=[_child.parent_pipe()],
+        pass_fds=_child.inherited(),
         capture_output=True,
         text=True,
         check=True,

@@ -47,7 +47,7 @@ _ALLOWED = {
     "prunnet_export._lock": {"os.open"},
     "prunnet_export._streams": {"os.open", "open"},
     "prunnet_export._temporary": {"os.open"},
-    "prunnet_export.artifact._writer": {"os.open"},
+    "prunnet_export._guarantees": {"os.open"},
 }
 
 

@@ -92,8 +92,8 @@ def test_a_file_system_without_locks_loses_nothing(parent: Path, monkeypatch: py
 def test_another_process_that_removes_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lock, removed = _temporary._lock, list[Path]()
 
-    def meddle(folder: Path, operation: int) -> list[int]:
-        held = lock(folder, operation)
+    def meddle(folder: Path, *, wait: bool) -> list[int]:
+        held = lock(folder, wait=wait)
         if not removed:
             removed.append(folder)
             folder.rmdir()

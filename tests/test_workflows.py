@@ -115,6 +115,18 @@ def test_the_scripts_of_the_action_are_shell(name: str) -> None:
     assert "${{" not in scripts()[name]  # an input in a script could be a command; inputs come as variables
 
 
+def test_the_device_side_is_tried_on_other_systems() -> None:
+    jobs = read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    device = jobs["device"]
+    assert {*device["needs"]} <= jobs.keys()
+    assert device["strategy"]["matrix"]["system"] == ["windows-latest", "macos-latest"]
+    script = "\n".join(step.get("run", "") for step in device["steps"])
+    assert re.findall(r"pip install .*", script) == ['pip install "$(ls dist/*.whl)[onnxruntime]"']
+    assert {"prunnet-bench", "prunnet-export finish", "prunnet_export.load"} <= set(
+        re.findall(r"prunnet-bench|prunnet-export finish|prunnet_export\.load", script)
+    )
+
+
 def test_the_action_gives_options_that_the_command_has() -> None:
     script = scripts()["Run the matrix"]
     options = set(re.findall(r"(?<![\w-])--[a-z-]+", script))

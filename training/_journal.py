@@ -41,7 +41,7 @@ def begin_run(
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, steps_done=0, steps=steps)
         # The recipe is written last, so that a folder with a recipe always has a state too.
-        replace_file(recipe_file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
+        _write_recipe(recipe, recipe_file)
     elif not resume:
         raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
     else:
@@ -68,12 +68,20 @@ def _refuse_network(out: Path) -> None:
 
 
 def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:
-    difference = recipe.difference(_read_recipe(file))
+    """Refuse a run with another recipe. If only the place of the images is another one, it is stored."""
+    before = _read_recipe(file)
+    difference = recipe.difference(before)
     if difference is not None:
         raise InvalidInput(
             f"the run to resume was started with {difference}",
             hint="repeat the first command exactly and add --resume, or choose another --out",
         )
+    if recipe != before:  # the images were moved
+        _write_recipe(recipe, file)
+
+
+def _write_recipe(recipe: Recipe, file: Path) -> None:
+    replace_file(file, msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
 
 
 def _read_recipe(file: Path) -> Recipe:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export._text import shown
 from prunnet_export.network_config import STATISTICS_IMAGES, BackboneOption, DataSource, TeacherKind
 from prunnet_export.preprocessing import Preprocessing
 
@@ -35,6 +36,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         random_capacities: Number of additional subnetworks in every step, for each pattern, at random capacities.
         dense_first: Share of the steps, from the start, in which the dense network is trained alone.
         distillation: Weight of the distance to the dense embedding in a subnetwork's loss.
+        images_sha256: See :func:`images_digest`; None if it is not known.
 
     Raises:
         InvalidInput: a number is NaN or infinite, which JSON cannot store.
@@ -54,6 +56,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     random_capacities: int = 0
     dense_first: float = 0.0
     distillation: float = 0.0
+    images_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for field in self.__struct_fields__:
@@ -63,12 +66,24 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise InvalidInput(f"{field.replace('_', ' ')} {value}", hint="give a finite number")
 
     def difference(self, other: CommonSettings) -> str | None:
-        """The first field that differs, as ``field = theirs, not ours``; None if all are equal."""
+        """The first thing that differs, as ``field = theirs, not ours``; None if all are equal.
+
+        Images are the same ones wherever they lie and however their path is written.
+        """
+        if not self._has_images_of(other):
+            if self.data != other.data:
+                return f"the images of {shown(other.data.place)}, not those of {shown(self.data.place)}"
+            return f"other images than {shown(self.data.place)} has now"
         for field in self.__struct_fields__:
             ours, theirs = getattr(self, field), getattr(other, field)
-            if ours != theirs:
+            if ours != theirs and field not in {"data", "images_sha256"}:
                 return f"{field} = {theirs}, not {ours}"
         return None
+
+    def _has_images_of(self, other: CommonSettings) -> bool:
+        if self.images_sha256 is not None and other.images_sha256 is not None:
+            return self.images_sha256 == other.images_sha256
+        return self.data == other.data or self.data.at_place_of(other.data)  # settings of an older version
 
 
 class MatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

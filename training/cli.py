@@ -133,6 +133,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.patterns import check_capacity, find_pattern
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
+    from prunnet_export.training._images import images_digest
     from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
     from prunnet_export.training._loop import train
 
@@ -150,6 +151,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         for pattern in recipe.patterns:
             find_pattern(pattern)
         data = open_dataset(recipe.data.place, layout=recipe.data.layout, seed=recipe.data.seed)
+        recipe = msgspec.structs.replace(recipe, images_sha256=images_digest(data))
     if options.match is None and ranks.rank == 0:
         warn_of_overlap(data)
     match = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from prunnet_export._errors import InvalidInput, UsageError
+from prunnet_export._errors import InvalidInput, PrunnetError, UsageError
 from prunnet_export._text import shown
 from prunnet_export.artifact import Manifest, read_manifest
 from prunnet_export.benchmarks.matrix._settings import PREDICTED, BudgetTable, DeviceTable, Matrix
@@ -98,7 +98,24 @@ def plan_cells(matrix: Matrix, file: Path, *, artifacts: Path, results: Path) ->
     _check_whole(cells, existing, file)
     inputs = {name: read_config(place).weights_sha256 for name, place in networks.items()}
     inputs |= {shown(place.name): manifest.files[manifest.entry].sha256 for place, manifest in existing.items()}
-    return Plan(cells, {**msgspec.to_builtins(matrix), "inputs": inputs})
+    settings: dict[str, Any] = {**msgspec.to_builtins(matrix), "inputs": inputs}
+    for name in ("networks", "artifacts"):  # their names and hashes are in the inputs; their places do not matter
+        del settings[name]
+    if matrix.export.data is not None:
+        settings["export"]["data"] = _images(matrix.export.data, matrix.export.layout, folder)
+    return Plan(cells, settings)
+
+
+def _images(data: str, layout: str | None, folder: Path) -> str:
+    """What says which images they are: a digest, or the path as it is written if they cannot be opened."""
+    from prunnet_export.datasets import open_dataset
+    from prunnet_export.training import images_digest
+
+    try:
+        place = folder / data
+        return images_digest(open_dataset(str(place) if place.exists() else data, layout=layout), whole=True)
+    except PrunnetError:  # every export will say so
+        return data
 
 
 def _networks(given: list[str], folder: Path) -> dict[str, Path]:

@@ -160,8 +160,9 @@ class _Sender(logging.Handler):
 def serve(connection: Connection) -> None:
     """Run the cells that arrive, until the other process closes the connection or ends."""
     with suppress(KeyboardInterrupt):
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), _interrupt)
         os.dup2(2, 1)  # an engine that prints must not change the report on stdout
         logger = logging.getLogger("prunnet_export")
         logger.addHandler(_Sender(connection))

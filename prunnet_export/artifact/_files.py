@@ -15,6 +15,10 @@ from prunnet_export.artifact._manifest_file import decode_manifest
 
 CARD = "README.md"
 REFERENCE_FILE = "verification.npz"  # the images and embeddings of the verification
+ATTRIBUTES = ".gitattributes"
+KEEP_LINE_ENDS = b"# Git must not change line ends here, because the manifest has the hash of every file.\n* -text\n"
+"""The contents of the file that git reads. It is no part of the artifact: copies may be without hidden files."""
+
 ALTERNATIVES = "alternatives"  # the folder of the other candidates
 _RETRY = "copy or export the artifact again"
 
@@ -100,12 +104,12 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
-    """The entry of every file in the folder except the manifest, sorted by name."""
+    """The entry of every file in the folder except the manifest and the file for git, sorted by name."""
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
     return {
         name: FileEntry(sha256=sha256(folder / name), bytes=(folder / name).stat().st_size)
         for name in names
-        if name != MANIFEST
+        if name not in {MANIFEST, ATTRIBUTES}
     }
 
 

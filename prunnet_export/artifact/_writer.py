@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,13 @@ from typing import final
 import msgspec
 
 from prunnet_export._errors import InvalidInput, StorageError
-from prunnet_export._files import remove_folder, storage_errors
+from prunnet_export._files import read_bytes, remove_folder, storage_errors
+from prunnet_export._guarantees import MODES, sync_path, tolerated
+from prunnet_export._limits import SETTINGS_BYTES
 from prunnet_export._lock import FolderLock
 from prunnet_export.artifact._card import render_card
 from prunnet_export.artifact._exchange import exchange
-from prunnet_export.artifact._files import CARD, hash_files, read_manifest
+from prunnet_export.artifact._files import ATTRIBUTES, CARD, KEEP_LINE_ENDS, hash_files, read_manifest
 from prunnet_export.artifact._manifest import MANIFEST, Manifest
 from prunnet_export.artifact._manifest_file import encode_manifest
 from prunnet_export.artifact._names import REJECTED, temporary_folders, temporary_name
@@ -97,14 +99,17 @@ class ArtifactWriter:
         rejected = manifest.status == "rejected"
         place = self.destination.with_name(self.destination.name + REJECTED) if rejected else self.destination
         with storage_errors(place):
-            (self.folder / CARD).write_text(render_card(manifest), encoding="utf-8")
+            (self.folder / CARD).write_bytes(render_card(manifest).encode())
+            (self.folder / ATTRIBUTES).write_bytes(KEEP_LINE_ENDS)
             manifest = msgspec.structs.replace(manifest, files=hash_files(self.folder))
             (self.folder / MANIFEST).write_bytes(encode_manifest(manifest))
-            for file in [*self.folder.rglob("*"), self.folder]:
-                _sync(file)
+            files = [*self.folder.rglob("*"), self.folder]
+            _even_out_modes(files, self.folder)
+            for file in files:
+                sync_path(file)
             _check_replaceable(place)
             self._move_into(place)
-            _sync(place.parent)
+            sync_path(place.parent)
         return place
 
     def _move_into(self, place: Path) -> None:
@@ -156,14 +161,27 @@ def _check_replaceable(place: Path) -> None:
         manifest = read_manifest(place)
     except InvalidInput as error:
         raise StorageError(f"{place} is not an artifact and is not replaced ({error.message})", hint=hint) from None
-    foreign = sorted(present - {MANIFEST, *manifest.files})
+    foreign = sorted(present - {MANIFEST, *manifest.files, *_unchanged_attributes(place)})
     if foreign:
         raise StorageError(f"{place} holds {foreign[0]}, which is no part of the artifact", hint=hint)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _unchanged_attributes(place: Path) -> set[str]:
+    """The name of the file for git, if it is as it was written. One that somebody has changed is theirs."""
+    with suppress(InvalidInput):
+        if read_bytes(place / ATTRIBUTES, at_most=SETTINGS_BYTES) == KEEP_LINE_ENDS:
+            return {ATTRIBUTES}
+    return set()
+
+
+def _even_out_modes(files: list[Path], folder: Path) -> None:
+    """Give every file the permissions of the manifest, and every folder those of the artifact's folder.
+
+    These are new, so they are as the umask wants it. Libraries write files that only this user may read.
+    """
+    modes = {True: stat.S_IMODE(folder.stat().st_mode), False: stat.S_IMODE((folder / MANIFEST).stat().st_mode)}
+    for file in files:
+        wanted = modes[file.is_dir()]
+        if not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) != wanted:
+            with tolerated(MODES, folder.parent):
+                file.chmod(wanted)

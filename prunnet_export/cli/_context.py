@@ -57,7 +57,12 @@ def open_data(given: str | None, layout: str | None, checkpoint: Checkpoint) -> 
     trained_on = checkpoint.config.data
     if trained_on is None:
         raise InvalidInput("the network does not say what it was trained on", hint="give --data")
-    return open_dataset(trained_on.place, layout=layout or trained_on.layout, seed=trained_on.seed)
+    try:
+        return open_dataset(trained_on.place, layout=layout or trained_on.layout, seed=trained_on.seed)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{error.message}; the network was trained on it", hint="if the images were moved, give --data"
+        ) from None
 
 
 def choose_patterns(given: str, target: Target) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ worker, removes its folder and ends. After a power cut, the next such process re
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from typing import IO, NoReturn
 import msgspec
 
 from prunnet_export._cache_folder import cache_folder
+from prunnet_export._file_locks import lock
 from prunnet_export._imports import installed_version
 from prunnet_export.devices._frames import GREETING, HEARTBEAT_S, SCRATCH, Answer, Ask, Hello, Put, Stored
 from prunnet_export.devices._local import run_worker
@@ -34,7 +34,7 @@ _ERROR_BYTES = 2**12  # so many bytes at the end of a worker's standard error ar
 
 def main() -> None:
     """Serve the host on standard input and output until the connection ends."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a board is a POSIX system
         signal.signal(number, _stop)
     version = installed_version("prunnet-export")
     with suppress(BrokenPipeError, HungUpError), ExitStack() as held:
@@ -72,24 +72,24 @@ def private_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with _locked(parent, fcntl.LOCK_EX):
+        with _locked(parent, wait=True):
             for leftover in parent.glob(f"{PREFIX}*"):
-                with suppress(OSError), _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
+                with suppress(OSError), _locked(leftover, wait=False) as locked:
                     if locked:
                         shutil.rmtree(leftover, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
-            held.enter_context(_locked(folder, fcntl.LOCK_EX))
+            held.enter_context(_locked(folder, wait=True))
         yield folder
 
 
 @contextmanager
-def _locked(folder: Path, operation: int) -> Iterator[bool]:
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Lock a folder for this process, not for its workers. Yields whether that worked."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, operation)
+            lock(handle, wait=wait)
         except OSError:
             yield False
         else:

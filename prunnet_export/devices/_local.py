@@ -10,12 +10,12 @@ from typing import IO, cast
 
 import msgspec
 
-from prunnet_export._child import child_command, parent_pipe
+from prunnet_export._child import child_command, inherited
 from prunnet_export._errors import Unreachable
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices._base import TIMEOUT_S, Device, raise_again
 from prunnet_export.devices._frames import LARGEST_REPLY
-from prunnet_export.devices._pipes import Patience, Reader, Tail, TimeLimitError, TooLongError, write_all
+from prunnet_export.devices._pipes import Patience, Tail, TimeLimitError, TooLongError, exchange
 from prunnet_export.devices._protocol import ErrorReply, Reply, Request, encode_request
 
 _WORKER = "prunnet_export.devices._worker"
@@ -64,10 +64,7 @@ def run_worker(request: bytes, patience: Patience) -> Ended:
         )
         try:
             tail = Tail(errors)
-            with suppress(BrokenPipeError):
-                write_all(to_worker, request, patience)
-            to_worker.close()
-            reply = Reader(from_worker).rest(LARGEST_REPLY, patience)
+            reply = exchange(to_worker, from_worker, request, patience, most=LARGEST_REPLY)
             return Ended(_exit_code(worker), reply, tail.end())
         except TooLongError:
             worker.kill()
@@ -87,7 +84,7 @@ def _start_worker() -> subprocess.Popen[bytes]:
         stderr=pipe,
         bufsize=0,
         cwd=PACKAGE_HOME,
-        pass_fds=[parent_pipe()],
+        pass_fds=inherited(),
     )
 
 

@@ -15,6 +15,7 @@ LINE = 2**16
 
 _CHUNK = 2**20
 _KEPT = 2**16  # so many bytes at the end of a standard error are kept
+_JOIN_S = 1.0  # on Windows, Ctrl-C is not seen before a thread that waits for another goes on
 
 
 class TimeLimitError(Exception):
@@ -42,6 +43,13 @@ class Patience:
         self._within, self._silence, self._host = within, silence, host
         self._end = time.monotonic() + within
 
+    def join(self, thread: Thread) -> None:
+        """Wait until a thread has ended; raises TimeLimitError if it does not end in time."""
+        while (left := self._end - time.monotonic()) > 0 and thread.is_alive():
+            thread.join(min(left, _JOIN_S))
+        if thread.is_alive():
+            raise self._late()
+
     def wait(self, pipe: IO[bytes], event: int) -> None:
         """Wait until a pipe is ready.
 
@@ -61,10 +69,10 @@ class Patience:
         if self._host is not None and self._host.fileno() in ready:
             raise HungUpError
         if not ready:
-            silent = self._silence < left
-            raise TimeLimitError(
-                f"was silent for {self._silence:g} s" if silent else f"did not answer within {self._within:g} s"
-            )
+            raise TimeLimitError(f"was silent for {self._silence:g} s") if self._silence < left else self._late()
+
+    def _late(self) -> TimeLimitError:
+        return TimeLimitError(f"did not answer within {self._within:g} s")
 
 
 class Reader:
@@ -150,3 +158,47 @@ def write_all(pipe: IO[bytes], content: bytes, patience: Patience) -> None:
         patience.wait(pipe, select.POLLOUT)
         with suppress(BlockingIOError):
             remaining = remaining[os.write(pipe.fileno(), remaining) :]
+
+
+def exchange(to_worker: IO[bytes], from_worker: IO[bytes], request: bytes, patience: Patience, *, most: int) -> bytes:
+    """Write a request to a process, close the pipe, and read its reply until the end.
+
+    A process that does not read its request may reply all the same.
+
+    Raises:
+        TimeLimitError: the process does not answer in time.
+        HungUpError: the host is not there any more.
+        TooLongError: the reply has more than ``most`` bytes.
+    """
+    if not hasattr(select, "poll"):
+        return _exchange_by_threads(to_worker, from_worker, request, patience, most)
+    with suppress(BrokenPipeError):
+        write_all(to_worker, request, patience)
+    to_worker.close()
+    return Reader(from_worker).rest(most, patience)
+
+
+def _exchange_by_threads(
+    to_worker: IO[bytes], from_worker: IO[bytes], request: bytes, patience: Patience, most: int
+) -> bytes:
+    """The same where no pipe can be waited for, as on Windows."""
+    reply, descriptor = bytearray(), os.dup(from_worker.fileno())  # the pipe may be closed while the thread reads
+
+    def write() -> None:
+        remaining = memoryview(request)
+        with suppress(OSError), to_worker:
+            while remaining:
+                remaining = remaining[to_worker.write(remaining) :]
+
+    def read() -> None:
+        with suppress(OSError), os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            while len(reply) <= most and (chunk := pipe.read(_CHUNK)):
+                reply.extend(chunk)
+
+    Thread(target=write, daemon=True).start()
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    patience.join(reader)
+    if len(reply) > most:
+        raise TooLongError
+    return bytes(reply)

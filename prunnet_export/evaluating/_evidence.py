@@ -117,7 +117,13 @@ class Evidence:
                 " trained on",
                 hint="give --data with a train split",
             )
-        own = open_dataset(source.place, layout=source.layout, seed=source.seed)
+        try:
+            own = open_dataset(source.place, layout=source.layout, seed=source.seed)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"{name} has no train images, and the network was trained on others: {error.message}",
+                hint="give --data with a train split, or move the images back",
+            ) from None
         return own.name, own.train
 
     def with_gallery(self, place: Path | GalleryAddress, *, metric: Metric | None = None) -> Evidence:

@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 
+from prunnet_export._system import WINDOWS
+
 _LOCK = threading.RLock()  # if two threads overlapped, one would restore the other's redirected streams
 
 
@@ -45,7 +47,7 @@ def captured(*descriptors: int) -> Iterator[Callable[[], str]]:
     _flush_python()
     with _LOCK, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
-        flush = ctypes.CDLL(None).fflush  # C buffers what it prints
+        flush = _c_flush()
         flush(None)
         for descriptor in descriptors:
             with suppress(OSError):
@@ -54,9 +56,31 @@ def captured(*descriptors: int) -> Iterator[Callable[[], str]]:
 
         def printed() -> str:
             flush(None)
-            return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+            return _content(file.fileno()).decode(errors="replace")
 
         yield printed
+
+
+def _c_flush() -> Callable[[None], object]:
+    """The function that writes what C has buffered; one that does nothing if there is no C library to load."""
+    try:
+        flush: Callable[[None], object] = ctypes.CDLL("ucrtbase" if WINDOWS else None).fflush
+    except (AttributeError, OSError, TypeError):
+        return lambda _: None
+    return flush
+
+
+def _content(handle: int) -> bytes:
+    """What is in an open file, without a change of the place where C writes next."""
+    size = os.fstat(handle).st_size
+    if hasattr(os, "pread"):
+        return os.pread(handle, size, 0)
+    place = os.lseek(handle, 0, os.SEEK_CUR)
+    try:
+        os.lseek(handle, 0, os.SEEK_SET)
+        return os.read(handle, size)
+    finally:
+        os.lseek(handle, place, os.SEEK_SET)
 
 
 def _flush_python() -> None:

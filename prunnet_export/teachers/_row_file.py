@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import StorageError
+from prunnet_export._guarantees import sync
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -38,7 +39,7 @@ class RowFile:
         self.count, self.width, self._file = count, width, file
         flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT | os.O_TRUNC if create else 0)
         try:
-            self._handle = os.open(file, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+            self._handle = os.open(file, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             raise self._damaged() from None
         if not stat.S_ISREG(os.fstat(self._handle).st_mode):
@@ -70,7 +71,7 @@ class RowFile:
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""
-        os.fsync(self._handle)
+        sync(self._handle, self._file.parent)
 
     def close(self) -> None:
         """Close the file."""

@@ -37,7 +37,8 @@ def rejected(manifest: Manifest) -> Manifest:
 def test_writes_model_card_and_manifest_and_nothing_beside(manifest: Manifest, tmp_path: Path) -> None:
     place = write(tmp_path / "a" / "b" / "tiny", manifest)
     assert place == tmp_path / "a" / "b" / "tiny"
-    assert tree(tmp_path / "a" / "b") == ["tiny", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx"]
+    names = ["tiny", "tiny/.gitattributes", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx"]
+    assert tree(tmp_path / "a" / "b") == names
     written = read_manifest(place)
     assert sorted(written.files) == ["README.md", "model.onnx"]
     verify_files(place, written)
@@ -46,6 +47,20 @@ def test_writes_model_card_and_manifest_and_nothing_beside(manifest: Manifest, t
 def test_permissions_are_those_of_any_new_folder(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     assert write(tmp_path / "tiny", manifest).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_permissions_that_a_library_sets_are_those_of_a_new_file(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "plain-folder").mkdir()
+    with ArtifactWriter(tmp_path / "tiny") as writer:
+        (writer.folder / "sub").mkdir(mode=0o700)
+        for file in (writer.folder / "model.onnx", writer.folder / "sub" / "more"):
+            file.write_bytes(b"model")
+            file.chmod(0o600)
+        place = writer.finish(manifest)
+    for file in place.rglob("*"):
+        wanted = tmp_path / ("plain-folder" if file.is_dir() else "plain")
+        assert file.stat().st_mode == wanted.stat().st_mode
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -147,6 +162,16 @@ def test_an_artifact_that_holds_more_is_not_replaced(manifest: Manifest, tmp_pat
     with pytest.raises(StorageError, match=r"thesis\.tex"), ArtifactWriter(tmp_path / "tiny"):
         pass
     assert (tmp_path / "tiny" / "thesis.tex").exists()
+
+
+def test_a_changed_file_for_git_is_not_replaced(manifest: Manifest, tmp_path: Path) -> None:
+    attributes = write(tmp_path / "tiny", manifest) / ".gitattributes"
+    attributes.write_text("*.onnx filter=lfs\n")
+    with pytest.raises(StorageError, match=r"\.gitattributes"), ArtifactWriter(tmp_path / "tiny"):
+        pass
+    attributes.unlink()
+    assert write(tmp_path / "tiny", manifest) == tmp_path / "tiny"
+    assert attributes.exists()
 
 
 def test_root_is_no_place_for_an_artifact() -> None:

@@ -110,6 +110,18 @@ def test_other_settings_are_refused(compare: Compare, tmp_path: Path) -> None:
     assert tree(tmp_path / "runs") == before
 
 
+def test_the_same_images_at_another_place(compare: Compare, tiny_data: Path, tmp_path: Path) -> None:
+    here = figures(compare("--methods=dense", "--output-format=json"))
+    moved = shutil.copytree(tiny_data, tmp_path / "moved")
+    for place in (f"{tiny_data}/", f"{moved}"):
+        assert figures(compare("--methods=dense", "--output-format=json", f"--data={place}")) == here
+    image = min((moved / "train").glob("*/*"))
+    image.rename(image.with_name("other.png"))
+    ran = compare("--methods=dense", f"--data={moved}")
+    assert_error(ran, 2)
+    assert f"have the images of {tiny_data}, not those of {moved}" in ran.err
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from prunnet_export._errors import InvalidInput, UnknownName
-from prunnet_export.cli._context import choose_patterns
+from prunnet_export.cli._context import choose_patterns, open_data
+from prunnet_export.network_config import DataSource
 from prunnet_export.target import find_target
 from tests._asserts import assert_one_line
 
@@ -35,3 +39,14 @@ def test_a_target_without_patterns() -> None:
     with pytest.raises(InvalidInput, match="x86-onnxruntime names no pattern") as raised:
         choose_patterns("auto", replace(X86, patterns=()))
     assert_one_line(raised.value)
+
+
+def test_images_that_were_moved_are_given_by_an_option(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint: Any = SimpleNamespace(config=SimpleNamespace(data=DataSource(source="photos")))
+    with pytest.raises(InvalidInput, match="'photos' does not exist; the network was trained on it") as raised:
+        open_data(None, None, checkpoint)
+    assert raised.value.hint == "if the images were moved, give --data"
+    assert len(open_data(str(tiny_data), None, checkpoint).train)

@@ -61,7 +61,8 @@ def test_an_export_that_fits(exported: tuple[Ran, Path]) -> None:
     assert report["artifact"]["path"] == str(place)
     assert report["artifact"]["status"] == report["status"] == "verified"
     assert tree(place.parent) == [
-        "tiny", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx", "tiny/verification.npz",
+        "tiny", "tiny/.gitattributes", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx",
+        "tiny/verification.npz",
     ]  # fmt: skip
 
 

@@ -59,6 +59,13 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
     monkeypatch.setattr(_local, "PACKAGE_HOME", tmp_path)
 
 
+@pytest.fixture(params=["events", "threads"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows waits for no pipe, and reads them in threads."""
+    if request.param == "threads":
+        monkeypatch.delattr("select.poll")
+
+
 def test_two_models_measured_side_by_side_in_fresh_processes(tiny_model: TinyModel) -> None:
     models = [
         Model(tiny_model(), "onnxruntime"),
@@ -97,6 +104,7 @@ def test_embeds_as_the_engine_does(tiny_model: TinyModel) -> None:
     np.testing.assert_allclose(ours, here, atol=1e-6)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_memory_and_placement(tiny_model: TinyModel) -> None:
     memory = peak_memory_mb(LocalDevice(), Model(tiny_model(), "onnxruntime"), threads=1)
     assert 0 < memory.peak_mb < 100
@@ -144,6 +152,7 @@ def test_a_killed_worker_is_unreachable_and_names_the_signal(monkeypatch: pytest
         ("import os; [os.write(2, b'noise\\n' * 10_000) for _ in range(500)]; exit('the end')", "no reply: the end"),
     ],
 )
+@pytest.mark.usefixtures("_both_ways")
 def test_a_worker_without_a_reply_is_unreachable(
     source: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -152,6 +161,7 @@ def test_a_worker_without_a_reply_is_unreachable(
         LocalDevice().fingerprint()
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script(monkeypatch, tmp_path, "import time; time.sleep(60)")
     begin = time.monotonic()

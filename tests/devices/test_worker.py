@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from prunnet_export._errors import InvalidInput, MissingExtra, PrunnetError, UnknownName, UnsupportedPrecision
-from prunnet_export.devices import _worker
+from prunnet_export._errors import (
+    InvalidInput,
+    MissingExtra,
+    PrunnetError,
+    UnknownName,
+    Unreachable,
+    UnsupportedPrecision,
+)
+from prunnet_export.devices import _memory, _worker
 from prunnet_export.devices._base import raise_again
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._memory import PeakMemory
@@ -99,6 +109,27 @@ def test_peak_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     peak = PeakMemory()
     assert peak.source == "ru_maxrss"
     assert peak.process_mb() > 1
+
+
+def test_peak_on_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ask(process: ctypes.c_void_p, counters: Any, size: int) -> int:
+        assert process.value == 2**64 - 1  # this process
+        assert size == 72
+        counters._obj.now, counters._obj.peak = 3 * 2**20, 5 * 2**20
+        return 1
+
+    monkeypatch.setattr(_memory, "_STATUS", tmp_path / "none")
+    monkeypatch.setattr(_memory, "WINDOWS", True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(K32GetProcessMemoryInfo=ask))
+    peak = PeakMemory()
+    assert (peak.source, peak.base_mb, peak.process_mb(), peak.growth_mb()) == ("PeakWorkingSetSize", 3, 5, 2)
+
+
+def test_a_system_that_does_not_know_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_memory, "_STATUS", tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    with pytest.raises(Unreachable, match="does not say how much memory"):
+        PeakMemory()
 
 
 def test_embeds_in_batches_with_a_rest(tiny_model: TinyModel, tmp_path: Path) -> None:

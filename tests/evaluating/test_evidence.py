@@ -166,6 +166,10 @@ def test_a_data_set_for_tests_alone_takes_its_statistics_on_the_networks_own_ima
     own = open_dataset(str(tiny_data)).train
     expected = np.concatenate(list(inputs_of(own, range(len(own)), evidence.preprocessing)))
     np.testing.assert_array_equal(torch.cat(list(trained.statistics())).numpy(), expected)
+    config = msgspec.structs.replace(config, data=DataSource(source="photos"))
+    moved = replace(trained, checkpoint=replace(evidence.checkpoint, config=config))
+    with pytest.raises(InvalidInput, match="the network was trained on others: data set 'photos' does not exist"):
+        list(moved.statistics())
 
 
 def test_torch_embeds_in_pieces_of_any_size(evidence: Evidence) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._child import child_command, parent_pipe
+from prunnet_export._child import child_command, inherited
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
@@ -146,7 +146,7 @@ def _run_vela(file: Path, folder: Path, arguments: list[str]) -> str:
     # Vela runs in a process of its own, because it prints and calls sys.exit.
     command = child_command("ethosu.vela", str(file.absolute()), "--output-dir", str(folder.absolute()), *arguments)
     # The process starts in a folder of its own, because Python would import modules from the user's folder.
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, pass_fds=[parent_pipe()])
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, pass_fds=inherited())
     if done.returncode or not (folder / COMPILED).is_file():
         lines = (done.stdout + done.stderr).split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")

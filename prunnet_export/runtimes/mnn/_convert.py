@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prunnet_export._child import child_command, parent_pipe
+from prunnet_export._child import child_command, inherited
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._imports import require
@@ -96,7 +96,7 @@ class Converter:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 check=False,
-                pass_fds=[parent_pipe()],
+                pass_fds=inherited(),
             )
             result = folder / "model.mnn"
             if done.returncode == 0 and result.is_file():

@@ -48,6 +48,22 @@ def test_the_settings_are_those_that_figures_depend_on(write_matrix: WriteMatrix
     assert planned(write_matrix(X86, ms=(51,))).settings != before
 
 
+def test_settings_do_not_depend_on_where_networks_and_images_lie(
+    write_matrix: WriteMatrix, tiny_data: Path, tiny_network: Path, tmp_path: Path
+) -> None:
+    file = write_matrix(X86)
+    before, text = planned(file).settings, file.read_text("utf-8")
+    shutil.copytree(tiny_data, tmp_path / "mount" / "photos")
+    shutil.copytree(tiny_network, tmp_path / "mount" / "tiny")
+    file.write_text(text.replace(str(tiny_data), "mount/photos/").replace(str(tiny_network), "mount/tiny"), "utf-8")
+    assert planned(file).settings == before
+    image = min((tmp_path / "mount" / "photos" / "query").glob("*/*"))
+    image.rename(image.with_name("other.png"))
+    assert planned(file).settings != before
+    file.write_text(text.replace(str(tiny_data), "missing"), "utf-8")
+    assert planned(file).settings["export"]["data"] == "missing"
+
+
 def test_paths_are_relative_to_the_file(write_matrix: WriteMatrix, tiny_data: Path, tmp_path: Path) -> None:
     file = write_matrix(X86)
     (tmp_path / "photos").symlink_to(tiny_data)
