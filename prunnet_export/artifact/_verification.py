@@ -52,8 +52,8 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         made_by: The model that made it.
-        file: Name of its file, without folders, or its address in a database, without credentials; null if it is made
-            of images or of vectors of the network's folder.
+        file: Name of its file, without folders, or a kind of database and a collection, e.g. ``milvus:products``; null
+            if it is made of images or of vectors of the network's folder.
         sha256: SHA-256 of the file; null if there is none.
         engine: The database that searched it, with its version and its index; null if this tool searched.
         count: Number of vectors.

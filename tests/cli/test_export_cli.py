@@ -240,7 +240,7 @@ def test_the_project_names_the_network_and_the_data(
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
     assert report["network"]["path"] == str(tiny_network)
-    assert report["data"] == f"folder {tiny_data}"
+    assert report["data"] == f"folder {tiny_data.name}"
     assert "pyproject.toml" in report["network"]["because"]
 
 
