@@ -6,6 +6,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _ZLIB = tuple(b"\x78" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda"))
@@ -35,10 +36,8 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
                 yield member.filename.encode()
                 yield from _unpacked(archive.read(member))
     for start in (place for mark in _ZLIB for place in _places(content, mark)):
-        try:
+        with suppress(zlib.error):  # two bytes may only look like the head of a stream
             yield zlib.decompressobj().decompress(content[start:], 2**24)
-        except zlib.error:
-            continue  # two bytes that only look like the head of a stream
 
 
 def _places(content: bytes, mark: bytes) -> Iterator[int]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_an_export_that_fits(exported: tuple[Ran, Path]) -> None:
     assert report["artifact"]["path"] == str(place)
     assert report["artifact"]["status"] == report["status"] == "verified"
     assert tree(place.parent) == [
-        "tiny", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx", "tiny/verification.npz",
+        "tiny", "tiny/README.md", "tiny/golden", "tiny/golden/input.png", "tiny/golden/output.f32",
+        "tiny/golden/pixels.u8", "tiny/manifest.json", "tiny/model.onnx", "tiny/verification.npz",
     ]  # fmt: skip
 
 
@@ -136,12 +138,11 @@ def copied(exported: tuple[Ran, Path], tmp_path: Path) -> Path:
     """A copy of the artifact that a test may damage."""
     place = tmp_path / "copy"
     place.mkdir()
-    for file in exported[1].iterdir():
-        (place / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(exported[1], place, dirs_exist_ok=True)
     return place
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "verification.npz", "README.md"])
+@pytest.mark.parametrize("name", ["model.onnx", "verification.npz", "README.md", "golden/output.f32"])
 def test_one_flipped_byte_is_found(
     name: str, copied: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:
