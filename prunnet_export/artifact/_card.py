@@ -7,12 +7,18 @@ from prunnet_export._numbers import significant
 from prunnet_export._text import interval_text
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._report import threshold_table
-from prunnet_export.artifact._verification import GalleryEntry, Gate
+from prunnet_export.artifact._verification import GalleryEntry, Gate, QueryImages
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network_config import TeacherEntry
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
+
+_IMAGES: dict[QueryImages, str] = {
+    "files": "the original files of the query images",
+    "pixels": "the query images at the size of the input",
+    "none": "no query images",
+}
 
 
 def render_card(manifest: Manifest) -> str:
@@ -45,6 +51,7 @@ def _summary(manifest: Manifest) -> str:
                 ("built", "yes" if manifest.built else "no: the engine is built on the device, by `finish`"),
                 ("model files", f"{significant(manifest.size_mb)} MB"),
                 ("network", network.sha256[:12]),
+                ("images in it", _IMAGES[manifest.verification.query_images]),
                 ("made", manifest.created),
             ),
         )
