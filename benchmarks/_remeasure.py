@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import PrunnetError, Unreachable
 from prunnet_export.artifact import (
@@ -17,13 +19,20 @@ from prunnet_export.artifact import (
     chosen_model_files,
     gate_check,
     held,
+    unchecked_skip,
 )
 from prunnet_export.budget import Figures
 from prunnet_export.building import ANCHOR, BuildCache, build_anchor
 from prunnet_export.devices import Device, LocalDevice, ModelTimes, measure_samples, peak_memory_mb
-from prunnet_export.evaluating import ModelOnDevice, artifact_reference, measure_for_budget, verify_again
+from prunnet_export.evaluating import (
+    ModelOnDevice,
+    artifact_reference,
+    golden_gates,
+    measure_for_budget,
+    verify_again,
+)
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.reports import Check
+from prunnet_export.reports import Check, Skip
 from prunnet_export.runtimes import Model, Runtime, find_runtime
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +69,10 @@ class Remeasured:
         figures = Figures(self.latency.upper_ms, self.manifest.size_mb, self.peak_mb)
         gates = self.verification.gates if self.verification else []
         return (*budget_checks(self.manifest.budget, self.latency, figures), *map(gate_check, gates))
+
+    def skips(self) -> tuple[Skip, ...]:
+        """The gates that could not be looked at."""
+        return tuple(map(unchecked_skip, self.verification.unchecked)) if self.verification else ()
 
 
 def remeasure(
@@ -122,8 +135,11 @@ def _remeasure(
         # Before an engine is built, the figure would include the memory of the build.
         peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
         tested = ModelOnDevice(model, device, threads)
-        reference = artifact_reference(kept.folder, manifest)
+        holds_queries = manifest.verification.query_images != "none"
+        reference = artifact_reference(kept.folder, manifest) if holds_queries else None
         verification = verify_again(tested, manifest, reference, manifest.verification)
+        golden = golden_gates(kept.folder, manifest, tested)
+        verification = msgspec.structs.replace(verification, gates=[*verification.gates, *golden])
     return Remeasured(kept.origin, manifest, found.latency, peak, verification, found.times, found.anchor)
 
 

@@ -7,6 +7,7 @@ project are in :mod:`prunnet_export.training.data`. Another package may register
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ class RetrievalData:
     """A retrieval data set.
 
     Attributes:
-        name: Name of the format and its source, for people.
+        name: Name of the format and of its source, for people. Of a path it has only the last part.
         train: Images for training and for BatchNorm statistics. Empty in a data set that is only for tests; statistics
             are then taken on the network's own training images.
         query: Images to search with.
@@ -221,7 +222,7 @@ def open_dataset(source: str, *, layout: str | None = None, seed: int = 0) -> Re
         chosen = _choose(source, layout)
         with plugin_code("datasets", _KIND, chosen):
             data = chosen.load(seed) if isinstance(chosen, BuiltInDataset) else chosen.load(Path(source))
-        return replace(data, name=shown(data.name))  # it goes into manifests
+        return replace(data, name=shown(_without_folders(data.name, source)))  # it goes into manifests
 
 
 def default_input(source: str, *, layout: str | None = None) -> tuple[Size, Fit]:
@@ -239,6 +240,16 @@ def default_input(source: str, *, layout: str | None = None) -> tuple[Size, Fit]
     with _storage_errors(source):
         chosen = _choose(source, layout)
     return chosen.crop, chosen.fit
+
+
+def _without_folders(name: str, source: str) -> str:
+    """The name of a data set, with only the last part of its path: an artifact does not tell where its images lie."""
+    path = Path(source)
+    base = path.resolve().name
+    for whole in sorted({str(path.resolve()), str(path.absolute())} - {path.anchor}, key=len, reverse=True):
+        name = name.replace(whole, base)
+    # A relative path such as `data` may be a part of another word.
+    return re.sub(rf"(?<!\S){re.escape(str(path))}(?!\S)", lambda _: base or str(path), name)
 
 
 @contextmanager

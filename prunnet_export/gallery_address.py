@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._text import printable
@@ -40,8 +40,8 @@ class GalleryAddress:
 
     @property
     def title(self) -> str:
-        """The address without the folders of an embedded database, for reports and manifests."""
-        return f"{self.scheme}://{PurePath(self.place).name}/{self.collection}"
+        """The kind of the database and its collection, for reports and manifests: an artifact does not tell a host."""
+        return f"{self.scheme}:{self.collection}"
 
     @property
     def token(self) -> str | None:

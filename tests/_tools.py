@@ -1,4 +1,4 @@
-"""Tools that ``make test-schemas`` fetches, as they are no packages of this project's environment."""
+"""Tools that ``make test-schemas`` and ``make test-devices`` fetch, as they are no packages of this environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 TOOLS = Path(os.environ.get("PRUNNET_TESTS_TOOLS", Path(__file__).parents[1] / ".venv" / "tools"))
 
 
-def needs(name: str, *, there: bool) -> pytest.MarkDecorator:
+def needs(name: str, *, there: bool, target: str = "test-schemas") -> pytest.MarkDecorator:
     """Skips a test whose tool is not there. It fails instead where ``PRUNNET_TESTS_NEED_<NAME>=1`` says that it is."""
     missing = not there and not os.environ.get(f"PRUNNET_TESTS_NEED_{name}")
-    return pytest.mark.skipif(missing, reason="make test-schemas fetches it")
+    return pytest.mark.skipif(missing, reason=f"make {target} needs or fetches it")

@@ -86,6 +86,7 @@ class ExportTable(_Table, frozen=True, kw_only=True):
     min_recall: float | None = None
     min_parity: float | None = None
     min_overlap: float | None = None
+    query_images: str | None = None
 
     def words(self) -> list[str]:
         """The options as words of a command line."""

@@ -16,7 +16,14 @@ from prunnet_export._text import printable
 from prunnet_export.benchmarks.page._section import Section
 from prunnet_export.benchmarks.page._sources import ShownArtifact
 from prunnet_export.datasets import RetrievalData
-from prunnet_export.evaluating import ChosenImages, Embeddings, Reference, artifact_reference, evenly_spread
+from prunnet_export.evaluating import (
+    ChosenImages,
+    Embeddings,
+    Reference,
+    artifact_reference,
+    encoded_pixels,
+    evenly_spread,
+)
 
 _QUERIES, _NEAREST = 12, 5
 _COMPARED = 20  # queries whose images have to be those of the data set
@@ -74,11 +81,17 @@ def _images(reference: Reference, artifact: ShownArtifact, data: RetrievalData) 
     looked_at = evenly_spread(len(queries), _COMPARED).tolist()
     # The images count, and not the path that the data set had at the export.
     same = (len(queries), len(gallery)) == (len(reference.images), reference.entry.count) and all(
-        data.query.encoded(int(queries[place])) == reference.images[place] for place in looked_at
+        _is_image(data.query.encoded(int(queries[place])), reference, place, images) for place in looked_at
     )
     if not same:
         raise InvalidInput(f"{artifact.name} was verified with other images than those of {data.name}", hint=_HINT)
     return images
+
+
+def _is_image(encoded: bytes, reference: Reference, place: int, images: ChosenImages) -> bool:
+    """Whether an image of the data set is an image of the reference, which may have only its pixels."""
+    kept = reference.images[place]
+    return kept == (encoded_pixels(encoded, images.preprocessing) if reference.pixels else encoded)
 
 
 def _nearest(reference: Reference, query: Embeddings, place: int) -> list[int]:

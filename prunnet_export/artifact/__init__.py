@@ -1,7 +1,9 @@
 """Artifacts: the folder that is deployed, with a manifest of everything that was measured and verified."""
 
 from prunnet_export.artifact._files import ALTERNATIVES, REFERENCE_FILE, chosen_model_files, read_manifest, verify_files
+from prunnet_export.artifact._golden import GoldenEntry, GoldenPair, read_golden, write_golden
 from prunnet_export.artifact._held import HeldArtifact, held
+from prunnet_export.artifact._input_steps import InputSteps
 from prunnet_export.artifact._loaded import LoadedArtifact, load
 from prunnet_export.artifact._manifest import (
     MANIFEST,
@@ -24,12 +26,15 @@ from prunnet_export.artifact._report import (
     manifest_checks,
     manifest_document,
     threshold_table,
+    unchecked_skip,
 )
 from prunnet_export.artifact._verification import (
     ExpectedWeights,
     GalleryEntry,
     Gate,
     MatchThreshold,
+    QueryImages,
+    Unchecked,
     VerificationEntry,
 )
 from prunnet_export.artifact._writer import ArtifactWriter
@@ -45,14 +50,19 @@ __all__ = [
     "FrontierEntry",
     "GalleryEntry",
     "Gate",
+    "GoldenEntry",
+    "GoldenPair",
     "HeldArtifact",
+    "InputSteps",
     "LoadedArtifact",
     "Manifest",
     "MatchThreshold",
     "MemoryEntry",
     "NetworkEntry",
+    "QueryImages",
     "RuntimeEntry",
     "SubnetworkEntry",
+    "Unchecked",
     "VerificationEntry",
     "budget_checks",
     "chosen_model_files",
@@ -63,9 +73,12 @@ __all__ = [
     "load",
     "manifest_checks",
     "manifest_document",
+    "read_golden",
     "read_manifest",
     "restore",
     "threshold_table",
+    "unchecked_skip",
     "utc_now",
     "verify_files",
+    "write_golden",
 ]

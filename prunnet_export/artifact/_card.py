@@ -7,12 +7,18 @@ from prunnet_export._numbers import significant
 from prunnet_export._text import interval_text
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._report import threshold_table
-from prunnet_export.artifact._verification import GalleryEntry, Gate
+from prunnet_export.artifact._verification import GalleryEntry, Gate, QueryImages
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network_config import TeacherEntry
 from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
+
+_IMAGES: dict[QueryImages, str] = {
+    "files": "the original files of the query images",
+    "pixels": "the query images at the size of the input",
+    "none": "no query images",
+}
 
 
 def render_card(manifest: Manifest) -> str:
@@ -45,6 +51,7 @@ def _summary(manifest: Manifest) -> str:
                 ("built", "yes" if manifest.built else "no: the engine is built on the device, by `finish`"),
                 ("model files", f"{significant(manifest.size_mb)} MB"),
                 ("network", network.sha256[:12]),
+                ("images in it", _IMAGES[manifest.verification.query_images]),
                 ("made", manifest.created),
             ),
         )
@@ -53,7 +60,7 @@ def _summary(manifest: Manifest) -> str:
 
 
 def _usage(manifest: Manifest) -> str:
-    steps = manifest.preprocessing
+    steps, (height, width) = manifest.preprocessing, manifest.preprocessing.size
     allow = ", allow_rejected=True" if manifest.status == "rejected" else ""
     return f"""## Use
 
@@ -71,11 +78,25 @@ embeddings = model.embed(["query.jpg"])  # float32 [1, {manifest.network.embeddi
 `embed` makes the model's input. Without this package, make it in the same way:
 
 1. Decode the image, and turn or mirror it as its EXIF orientation says.
-2. Lay transparent pixels on white. Make it RGB with 8 bits a channel; of 16 bits keep the upper 8.
+2. Lay transparent pixels on white (255, 255, 255). Make it RGB with 8 bits a channel; of 16 bits keep the upper 8.
 3. Resize it, bilinear with antialiasing, {_resizing(steps)}
-4. Crop {_pixels(steps.size)} pixels out of the centre.
-5. Divide by 255, and give float32 [1, 3, {steps.size[0]}, {steps.size[1]}]. Mean,
-   standard deviation and L2 normalisation are inside the model."""
+   The other side is rounded, half to even. First all rows, then all columns: each pass gives 8 bits, with weights
+   that fall linearly to 0 and are rounded to multiples of 2^-22.
+4. Crop {_pixels(steps.size)} pixels out of the centre, from (width - {width}) // 2 and (height - {height}) // 2 on.
+5. Divide by 255, and give float32 [1, 3, {height}, {width}], red first. Mean,
+   standard deviation and L2 normalisation are inside the model.{_golden(manifest)}"""
+
+
+def _golden(manifest: Manifest) -> str:
+    """Which files a device tests its own code with."""
+    golden = manifest.golden
+    if golden is None:
+        return ""
+    (height, width), dim = manifest.preprocessing.size, manifest.network.embedding_dim
+    return f"""
+
+Test such code with these files: `{golden.image}` becomes `{golden.pixels}` after step 4 (uint8 [{height}, {width}, 3]),
+and the model gives `{golden.output}` for it (float32 [{dim}], little-endian). Neither has a header."""
 
 
 def _pixels(size: tuple[int, int]) -> str:

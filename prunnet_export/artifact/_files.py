@@ -114,6 +114,8 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
 
 
 def chosen_model_files(manifest: Manifest) -> tuple[str, ...]:
-    """The files of the chosen model: not the alternatives, the model card and the verification reference."""
+    """The files of the chosen model: not the alternatives, the card, the verification reference and the golden pair."""
     other = {CARD, REFERENCE_FILE}
+    if (golden := manifest.golden) is not None:
+        other |= {golden.image, golden.pixels, golden.output}
     return tuple(name for name in manifest.files if name not in other and not name.startswith(f"{ALTERNATIVES}/"))

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from prunnet_export.artifact._fields import Capacity, Count, Positive
+from prunnet_export.artifact._golden import GoldenEntry
+from prunnet_export.artifact._input_steps import InputSteps
 from prunnet_export.artifact._verification import VerificationEntry
 from prunnet_export.budget import Amount, Budget, Figures
 from prunnet_export.devices import Fingerprint
@@ -175,6 +177,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         alternatives: Other candidates; only if the latency was predicted.
         device: The device that measured; null if the latency is predicted.
         tools: Versions of the installed distributions.
+        input_steps: How an image becomes an input, in numbers; null in older artifacts.
+        golden: An image and its vector, to test the code of a device with; null in older artifacts, and if the vector
+            is not finite.
     """
 
     format: Literal["prunnet-artifact"] = "prunnet-artifact"
@@ -201,6 +206,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alternatives: list[AlternativeEntry] = []
     device: Fingerprint | None = None
     tools: dict[str, str] = {}
+    input_steps: InputSteps | None = None
+    golden: GoldenEntry | None = None
 
     @property
     def figures(self) -> Figures:

@@ -107,9 +107,11 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
         if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
             raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
     named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
+    if (golden := manifest.golden) is not None:
+        named += [golden.image, golden.pixels, golden.output]
     missing = [name for name in named if name not in manifest.files]
     if manifest.files and missing:
-        raise InvalidInput(f"{name}: alternative {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
+        raise InvalidInput(f"{name}: {missing[0]!r} is not among files", hint=_EXPORT_AGAIN)
     if MANIFEST in manifest.files:
         raise InvalidInput(f"{name}: it lists its own hash", hint="no file can hold its own hash")
     if (manifest.status == "rejected") != bool(manifest.reasons):

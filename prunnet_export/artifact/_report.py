@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from prunnet_export.artifact._manifest import Manifest
-from prunnet_export.artifact._verification import Gate, VerificationEntry
+from prunnet_export.artifact._verification import Gate, Unchecked, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.reports import Check, Plot, Table
+from prunnet_export.reports import Check, Plot, Skip, Table
 
 
 def manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -55,6 +55,11 @@ def gate_check(gate: Gate) -> Check:
     """The check of a gate."""
     asked = "reported" if gate.threshold is None else f"asked {gate.comparison} {gate.threshold:.4g}"
     return Check(gate.name, gate.passed, f"{gate.found()}, {asked}, n {gate.n}: {gate.note}")
+
+
+def unchecked_skip(unchecked: Unchecked) -> Skip:
+    """A gate that was not looked at, for a report."""
+    return Skip(unchecked.name, unchecked.reason)
 
 
 def manifest_checks(manifest: Manifest) -> tuple[Check, ...]:

@@ -10,6 +10,10 @@ from prunnet_export.artifact._fields import Count, Positive, Share
 from prunnet_export.file_names import Sha256
 from prunnet_export.thresholds import Thresholds
 
+QueryImages = Literal["files", "pixels", "none"]
+"""The form in which an artifact holds the images that it was verified with: ``files`` as they were, ``pixels`` after
+the preprocessing, or ``none`` of them."""
+
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One gate of a verification.
@@ -40,6 +44,18 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"{self.value:.4g}{interval}"
 
 
+class Unchecked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gate that could not be looked at, because what it needs is not in the artifact. It has not passed.
+
+    Attributes:
+        name: Name of the gate.
+        reason: What is missing.
+    """
+
+    name: str
+    reason: str
+
+
 class ExpectedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Number of elements, and of zeros, in the torch subnetwork's weights of two or more dimensions."""
 
@@ -52,8 +68,8 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         made_by: The model that made it.
-        file: Name of its file, without folders, or its address in a database, without credentials; null if it is made
-            of images or of vectors of the network's folder.
+        file: Name of its file, without folders, or a kind of database and a collection, e.g. ``milvus:products``; null
+            if it is made of images or of vectors of the network's folder.
         sha256: SHA-256 of the file; null if there is none.
         engine: The database that searched it, with its version and its index; null if this tool searched.
         count: Number of vectors.
@@ -116,6 +132,8 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         gallery: The gallery.
         match_thresholds: Thresholds that keep the teacher's false-accept rate, from the export.
         data: Name of the data set.
+        query_images: The form in which the artifact holds the query images.
+        unchecked: Gates that were not looked at, each with the reason.
     """
 
     gates: list[Gate]
@@ -135,6 +153,8 @@ class VerificationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     gallery: GalleryEntry
     match_thresholds: list[MatchThreshold] = []
     data: str
+    query_images: QueryImages = "files"
+    unchecked: list[Unchecked] = []
 
     def gate(self, name: str) -> Gate | None:
         """The gate of a name; None if it was not looked at."""

@@ -90,6 +90,14 @@ DEFAULTS = Thresholds()
     help="Verify with at most this many gallery images of the data set.",
 )
 @click.option(
+    "--query-images",
+    type=click.Choice(["files", "pixels", "none"]),
+    default="files",
+    show_default=True,
+    help="What the artifact holds of the query images, to be verified again: the original files, their pixels at the"
+    " size of the input, or nothing.",
+)
+@click.option(
     "--min-recall",
     type=click.FloatRange(0, 2),
     default=DEFAULTS.recall,

@@ -12,7 +12,7 @@ import click
 
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._console import fail_line
-from prunnet_export._errors import GateFailed
+from prunnet_export._errors import GateFailed, UsageError
 from prunnet_export._imports import require
 from prunnet_export.budget import Budget
 from prunnet_export.cli._context import NetworkChoice, choose_network, choose_patterns, choose_precisions, open_data
@@ -26,6 +26,7 @@ from prunnet_export.target import Target, find_target
 from prunnet_export.thresholds import Thresholds
 
 if TYPE_CHECKING:
+    from prunnet_export.artifact import QueryImages
     from prunnet_export.building import Builder
     from prunnet_export.evaluating import Evidence
     from prunnet_export.prediction import Predictor
@@ -59,6 +60,7 @@ class ExportOptions:
     teacher_threshold: float | None
     max_queries: int
     max_gallery: int
+    query_images: QueryImages
     min_recall: float
     min_parity: float | None
     min_overlap: float
@@ -129,6 +131,11 @@ def _prepared(options: ExportOptions) -> tuple[Export, NetworkChoice]:
     runtime = find_runtime(target.runtime)
     runtime.version()
     place = choose_place(options.device, target, runtime, require_measured=options.require_measured)
+    if options.query_images == "none" and place.obstacle is not None and target.has_python:
+        raise UsageError(
+            f"--query-images none: {target.name} is only predicted here, and `finish` could not verify its choice",
+            hint="give --query-images pixels",
+        )
     predictor = predictor_for(target, place, budget, options.calibration, threads=options.threads)
     choose_precisions(options.precision, target)
     if options.metric and not options.gallery:
@@ -188,6 +195,7 @@ def _job(
         precisions=choose_precisions(options.precision, target),
         channel_multiple=options.channel_multiple or target.channel_multiple,
         thresholds=options.thresholds,
+        query_images=options.query_images,
         select=options.select,
         match_threshold=options.teacher_threshold,
         threads=options.threads,

@@ -15,6 +15,7 @@ from prunnet_export.artifact import (
     manifest_document,
     read_manifest,
     restore,
+    unchecked_skip,
 )
 from prunnet_export.devices import find_device
 from prunnet_export.finishing import Finish
@@ -56,6 +57,7 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
             frontier_table(finished),
         ),
         checks=manifest_checks(finished),
+        skips=tuple(map(unchecked_skip, finished.verification.unchecked)),
         document={**manifest_document(finished), "artifact": {"path": str(folder), "status": finished.status}},
         footer=(f"{finished.status}: {folder}", f"next: prunnet-bench {folder}"),
     )

@@ -11,7 +11,8 @@ from prunnet_export._imports import lazy_names
 from prunnet_export.evaluating._artifact import artifact_reference, verify_again
 from prunnet_export.evaluating._data_overlap import warn_of_overlap
 from prunnet_export.evaluating._gallery import Gallery, save_gallery
-from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
+from prunnet_export.evaluating._golden import golden_gates, save_golden
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, encoded_pixels, inputs_of
 from prunnet_export.evaluating._latency import BudgetLatency, measure_for_budget
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics, topk_overlap
 from prunnet_export.evaluating._model import ModelOnDevice
@@ -46,12 +47,15 @@ __all__ = [
     "Verifier",
     "artifact_reference",
     "embed_in_torch",
+    "encoded_pixels",
     "evenly_spread",
+    "golden_gates",
     "inputs_of",
     "load_reference",
     "measure_for_budget",
     "retrieval_metrics",
     "save_gallery",
+    "save_golden",
     "save_reference",
     "search_gates",
     "settling_inputs",

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput, MissingExtra
-from prunnet_export.artifact import REFERENCE_FILE, Manifest, VerificationEntry
-from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
+from prunnet_export.artifact import REFERENCE_FILE, Gate, Manifest, Unchecked, VerificationEntry
+from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, file_gates, verify
 from prunnet_export.evaluating._images import inputs_of_files
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference, load_reference
@@ -22,6 +22,7 @@ from prunnet_export.vectors import read_arrays
 
 _LOG = logging.getLogger(__name__)
 _COUNTED_GATES = ("zeros kept", "weights shipped")
+_ONLY_AT_EXPORT = ("zeros in place",)  # the hash of the file shows that they are where they were
 
 
 def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None = None) -> Reference:
@@ -33,8 +34,13 @@ def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None 
         embeddings: The .npy file with an alternative's torch embeddings; None takes those of the chosen candidate.
 
     Raises:
-        InvalidInput: a file is damaged, or of another network.
+        InvalidInput: a file is damaged, of another network, or the artifact was exported without it.
     """
+    if manifest.verification.query_images == "none":
+        raise InvalidInput(
+            f"{folder}: it holds no query images and no embeddings to verify with",
+            hint="export it again with --query-images pixels",
+        )
     reference = load_reference(folder / REFERENCE_FILE)
     if reference.network != manifest.network.sha256:
         raise InvalidInput(f"{folder}: {REFERENCE_FILE} is of another network", hint="export the artifact again")
@@ -49,7 +55,7 @@ def artifact_reference(folder: Path, manifest: Manifest, embeddings: str | None 
 
 
 def verify_again(
-    tested: ModelOnDevice, manifest: Manifest, reference: Reference, before: VerificationEntry
+    tested: ModelOnDevice, manifest: Manifest, reference: Reference | None, before: VerificationEntry
 ) -> VerificationEntry:
     """Verify a model of an artifact again.
 
@@ -59,18 +65,23 @@ def verify_again(
     Args:
         tested: The model and its device.
         manifest: Manifest of the artifact, for the preprocessing.
-        reference: The result of :func:`artifact_reference`.
+        reference: The result of :func:`artifact_reference`; None if the artifact holds no query images. Then only the
+            gates of the file are repeated.
         before: The verification at the export; its expected weights and thresholds are used again.
 
     Raises:
         PrunnetError: the device does not answer, or a file is damaged.
     """
-    queries = tested.embed(inputs_of_files(reference.images, manifest.preprocessing))
     weights = _weights(tested.model)
-    observed = Observed(queries, queries[:BYTES_IMAGES], None, weights, tested.placement())
     expected = Expected(weights=before.expected, device=find_runtime(tested.model.runtime).places_on)
-    entry = verify(observed, reference, expected, before.thresholds)
-    entry = msgspec.structs.replace(entry, match_thresholds=before.match_thresholds)
+    if reference is None:
+        entry = _without_queries(file_gates(weights, tested.placement(), expected), before)
+    else:
+        queries = tested.embed(inputs_of_files(reference.images, manifest.preprocessing, pixels=reference.pixels))
+        from_bytes = None if reference.pixels else queries[:BYTES_IMAGES]
+        observed = Observed(queries, from_bytes, None, weights, tested.placement())
+        entry = verify(observed, reference, expected, before.thresholds)
+        entry = msgspec.structs.replace(entry, match_thresholds=before.match_thresholds)
     if weights is not None:
         return entry
     counted = [
@@ -79,6 +90,28 @@ def verify_again(
         if gate.name in _COUNTED_GATES
     ]
     return msgspec.structs.replace(entry, gates=[*entry.gates, *counted])
+
+
+def _without_queries(gates: list[Gate], before: VerificationEntry) -> VerificationEntry:
+    """The verification of an artifact that holds no query images. Figures and gates of a search are not repeated."""
+    found = {gate.name for gate in gates} | {*_COUNTED_GATES, *_ONLY_AT_EXPORT}
+    unchecked = [
+        Unchecked(name=gate.name, reason="the artifact holds no query images; the export checked it")
+        for gate in before.gates
+        if gate.name not in found
+    ]
+    return VerificationEntry(
+        gates=gates,
+        thresholds=before.thresholds,
+        expected=before.expected,
+        n_queries=0,
+        n_gallery=before.n_gallery,
+        gallery=before.gallery,
+        match_thresholds=before.match_thresholds,
+        data=before.data,
+        query_images="none",
+        unchecked=unchecked,
+    )
 
 
 def _weights(model: Model) -> Mapping[str, npt.NDArray[np.generic]] | None:

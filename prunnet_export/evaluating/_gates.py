@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export.artifact import ExpectedWeights, Gate, VerificationEntry
+from prunnet_export.artifact import ExpectedWeights, Gate, Unchecked, VerificationEntry
 from prunnet_export.evaluating._gate import at_least
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.evaluating._metrics import spread, worst_cosine
@@ -18,6 +18,8 @@ from prunnet_export.evaluating._search_gates import search_gates
 from prunnet_export.evaluating._zeros import Mask, layers_in_place
 from prunnet_export.thresholds import Thresholds
 
+FROM_BYTES = "bytes to vector"
+_NO_FILES = "the artifact holds the pixels of the query images and not their files; the export checked it"
 BYTES_IMAGES = 32  # images that are tested from their file bytes, with the artifact's preprocessing
 
 
@@ -28,14 +30,14 @@ class Observed:
     Attributes:
         queries: float32 [n, d], embeddings of the reference's images.
         from_bytes: float32 [k, d], embeddings of the first k images, computed from their file bytes with the
-            artifact's preprocessing.
+            artifact's preprocessing; None if the files are not here.
         gallery: float32 [m, d], the artifact's embeddings of the gallery images, for the self-test; or None.
         weights: Constant tensors in the shipped file; None if this machine cannot read them.
         placement: Number of nodes on each device of the runtime.
     """
 
     queries: Embeddings
-    from_bytes: Embeddings
+    from_bytes: Embeddings | None
     gallery: Embeddings | None
     weights: Mapping[str, npt.NDArray[np.generic]] | None
     placement: Mapping[str, int]
@@ -74,7 +76,7 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
     figures: dict[str, Any] = {}
     if gates[0].passed:
         gates += _embedding_gates(observed, reference, thresholds)
-    gates += _file_gates(observed, expected)
+    gates += file_gates(observed.weights, observed.placement, expected)
     if gates[0].passed:
         searched, figures = search_gates(observed.queries, observed.gallery, reference, thresholds)
         gates += searched
@@ -87,12 +89,14 @@ def verify(observed: Observed, reference: Reference, expected: Expected, thresho
         gallery=reference.entry,
         match_thresholds=[],
         data=reference.source,
+        query_images="pixels" if reference.pixels else "files",
+        unchecked=[] if observed.from_bytes is not None else [Unchecked(name=FROM_BYTES, reason=_NO_FILES)],
         **figures,
     )
 
 
 def _finite_gate(observed: Observed) -> Gate:
-    parts = [observed.queries, observed.from_bytes, *([] if observed.gallery is None else [observed.gallery])]
+    parts = [one for one in (observed.queries, observed.from_bytes, observed.gallery) if one is not None]
     rows = np.concatenate([np.isfinite(part).all(axis=1) & (part != 0).any(axis=1) for part in parts])
     return at_least(
         "finite", float(rows.mean()), 1.0, n=len(rows), note="share of the embeddings that are finite and not zero"
@@ -104,20 +108,13 @@ def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thres
         raise ValueError("the threshold of the parity is None")
     torch_side = reference.subnetwork_queries
     teacher_spread = spread(reference.teacher_queries)
-    return [
+    gates = [
         at_least(
             "parity",
             worst_cosine(observed.queries, torch_side),
             thresholds.parity,
             n=len(torch_side),
             note="worst cosine between the exported file and the torch subnetwork",
-        ),
-        at_least(
-            "bytes to vector",
-            worst_cosine(observed.from_bytes, torch_side[: len(observed.from_bytes)]),
-            thresholds.parity,
-            n=len(observed.from_bytes),
-            note="worst cosine from image bytes through the artifact's own preprocessing",
         ),
         at_least(
             "spread",
@@ -127,20 +124,31 @@ def _embedding_gates(observed: Observed, reference: Reference, thresholds: Thres
             note=f"1 - mean pairwise cosine, as a share of the {reference.entry.made_by}'s",
         ),
     ]
+    if observed.from_bytes is not None:
+        from_bytes = at_least(
+            FROM_BYTES,
+            worst_cosine(observed.from_bytes, torch_side[: len(observed.from_bytes)]),
+            thresholds.parity,
+            n=len(observed.from_bytes),
+            note="worst cosine from image bytes through the artifact's own preprocessing",
+        )
+        gates.insert(1, from_bytes)
+    return gates
 
 
-def _file_gates(observed: Observed, expected: Expected) -> list[Gate]:
-    nodes = sum(observed.placement.values())
+def file_gates(
+    weights: Mapping[str, npt.NDArray[np.generic]] | None, placement: Mapping[str, int], expected: Expected
+) -> list[Gate]:
+    """The gates that need no image: the weights in the shipped file, if they can be read, and the placement."""
+    nodes = sum(placement.values())
     placed = at_least(
         "placement",
-        observed.placement.get(expected.device, 0) / max(1, nodes),
+        placement.get(expected.device, 0) / max(1, nodes),
         1.0,
         n=nodes,
         note=f"share of the nodes that the runtime placed on {expected.device}",
     )
-    if observed.weights is None:
-        return [placed]
-    return [*_weight_gates(observed.weights, expected), placed]
+    return [placed] if weights is None else [*_weight_gates(weights, expected), placed]
 
 
 def _weight_gates(weights: Mapping[str, npt.NDArray[np.generic]], expected: Expected) -> list[Gate]:

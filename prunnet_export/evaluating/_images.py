@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, RetrievalData
 from prunnet_export.evaluating._metrics import RetrievalMetrics, retrieval_metrics
 from prunnet_export.evaluating._sampling import choose
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import ImageLike, Preprocessing, decode, to_chw
 from prunnet_export.relevance import Indices, Relevance
 
 Embeddings = npt.NDArray[np.float32]
@@ -97,10 +99,41 @@ def inputs_of(split: ImageSplit, indices: Iterable[int], preprocessing: Preproce
         yield preprocessing([split.image(index) for index in chosen[start : start + _CHUNK]])
 
 
-def inputs_of_files(images: Sequence[bytes], preprocessing: Preprocessing) -> Iterator[Embeddings]:
-    """Inputs float32 [<= 250, 3, h, w] of encoded images, in order."""
+def inputs_of_files(
+    images: Sequence[bytes], preprocessing: Preprocessing, *, pixels: bool = False
+) -> Iterator[Embeddings]:
+    """Inputs float32 [<= 250, 3, h, w] of encoded images, in order.
+
+    Args:
+        images: The contents of image files.
+        preprocessing: How an image becomes an input.
+        pixels: Whether the images are already resized and cropped, as :func:`encoded_pixels` writes them.
+
+    Raises:
+        InvalidInput: an image cannot be read, or its pixels do not have the size of the input.
+    """
     for start in range(0, len(images), _CHUNK):
-        yield preprocessing(images[start : start + _CHUNK])
+        chunk = images[start : start + _CHUNK]
+        yield _inputs_of_pixels(chunk, preprocessing) if pixels else preprocessing(chunk)
+
+
+def encoded_pixels(image: ImageLike, preprocessing: Preprocessing) -> bytes:
+    """An image after decoding, resizing and cropping, as a PNG without metadata. Nothing is lost afterwards."""
+    buffer = io.BytesIO()
+    preprocessing.cropped(decode(image, name="the image")).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _inputs_of_pixels(images: Sequence[bytes], preprocessing: Preprocessing) -> Embeddings:
+    height, width = preprocessing.size
+    decoded = [decode(image, name=f"query image {index}") for index, image in enumerate(images)]
+    for image in decoded:
+        if image.size != (width, height):
+            raise InvalidInput(
+                f"a query image has {image.height} x {image.width} pixels, the input has {height} x {width}",
+                hint="export the artifact again",
+            )
+    return np.stack([to_chw(image) for image in decoded])
 
 
 class SomeImages(ImageSplit):

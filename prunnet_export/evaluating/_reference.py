@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export.artifact import GalleryEntry
-from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.evaluating._images import Embeddings, encoded_pixels
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import Indices, Relevance, relevance_from_arrays
 from prunnet_export.vectors import read_arrays
@@ -41,6 +42,7 @@ class Reference:
         relevance: Relevance of m gallery images to n queries. None, or without relevant images, if it is not known.
         protocol: The figures of the data set.
         rows: int64 [m], ascending: the places of these rows in the whole gallery; None if they are the whole gallery.
+        pixels: Whether the images are resized and cropped, so that the artifact does not hold the original files.
     """
 
     network: str
@@ -53,6 +55,11 @@ class Reference:
     relevance: Relevance | None
     protocol: Protocol = field(default_factory=Protocol)
     rows: Indices | None = None
+    pixels: bool = False
+
+    def without_files(self, preprocessing: Preprocessing) -> Reference:
+        """The reference with the pixels of the images at the size of the input, and not the original files."""
+        return replace(self, images=tuple(encoded_pixels(image, preprocessing) for image in self.images), pixels=True)
 
 
 def save_reference(reference: Reference, file: Path) -> None:
@@ -74,6 +81,8 @@ def save_reference(reference: Reference, file: Path) -> None:
     }
     if reference.rows is not None:
         arrays["rows"] = reference.rows
+    if reference.pixels:
+        arrays["pixels"] = np.array(True)  # a value, not an option
     if reference.relevance is not None:
         arrays |= reference.relevance.arrays()
     buffer = io.BytesIO()
@@ -107,6 +116,7 @@ def load_reference(file: Path) -> Reference:
             relevance=relevance_from_arrays(arrays, n_gallery=len(gallery)),
             protocol=msgspec.json.decode(str(arrays["protocol"]), type=Protocol),
             rows=arrays["rows"].astype(np.int64, casting="safe") if "rows" in arrays else None,
+            pixels="pixels" in arrays and bool(arrays["pixels"].astype(np.bool_, casting="safe")),
         )
     except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidInput) as error:
         raise InvalidInput(f"{file} is not a verification reference ({error})", hint=hint) from None

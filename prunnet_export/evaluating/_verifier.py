@@ -21,7 +21,7 @@ from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._zeros import Mask
 from prunnet_export.patterns import Subnetwork
-from prunnet_export.runtimes import Model, Runtime, find_runtime
+from prunnet_export.runtimes import Runtime, find_runtime
 from prunnet_export.thresholds import Thresholds
 
 _LOG = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class Verifier:
             InvalidInput: an image or an embedding is not valid.
             Unreachable: the device does not answer, or the model has to run by a twin and has none.
         """
-        model = self.model(build)
-        tested = ModelOnDevice(model, self.device, self.threads)
+        tested = self.tested(build)
+        model = tested.model
         side, evidence = self.side, self.evidence
         queries = tested.embed(inputs_of(side.images, range(len(side.images)), evidence.preprocessing))
         reference = evidence.reference(side, evidence.embed_queries(side, module), queries)
@@ -105,21 +105,19 @@ class Verifier:
             return None
         return evidence.images.embed_gallery(tested.embed, queries)
 
-    def model(self, build: Build) -> Model:
+    def tested(self, build: Build) -> ModelOnDevice:
         """The model that is run to verify a build: its own, or its twin.
 
         Raises:
             Unreachable: the runtime cannot run here, and the model has no twin.
         """
-        if not self.by_twin:
-            return build.model
-        twin = self.runtime.twin(build.model)
-        if twin is None:
+        model = self.runtime.twin(build.model) if self.by_twin else build.model
+        if model is None:
             raise Unreachable(
                 f"{self.runtime.name} does not run here: {self.runtime.obstacle()}",
                 hint="give the device it runs on, e.g. --device ssh://user@host",
             )
-        return twin
+        return ModelOnDevice(model, self.device, self.threads)
 
 
 def _masks(subnetwork: Subnetwork) -> tuple[Mask, ...]:

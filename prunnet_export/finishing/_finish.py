@@ -16,6 +16,7 @@ from prunnet_export.artifact import (
     REJECTED,
     ArtifactWriter,
     HeldArtifact,
+    InputSteps,
     Manifest,
     MemoryEntry,
     RuntimeEntry,
@@ -30,6 +31,7 @@ from prunnet_export.evaluating import (
     Reference,
     artifact_reference,
     measure_for_budget,
+    save_golden,
     save_reference,
     verify_again,
 )
@@ -103,6 +105,9 @@ class Finish:
                 places = {chosen.folder / name: writer.folder / name for name in chosen.names}
                 copy_files(places, inside=writer.folder)
                 save_reference(reference, writer.folder / REFERENCE_FILE)
+                tested = ModelOnDevice(chosen.model, self.device, self.threads)
+                golden = save_golden(writer.folder, tested, self.manifest.preprocessing)
+                finished = msgspec.structs.replace(finished, golden=golden, input_steps=InputSteps())
             _check_not_replaced(kept, destination)
             return writer.finish(finished), finished
 

@@ -8,12 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from prunnet_export._errors import UnsupportedPrecision
 from prunnet_export._numbers import percent
 from prunnet_export._text import first_of
-from prunnet_export.artifact import REFERENCE_FILE, AlternativeEntry, ArtifactWriter, RuntimeEntry, VerificationEntry
+from prunnet_export.artifact import (
+    REFERENCE_FILE,
+    AlternativeEntry,
+    ArtifactWriter,
+    QueryImages,
+    RuntimeEntry,
+    VerificationEntry,
+)
 from prunnet_export.building import Build, Candidate
-from prunnet_export.evaluating import Evidence, Reference, Verifier, save_reference
+from prunnet_export.evaluating import Evidence, Reference, Verifier, save_golden, save_reference
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import find_runtime
@@ -40,6 +49,7 @@ class Export(BudgetSearch):
         target: The hardware profile.
         evidence: The network and the images.
         thresholds: Thresholds of the verification gates.
+        query_images: The form in which the artifact holds the query images.
         select: ``capacity`` takes the largest candidate that fits, ``accuracy`` the most accurate one that fits.
         by_twin: Whether twins are verified, because the runtime cannot run on the device.
         match_threshold: The similarity at which the teacher's service accepts a match; None takes usual rates.
@@ -49,6 +59,7 @@ class Export(BudgetSearch):
     target: Target
     evidence: Evidence
     thresholds: Thresholds = field(default_factory=Thresholds)
+    query_images: QueryImages = "files"
     select: Select = "capacity"
     by_twin: bool = False
     match_threshold: float | None = None
@@ -194,6 +205,7 @@ class Export(BudgetSearch):
     def _verified(self, attempt: Attempt) -> Attempt:
         """The attempt with its verification; failed gates are added to the reasons."""
         verification, reference = self._verify(attempt.build)
+        verification = msgspec.structs.replace(verification, query_images=self.query_images)
         reasons = [*attempt.reasons, *verification.failures()]
         if reasons and (harmful := attempt.build.float_layers.harmful):
             reasons.append(f"layers that lose most in INT8: {first_of(harmful, 5)}")
@@ -235,8 +247,8 @@ class Export(BudgetSearch):
         assert reference is not None  # noqa: S101  # _verified() sets it
         attempt.build.copy_to(writer.folder)
         alternatives, references = self._alternatives(writer, attempt)
-        save_reference(self._verifier.side.with_rows_of(reference, references), writer.folder / REFERENCE_FILE)
-        twin_runtime = find_runtime(self._verifier.model(attempt.build).runtime) if self.by_twin else None
+        self._save_reference(reference, references, writer.folder / REFERENCE_FILE)
+        twin_runtime = find_runtime(self._verifier.tested(attempt.build).model.runtime) if self.by_twin else None
         verified_by = RuntimeEntry(name=twin_runtime.name, version=twin_runtime.version()) if twin_runtime else None
         manifest = compose_manifest(
             attempt,
@@ -250,8 +262,18 @@ class Export(BudgetSearch):
             frontier=[measured.entry() for measured in sorted(self._measured.values(), key=Measured.order)],
             alternatives=alternatives,
             device=self._timing().fingerprint(),
+            golden=save_golden(writer.folder, self._verifier.tested(attempt.build), self.evidence.preprocessing),
         )
         return Outcome(writer.finish(manifest), manifest, hint)
+
+    def _save_reference(self, reference: Reference, others: Iterable[Reference], file: Path) -> None:
+        """Write what the artifact is verified again with, and no more of the images than was asked for."""
+        if self.query_images == "none":
+            return
+        whole = self._verifier.side.with_rows_of(reference, others)
+        save_reference(
+            whole.without_files(self.evidence.preprocessing) if self.query_images == "pixels" else whole, file
+        )
 
     def _alternatives(self, writer: ArtifactWriter, chosen: Attempt) -> tuple[list[AlternativeEntry], list[Reference]]:
         """Build and save candidates of other capacities, for a device that will measure what was predicted."""

@@ -8,6 +8,8 @@ from prunnet_export._imports import installed_versions
 from prunnet_export.artifact import (
     AlternativeEntry,
     FrontierEntry,
+    GoldenEntry,
+    InputSteps,
     Manifest,
     NetworkEntry,
     RuntimeEntry,
@@ -38,6 +40,7 @@ def compose_manifest(
     frontier: Sequence[FrontierEntry],
     alternatives: Sequence[AlternativeEntry],
     device: Fingerprint | None,
+    golden: GoldenEntry | None,
 ) -> Manifest:
     """The manifest of an attempt, rejected if the attempt has reasons. The writer adds the files.
 
@@ -75,6 +78,8 @@ def compose_manifest(
         alternatives=list(alternatives),
         device=device,
         tools=installed_versions(*TOOLS, *runtime.distributions),
+        input_steps=InputSteps(),
+        golden=golden,
     )
 
 

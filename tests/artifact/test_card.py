@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunnet_export.artifact import GalleryEntry, Gate, Manifest, MatchThreshold
+from prunnet_export.artifact import GalleryEntry, Gate, GoldenEntry, Manifest, MatchThreshold
 from prunnet_export.artifact._card import render_card
 from prunnet_export.network_config import TeacherEntry
 
@@ -34,6 +34,17 @@ def test_says_what_it_is_how_to_use_it_and_what_came_out(manifest: Manifest) -> 
     ):
         assert text in card
     assert "Rejected" not in card
+
+
+def test_says_which_images_are_in_it_and_how_to_test_a_device(manifest: Manifest) -> None:
+    card = render_card(manifest)
+    assert "the original files of the query images" in card
+    assert "golden" not in card
+    verification = replace(manifest.verification, query_images="pixels")
+    card = render_card(replace(manifest, golden=GoldenEntry(), verification=verification))
+    assert "the query images at the size of the input" in card
+    assert "`golden/pixels.u8` after step 4 (uint8 [16, 16, 3])" in card
+    assert "from (width - 16) // 2 and (height - 16) // 2 on" in card
 
 
 def test_every_latency_row_has_its_terms(manifest: Manifest) -> None:

@@ -12,7 +12,15 @@ import pytest
 
 import prunnet_export.artifact as room
 from prunnet_export._errors import InvalidInput
-from prunnet_export.artifact import GalleryEntry, Gate, Manifest, MatchThreshold, read_manifest, verify_files
+from prunnet_export.artifact import (
+    GalleryEntry,
+    Gate,
+    GoldenEntry,
+    Manifest,
+    MatchThreshold,
+    read_manifest,
+    verify_files,
+)
 from prunnet_export.artifact._files import hash_files
 from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, schema_document
 from prunnet_export.budget import Budget
@@ -210,6 +218,7 @@ def test_numbers_that_are_none_are_not_written(value: float, manifest: Manifest)
         ({"status": "rejected"}, "0 reasons"),
         ({"reasons": ["slow"]}, "1 reasons"),
         ({"size_mb": -1.0}, "size_mb"),
+        ({"golden": GoldenEntry()}, "golden/input.png"),
         ({"latency": {"n": 0}}, "a measured latency of 0 samples"),
         ({"latency": {"source": "predicted"}}, "a predicted latency of"),
     ],

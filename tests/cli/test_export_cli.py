@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_an_export_that_fits(exported: tuple[Ran, Path]) -> None:
     assert report["artifact"]["path"] == str(place)
     assert report["artifact"]["status"] == report["status"] == "verified"
     assert tree(place.parent) == [
-        "tiny", "tiny/.gitattributes", "tiny/README.md", "tiny/manifest.json", "tiny/model.onnx",
+        "tiny", "tiny/.gitattributes", "tiny/README.md", "tiny/golden", "tiny/golden/input.png",
+        "tiny/golden/output.f32", "tiny/golden/pixels.u8", "tiny/manifest.json", "tiny/model.onnx",
         "tiny/verification.npz",
     ]  # fmt: skip
 
@@ -137,12 +139,11 @@ def copied(exported: tuple[Ran, Path], tmp_path: Path) -> Path:
     """A copy of the artifact that a test may damage."""
     place = tmp_path / "copy"
     place.mkdir()
-    for file in exported[1].iterdir():
-        (place / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(exported[1], place, dirs_exist_ok=True)
     return place
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "verification.npz", "README.md"])
+@pytest.mark.parametrize("name", ["model.onnx", "verification.npz", "README.md", "golden/output.f32"])
 def test_one_flipped_byte_is_found(
     name: str, copied: Path, environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +242,7 @@ def test_the_project_names_the_network_and_the_data(
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
     assert report["network"]["path"] == str(tiny_network)
-    assert report["data"] == f"folder {tiny_data}"
+    assert report["data"] == f"folder {tiny_data.name}"
     assert "pyproject.toml" in report["network"]["because"]
 
 

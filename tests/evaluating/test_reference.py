@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.artifact import REFERENCE_FILE, GalleryEntry
 from prunnet_export.evaluating import Reference, load_reference, save_reference
+from prunnet_export.evaluating._images import inputs_of_files
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.protocol import Protocol
 from prunnet_export.relevance import ByLabel, Listed, Lists, Relevance
 from tests._asserts import assert_one_line, assert_same_relevance
@@ -75,6 +79,32 @@ def test_round_trip_of_variants(relevance: Relevance | None, tmp_path: Path) -> 
 def test_round_trip_of_some_rows_of_a_large_gallery(tmp_path: Path) -> None:
     save_reference(EXCERPT, tmp_path / "x.npz")
     assert_same(load_reference(tmp_path / "x.npz"), EXCERPT)
+
+
+def test_without_files_there_are_the_pixels_of_the_input(tmp_path: Path) -> None:
+    steps = Preprocessing(crop=(6, 8), resize=(8, 12))
+    images = [Image.fromarray(_DRAW.integers(0, 256, (20, 30, 3), np.uint8)) for _ in range(N)]
+    files = tuple(map(as_jpeg, images))
+    whole = replace(REFERENCE, images=files)
+    kept = whole.without_files(steps)
+    save_reference(kept, tmp_path / "x.npz")
+    assert_same(load_reference(tmp_path / "x.npz"), kept)
+    packed = (tmp_path / "x.npz").read_bytes()
+    assert b"JFIF" not in packed
+    assert b"alice" not in packed
+    [inputs] = inputs_of_files(kept.images, steps, pixels=True)
+    np.testing.assert_array_equal(inputs, steps(files))
+    with pytest.raises(InvalidInput, match="6 x 8 pixels, the input has 8 x 8"):
+        next(inputs_of_files(kept.images, Preprocessing(crop=8, resize=8), pixels=True))
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """A JPEG with the name of its artist."""
+    exif = Image.Exif()
+    exif[0x013B] = "alice"
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +177,8 @@ def test_a_missing_part_is_refused(name: str, file: Path) -> None:
         ("gallery", np.full((M, DIM), "x")),
         ("teacher_queries", np.ones((N - 1, DIM), np.float32)),
         ("subnetwork_queries", np.ones((N, DIM - 1), np.float32)),
+        ("pixels", np.array("yes")),
+        ("pixels", np.array([1, 0])),
         ("lengths", np.array([3, 5])),
         ("lengths", np.array([3, 0, 6])),
         ("lengths", np.array([9, -4, 3])),

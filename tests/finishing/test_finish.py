@@ -82,7 +82,7 @@ def test_a_predicted_artifact_says_so_and_is_whole(predicted: Path) -> None:
 
 
 def test_the_device_picks_the_largest_that_it_measures_inside(predicted: Path) -> None:
-    before = read_manifest(predicted)
+    before, vector_before = read_manifest(predicted), (predicted / "golden" / "output.f32").read_bytes()
     sizes = {other.subnetwork.capacity: other.size_mb for other in before.alternatives}
     largest = max(sizes)
     assert largest > before.subnetwork.capacity
@@ -100,8 +100,25 @@ def test_the_device_picks_the_largest_that_it_measures_inside(predicted: Path) -
     assert on_disk.alternatives == []
     assert not (folder / "alternatives").exists()
     reference = load_reference(folder / REFERENCE_FILE)
+    golden = on_disk.golden
+    assert golden is not None  # of the candidate that was chosen here
+    vector = np.fromfile(folder / golden.output, "<f4")
+    np.testing.assert_allclose(load(folder).embed([folder / golden.image])[0], vector, atol=1e-5)
+    assert not np.allclose(vector, np.frombuffer(vector_before, "<f4"), atol=1e-3)
     embeddings = load(folder).embed(reference.images)
     assert float((embeddings * reference.subnetwork_queries).sum(1).min()) > 0.999
+
+
+def test_without_the_files_of_the_queries(workshop: Workshop, tmp_path: Path) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), predictor=PREDICTOR, query_images="pixels")
+    place = export.run(tmp_path / "dist").folder
+    assert load_reference(place / REFERENCE_FILE).pixels
+    assert {other.verification.query_images for other in read_manifest(place).alternatives} == {"pixels"}
+    _, after = finisher(place, TableDevice(kilobytes)).run(place)
+    assert after.status == "verified"
+    assert (after.verification.query_images, after.verification.gate("bytes to vector")) == ("pixels", None)
+    assert [one.name for one in after.verification.unchecked] == ["bytes to vector"]
+    assert load_reference(place / REFERENCE_FILE).pixels
 
 
 def test_a_slow_device_steps_down(predicted: Path, tmp_path: Path) -> None:

@@ -114,13 +114,15 @@ def artifact(
 
 def damage(artifact: Path, draw: np.random.Generator) -> None:
     """Damage one file of an artifact; half of the time its hash and its size are stored again."""
-    names = ["manifest.json", "model.onnx", "verification.npz"]
-    file = artifact / names[int(draw.integers(len(names)))]
+    golden = ["golden/input.png", "golden/pixels.u8", "golden/output.f32"]
+    names = ["manifest.json", "model.onnx", "verification.npz", *golden]
+    name = names[int(draw.integers(len(names)))]
+    file = artifact / name
     write_damaged(file, file.read_bytes(), draw)
     if file.name != names[0] and file.is_file() and draw.random() < 0.5 and file.stat().st_size < 2**30:
         manifest = json.loads((artifact / names[0]).read_bytes())
         content = file.read_bytes()
-        manifest["files"][file.name] |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        manifest["files"][name] |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         (artifact / names[0]).write_text(json.dumps(manifest), encoding="utf-8")
 
 

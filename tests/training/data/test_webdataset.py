@@ -55,7 +55,7 @@ def test_samples_of_all_shards(root: Path) -> None:
 
 
 def test_is_recognised_as_a_folder_and_as_a_file(root: Path) -> None:
-    assert open_dataset(str(root)).name == f"webdataset {root}"
+    assert open_dataset(str(root)).name == f"webdataset {root.name}"
     shard = open_dataset(str(root / "a.tar"))
     assert list(shard.train.relative_names) == ["000001.png", "000002.png"]
     (root / "none").mkdir()
