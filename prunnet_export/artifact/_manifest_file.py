@@ -104,6 +104,10 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
     if manifest.files and manifest.entry not in manifest.files:
         raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
     for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
+        if latency.query != manifest.budget.query:
+            raise InvalidInput(
+                f"{name}: a latency of {latency.query} and a budget of {manifest.budget.query}", hint=_EXPORT_AGAIN
+            )
         if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
             raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
     named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
