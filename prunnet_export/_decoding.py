@@ -126,9 +126,9 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     # The orientation is read after the pixels: Pillow itself turns a TIFF when it reads the pixels, and in a PNG the
     # EXIF data can come last.
     turn = _transposition(image)
-    rgb = _on_background(_eight_bits(image, name))
-    if turn is not None:
-        rgb = rgb.transpose(turn)
+    if turn is None or image.mode != "RGB" or image.has_transparency_data:
+        image = _on_background(_eight_bits(image, name))
+    rgb = image if turn is None else image.transpose(turn)
     rgb.info = {}  # with the orientation in it, the image would be turned again when it is decoded again
     return rgb
 

@@ -108,6 +108,9 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
             raise InvalidInput(
                 f"{name}: a latency of {latency.query} and a budget of {manifest.budget.query}", hint=_EXPORT_AGAIN
             )
+        if (latency.scope == "end-to-end") != bool(latency.parts):
+            count = len(latency.parts)
+            raise InvalidInput(f"{name}: scope {latency.scope} with the times of {count} parts", hint=_EXPORT_AGAIN)
         if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
             raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
     named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
