@@ -46,7 +46,7 @@ def decode(image: ImageLike, *, name: str) -> Image.Image:
 def upright(image: Image.Image, *, name: str) -> Image.Image:
     """The second step of :func:`decode`: an image of :func:`load` in RGB, turned, with transparency laid on white."""
     with _reading_errors(name):
-        return _upright_rgb(image, name)
+        return _upright_rgb(image)
 
 
 def load(image: ImageLike, *, name: str, least_side: int | None = None) -> Image.Image:
@@ -76,6 +76,7 @@ def load(image: ImageLike, *, name: str, least_side: int | None = None) -> Image
     if isinstance(image, Image.Image):
         with _reading_errors(name):
             image.load()
+        _check_depth(image, name)
         return image
     if not isinstance(image, bytes):
         name = str(image)
@@ -89,6 +90,7 @@ def load(image: ImageLike, *, name: str, least_side: int | None = None) -> Image
         if least_side is not None and opened.format in _WITH_FRACTIONS:
             _take_a_fraction(opened, least_side)
         opened.load()
+        _check_depth(opened, name)
         _transposition(opened)  # some formats read their EXIF data from the file, and it is kept then
         return opened
 
@@ -118,7 +120,7 @@ def _reading_errors(name: str) -> Iterator[None]:
         ) from None
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+def _upright_rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if type(image) is Image.Image and image.mode == "RGB" and not image.info and not image.getexif():
@@ -127,7 +129,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     # EXIF data can come last.
     turn = _transposition(image)
     if turn is None or image.mode != "RGB" or image.has_transparency_data:
-        image = _on_background(_eight_bits(image, name))
+        image = _on_background(_eight_bits(image))
     rgb = image if turn is None else image.transpose(turn)
     rgb.info = {}  # with the orientation in it, the image would be turned again when it is decoded again
     return rgb
@@ -156,13 +158,16 @@ def _transposition(image: Image.Image) -> Image.Transpose | None:
     return turns.get(orientation) if isinstance(orientation, int) else None
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+def _check_depth(image: Image.Image, name: str) -> None:
+    if image.mode in {"I", "F"}:
+        raise InvalidInput(f"{name} has pixels of 32 bits", hint="give images of 8 or 16 bits a channel")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
     """The image with 8 bits a channel: the upper ones of 16 bits, because Pillow would clip the values to white."""
     import numpy as np
     from PIL import Image
 
-    if image.mode in {"I", "F"}:
-        raise InvalidInput(f"{name} has pixels of 32 bits", hint="give images of 8 or 16 bits a channel")
     if not image.mode.startswith("I;16"):
         return image
     grey = np.asarray(image)

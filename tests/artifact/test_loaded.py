@@ -18,7 +18,7 @@ from prunnet_export.artifact import Manifest, load, read_manifest
 from prunnet_export.devices import photograph
 from prunnet_export.preprocessing import ImageLike, Preprocessing, decode
 from prunnet_export.query import Query
-from prunnet_export.runtimes import Model, find_runtime
+from prunnet_export.runtimes import Batch, Model, find_runtime
 
 MakeArtifact = Callable[..., Path]
 
@@ -192,7 +192,7 @@ def test_a_path_that_engines_cannot_open(make_artifact: MakeArtifact) -> None:
 
 
 def test_a_model_for_a_few_images_embeds_any_number(
-    make_artifact: MakeArtifact, tiny_model: Callable[..., Path], tmp_path: Path
+    make_artifact: MakeArtifact, tiny_model: Callable[..., Path]
 ) -> None:
     expected = load(make_artifact(), threads=1).embed(pictures(7))
     fixed = find_runtime("onnxruntime").open(Model(tiny_model(batch=4), "onnxruntime"), threads=1)
@@ -216,7 +216,12 @@ def test_batches_are_as_large_as_those_that_were_measured(
     }
     model, found = load(make_artifact(**fields)), list[int]()
     run = model._session.run
-    monkeypatch.setattr(model._session, "run", lambda images: found.append(len(images)) or run(images))
+
+    def counted(images: Batch) -> Batch:
+        found.append(len(images))
+        return run(images)
+
+    monkeypatch.setattr(model._session, "run", counted)
     assert model.embed(pictures(35)).shape == (35, 8)
     assert found == sizes
 

@@ -21,7 +21,7 @@ Environment = dict[str, str]
 Run = Callable[..., Ran]
 
 ONE_CANDIDATE = ("--threads=1", "--pattern=channel", "--precision=fp32", "--budget-ms=5000", "--output-format=json")
-FEW_IMAGES = ("--max-queries=40", "--max-gallery=80", "--min-recall=0.5")
+FEW_IMAGES: tuple[str, ...] = ("--max-queries=40", "--max-gallery=80", "--min-recall=0.5")
 
 
 @pytest.fixture
@@ -61,11 +61,15 @@ def test_the_budget_of_a_whole_query(environment: Environment, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", ["x86-onnxruntime", "x86-openvino", "x86-mnn"])
-def test_the_budget_of_a_batch(target: str, environment: Environment, tmp_path: Path) -> None:
-    place = tmp_path / "dist"
+def test_the_budget_of_a_batch(
+    target: str, environment: Environment, tiny_network: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    place, source = tmp_path / "dist", FEW_IMAGES  # the demo network
+    if target != "x86-onnxruntime":
+        source = (f"--network={tiny_network}", f"--data={tiny_data}", "--min-recall=0")
     ran = shell(
         environment,
-        *("prunnet-export", f"--target={target}", "--batch-size=8", *ONE_CANDIDATE, *FEW_IMAGES, f"--out={place}"),
+        *("prunnet-export", f"--target={target}", "--batch-size=8", *ONE_CANDIDATE, *source, f"--out={place}"),
     )
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["latency"]["batch"] == read_manifest(place).budget.query.batch_size == 8

@@ -217,9 +217,9 @@ def test_an_empty_run_is_refused() -> None:
 
 def test_the_parts_of_a_query_add_up_to_each_figure_of_the_whole() -> None:
     draw = np.random.default_rng(0)
-    parts: dict[Part, list[list[float]]] = {
-        name: [(mean * draw.lognormal(sigma=0.3, size=40)).tolist() for _ in range(3)]
-        for name, mean in (("decode", 50.0), ("resize", 5.0), ("network", 1.0))
+    means: dict[Part, float] = {"decode": 50.0, "resize": 5.0, "network": 1.0}
+    parts = {
+        name: [(mean * draw.lognormal(sigma=0.3, size=40)).tolist() for _ in range(3)] for name, mean in means.items()
     }
     whole = [[sum(times) for times in zip(*runs, strict=True)] for runs in zip(*parts.values(), strict=True)]
     query = Query(scope="end-to-end", photo_px=(3024, 4032))

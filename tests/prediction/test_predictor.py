@@ -66,8 +66,8 @@ def test_a_batch_reads_its_weights_once() -> None:
     assert one.p50_ms < many.p50_ms <= 8 * one.p50_ms
     assert many.p50_ms == roofline_ms(WORK.of_batch(8), LIMITS, precision=FP32)
     assert "the weights are read once" in many.basis
-    [layer], [more] = WORK.layers, WORK.of_batch(8).layers
-    assert (more.macs, more.activations, more.weights) == (8 * layer.macs, 8 * layer.activations, layer.weights)
+    work = WORK.of_batch(8)
+    assert (work.macs, work.activations, work.weights) == (8 * WORK.macs, 8 * WORK.activations, WORK.weights)
 
 
 def test_a_table_of_one_image_does_not_predict_a_batch() -> None:
