@@ -14,7 +14,7 @@ from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, PrunnetError, Unreachable
 from prunnet_export._numbers import significant
 from prunnet_export._text import interval_text, shown
-from prunnet_export.artifact import restore, utc_now
+from prunnet_export.artifact import latency_tables, restore, utc_now
 from prunnet_export.benchmarks._history import append_run, make_results_folder
 from prunnet_export.benchmarks._measured import case_names, error_result, measured_result
 from prunnet_export.benchmarks._remeasure import Remeasured, remeasure
@@ -107,6 +107,15 @@ def _checks(measured: Remeasured) -> tuple[Check, ...]:
     return tuple(replace(check, name=f"{measured.folder.name}: {check.name}") for check in measured.checks())
 
 
+def _parts(results: Sequence[Remeasured]) -> list[Table]:
+    """Where the time of a query goes, for each artifact that was measured end to end."""
+    return [
+        replace(table, title=f"{result.folder.name}: {table.title}")
+        for result in results
+        for table in latency_tables(result.latency)
+    ]
+
+
 def _report(results: Sequence[Remeasured], failures: Sequence[Failure]) -> Report:
     checks, rows = tuple(check for result in results for check in _checks(result)), []
     for result in results:
@@ -117,23 +126,26 @@ def _report(results: Sequence[Remeasured], failures: Sequence[Failure]) -> Repor
                 result.folder.name,
                 str(manifest.subnetwork),
                 f"{now.runtime} {now.runtime_version}",
+                now.scope,
+                now.batch,
                 now.p50_ms,
                 f"p{now.percentile:g}",
                 now.percentile_ms,
                 f"{significant(then.percentile_ms)} ({then.source})",
                 manifest.budget.latency_ms,
                 now.n,
+                now.images_per_second if now.batch > 1 else None,
                 None if verification is None or verification.cross_r1 is None else f"{verification.cross_r1:.1%}",
                 None if verification is None else interval_text(verification.cross_r1_interval),
             )
         )
     columns = (
-        "artifact", "subnetwork", "runtime", "p50 ms", "asked", "ms", "ms at export", "budget ms", "n", "cross R@1",
-        "95%",
+        "artifact", "subnetwork", "runtime", "scope", "batch", "p50 ms", "asked", "ms", "ms at export", "budget ms",
+        "n", "images/s", "cross R@1", "95%",
     )  # fmt: skip
     return Report(
         title="prunnet-bench",
-        tables=(Table("measured now", columns, tuple(rows)),) if rows else (),
+        tables=(Table("measured now", columns, tuple(rows)), *_parts(results)) if rows else (),
         checks=checks,
         document={
             "artifacts": [

@@ -101,6 +101,8 @@ def _obstacle(old: Result, new: Result, *, in_turns: bool) -> str:
         return f"{before.runtime} before and {after.runtime} now: its latency is not compared"
     if before.threads != after.threads:
         return f"{_threads(before.threads)} before and {_threads(after.threads)} now: its latency is not compared"
+    if before.query != after.query:
+        return f"{before.query} before and {after.query} now: its latency is not compared"
     if old.machine is not None and new.machine is not None:
         differences = [
             f"{name} {getattr(old.machine, name)} before and {getattr(new.machine, name)} now"

@@ -15,7 +15,7 @@ from prunnet_export.benchmarks._measured import check_entries, rounded
 from prunnet_export.benchmarks._remeasure import RUNS, SAMPLES, held_model
 from prunnet_export.benchmarks._results import Result, read_results
 from prunnet_export.budget import Figures
-from prunnet_export.devices import Device, ModelTimes, measure_samples
+from prunnet_export.devices import Device, ModelTimes, Timed, measure_samples
 
 _LEAST, _MOST = 1e-6, 1e9  # milliseconds of an inference: a nanosecond and eleven days
 _LOG = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ def measure_artifacts(old: Path, new: Path, device: Device, *, label: str, threa
             runs=RUNS,
             samples=SAMPLES,
             percentile=max(kept.manifest.budget.percentile for kept in both),
+            timed=[Timed(kept.manifest.budget.query, kept.manifest.preprocessing) for kept in both],
         )
         name = shown(new.absolute().name)
         first, second = (

@@ -126,14 +126,23 @@ def _remeasure(
     if with_anchor:
         beside = _anchor(runtime, device)
         found = measure_for_budget(
-            device, model, manifest.budget, threads=threads, runs=RUNS, samples=SAMPLES, anchor=beside
+            device,
+            model,
+            manifest.budget,
+            manifest.preprocessing,
+            threads=threads,
+            runs=RUNS,
+            samples=SAMPLES,
+            anchor=beside,
         )
     else:
-        found = measure_for_budget(device, model, manifest.budget, threads=threads, runs=3)
+        found = measure_for_budget(device, model, manifest.budget, manifest.preprocessing, threads=threads, runs=3)
     peak, verification = None, None
     if verify_too:
         # Before an engine is built, the figure would include the memory of the build.
-        peak = peak_memory_mb(device, model, threads=threads).peak_mb if runtime.built(model) else None
+        batch_size = manifest.budget.query.batch_size
+        if runtime.built(model):
+            peak = peak_memory_mb(device, model, threads=threads, batch_size=batch_size).peak_mb
         tested = ModelOnDevice(model, device, threads)
         holds_queries = manifest.verification.query_images != "none"
         reference = artifact_reference(kept.folder, manifest) if holds_queries else None

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from prunnet_export._errors import InvalidInput, UsageError
+from prunnet_export.query import Query
 
 Amount = Annotated[float, msgspec.Meta(gt=0)]
 Percent = Annotated[float, msgspec.Meta(gt=0, lt=100)]
@@ -63,10 +64,12 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The limits of an artifact; None means no limit.
 
     Attributes:
-        latency_ms: Limit of the latency of one image: of the upper confidence bound of its percentile, in milliseconds.
+        latency_ms: Limit of the latency of one query: of the upper confidence bound of its percentile, in milliseconds.
         size_mb: Limit of the size of all model files, in 10^6 bytes.
         ram_mb: Limit of the peak resident memory above the engine alone, in MiB.
         percentile: The percentile that ``latency_ms`` limits, in per cent.
+        query: What one query is, of which the latency is: the network alone or all from the photograph on, one image
+            or a batch.
 
     Raises:
         UsageError: no limit is given.
@@ -77,6 +80,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_mb: Amount | None = None
     ram_mb: Amount | None = None
     percentile: Percent = 90.0
+    query: Query = Query()
 
     def __post_init__(self) -> None:
         limits = {"--budget-ms": self.latency_ms, "--budget-mb": self.size_mb, "--budget-ram-mb": self.ram_mb}
@@ -126,7 +130,8 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __str__(self) -> str:
         parts = []
         if self.latency_ms is not None:
-            parts.append(f"p{self.percentile:g} <= {self.latency_ms:g} ms")
+            of = "" if self.query == Query() else f" ({self.query})"
+            parts.append(f"p{self.percentile:g} <= {self.latency_ms:g} ms{of}")
         if self.size_mb is not None:
             parts.append(f"{self.size_mb:g} MB")
         if self.ram_mb is not None:

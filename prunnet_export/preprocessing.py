@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from prunnet_export._decoding import BACKGROUND, ImageLike, decode
+from prunnet_export._decoding import BACKGROUND, ImageLike, decode, load, upright
 from prunnet_export._errors import InvalidInput
 
 if TYPE_CHECKING:  # `--help` imports this module and has to be fast
@@ -35,6 +35,8 @@ __all__ = [
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LARGEST_SIDE = 4096
+LEAST_RATIO = 4
+"""A photograph whose shorter side keeps so many times the frame may be decoded at a fraction of its size."""
 _LARGEST_RATIO = 16  # of a resized image to the frame that it covers; more would only cost memory
 
 Size = int | tuple[int, int]
@@ -123,6 +125,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __call__(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """The inputs of a network.
 
+        The images are queries: a large JPEG file is decoded as :meth:`loaded` says.
+
         Args:
             images: Paths, file contents, PIL images, or uint8 arrays [height, width, 3] or [height, width].
 
@@ -136,8 +140,29 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
         batch = np.empty((len(images), 3, *self.size), np.float32)
         for index, image in enumerate(images):
-            batch[index] = to_chw(self.cropped(decode(image, name=f"image {index}")))
+            name = f"image {index}"
+            batch[index] = self.input(self.loaded(image, name=name), name=name)
         return batch
+
+    def loaded(self, image: ImageLike, *, name: str) -> Image.Image:
+        """The first step to a network's input: the pixels of an image, as its file has them.
+
+        A large JPEG file is decoded at 1/8, 1/4 or 1/2 of its size, which is several times as fast. Its shorter side
+        keeps at least four times as many pixels as the longer side of the frame, so that the embedding hardly changes
+        (docs/budgets.md has the figures). PIL images and arrays have their pixels already.
+
+        Args:
+            image: As for :meth:`__call__`.
+            name: Name for error messages, used if the image has no path.
+
+        Raises:
+            InvalidInput: it cannot be read.
+        """
+        return load(image, name=name, least_side=LEAST_RATIO * max(self.frame))
+
+    def input(self, loaded: Image.Image, *, name: str) -> npt.NDArray[np.float32]:
+        """The second step: float32 [3, h, w] in 0..1 from an image of :meth:`loaded`, turned, resized and cropped."""
+        return to_chw(self.cropped(upright(loaded, name=name)))
 
 
 def size_text(size: Size) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput, UsageError
 from prunnet_export.budget import Budget, Figures
+from prunnet_export.query import Query
 from tests._asserts import assert_one_line
 
 FIELDS = ("latency_ms", "size_mb", "ram_mb")
@@ -23,13 +25,13 @@ def test_nothing_asked_is_no_budget() -> None:
 @pytest.mark.parametrize("limit", [0.0, -1.0, math.nan, math.inf, -math.inf])
 def test_limits_are_positive_and_finite(field: str, limit: float) -> None:
     with pytest.raises(InvalidInput, match="--budget-") as caught:
-        Budget(**{field: limit})
+        Budget(**{field: limit})  # type: ignore[arg-type]  # mypy does not know which field it is
     assert_one_line(caught.value)
 
 
 @given(st.sampled_from(FIELDS), st.floats(min_value=1e-300, allow_infinity=False))
 def test_any_positive_number_will_do(field: str, limit: float) -> None:
-    assert getattr(Budget(**{field: limit}), field) == limit
+    assert getattr(Budget(**{field: limit}), field) == limit  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize(
@@ -37,10 +39,15 @@ def test_any_positive_number_will_do(field: str, limit: float) -> None:
     [
         ({"latency_ms": 15.0}, "p90 <= 15 ms"),
         ({"latency_ms": 2.5, "percentile": 99.9}, "p99.9 <= 2.5 ms"),
+        ({"latency_ms": 8.0, "query": Query(batch_size=8)}, "p90 <= 8 ms (batch 8, scope compute)"),
+        (
+            {"latency_ms": 80.0, "query": Query(scope="end-to-end", photo_px=(3024, 4032))},
+            "p90 <= 80 ms (batch 1, scope end-to-end (JPEG of 3024x4032 pixels))",
+        ),
         ({"size_mb": 12.0, "ram_mb": 0.5}, "12 MB, 0.5 MiB of memory"),
     ],
 )
-def test_in_words(fields: dict[str, float], text: str) -> None:
+def test_in_words(fields: dict[str, Any], text: str) -> None:
     assert str(Budget(**fields)) == text
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import ExifTags, Image
 
-from prunnet_export._decoding import begins_like_an_image, decode, image_suffixes
+from prunnet_export._decoding import begins_like_an_image, decode, image_suffixes, load
 from prunnet_export._errors import InvalidInput
 from tests._asserts import assert_one_line
 
@@ -242,3 +242,37 @@ def test_images_are_known_by_their_first_bytes(content: bytes, expected: bool, t
     file = tmp_path / "without suffix"
     file.write_bytes(content)
     assert begins_like_an_image(file) is expected
+
+
+@pytest.mark.parametrize(
+    ("size", "least_side", "kind", "decoded"),
+    [
+        ((512, 384), 48, "JPEG", (64, 48)),
+        ((512, 384), 49, "JPEG", (128, 96)),
+        ((512, 384), 192, "JPEG", (256, 192)),
+        ((512, 384), 193, "JPEG", (512, 384)),
+        ((508, 384), 48, "JPEG", (127, 96)),  # 508 is not divisible by 8
+        ((511, 384), 48, "JPEG", (511, 384)),
+        ((512, 384), 48, "MPO", (64, 48)),
+        ((512, 384), 48, "PNG", (512, 384)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_a_fraction(
+    size: tuple[int, int], least_side: int, kind: str, decoded: tuple[int, int]
+) -> None:
+    content = file_of(Image.new("RGB", size, SHOWN), kind)
+    assert load(content, name="scene", least_side=least_side).size == decoded
+    assert load(content, name="scene").size == decode(content, name="scene").size == size
+
+
+def test_what_was_decoded_is_not_copied_again() -> None:
+    image = decode(turned(6, "JPEG"), name="scene")
+    assert decode(image, name="again") is image
+
+
+def test_the_image_of_a_caller_is_left_as_it_is() -> None:
+    with Image.open(BytesIO(turned(6, "PNG"))) as opened:
+        opened.load()
+        before = dict(opened.info)
+        decode(opened, name="opened")
+        assert (opened.size, opened.info) == ((24, 16), before)

@@ -10,8 +10,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.devices import photograph
 from prunnet_export.network_config import DEMO, read_config
-from prunnet_export.preprocessing import Fit, Preprocessing, Size, parse_size, size_text
+from prunnet_export.preprocessing import Fit, Preprocessing, Size, decode, parse_size, size_text
 
 PREPROCESSING = Preprocessing(crop=8, resize=8)
 
@@ -127,3 +128,15 @@ def test_other_spellings_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="is no size in pixels") as caught:
         parse_size(text)
     assert "256x128" in caught.value.hint
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_a_large_photograph_is_decoded_at_a_fraction_and_looks_the_same(fit: Fit) -> None:
+    photo = photograph((600, 800))
+    for steps in (Preprocessing(crop=16, resize=18, fit=fit), Preprocessing(crop=(30, 16), resize=(36, 18), fit=fit)):
+        decoded = steps.loaded(photo, name="photo")
+        assert min(decoded.size) >= 4 * max(steps.frame)
+        assert decoded.size in {(100, 75), (200, 150)}
+        fraction, whole = steps([photo, decode(photo, name="photo")])
+        np.testing.assert_allclose(fraction, whole, atol=6 / 255)
+        assert np.abs(fraction - whole).mean() < 0.5 / 255

@@ -81,6 +81,9 @@ class ExportTable(_Table, frozen=True, kw_only=True):
     select: str | None = None
     channel_multiple: int | None = None
     threads: int | None = None
+    scope: str | None = None
+    photo_px: str | None = None
+    batch_size: int | None = None
     max_queries: int | None = None
     max_gallery: int | None = None
     min_recall: float | None = None

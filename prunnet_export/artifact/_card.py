@@ -6,11 +6,11 @@ from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import significant
 from prunnet_export._text import interval_text
 from prunnet_export.artifact._manifest import Manifest
-from prunnet_export.artifact._report import threshold_table
+from prunnet_export.artifact._report import latency_tables, threshold_table
 from prunnet_export.artifact._verification import GalleryEntry, Gate, QueryImages
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network_config import TeacherEntry
-from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.preprocessing import Preprocessing, sides
 from prunnet_export.reports import Cell, Table, markdown_table, markdown_text
 from prunnet_export.runtimes import find_runtime
 
@@ -132,15 +132,28 @@ def _latency(manifest: Manifest) -> str:
         reports.append(("dense network", manifest.dense_latency))
     head = ("model", "p50 ms", "p90 ms", "p99 ms", "asked", "upper bound", "cv", "terms")
     lines = ["## Latency", _table(head, tuple(_latency_row(name, report) for name, report in reports))]
-    lines.append("Compute only: no decoding, no preprocessing.")
+    lines.append(_scope(manifest.latency))
+    lines += [markdown_table(table) for table in latency_tables(manifest.latency)]
     if manifest.latency.source != "measured":
         next_step = ": on the device, `prunnet-export finish` measures and chooses again"
         lines.append(f"Not measured{next_step if manifest.alternatives or not manifest.built else ''}.")
+    if manifest.latency.batch > 1:
+        rate = f"{manifest.latency.images_per_second:.4g} images per second"
+        lines.append(f"{rate} (batch {manifest.latency.batch} / p50, {manifest.latency.terms()}).")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")
     if manifest.device is not None:
         lines.append(f"Device: {markdown_text(str(manifest.device))}.")
     return "\n\n".join(lines)
+
+
+def _scope(latency: LatencyReport) -> str:
+    """What the latency is of, as sentences."""
+    each = "" if latency.batch == 1 else f" Each latency is of a batch of {latency.batch} images."
+    if latency.photo_px is None:
+        return f"Scope `compute`: the network alone, no decoding, no preprocessing.{each}"
+    photo = f"a JPEG photograph of {_pixels(sides(latency.photo_px))} pixels"
+    return f"Scope `end-to-end`: from the bytes of {photo} to the embedding, one image after the other.{each}"
 
 
 def _latency_row(name: str, report: LatencyReport) -> tuple[Cell, ...]:

@@ -14,8 +14,10 @@ from prunnet_export._stored_paths import check_utf8
 from prunnet_export.artifact._files import chosen_model_files, inside, read_manifest, verify_files
 from prunnet_export.artifact._held import held
 from prunnet_export.artifact._manifest import Manifest
-from prunnet_export.preprocessing import ImageLike, decode, to_chw
+from prunnet_export.preprocessing import ImageLike
 from prunnet_export.runtimes import Model, Session, find_runtime
+
+_BATCH = 32  # images per inference of an artifact that was measured with one
 
 
 class LoadedArtifact:
@@ -41,13 +43,14 @@ class LoadedArtifact:
         """Length of an embedding."""
         return self.manifest.network.embedding_dim
 
-    def embed(self, images: Sequence[ImageLike], batch_size: int = 32) -> npt.NDArray[np.float32]:
+    def embed(self, images: Sequence[ImageLike], batch_size: int | None = None) -> npt.NDArray[np.float32]:
         """Embeddings of images, to be matched against a gallery of the teacher, as the manifest's verification does.
 
         Args:
             images: A list of paths, file contents, PIL images, or uint8 arrays [height, width, 3] in RGB or
                 [height, width]. Give one image as a list of one.
-            batch_size: Images per inference, if the model has no fixed batch size.
+            batch_size: Images per inference, if the model has no fixed batch size. None takes the batch size that the
+                artifact was measured with if that is more than 1, else 32.
 
         Returns:
             float32 [n, dim], rows of unit length, in the order of the images.
@@ -61,19 +64,22 @@ class LoadedArtifact:
                 f"embed() takes a list of images, not one {type(images).__name__}",
                 hint="embed([image]), or embed(list(images)) for an array of several",
             )
+        if batch_size is None:
+            measured = self.manifest.latency.batch
+            batch_size = measured if measured > 1 else _BATCH
         if batch_size < 1:
             raise InvalidInput(f"batch size {batch_size}", hint="give 1 or more")
         embeddings = np.empty((len(images), self.dim), np.float32)
         size = self._session.shape.batch or batch_size
         for start in range(0, len(images), size):
             batch = self._inputs(images[start : start + size], start)
-            embeddings[start : start + size] = self._session.run(batch)
+            embeddings[start : start + size] = self._session.run_some(batch)
         return embeddings
 
     def _inputs(self, images: Sequence[ImageLike], start: int) -> npt.NDArray[np.float32]:
-        preprocessing = self.manifest.preprocessing
-        decoded = (decode(image, name=f"image {index}") for index, image in enumerate(images, start))
-        return np.stack([to_chw(preprocessing.cropped(image)) for image in decoded])
+        steps = self.manifest.preprocessing
+        named = ((image, f"image {index}") for index, image in enumerate(images, start))
+        return np.stack([steps.input(steps.loaded(image, name=name), name=name) for image, name in named])
 
 
 def load(

@@ -12,6 +12,8 @@ import msgspec
 from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput, UsageError
 from prunnet_export.artifact._manifest import MANIFEST, VERSION, Manifest
+from prunnet_export.budget import Budget
+from prunnet_export.measuring import LatencyReport
 
 _EXPORT_AGAIN = "export the artifact again"
 _T = TypeVar("_T")
@@ -103,9 +105,8 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
     """Check the relations between fields, which types cannot express."""
     if manifest.files and manifest.entry not in manifest.files:
         raise InvalidInput(f"{name}: entry {manifest.entry!r} is not among files", hint=_EXPORT_AGAIN)
-    for latency in (manifest.latency, *([manifest.dense_latency] if manifest.dense_latency else [])):
-        if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
-            raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
+    for latency in filter(None, (manifest.latency, manifest.dense_latency)):
+        _check_latency(latency, manifest.budget, name)
     named = [name for other in manifest.alternatives for name in (other.entry, other.reference)]
     if (golden := manifest.golden) is not None:
         named += [golden.image, golden.pixels, golden.output]
@@ -119,6 +120,16 @@ def _check_consistency(manifest: Manifest, name: str) -> None:
         raise InvalidInput(f"{name}: {manifest.status} with {count} reasons", hint="only rejected ones have reasons")
     if manifest.subnetwork.weights_kept > manifest.subnetwork.weights_total:
         raise InvalidInput(f"{name}: more weights kept than there are", hint=_EXPORT_AGAIN)
+
+
+def _check_latency(latency: LatencyReport, budget: Budget, name: str) -> None:
+    if latency.query != budget.query:
+        raise InvalidInput(f"{name}: a latency of {latency.query} and a budget of {budget.query}", hint=_EXPORT_AGAIN)
+    if (latency.scope == "end-to-end") != bool(latency.parts):
+        count = len(latency.parts)
+        raise InvalidInput(f"{name}: scope {latency.scope} with the times of {count} parts", hint=_EXPORT_AGAIN)
+    if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
+        raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
 
 
 def _not_finite(value: object, path: str) -> str | None:

@@ -10,7 +10,7 @@ from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._verification import Gate, Unchecked, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.measuring import LatencyReport
-from prunnet_export.reports import Check, Plot, Skip, Table
+from prunnet_export.reports import Cell, Check, Plot, Skip, Table
 
 
 def manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -49,6 +49,29 @@ def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> l
         Check(f"{limit.name} budget", limit.inside, f"{text}, budget {limit.allowed:g} {limit.unit}")
         for limit, text in zip(limits, figures_text, strict=True)
     ]
+
+
+def latency_rows(latency: LatencyReport) -> list[tuple[str, str]]:
+    """The rows of a report that state a latency, and of batches also the images per second."""
+    rows = [("latency", str(latency))]
+    if latency.batch > 1:
+        rate = f"{latency.images_per_second:.4g} images per second (batch {latency.batch} / p50; {latency.source})"
+        rows.append(("throughput", rate))
+    return rows
+
+
+def latency_tables(latency: LatencyReport) -> list[Table]:
+    """The table of where the time of a query goes; none if only the network was timed."""
+    if not latency.parts:
+        return []
+    at = f"p{latency.percentile:g} ms"
+    rows: list[tuple[Cell, ...]] = [
+        (part.name, part.p50_ms, part.percentile_ms, part.mean_ms, f"{part.mean_ms / latency.mean_ms:.1%}", part.n)
+        for part in latency.parts
+    ]
+    rows.append(("total", latency.p50_ms, latency.percentile_ms, latency.mean_ms, "100.0%", latency.n))
+    columns = ("part", "p50 ms", at, "mean ms", "share of the mean", "n")
+    return [Table("where the time goes", columns, tuple(rows))]
 
 
 def gate_check(gate: Gate) -> Check:

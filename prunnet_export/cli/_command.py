@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from prunnet_export.cli._options import data_options, gallery_at, network_option, output_options, threads_option
+from prunnet_export.cli._options import (
+    data_options,
+    gallery_at,
+    network_option,
+    output_options,
+    query_options,
+    threads_option,
+)
 from prunnet_export.thresholds import Thresholds
 
 DEFAULTS = Thresholds()
@@ -17,10 +24,13 @@ DEFAULTS = Thresholds()
     invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.option("--target", help="Hardware profile; --list-targets shows them.")
-@click.option("--budget-ms", type=float, help="Limit of the latency of one image, at the percentile --at.")
+@click.option(
+    "--budget-ms", type=float, help="Limit of the latency of one image, or of a batch, at the percentile --at."
+)
 @click.option("--budget-mb", type=float, help="Limit of the size of the model files, in MB of 10^6 bytes.")
 @click.option("--budget-ram-mb", type=float, help="Limit of the peak memory beyond the runtime alone, in MiB.")
 @click.option("--at", default="p90", show_default=True, help="Percentile of the latency that --budget-ms limits.")
+@query_options
 @network_option
 @click.option(
     "--pattern",
@@ -140,6 +150,7 @@ def command(ctx: click.Context, /, *, list_targets: bool, doctor: bool, output_f
     Examples:
       prunnet-export --target x86-onnxruntime --budget-ms 2
       prunnet-export --target x86-openvino --budget-ms 5 --budget-mb 12 --network runs/products --at p99
+      prunnet-export --target x86-onnxruntime --budget-ms 80 --scope end-to-end
       prunnet-export --target jetson --budget-ms 15
       prunnet-export --list-targets
     """

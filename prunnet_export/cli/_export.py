@@ -20,6 +20,8 @@ from prunnet_export.cli._options import parse_percentile
 from prunnet_export.cli._place import Place, choose_place, predictor_for
 from prunnet_export.devices import layer_times
 from prunnet_export.gallery_address import GalleryAddress
+from prunnet_export.preprocessing import Size
+from prunnet_export.query import PHOTO_PX, Query, Scope
 from prunnet_export.reports import print_report
 from prunnet_export.runtimes import Model, find_runtime
 from prunnet_export.target import Target, find_target
@@ -45,6 +47,9 @@ class ExportOptions:
     budget_mb: float | None
     budget_ram_mb: float | None
     at: str
+    scope: Scope
+    photo_px: Size | None
+    batch_size: int
     network: Path | None
     pattern: str
     precision: str
@@ -75,9 +80,25 @@ class ExportOptions:
 
         Raises:
             UsageError: no limit is given.
-            InvalidInput: a limit or the percentile is out of range.
+            InvalidInput: a limit, the percentile or the size of the photograph is out of range.
         """
-        return Budget(self.budget_ms, self.budget_mb, self.budget_ram_mb, parse_percentile(self.at))
+        limits = (self.budget_ms, self.budget_mb, self.budget_ram_mb)
+        return Budget(*limits, parse_percentile(self.at), self.query)
+
+    @property
+    def query(self) -> Query:
+        """What one query is.
+
+        Raises:
+            UsageError: the network alone gets no photograph.
+            InvalidInput: the size of the photograph is out of range.
+        """
+        photo = self.photo_px
+        if self.scope == "compute" and photo is not None:
+            raise UsageError("--photo-px is for a latency that begins with a photograph", hint="add --scope end-to-end")
+        if self.scope == "end-to-end" and photo is None:
+            photo = PHOTO_PX
+        return Query(scope=self.scope, batch_size=self.batch_size, photo_px=photo)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -130,6 +151,8 @@ def _prepared(options: ExportOptions) -> tuple[Export, NetworkChoice]:
     target, budget = find_target(options.target), options.budget
     runtime = find_runtime(target.runtime)
     runtime.version()
+    if options.batch_size > 1 and not runtime.takes_batches:
+        raise UsageError(f"files for {runtime.name} take one image at a time", hint="leave out --batch-size")
     place = choose_place(options.device, target, runtime, require_measured=options.require_measured)
     if options.query_images == "none" and place.obstacle is not None and target.has_python:
         raise UsageError(
@@ -207,13 +230,14 @@ def _builder(options: ExportOptions, evidence: Evidence, target: Target, place: 
     from prunnet_export.building import BuildCache, Builder
 
     def times(model: Model) -> dict[str, float]:
-        return layer_times(place.device, model, threads=options.threads)
+        return layer_times(place.device, model, threads=options.threads, batch_size=options.batch_size)
 
     return Builder(
         evidence.checkpoint.network,
         find_runtime(target.runtime),
         BuildCache(cache_folder()),
-        device=f"{place.key}, {options.threads} threads",  # MNN's gate depends on measured times
+        # MNN's choice of sparse layers depends on measured times.
+        device=f"{place.key}, {options.threads} threads, batch {options.batch_size}",
         settle=evidence.settle,
         calibration=evidence.calibration,
         options=target.options,

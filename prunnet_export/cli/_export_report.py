@@ -8,6 +8,8 @@ from prunnet_export.artifact import (
     Manifest,
     frontier_plot,
     frontier_table,
+    latency_rows,
+    latency_tables,
     manifest_checks,
     manifest_document,
     threshold_table,
@@ -31,6 +33,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
         title=f"prunnet-export {manifest.target}",
         tables=(
             _result_table(manifest, chosen),
+            *latency_tables(manifest.latency),
             frontier_table(manifest),
             *([threshold_table(manifest.verification)] if manifest.verification.match_thresholds else []),
         ),
@@ -56,7 +59,7 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
         ("device", "not here" if manifest.device is None else str(manifest.device)),
         ("chosen", str(manifest.subnetwork)),
-        ("latency", str(latency)),
+        *latency_rows(latency),
     ]
     if kept := manifest.subnetwork.float_layers:
         rows.append(("in float", f"{len(kept)} layers that lose too much in INT8: {first_of(kept)}"))

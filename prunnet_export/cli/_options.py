@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.gallery_address import GalleryAddress, gallery_place
 from prunnet_export.preprocessing import Size, parse_size, sides
+from prunnet_export.query import LARGEST_BATCH, Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST_SIDE, _LARGEST_SIDE = 8, 2048  # pixels
@@ -59,6 +60,30 @@ def network_option(command: F) -> F:
         "--network",
         type=click.Path(path_type=Path),
         help="Folder that prunnet-train wrote.  [default: the project's, else the bundled demo network]",
+    )(command)
+
+
+def query_options(command: F) -> F:
+    """Add the options that say what the latency is of: ``--scope``, ``--photo-px`` and ``--batch-size``."""
+    command = click.option(
+        "--batch-size",
+        type=click.IntRange(1, LARGEST_BATCH),
+        default=1,
+        show_default=True,
+        help="Images per inference. The latency and its budget are those of a whole batch.",
+    )(command)
+    command = click.option(
+        "--photo-px",
+        metavar="HEIGHTxWIDTH",
+        callback=photo_size,
+        help="Size of the photograph of --scope end-to-end.  [default: 3024x4032, 12 megapixels]",
+    )(command)
+    return click.option(
+        "--scope",
+        type=click.Choice(get_args(Scope)),
+        default="compute",
+        show_default=True,
+        help="What the latency and its budget are of: the network alone, or all from the bytes of a JPEG file on.",
     )(command)
 
 
@@ -121,6 +146,23 @@ def gallery_at(_context: click.Context, _option: click.Parameter, text: str | No
     return None if text is None else gallery_place(text)
 
 
+def photo_size(_context: click.Context, option: click.Parameter, text: str | None) -> Size | None:
+    """Callback of an option with the size of a photograph, whose range :class:`Query` checks.
+
+    Raises:
+        InvalidInput: it is no size.
+    """
+    return None if text is None else _parsed_size(option, text)
+
+
+def _parsed_size(option: click.Parameter, text: str) -> Size:
+    """The size in an option; an error names the option."""
+    try:
+        return parse_size(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{option.opts[0]} {error.message}", hint=error.hint) from None
+
+
 def size(_context: click.Context, option: click.Parameter, text: str | None) -> Size | None:
     """Callback of an option with the size of an image.
 
@@ -129,10 +171,7 @@ def size(_context: click.Context, option: click.Parameter, text: str | None) -> 
     """
     if text is None:
         return None
-    try:
-        found = parse_size(text)
-    except InvalidInput as error:
-        raise InvalidInput(f"{option.opts[0]} {error.message}", hint=error.hint) from None
+    found = _parsed_size(option, text)
     if not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides(found)):
         raise InvalidInput(
             f"{option.opts[0]} {text} is out of range", hint=f"sides have {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels"

@@ -77,7 +77,8 @@ def predictor_for(
 
     Raises:
         InvalidInput: a given table cannot be read.
-        UsageError: a given table is of another target or number of threads, or the budget limits the memory.
+        UsageError: a given table is of another target or number of threads, or cannot predict a batch; or the budget
+            limits the memory, or an end-to-end latency.
     """
     if place.obstacle is None:
         if calibrations:
@@ -86,6 +87,17 @@ def predictor_for(
     if budget.ram_mb is not None:
         raise UsageError(
             f"peak memory is not predicted, and {target.name} cannot be measured here", hint="leave out --budget-ram-mb"
+        )
+    if budget.query.scope != "compute":
+        # A prediction of the network alone would always look far better than the whole query is.
+        raise UsageError(
+            f"an end-to-end latency is not predicted, and {target.name} cannot be measured here",
+            hint="give the device, --device ssh://user@host, or --scope compute for the network alone",
+        )
+    if calibrations and budget.query.batch_size > 1:
+        raise UsageError(
+            "calibration tables are of one image, and --batch-size asks for more",
+            hint="leave out --calibration, and the target's limits predict the batch",
         )
     from prunnet_export._cache_folder import cache_folder
     from prunnet_export.prediction import Predictor, find_calibrations, read_calibration

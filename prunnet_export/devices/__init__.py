@@ -6,9 +6,11 @@ from prunnet_export.devices._find import find_device
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._local import LocalDevice
 from prunnet_export.devices._memory import PeakMemory
+from prunnet_export.devices._photo import photograph
 from prunnet_export.devices._protocol import Fingerprint
 from prunnet_export.devices._requests import (
     ModelTimes,
+    Timed,
     embed,
     layer_times,
     measure_latency,
@@ -23,6 +25,7 @@ __all__ = [
     "LocalDevice",
     "ModelTimes",
     "PeakMemory",
+    "Timed",
     "embed",
     "find_device",
     "fingerprint",
@@ -31,5 +34,6 @@ __all__ = [
     "measure_samples",
     "parse_address",
     "peak_memory_mb",
+    "photograph",
     "placement",
 ]

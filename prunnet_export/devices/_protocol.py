@@ -8,6 +8,7 @@ import msgspec
 
 from prunnet_export._stored_paths import path_from_stored, stored_path
 from prunnet_export.devices._embeddings import LARGEST_DIM
+from prunnet_export.preprocessing import Preprocessing
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -15,6 +16,7 @@ _Line = Annotated[str, msgspec.Meta(max_length=200)]
 _MANY = 2**19  # a reply has at most so many samples, layers or processors
 _LARGEST = 1e9  # milliseconds, or MiB
 _Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
+_Samples = Annotated[list[_Milliseconds], msgspec.Meta(max_length=_MANY)]
 _LayerTime = Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
@@ -41,12 +43,16 @@ class ModelRequest(_Message, frozen=True, kw_only=True):
 
 
 class LatencyRequest(ModelRequest, frozen=True, kw_only=True, tag="latency"):
-    """Time one model in a process of its own.
+    """Time one model, or whole queries with it, in a process of its own.
 
     In one process, models would disturb each other: an engine's threads keep a core busy after a call, and on two cores
     that takes half of the next model's speed.
 
     Attributes:
+        batch_size: Images per inference.
+        photo: Path of a JPEG file on the device. If it is given, each sample begins with its bytes: every image of the
+            batch is decoded and preprocessed. If it is None, samples are of inferences alone.
+        preprocessing: How the photograph becomes an input; given if ``photo`` is.
         warmup: Untimed inferences before the first sample.
         samples: Timed inferences.
         at_least: Timed inferences that are made even after ``seconds``.
@@ -54,6 +60,9 @@ class LatencyRequest(ModelRequest, frozen=True, kw_only=True, tag="latency"):
         pool: Number of random inputs, which are used in turns.
     """
 
+    batch_size: Positive = 1
+    photo: str | None = None
+    preprocessing: Preprocessing | None = None
     warmup: Annotated[int, msgspec.Meta(ge=0)] = 20
     samples: Positive = 200
     at_least: Positive = 1
@@ -62,8 +71,9 @@ class LatencyRequest(ModelRequest, frozen=True, kw_only=True, tag="latency"):
 
 
 class MemoryRequest(ModelRequest, frozen=True, kw_only=True, tag="memory"):
-    """Peak memory of loading and running one model at batch 1."""
+    """Peak memory of loading and running one model with batches of a size."""
 
+    batch_size: Positive = 1
     inferences: Positive = 10
 
 
@@ -80,7 +90,9 @@ class PlacementRequest(ModelRequest, frozen=True, kw_only=True, tag="placement")
 
 
 class LayerTimesRequest(ModelRequest, frozen=True, kw_only=True, tag="layer-times"):
-    """Time each layer of a model."""
+    """Time each layer of a model in inferences of a batch."""
+
+    batch_size: Positive = 1
 
 
 class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint"):
@@ -88,9 +100,20 @@ class FingerprintRequest(_Message, frozen=True, kw_only=True, tag="fingerprint")
 
 
 class LatencyReply(_Message, frozen=True, kw_only=True, tag="latency-reply"):
-    """Samples in milliseconds, and the engine's version."""
+    """Samples in milliseconds, and the engine's version.
+
+    Attributes:
+        samples: The whole of each sample.
+        decode: The part of each sample from the bytes of the photographs to their pixels; empty without a photograph.
+        resize: The part from there to the network's input; empty without a photograph.
+        network: The inference; empty without a photograph.
+        runtime_version: The engine's version.
+    """
 
     samples: Annotated[list[_Milliseconds], msgspec.Meta(min_length=1, max_length=_MANY)]
+    decode: _Samples = []
+    resize: _Samples = []
+    network: _Samples = []
     runtime_version: _Line
 
 

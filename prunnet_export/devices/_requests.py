@@ -6,19 +6,21 @@ that are made only while there is time left add no more than that time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, Unreachable
 from prunnet_export._files import storage_errors
 from prunnet_export._temporary import TemporaryFolder
 from prunnet_export.devices._base import TIMEOUT_S, Device
 from prunnet_export.devices._embeddings import checked_output
+from prunnet_export.devices._photo import photograph
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -31,7 +33,9 @@ from prunnet_export.devices._protocol import (
     PlacementReply,
     PlacementRequest,
 )
-from prunnet_export.measuring import LatencyReport, check_confidence, samples_needed, summarise
+from prunnet_export.measuring import LatencyReport, Part, check_confidence, samples_needed, summarise
+from prunnet_export.preprocessing import Preprocessing, Size
+from prunnet_export.query import Query
 from prunnet_export.runtimes import Model
 
 _INFERENCE_S = 60.0
@@ -39,15 +43,31 @@ _LONGEST_S = 7 * 24 * 3600.0  # the system's poll takes no more than 24 days
 
 
 @dataclass(frozen=True)
+class Timed:
+    """What is timed of a model.
+
+    Attributes:
+        query: What one query is.
+        preprocessing: How a photograph becomes an input; only needed if the scope of the query is ``end-to-end``.
+    """
+
+    query: Query = field(default_factory=Query)
+    preprocessing: Preprocessing | None = None
+
+
+@dataclass(frozen=True)
 class ModelTimes:
     """What was measured of one model.
 
     Attributes:
-        samples_ms: Milliseconds of each inference, one list for each run in a process of its own.
+        samples_ms: Milliseconds of each query, one list for each run in a process of its own.
         threads: Intra-operator threads; None if the engine chose.
         runtime: The engine.
         runtime_version: Its version.
         device: The device's fingerprint.
+        query: What one query is.
+        parts_ms: Milliseconds of the parts of each query by their names, in lists as ``samples_ms``; empty if the scope
+            is ``compute``.
     """
 
     samples_ms: list[list[float]]
@@ -55,6 +75,8 @@ class ModelTimes:
     runtime: str
     runtime_version: str
     device: str
+    query: Query = field(default_factory=Query)
+    parts_ms: Mapping[Part, list[list[float]]] = field(default_factory=dict)
 
     def report(self, percentile: float = 90.0, *, confidence: float = 0.95) -> LatencyReport:
         """The report on all samples; raises InvalidInput if they are too few for the bound of the percentile."""
@@ -66,6 +88,8 @@ class ModelTimes:
             runtime=self.runtime,
             runtime_version=self.runtime_version,
             device=self.device,
+            query=self.query,
+            parts=self.parts_ms,
         )
 
 
@@ -80,8 +104,9 @@ def measure_latency(
     percentile: float = 90.0,
     confidence: float = 0.95,
     warmup: int = 20,
+    timed: Timed | None = None,
 ) -> list[LatencyReport]:
-    """Latencies of inference with models at batch 1; one report per model, in order.
+    """Latencies of queries with models, by default of one image through the network alone; one report per model.
 
     The arguments and errors are those of :func:`measure_samples`.
     """
@@ -95,6 +120,7 @@ def measure_latency(
         percentile=percentile,
         confidence=confidence,
         warmup=warmup,
+        timed=[timed or Timed()] * len(models),
     )
     return [times.report(percentile, confidence=confidence) for times in measured]
 
@@ -110,8 +136,9 @@ def measure_samples(
     percentile: float = 90.0,
     confidence: float = 0.95,
     warmup: int = 20,
+    timed: Sequence[Timed] = (),
 ) -> list[ModelTimes]:
-    """Times of inferences with models at batch 1; one value per model, in order.
+    """Times of queries with models; one value per model, in order.
 
     Each run of a model is a new process without other models. The models take turns, so that ratios between them
     compare the same minutes.
@@ -126,6 +153,7 @@ def measure_samples(
         percentile: The percentile to bound, in per cent.
         confidence: Confidence of the bound.
         warmup: Untimed inferences per model and run.
+        timed: What is timed of each model; by default one image through the network alone.
 
     Raises:
         InvalidInput: a number is out of range, or the engine cannot load a model.
@@ -140,12 +168,23 @@ def measure_samples(
             f"{len(models)} models, {runs} runs, {samples} samples, {warmup} warm-ups, {seconds} s",
             hint="each has to be positive (warm-ups may be 0)",
         )
-    requests = [
-        LatencyRequest(**_fields(model, threads), warmup=warmup, samples=samples, at_least=at_least, seconds=seconds)
-        for model in models
-    ]
-    timeout = _timeout(warmup + at_least) + seconds
-    replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
+    timed = timed or [Timed()] * len(models)
+    with _photographs({one.query.photo_px for one in timed if one.query.photo_px is not None}) as photos:
+        requests = [
+            LatencyRequest(
+                **_fields(model, threads),
+                batch_size=one.query.batch_size,
+                photo=None if one.query.photo_px is None else str(photos[one.query.photo_px]),
+                preprocessing=None if one.query.photo_px is None else one.preprocessing,
+                warmup=warmup,
+                samples=samples,
+                at_least=at_least,
+                seconds=seconds,
+            )
+            for model, one in zip(models, timed, strict=True)
+        ]
+        timeout = _timeout(warmup + at_least) + seconds
+        replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
     return [
         ModelTimes(
             samples_ms=[reply.samples for reply in model_replies],
@@ -153,14 +192,45 @@ def measure_samples(
             runtime=model.runtime,
             runtime_version=model_replies[0].runtime_version,
             device=device.fingerprint().id,
+            query=one.query,
+            parts_ms=_parts(model_replies, one.query),
         )
-        for model, model_replies in zip(models, zip(*replies, strict=True), strict=True)
+        for model, one, model_replies in zip(models, timed, zip(*replies, strict=True), strict=True)
     ]
 
 
-def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None) -> MemoryReply:
-    """Peak memory in MiB of loading and running a model at batch 1, without the memory of the engine itself."""
-    return device.ask(MemoryRequest(**_fields(model, threads)), MemoryReply)
+@contextmanager
+def _photographs(wanted: set[Size]) -> Iterator[Mapping[Size, Path]]:
+    """Files with photographs of some sizes. They exist until the end of the block."""
+    if not wanted:
+        yield {}
+        return
+    with TemporaryFolder("photo") as name:
+        places = {size: Path(name) / f"{index}.jpg" for index, size in enumerate(wanted)}
+        for size, place in places.items():
+            with storage_errors(place):
+                place.write_bytes(photograph(size))
+        yield places
+
+
+def _parts(replies: Sequence[LatencyReply], query: Query) -> dict[Part, list[list[float]]]:
+    """The parts of the samples; raises Unreachable if a device did not send each part of each sample."""
+    parts: dict[Part, list[list[float]]] = {
+        "decode": [reply.decode for reply in replies],
+        "resize": [reply.resize for reply in replies],
+        "network": [reply.network for reply in replies],
+    }
+    wanted = [len(reply.samples) if query.scope == "end-to-end" else 0 for reply in replies]
+    if any([len(run) for run in runs] != wanted for runs in parts.values()):
+        raise Unreachable(
+            f"the device did not time the parts of {query}", hint="both sides need the same version of this package"
+        )
+    return parts if query.scope == "end-to-end" else {}
+
+
+def peak_memory_mb(device: Device, model: Model, *, threads: int | None = None, batch_size: int = 1) -> MemoryReply:
+    """Peak memory in MiB of loading a model and running batches, without the memory of the engine itself."""
+    return device.ask(MemoryRequest(**_fields(model, threads), batch_size=batch_size), MemoryReply)
 
 
 def embed(
@@ -198,9 +268,10 @@ def placement(device: Device, model: Model) -> dict[str, int]:
     return device.ask(PlacementRequest(**_fields(model)), PlacementReply).nodes
 
 
-def layer_times(device: Device, model: Model, *, threads: int | None = None) -> dict[str, float]:
+def layer_times(device: Device, model: Model, *, threads: int | None = None, batch_size: int = 1) -> dict[str, float]:
     """Milliseconds of each layer of a model by name; raises InvalidInput if the engine cannot time layers."""
-    return device.ask(LayerTimesRequest(**_fields(model, threads)), LayerTimesReply).milliseconds
+    request = LayerTimesRequest(**_fields(model, threads), batch_size=batch_size)
+    return device.ask(request, LayerTimesReply).milliseconds
 
 
 def _fields(model: Model, threads: int | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from prunnet_export.devices._local import parse_reply, timeout_error
 from prunnet_export.devices._model_files import read_model
 from prunnet_export.devices._protocol import EmbedRequest, ErrorReply, Reply, Request
 
-_PATHS = ("model", "inputs", "outputs")  # fields of requests that name files
+_PATHS = ("model", "inputs", "outputs", "photo")  # fields of requests that name files
 _DIGITS = 16  # of a model's digest in its path on the board; engines truncate messages with long paths
 _TRIES = 3  # tries of a transfer whose connection breaks
 
@@ -103,14 +103,14 @@ class SshDevice(Device):
     def _copy(self, connection: Connection, request: Request) -> dict[str, str]:
         paths = {}
         for field in _PATHS:
-            if hasattr(request, field):
+            if getattr(request, field, None) is not None:
                 file = Path(getattr(request, field))
                 paths[field] = f"{SCRATCH}/{field}/{file.name}"
                 if field == "model":
                     paths[field] = self._copy_model(
                         connection, file, [Path(one) for one in getattr(request, "files", [])]
                     )
-                elif field == "inputs":
+                elif field in {"inputs", "photo"}:
                     self._put(connection, paths[field], read_bytes(file, at_most=ARRAYS_BYTES))
         return paths
 

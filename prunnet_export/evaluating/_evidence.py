@@ -19,7 +19,7 @@ from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn_of_unused_labels
 from prunnet_export.evaluating._given_gallery import open_gallery
 from prunnet_export.evaluating._held_out import without_queries
-from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of
+from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of, query_inputs
 from prunnet_export.evaluating._own_gallery import check_own_labels
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
@@ -215,7 +215,11 @@ class Evidence:
 
     def embed_queries(self, side: TeacherSide, module: nn.Module) -> Embeddings:
         """Embeddings of the query images by a network in torch, float32 [n, d], unit vectors."""
-        return embed_in_torch(module, inputs_of(side.images, range(len(side.images)), self.preprocessing))
+        return embed_in_torch(module, self.query_inputs(side))
+
+    def query_inputs(self, side: TeacherSide) -> Iterator[Embeddings]:
+        """Inputs float32 [<= 250, 3, h, w] of the query images, from their files' bytes as an artifact makes them."""
+        return query_inputs(side.images, self.preprocessing)
 
     def reference(self, side: TeacherSide, subnetwork: Embeddings, observed: Embeddings) -> Reference:
         """The reference that an exported subnetwork is verified against.

@@ -99,6 +99,17 @@ def inputs_of(split: ImageSplit, indices: Iterable[int], preprocessing: Preproce
         yield preprocessing([split.image(index) for index in chosen[start : start + _CHUNK]])
 
 
+def query_inputs(split: ImageSplit, steps: Preprocessing) -> Iterator[Embeddings]:
+    """Inputs float32 [<= 250, 3, h, w] of all images of a split, in order, from the bytes of their files.
+
+    A large JPEG file is decoded at a fraction of its size, as an artifact does, and as :func:`inputs_of` does not.
+    """
+    names = split.names
+    for start in range(0, len(split), _CHUNK):
+        chunk = [(split.encoded(index), names[index]) for index in range(start, min(start + _CHUNK, len(split)))]
+        yield np.stack([steps.input(steps.loaded(image, name=name), name=name) for image, name in chunk])
+
+
 def inputs_of_files(
     images: Sequence[bytes], preprocessing: Preprocessing, *, pixels: bool = False
 ) -> Iterator[Embeddings]:
@@ -120,7 +131,7 @@ def inputs_of_files(
 def encoded_pixels(image: ImageLike, preprocessing: Preprocessing) -> bytes:
     """An image after decoding, resizing and cropping, as a PNG without metadata. Nothing is lost afterwards."""
     buffer = io.BytesIO()
-    preprocessing.cropped(decode(image, name="the image")).save(buffer, "PNG")
+    preprocessing.cropped(preprocessing.loaded(image, name="the image")).save(buffer, "PNG")
     return buffer.getvalue()
 
 

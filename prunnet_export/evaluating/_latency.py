@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunnet_export.budget import Budget
-from prunnet_export.devices import Device, ModelTimes, measure_samples
+from prunnet_export.devices import Device, ModelTimes, Timed, measure_samples
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.runtimes import Model
 
 _MORE_RUNS = 9
@@ -31,6 +32,7 @@ def measure_for_budget(
     device: Device,
     model: Model,
     budget: Budget,
+    preprocessing: Preprocessing,
     *,
     threads: int | None,
     runs: int,
@@ -42,20 +44,23 @@ def measure_for_budget(
     Args:
         device: The device to measure on.
         model: The model.
-        budget: The budget.
+        budget: The budget, which says what one query is.
+        preprocessing: How a photograph becomes an input.
         threads: Intra-operator threads; None leaves the number to the engine.
         runs: Fresh processes of the first measurement.
         samples: Timed inferences of each run.
-        anchor: A model to measure in turns with the model; None if there is none.
+        anchor: A model to measure in turns with the model, alone and with one image, whatever the query is; None if
+            there is none.
 
     Raises:
         PrunnetError: the device does not answer, or the engine refuses the model.
     """
     models = [model] if anchor is None else [model, anchor]
+    timed = [Timed(budget.query, preprocessing), Timed()][: len(models)]
 
     def measure(count: int) -> BudgetLatency:
         times, *others = measure_samples(
-            device, models, threads=threads, runs=count, samples=samples, percentile=budget.percentile
+            device, models, threads=threads, runs=count, samples=samples, percentile=budget.percentile, timed=timed
         )
         return BudgetLatency(times.report(budget.percentile), times, others[0] if others else None)
 

@@ -15,7 +15,7 @@ from prunnet_export.building import Build
 from prunnet_export.devices import Device
 from prunnet_export.evaluating._evidence import Evidence
 from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
-from prunnet_export.evaluating._images import Embeddings, inputs_of
+from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
@@ -73,7 +73,7 @@ class Verifier:
         tested = self.tested(build)
         model = tested.model
         side, evidence = self.side, self.evidence
-        queries = tested.embed(inputs_of(side.images, range(len(side.images)), evidence.preprocessing))
+        queries = tested.embed(evidence.query_inputs(side))
         reference = evidence.reference(side, evidence.embed_queries(side, module), queries)
         observed = Observed(
             queries=queries,

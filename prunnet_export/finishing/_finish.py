@@ -152,8 +152,9 @@ class Finish:
             model = replace(model, file=folder / made[0])
         model = replace(model, files=tuple(folder / name for name in made or names))
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
-        found = measure_for_budget(self.device, model, budget, threads=self.threads, runs=5, samples=100)
-        reply = peak_memory_mb(self.device, model, threads=self.threads)
+        steps, batch_size = self.manifest.preprocessing, budget.query.batch_size
+        found = measure_for_budget(self.device, model, budget, steps, threads=self.threads, runs=5, samples=100)
+        reply = peak_memory_mb(self.device, model, threads=self.threads, batch_size=batch_size)
         return MeasuredCandidate(
             candidate=candidate,
             folder=folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,12 +18,40 @@ from prunnet_export.measuring._statistics import (
     prediction_bound,
     samples_needed,
 )
+from prunnet_export.preprocessing import Size
+from prunnet_export.query import Query, Scope
 
 Source = Literal["measured", "calibrated", "predicted"]
+Part = Literal["decode", "resize", "network"]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 
 UNSTEADY = 0.025
 """A larger coefficient of variation suggests that the clocks were not steady."""
+
+
+_AROUND = 10  # a tenth of the samples is around a percentile
+
+
+class PartLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The time of one part of a query. The figures of all parts add up to those of the whole.
+
+    The percentiles of parts would not add up, because the slowest decoding and the slowest inference are rarely in one
+    sample. So each percentile is that of the whole, divided as the time is in the tenth of the samples around it.
+
+    Attributes:
+        name: ``decode``: from the bytes of a JPEG file to its pixels. ``resize``: all from there to the network's
+            input, with turning, converting and cropping. ``network``: the engine alone.
+        p50_ms: Its part of the median of the whole.
+        percentile_ms: Its part of the percentile of the budget.
+        mean_ms: Its mean.
+        n: Number of samples.
+    """
+
+    name: Part
+    p50_ms: Milliseconds
+    percentile_ms: Milliseconds
+    mean_ms: Milliseconds
+    n: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,10 +71,13 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         upper_ms: Upper bound of that percentile, in this measurement and in the next run.
         confidence: Confidence of ``upper_ms``; null if that bound is not from a statistic.
         threads: Intra-operator threads; null if the engine chose, within the CPU quota of the device.
-        batch: Images per inference.
+        batch: Images per inference; all figures are of the whole batch.
         runtime: The engine.
         runtime_version: Its version.
-        scope: ``compute`` is the engine alone, without decoding and preprocessing.
+        scope: ``compute`` is the engine alone, without decoding and preprocessing. ``end-to-end`` begins with the bytes
+            of a JPEG file.
+        photo_px: Size of each photograph, height first; null if the scope is ``compute``.
+        parts: Where the time goes, in order; empty if the scope is ``compute``.
         device: The device's fingerprint; empty if not measured.
         basis: How the figures were predicted; empty if measured.
     """
@@ -64,12 +95,24 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     upper_ms: Milliseconds
     confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
     threads: Annotated[int, msgspec.Meta(ge=1)] | None
-    batch: Literal[1] = 1
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
     runtime: str
     runtime_version: str
-    scope: Literal["compute"] = "compute"
+    scope: Scope = "compute"
+    photo_px: Size | None = None
+    parts: list[PartLatency] = []
     device: str
     basis: str = ""
+
+    @property
+    def query(self) -> Query:
+        """What one query is."""
+        return Query(scope=self.scope, batch_size=self.batch, photo_px=self.photo_px)
+
+    @property
+    def images_per_second(self) -> float:
+        """Images per second, if one batch follows the other and each takes the median."""
+        return 1000 * self.batch / self.p50_ms
 
     @property
     def steady(self) -> bool:
@@ -79,11 +122,11 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def terms(self) -> str:
         """The terms of the measurement or prediction, on one line."""
         if self.source != "measured":
-            return f"{self.source}, {self.basis}, {self.runtime}, batch 1"
+            return f"{self.source}, {self.basis}, {self.runtime}, {self.query}"
         plural = "" if self.threads == 1 else "s"
         threads = "the engine's own threads" if self.threads is None else f"{self.threads} thread{plural}"
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        return f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, batch 1"
+        return f"{self.source}, n {self.n} in {runs}, {self.runtime} {self.runtime_version}, {threads}, {self.query}"
 
     def bound(self) -> str:
         """The upper bound, with its confidence or margin."""
@@ -109,6 +152,8 @@ def summarise(
     runtime_version: str,
     device: str,
     source: Source = "measured",
+    query: Query = Query(),  # noqa: B008  # it is frozen
+    parts: Mapping[Part, Sequence[Sequence[float]]] | None = None,
 ) -> LatencyReport:
     """A report on samples from one or more independent runs.
 
@@ -124,6 +169,8 @@ def summarise(
         runtime_version: Its version.
         device: The device's fingerprint.
         source: Source of the samples.
+        query: What each sample is of.
+        parts: Milliseconds of each part of the samples, by its name; the lists have the shape of ``samples``.
 
     Raises:
         InvalidInput: a run is empty, a time is not positive and finite, or there are too few samples for the bound.
@@ -158,4 +205,35 @@ def summarise(
         runtime=runtime,
         runtime_version=runtime_version,
         device=device,
+        batch=query.batch_size,
+        scope=query.scope,
+        photo_px=query.photo_px,
+        parts=_part_latencies(pooled, parts or {}, percentile_asked),
     )
+
+
+def _part_latencies(
+    whole: Sequence[float], parts: Mapping[Part, Sequence[Sequence[float]]], percentile_asked: float
+) -> list[PartLatency]:
+    pooled = {name: [sample for run in runs for sample in run] for name, runs in parts.items()}
+    if any(len(samples) != len(whole) for samples in pooled.values()):
+        raise InvalidInput("a part without samples", hint="time each part of every sample")
+    middle, asked = (_divided(whole, pooled, q) for q in (50, percentile_asked))
+    return [
+        PartLatency(
+            name=name,
+            p50_ms=middle[name],
+            percentile_ms=asked[name],
+            mean_ms=math.fsum(samples) / len(samples),
+            n=len(samples),
+        )
+        for name, samples in pooled.items()
+    ]
+
+
+def _divided(whole: Sequence[float], parts: Mapping[Part, Sequence[float]], q: float) -> dict[Part, float]:
+    """The percentile of the whole, divided among the parts as in the samples whose whole is nearest to it."""
+    value = percentile(whole, q)
+    near = sorted(range(len(whole)), key=lambda index: abs(whole[index] - value))[: max(1, len(whole) // _AROUND)]
+    sums = {name: math.fsum(samples[index] for index in near) for name, samples in parts.items()}
+    return {name: value * part / math.fsum(sums.values()) for name, part in sums.items()}

@@ -36,21 +36,25 @@ class Predictor:
         pattern: str,
         precision: Precision,
         percentile: float,
+        batch_size: int = 1,
         estimate: tuple[float, str] | None = None,
     ) -> LatencyReport:
         """The latency of a model on the target, labelled ``calibrated`` or ``predicted``.
 
         Args:
-            workload: Workload of the model.
+            workload: Workload of the model for one image.
             pattern: The shape of its zeros.
             precision: The precision that it is executed in.
             percentile: Percentile to report, in per cent. A prediction has the same value for all percentiles.
+            batch_size: Images per inference. Calibration tables are of one image, so a larger batch is predicted from
+                the target's limits.
             estimate: Estimate of the engine's compiler: milliseconds, and its source. If given, it is used.
 
         Raises:
             Unreachable: there are no figures to predict from.
         """
-        rows = [row for table in tables_of_one_device(self.tables) for row in table.rows]
+        tables = tables_of_one_device(self.tables) if batch_size == 1 else []
+        rows = [row for table in tables for row in table.rows]
         rows = select_rows(rows, pattern=pattern, precision=precision.name)
         source: Source = "predicted"
         if estimate is not None:
@@ -60,7 +64,7 @@ class Predictor:
             model = fit(rows, pattern=pattern, precision=precision.name)
             p50, upper, basis = self._calibrated(workload, model, rows, percentile)
         else:
-            p50, upper, basis = self._roofline(workload, precision)
+            p50, upper, basis = self._roofline(workload.of_batch(batch_size), precision, batch_size)
         return LatencyReport(
             source=source,
             p50_ms=p50,
@@ -79,6 +83,7 @@ class Predictor:
             runtime_version="",
             device="",
             basis=basis,
+            batch=batch_size,
         )
 
     def _calibrated(
@@ -98,14 +103,22 @@ class Predictor:
         p50 = model.p50_ms(workload)
         return p50, p50 * factor, f"medians, fitted to {model.rows} rows measured on {machine}; {accuracy}"
 
-    def _roofline(self, workload: Workload, precision: Precision) -> tuple[float, float, str]:
+    def _roofline(self, workload: Workload, precision: Precision, batch_size: int) -> tuple[float, float, str]:
         """The median, its upper bound, and their basis, from a data sheet."""
         limits = self.target.limits
         if limits is None or precision.name not in limits.tera_macs:
+            if batch_size > 1:
+                raise Unreachable(
+                    f"nothing predicts batches of {batch_size} in {precision.name} on {self.target.name}:"
+                    " it has no limits, and calibration tables are of one image",
+                    hint="give the device, --device ssh://user@host, or leave out --batch-size",
+                )
             raise Unreachable(
                 f"nothing predicts {precision.name} on {self.target.name}: no calibration table and no limits",
                 hint=f"prunnet-bench calibrate --target {self.target.name} writes a table on the device",
             )
         p50 = roofline_ms(workload, limits, precision=precision)
         basis = f"roofline of {limits.source}, never measured; the bound leaves {SAFETY_FACTOR - 1:.0%} of room"
+        if batch_size > 1:
+            basis += "; each image of the batch counts as one alone, and the weights are read once"
         return p50, p50 * SAFETY_FACTOR, basis

@@ -41,6 +41,20 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     layers: tuple[Layer, ...]
 
+    def of_batch(self, size: int) -> Workload:
+        """The workload of a batch: multiply-adds and activations of each image, and the weights once."""
+        return Workload(
+            layers=tuple(
+                msgspec.structs.replace(
+                    layer,
+                    macs=size * layer.macs,
+                    kept_macs=size * layer.kept_macs,
+                    activations=size * layer.activations,
+                )
+                for layer in self.layers
+            )
+        )
+
     @property
     def macs(self) -> int:
         """Multiply-adds of one image."""

@@ -73,6 +73,7 @@ class Runtime(ABC):
         ignores: Patterns whose zeros do not make this engine faster, each with a sentence that says so. The key
             ``n:m`` stands for 2:4 and every other n:m pattern.
         precisions: The precisions that the engine can execute in, the most exact first.
+        takes_batches: Whether its files take several images at a time. If not, ``--batch-size`` is refused.
         places_on: The name that :meth:`placement` gives to the processor that should execute every node.
     """
 
@@ -81,6 +82,7 @@ class Runtime(ABC):
     distributions: ClassVar[Mapping[str, str]] = {}
     ignores: ClassVar[Mapping[str, str]]
     precisions: ClassVar[tuple[Precision, ...]] = (FP32,)
+    takes_batches: ClassVar[bool] = True
     places_on: ClassVar[str] = "CPU"
 
     def precision(self, name: str) -> Precision:
@@ -185,9 +187,9 @@ class Runtime(ABC):
             MissingExtra: the engine is not installed.
         """
 
-    def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
+    def layer_times(self, model: Model, *, threads: int | None = None, batch_size: int = 1) -> dict[str, float]:
         """Milliseconds of each layer by name, the lowest of several inferences; InvalidInput if it cannot time them."""
-        del model, threads
+        del model, threads, batch_size
         raise InvalidInput(f"{self.name} does not time single layers")
 
     @abstractmethod

@@ -94,6 +94,22 @@ class Session(ABC):
             raise InvalidInput(f"the batch has {len(images)} images", hint=f"this model takes {count} at a time")
         return self._infer(np.ascontiguousarray(images))
 
+    def run_some(self, images: Batch) -> Batch:
+        """Embeddings of a batch, as :meth:`run`, also of fewer images than the model takes at a time.
+
+        If the model fixes the number of images, the last image is repeated, and its further embeddings are left out.
+
+        Args:
+            images: float32 [n, 3, height, width] in 0..1, RGB, n >= 1.
+
+        Raises:
+            InvalidInput: for the reasons of :meth:`run`.
+        """
+        missing = (self.shape.batch or 0) - len(images)
+        if missing <= 0 or not len(images):
+            return self.run(images)
+        return self.run(np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]))[: len(images)]
+
     @abstractmethod
     def _infer(self, images: Batch) -> Batch:
         """Embeddings of a contiguous batch that has the right shape."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prunnet_export._errors import Unreachable, UnsupportedPrecision, UsageError
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.building import Build, Builder, Candidate
-from prunnet_export.devices import Device
+from prunnet_export.devices import Device, Timed
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.network import Checkpoint
 from prunnet_export.patterns import find_pattern
@@ -115,8 +115,9 @@ class BudgetSearch:
 
     def _timing(self) -> Timing:
         if self.predictor is not None:
-            return PredictedTiming(self.predictor, self.runtime)
-        return MeasuredTiming(self.device, self.runtime, self.threads)
+            return PredictedTiming(self.predictor, self.runtime, self.budget.query.batch_size)
+        timed = Timed(self.budget.query, self.checkpoint.config.preprocessing)
+        return MeasuredTiming(self.device, self.runtime, self.threads, timed)
 
     def _measure(self, builds: Sequence[Build], *, runs: int, samples: int, seconds: float) -> list[LatencyReport]:
         return self._timing().latencies(

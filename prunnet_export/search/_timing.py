@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prunnet_export.artifact import MemoryEntry
 from prunnet_export.building import Build
-from prunnet_export.devices import Device, Fingerprint, measure_latency, peak_memory_mb
+from prunnet_export.devices import Device, Fingerprint, Timed, measure_latency, peak_memory_mb
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Runtime
@@ -15,11 +15,19 @@ from prunnet_export.runtimes import Runtime
 
 @dataclass(frozen=True)
 class MeasuredTiming:
-    """Measures candidates on a device, with the given number of intra-operator threads (None: the engine's)."""
+    """Measures candidates on a device.
+
+    Attributes:
+        device: The device.
+        runtime: The engine.
+        threads: Intra-operator threads; None leaves it to the engine.
+        timed: What is timed of each candidate.
+    """
 
     device: Device
     runtime: Runtime
     threads: int | None = None
+    timed: Timed = field(default_factory=Timed)
 
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
@@ -44,13 +52,14 @@ class MeasuredTiming:
             samples=samples,
             seconds=seconds,
             percentile=percentile,
+            timed=self.timed,
         )
 
     def memory(self, build: Build) -> MemoryEntry | None:
         """Peak memory; None if the engine is not built yet, because building needs other memory than running."""
         if not self.runtime.built(build.model):
             return None
-        reply = peak_memory_mb(self.device, build.model, threads=self.threads)
+        reply = peak_memory_mb(self.device, build.model, threads=self.threads, batch_size=self.timed.query.batch_size)
         return MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
 
     def fingerprint(self) -> Fingerprint:
@@ -60,10 +69,11 @@ class MeasuredTiming:
 
 @dataclass(frozen=True)
 class PredictedTiming:
-    """Predicts the latency of candidates on a target that cannot be measured."""
+    """Predicts the latency of batches of candidates on a target that cannot be measured."""
 
     predictor: Predictor
     runtime: Runtime
+    batch_size: int = 1
 
     def latencies(
         self, builds: Sequence[Build], *, percentile: float, runs: int, samples: int, seconds: float
@@ -76,6 +86,7 @@ class PredictedTiming:
                 pattern=build.candidate.pattern,
                 precision=self.runtime.precision(build.candidate.precision),
                 percentile=percentile,
+                batch_size=self.batch_size,
                 estimate=self.runtime.estimate_ms(build.model),
             )
             for build in builds

@@ -5,6 +5,7 @@ import pytest
 
 from prunnet_export.artifact import GalleryEntry, Gate, GoldenEntry, Manifest, MatchThreshold
 from prunnet_export.artifact._card import render_card
+from prunnet_export.measuring import PartLatency
 from prunnet_export.network_config import TeacherEntry
 
 replace = msgspec.structs.replace
@@ -118,3 +119,18 @@ def test_without_labels_there_are_no_scores(manifest: Manifest) -> None:
     card = render_card(replace(manifest, verification=bare))
     assert "R@1" not in card
     assert "parity" in card
+
+
+def test_says_what_the_latency_is_of(manifest: Manifest) -> None:
+    assert "Scope `compute`: the network alone" in render_card(manifest)
+    parts = [
+        PartLatency(name="decode", p50_ms=5, percentile_ms=6, mean_ms=5, n=90),
+        PartLatency(name="network", p50_ms=1.5, percentile_ms=1.6, mean_ms=1.4, n=90),
+    ]
+    latency = replace(manifest.latency, scope="end-to-end", photo_px=(3024, 4032), batch=8, parts=parts)
+    card = render_card(replace(manifest, latency=latency))
+    assert "Scope `end-to-end`: from the bytes of a JPEG photograph of 3024 x 4032 (height x width) pixels" in card
+    [row] = [row for row in cells(card) if row[0] == "decode"]
+    assert [*map(float, row[1:4]), row[-1]] == [5, 6, 5, "90"]
+    assert "a batch of 8 images" in card
+    assert "images per second (batch 8 / p50, measured" in card

@@ -15,8 +15,10 @@ from PIL import Image
 import prunnet_export
 from prunnet_export._errors import InvalidInput, MissingExtra, UnknownName, VerificationFailed
 from prunnet_export.artifact import Manifest, load, read_manifest
-from prunnet_export.preprocessing import ImageLike, Preprocessing
-from prunnet_export.runtimes import Model, find_runtime
+from prunnet_export.devices import photograph
+from prunnet_export.preprocessing import ImageLike, Preprocessing, decode
+from prunnet_export.query import Query
+from prunnet_export.runtimes import Batch, Model, find_runtime
 
 MakeArtifact = Callable[..., Path]
 
@@ -187,3 +189,45 @@ def test_a_path_that_engines_cannot_open(make_artifact: MakeArtifact) -> None:
     with pytest.raises(InvalidInput, match="this path is not UTF-8") as caught:
         load(renamed)
     assert "rename" in caught.value.hint
+
+
+def test_a_model_for_a_few_images_embeds_any_number(
+    make_artifact: MakeArtifact, tiny_model: Callable[..., Path]
+) -> None:
+    expected = load(make_artifact(), threads=1).embed(pictures(7))
+    fixed = find_runtime("onnxruntime").open(Model(tiny_model(batch=4), "onnxruntime"), threads=1)
+    model = load(make_artifact("dist/fixed"), threads=1)
+    model._session = fixed
+    for count in (1, 4, 7):
+        np.testing.assert_allclose(model.embed(pictures(7)[:count]), expected[:count], atol=1e-6)
+    with pytest.raises(InvalidInput, match="the batch has 0 images"):
+        fixed.run_some(np.empty((0, 3, 16, 16), np.float32))
+
+
+@pytest.mark.parametrize(("measured", "sizes"), [(1, [32, 3]), (8, [8, 8, 8, 8, 3])])
+def test_batches_are_as_large_as_those_that_were_measured(
+    measured: int, sizes: list[int], make_artifact: MakeArtifact, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_ = msgspec.structs.replace
+    fields = {
+        "latency": replace_(manifest.latency, batch=measured),
+        "budget": replace_(manifest.budget, query=Query(batch_size=measured)),
+        "dense_latency": None,
+    }
+    model, found = load(make_artifact(**fields)), list[int]()
+    run = model._session.run
+
+    def counted(images: Batch) -> Batch:
+        found.append(len(images))
+        return run(images)
+
+    monkeypatch.setattr(model._session, "run", counted)
+    assert model.embed(pictures(35)).shape == (35, 8)
+    assert found == sizes
+
+
+def test_a_photograph_is_embedded_as_its_whole_pixels_are(make_artifact: MakeArtifact) -> None:
+    photo = photograph((600, 800))
+    fraction, whole = load(make_artifact(), threads=1).embed([photo, decode(photo, name="photo")])
+    assert fraction @ whole > 0.9999
+    assert not np.array_equal(fraction, whole)

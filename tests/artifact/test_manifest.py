@@ -24,9 +24,11 @@ from prunnet_export.artifact import (
 from prunnet_export.artifact._files import hash_files
 from prunnet_export.artifact._manifest_file import decode_manifest, encode_manifest, manifest_schema, schema_document
 from prunnet_export.budget import Budget
+from prunnet_export.measuring import PartLatency
 from prunnet_export.network_config import TeacherEntry
 
 replace = msgspec.structs.replace
+PART = PartLatency(name="decode", p50_ms=1, percentile_ms=1, mean_ms=1, n=90)
 
 
 def edited(manifest: Manifest, *path: str | int, value: Any) -> bytes:
@@ -221,6 +223,8 @@ def test_numbers_that_are_none_are_not_written(value: float, manifest: Manifest)
         ({"golden": GoldenEntry()}, "golden/input.png"),
         ({"latency": {"n": 0}}, "a measured latency of 0 samples"),
         ({"latency": {"source": "predicted"}}, "a predicted latency of"),
+        ({"latency": {"batch": 8}}, "a latency of batch 8, scope compute and a budget of batch 1, scope compute"),
+        ({"latency": {"parts": [PART]}}, "scope compute with the times of 1 parts"),
     ],
 )
 def test_nonsense_is_not_written(change: dict[str, Any], message: str, manifest: Manifest) -> None:

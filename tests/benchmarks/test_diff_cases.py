@@ -148,3 +148,12 @@ def test_a_machine_that_became_busy_is_said() -> None:
     case = compare(result(), busy)
     assert failed(case) == []
     assert case.notes[0].endswith("measure again")
+
+
+def test_latencies_of_other_queries_are_not_compared() -> None:
+    before = result()
+    assert before.latency is not None
+    after = replaced(before, latency=replaced(before.latency, batch=8))
+    case = compare(before, after)
+    assert case.latency.verdict == "not judged"
+    assert "batch 1, scope compute before and batch 8, scope compute now" in case.latency.reason

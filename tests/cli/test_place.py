@@ -13,6 +13,7 @@ from prunnet_export._errors import InvalidInput, UnknownName, Unreachable, Usage
 from prunnet_export.budget import Budget
 from prunnet_export.cli._place import Place, choose_place, predictor_for
 from prunnet_export.devices import LocalDevice
+from prunnet_export.query import Query
 from prunnet_export.runtimes import Runtime, find_runtime
 from prunnet_export.target import Target, find_target
 from tests.prediction._rows import rows, table
@@ -78,6 +79,19 @@ def test_an_unknown_device() -> None:
 def test_memory_is_not_predicted() -> None:
     with pytest.raises(UsageError, match="peak memory is not predicted"):
         predictor_for(ELSEWHERE, place("auto", ELSEWHERE), Budget(ram_mb=10), [])
+
+
+def test_an_end_to_end_latency_is_not_predicted() -> None:
+    budget = Budget(latency_ms=10, query=Query(scope="end-to-end", photo_px=(3024, 4032)))
+    with pytest.raises(UsageError, match="an end-to-end latency is not predicted") as caught:
+        predictor_for(ELSEWHERE, place("auto", ELSEWHERE), budget, [])
+    assert caught.value.exit_code == 2
+    assert "--scope compute" in caught.value.hint
+
+
+def test_a_table_of_one_image_is_not_for_batches(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="calibration tables are of one image"):
+        predictor_for(ELSEWHERE, place("auto", ELSEWHERE), Budget(10, query=Query(batch_size=8)), [tmp_path / "t.json"])
 
 
 def test_a_table_is_for_predictions(tmp_path: Path) -> None:

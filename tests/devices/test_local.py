@@ -14,10 +14,12 @@ from prunnet_export._errors import InvalidInput, StorageError, UnknownName, Unre
 from prunnet_export.devices import (
     Device,
     LocalDevice,
+    Timed,
     _local,
     embed,
     find_device,
     measure_latency,
+    measure_samples,
     peak_memory_mb,
     placement,
 )
@@ -31,6 +33,8 @@ from prunnet_export.devices._protocol import (
     Reply,
     Request,
 )
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.query import Query
 from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 
@@ -183,6 +187,35 @@ def test_ctrl_c_kills_the_worker_and_is_raised(monkeypatch: pytest.MonkeyPatch, 
         LocalDevice().fingerprint()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_whole_queries_are_measured_beside_inferences(tiny_model: TinyModel) -> None:
+    models = [Model(tiny_model(), "onnxruntime")] * 2
+    query = Query(scope="end-to-end", batch_size=2, photo_px=(300, 400))
+    timed = [Timed(query, Preprocessing(crop=16, resize=18)), Timed()]
+    whole, alone = measure_samples(LocalDevice(), models, threads=1, runs=2, samples=20, warmup=2, timed=timed)
+    report = whole.report()
+    assert (report.scope, report.batch, report.photo_px, report.n) == ("end-to-end", 2, (300, 400), 40)
+    assert sum(part.mean_ms for part in report.parts) == pytest.approx(report.mean_ms, rel=0.05)
+    assert (alone.query, alone.parts_ms, alone.report().parts) == (Query(), {}, [])
+    assert report.p50_ms > alone.report().p50_ms
+
+
+@pytest.mark.parametrize(
+    ("query", "reply"),
+    [
+        (Query(), LatencyReply(samples=[1.0] * 29, decode=[1.0] * 29, runtime_version="1")),
+        (Query(scope="end-to-end", photo_px=64), LatencyReply(samples=[1.0] * 29, runtime_version="1")),
+        (
+            Query(scope="end-to-end", photo_px=64),
+            LatencyReply(samples=[2.0] * 29, decode=[1.0] * 29, resize=[1.0], network=[1.0] * 29, runtime_version="1"),
+        ),
+    ],
+)
+def test_parts_that_are_not_those_of_the_samples_are_refused(query: Query, reply: LatencyReply) -> None:
+    device, timed = Scripted(reply), Timed(query, Preprocessing(crop=16, resize=18))
+    with pytest.raises(Unreachable, match="did not time the parts"):
+        measure_latency(device, [Model(Path("m"), "onnxruntime")], runs=1, timed=timed)
 
 
 def test_another_reply_than_asked_for_is_unreachable(tiny_model: TinyModel) -> None:

@@ -16,6 +16,7 @@ from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, Unk
 from prunnet_export.devices import (
     Device,
     LocalDevice,
+    Timed,
     _connection,
     embed,
     layer_times,
@@ -27,6 +28,8 @@ from prunnet_export.devices._connection import Connection
 from prunnet_export.devices._frames import Stored
 from prunnet_export.devices._protocol import EmbedReply, EmbedRequest, FingerprintRequest, LatencyRequest
 from prunnet_export.devices._ssh import SshDevice
+from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.query import Query
 from prunnet_export.runtimes import Model
 from prunnet_export.runtimes.openvino import OpenVino
 from tests.devices._sshd import Board, needs_sshd, wait_until
@@ -127,6 +130,13 @@ def test_measures(kept: SshDevice, tiny_model: TinyModel) -> None:
     assert small.percentile_ms < large.percentile_ms
     assert small.device == LocalDevice().fingerprint().id
     assert 0 < peak_memory_mb(kept, models[0], threads=1).peak_mb < 100
+
+
+def test_measures_from_a_photograph(kept: SshDevice, tiny_model: TinyModel) -> None:
+    timed = Timed(Query(scope="end-to-end", photo_px=(300, 400)), Preprocessing(crop=16, resize=18))
+    [report] = measure_latency(kept, [Model(tiny_model(), "onnxruntime")], threads=1, runs=2, samples=20, timed=timed)
+    assert [part.name for part in report.parts] == ["decode", "resize", "network"]
+    assert sum(part.p50_ms for part in report.parts) == pytest.approx(report.p50_ms)
 
 
 def test_any_name_of_a_file_is_a_name(kept: SshDevice, tiny_model: TinyModel) -> None:

@@ -26,6 +26,7 @@ from prunnet_export.devices import _memory, _worker
 from prunnet_export.devices._base import raise_again
 from prunnet_export.devices._fingerprint import fingerprint
 from prunnet_export.devices._memory import PeakMemory
+from prunnet_export.devices._photo import photograph
 from prunnet_export.devices._protocol import (
     EmbedReply,
     EmbedRequest,
@@ -43,6 +44,7 @@ from prunnet_export.devices._protocol import (
     Request,
 )
 from prunnet_export.devices._serving import serve
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.runtimes import Batch
 from prunnet_export.runtimes.onnxruntime import OnnxSession
 
@@ -243,6 +245,56 @@ def test_unknown_runtime_names_the_known_ones() -> None:
 def test_a_fixed_batch_is_not_measured_as_batch_one(tiny_model: TinyModel) -> None:
     with pytest.raises(InvalidInput, match="exactly 4"):
         serve(LatencyRequest(runtime="onnxruntime", model=str(tiny_model(batch=4))))
+
+
+@pytest.mark.parametrize("batch", [4, "batch"])
+def test_batches_are_timed_whole(batch: int | str, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def infer(_session: OnnxSession, images: Batch) -> Batch:
+        sizes.append(len(images))
+        return images
+
+    monkeypatch.setattr(OnnxSession, "_infer", infer)
+    request = LatencyRequest(runtime="onnxruntime", model=str(tiny_model(batch=batch)), batch_size=4, samples=3)
+    reply = serve(request)
+    assert isinstance(reply, LatencyReply)
+    assert len(reply.samples) == 3
+    assert set(sizes) == {4}
+    assert [reply.decode, reply.resize, reply.network] == [[], [], []]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_query_from_a_photograph_is_timed_in_parts(batch_size: int, tiny_model: TinyModel, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(photograph((300, 400)))
+    reply = serve(
+        LatencyRequest(
+            runtime="onnxruntime",
+            model=str(tiny_model()),
+            threads=1,
+            batch_size=batch_size,
+            photo=str(photo),
+            preprocessing=Preprocessing(crop=16, resize=18),
+            samples=20,
+            warmup=2,
+        )
+    )
+    assert isinstance(reply, LatencyReply)
+    parts = (reply.decode, reply.resize, reply.network)
+    assert [len(part) for part in parts] == [len(reply.samples)] * 3 == [20] * 3
+    assert sum(map(sum, parts)) == pytest.approx(sum(reply.samples), rel=0.05)
+
+
+def test_a_photograph_needs_the_preprocessing_of_the_model(tiny_model: TinyModel, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(photograph(64))
+    for steps in (None, Preprocessing(crop=18, resize=18)):
+        reply = ask(
+            LatencyRequest(runtime="onnxruntime", model=str(tiny_model()), photo=str(photo), preprocessing=steps)
+        )
+        assert isinstance(reply, ErrorReply)
+        assert reply.kind == "InvalidInput"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ import pytest
 
 from prunnet_export.budget import Budget
 from prunnet_export.evaluating import measure_for_budget
+from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.runtimes import Model
 from tests.search._exports import TableDevice
+
+STEPS = Preprocessing(crop=32, resize=32)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,6 @@ def test_a_disturbed_run(disturbed: float, usual: float, runs: int, inside: bool
     device = TableDevice(lambda _size, _request: disturbed if len(device.asked) == 1 else usual)
     budget = Budget(latency_ms=2)
     model = Model(tmp_path / "m.onnx", "onnxruntime")
-    latency = measure_for_budget(device, model, budget, threads=1, runs=3).latency
+    latency = measure_for_budget(device, model, budget, STEPS, threads=1, runs=3).latency
     assert len(device.asked) == runs
     assert (latency.upper_ms <= 2) == inside

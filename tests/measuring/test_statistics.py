@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.measuring import LatencyReport, coefficient_of_variation, percentile, samples_needed, summarise
+from prunnet_export.measuring import (
+    LatencyReport,
+    Part,
+    coefficient_of_variation,
+    percentile,
+    samples_needed,
+    summarise,
+)
 from prunnet_export.measuring._statistics import _STUDENT_T, CONFIDENCES, percentile_upper_bound, prediction_bound
+from prunnet_export.query import Query
 
 times = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=80)
 percents = st.integers(1, 999).map(lambda tenth: tenth / 10)
@@ -175,7 +183,18 @@ def test_report_survives_json_and_bounds_its_percentile(samples: list[list[float
 
 def test_report_says_its_terms() -> None:
     text = str(report([[1.0] * 40]))
-    for word in ("p90", "1.00 ms", "95%", "measured", "n 40", "1 run", "engine 1.0", "1 thread,", "batch 1"):
+    for word in (
+        "p90",
+        "1.00 ms",
+        "95%",
+        "measured",
+        "n 40",
+        "1 run",
+        "engine 1.0",
+        "1 thread,",
+        "batch 1",
+        "scope compute",
+    ):
         assert word in text
 
 
@@ -194,3 +213,56 @@ def test_impossible_times_are_refused(bad: float) -> None:
 def test_an_empty_run_is_refused() -> None:
     with pytest.raises(InvalidInput, match="without samples"):
         report([[1.0] * 50, []])
+
+
+def test_the_parts_of_a_query_add_up_to_each_figure_of_the_whole() -> None:
+    draw = np.random.default_rng(0)
+    means: dict[Part, float] = {"decode": 50.0, "resize": 5.0, "network": 1.0}
+    parts = {
+        name: [(mean * draw.lognormal(sigma=0.3, size=40)).tolist() for _ in range(3)] for name, mean in means.items()
+    }
+    whole = [[sum(times) for times in zip(*runs, strict=True)] for runs in zip(*parts.values(), strict=True)]
+    query = Query(scope="end-to-end", photo_px=(3024, 4032))
+    made = summarise(
+        whole,
+        percentile_asked=90,
+        threads=1,
+        runtime="engine",
+        runtime_version="1.0",
+        device="d",
+        query=query,
+        parts=parts,
+    )
+    assert made.query == query
+    assert [(part.name, part.n) for part in made.parts] == [("decode", 120), ("resize", 120), ("network", 120)]
+    for field in ("p50_ms", "percentile_ms", "mean_ms"):
+        assert sum(getattr(part, field) for part in made.parts) == pytest.approx(getattr(made, field))
+    assert made.parts[0].p50_ms == pytest.approx(50, rel=0.1)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=LatencyReport) == made
+
+
+def test_a_part_of_some_samples_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="a part without samples"):
+        summarise(
+            [[1.0] * 40],
+            percentile_asked=90,
+            threads=1,
+            runtime="engine",
+            runtime_version="1.0",
+            device="d",
+            parts={"decode": [[1.0] * 39]},
+        )
+
+
+def test_images_per_second_are_those_of_whole_batches() -> None:
+    made = summarise(
+        [[4.0] * 40],
+        percentile_asked=90,
+        threads=1,
+        runtime="engine",
+        runtime_version="1.0",
+        device="d",
+        query=Query(batch_size=8),
+    )
+    assert made.images_per_second == 2000
+    assert "batch 8, scope compute" in str(made)

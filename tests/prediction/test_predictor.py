@@ -58,3 +58,20 @@ def test_nothing_known() -> None:
     with pytest.raises(Unreachable, match="nothing predicts fp32 on x86-onnxruntime") as caught:
         predicted(Predictor(replace(TARGET, limits=None)))
     assert "prunnet-bench calibrate" in caught.value.hint
+
+
+def test_a_batch_reads_its_weights_once() -> None:
+    one, many = predicted(Predictor(TARGET)), predicted(Predictor(TARGET), batch_size=8)
+    assert (one.batch, many.batch) == (1, 8)
+    assert one.p50_ms < many.p50_ms <= 8 * one.p50_ms
+    assert many.p50_ms == roofline_ms(WORK.of_batch(8), LIMITS, precision=FP32)
+    assert "the weights are read once" in many.basis
+    work = WORK.of_batch(8)
+    assert (work.macs, work.activations, work.weights) == (8 * WORK.macs, 8 * WORK.activations, WORK.weights)
+
+
+def test_a_table_of_one_image_does_not_predict_a_batch() -> None:
+    tables = [table(rows(lambda _: 1.0))]
+    assert predicted(Predictor(TARGET, tables), batch_size=8).source == "predicted"
+    with pytest.raises(Unreachable, match="nothing predicts batches of 8 in fp32"):
+        predicted(Predictor(replace(TARGET, limits=None), tables), batch_size=8)

@@ -43,6 +43,7 @@ class CoreMl(Runtime):
     distributions: ClassVar[Mapping[str, str]] = {"coremltools": "prunnet-export[coreml]"}
     precisions: ClassVar[tuple[Precision, ...]] = (FP32, FP16)
     places_on: ClassVar[str] = "Core ML"
+    takes_batches: ClassVar[bool] = False
     ignores: ClassVar[Mapping[str, str]] = {}
 
     def version(self) -> str:

@@ -51,6 +51,7 @@ class EthosU(Runtime):
     precisions: ClassVar[tuple[Precision, ...]] = (INT8,)
     places_on: ClassVar[str] = "NPU"
     # Small NPUs wait for the flash memory. Weights in it are compressed, so zeros of any pattern save time.
+    takes_batches: ClassVar[bool] = False
     ignores: ClassVar[Mapping[str, str]] = {}
 
     def version(self) -> str:

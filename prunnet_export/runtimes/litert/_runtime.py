@@ -37,6 +37,7 @@ class LiteRt(Runtime):
         "litert-torch": "prunnet-export[litert-export]",
         "ai-edge-quantizer": "prunnet-export[litert-export]",
     }
+    takes_batches: ClassVar[bool] = False
     ignores: ClassVar[Mapping[str, str]] = dense_kernels("litert")
 
     def version(self) -> str:

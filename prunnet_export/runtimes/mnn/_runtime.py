@@ -71,12 +71,12 @@ class Mnn(Runtime):
         self.precision(model.precision)
         return MnnSession(self._engine(), model, threads=engine_threads(threads, default=_OWN_THREADS))
 
-    def layer_times(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
-        """Milliseconds of each operator by name, the lowest of 40 inferences of one image."""
+    def layer_times(self, model: Model, *, threads: int | None = None, batch_size: int = 1) -> dict[str, float]:
+        """Milliseconds of each operator by name, the lowest of 40 inferences of a batch."""
         session = self.open(model, threads=threads)
         best: dict[str, float] = {}
         for index in range(_WARM_UP + _TIMED):
-            times = session.time_operators()
+            times = session.time_operators(batch_size)
             if index >= _WARM_UP:
                 best = {name: min(ms, best.get(name, ms)) for name, ms in times.items()}
         return best
@@ -114,10 +114,12 @@ class MnnSession(Session):
         [self._input], [self._output] = source.values(), result.values()
         self._count = self._input.getShape()[0]
 
-    def time_operators(self) -> dict[str, float]:
-        """Milliseconds of each operator by name, in one inference of a random image."""
+    def time_operators(self, batch_size: int = 1) -> dict[str, float]:
+        """Milliseconds of each operator by name, in one inference of random images."""
         shape = self.shape
-        self._fill(np.random.default_rng(0).random((shape.batch or 1, 3, shape.height, shape.width), np.float32))
+        self._fill(
+            np.random.default_rng(0).random((shape.batch or batch_size, 3, shape.height, shape.width), np.float32)
+        )
         times: dict[str, float] = {}
         start = 0
 
