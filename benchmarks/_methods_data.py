@@ -1,14 +1,19 @@
-"""Images that are decoded once and kept in memory, because decoding takes most of the time of a small training."""
+"""The images of a comparison. They are kept in memory, as decoding takes most of the time of a small training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 from PIL import Image
 
-from prunnet_export.datasets import ImageSplit, RetrievalData
+from prunnet_export._errors import InvalidInput
+from prunnet_export.benchmarks.methods import Settings
+from prunnet_export.datasets import ImageSplit, RetrievalData, open_dataset
+from prunnet_export.patterns import check_capacity
 from prunnet_export.preprocessing import Preprocessing
+from prunnet_export.training import images_digest
 
 ROOM = 4 * 2**30  # bytes, for all splits together
 
@@ -49,3 +54,21 @@ def keep_in_memory(data: RetrievalData, preprocessing: Preprocessing) -> Retriev
         return KeptSplit(split, preprocessing, room=ROOM * len(split) // max(1, images))
 
     return replace(data, train=keep(data.train), query=keep(data.query), gallery=keep(data.gallery))
+
+
+def with_images(settings: Settings) -> tuple[Settings, RetrievalData]:
+    """The settings of a comparison, checked and completed, and its images.
+
+    Raises:
+        InvalidInput: a capacity is out of range, or there are no training images.
+    """
+    for capacity in (*settings.capacities, *settings.train_capacities, *(settings.student_capacities or ())):
+        check_capacity(capacity)
+    source = settings.data
+    images = open_dataset(source.place, layout=source.layout, seed=source.seed)
+    if len(images.train) == 0:
+        raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
+    # The dense network is always evaluated, so capacity 1 is removed.
+    capacities = tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
+    digest = images_digest(images, whole=True)
+    return msgspec.structs.replace(settings, capacities=capacities, images_sha256=digest), images

@@ -11,20 +11,20 @@ from pathlib import Path
 import msgspec
 
 from prunnet_export._console import progress_bar
-from prunnet_export._errors import Interrupted, InvalidInput, UnknownName
+from prunnet_export._errors import Interrupted, UnknownName
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks._methods_cells import mean_and_spread, summary
+from prunnet_export.benchmarks._methods_data import with_images
 from prunnet_export.benchmarks._methods_match import compare_matching
 from prunnet_export.benchmarks._methods_match_table import matching_report
 from prunnet_export.benchmarks._methods_teacher import GalleryTeacher
 from prunnet_export.benchmarks.methods import MATCHING, METHODS, Settings
-from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import warn_of_overlap
 from prunnet_export.network import limit_torch_threads
-from prunnet_export.patterns import check_capacity
 from prunnet_export.reports import Cell, Report, Table, print_report
-from prunnet_export.training import MatchOptions, images_digest, keep_freed_memory
+from prunnet_export.training import MatchOptions, keep_freed_memory
 
 ALL = "all"
 _FIGURES = ("self_r1", "cross_r1", "self_map", "cross_map")
@@ -49,17 +49,7 @@ def methods_table(options: MethodsOptions) -> int:
     for name in options.methods:
         if name not in {*known, ALL}:
             raise UnknownName("method", name, known)
-    for capacity in (*settings.capacities, *settings.train_capacities, *(settings.student_capacities or ())):
-        check_capacity(capacity)
-    # The dense network is always evaluated, so capacity 1 is removed.
-    settings = msgspec.structs.replace(
-        settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
-    )
-    source = settings.data
-    images = open_dataset(source.place, layout=source.layout, seed=source.seed)
-    if len(images.train) == 0:
-        raise InvalidInput(f"{images.name} has no train images", hint="it has only test images; give another --data")
-    settings = msgspec.structs.replace(settings, images_sha256=images_digest(images, whole=True))
+    settings, images = with_images(settings)
     if options.match is None:
         warn_of_overlap(images)
     keep_freed_memory()

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from torch import Tensor
 
 from prunnet_export._console import progress_bar
 from prunnet_export._errors import Interrupted, InvalidInput
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods import compare
-from prunnet_export.benchmarks._methods_data import keep_in_memory
+from prunnet_export.benchmarks._methods_data import keep_in_memory, with_images
 from prunnet_export.benchmarks._methods_table import methods_report
 from prunnet_export.benchmarks.methods import Settings
 from prunnet_export.benchmarks.peers._choice import budgets_of, offers_of
@@ -22,11 +21,10 @@ from prunnet_export.benchmarks.peers._latency import measured
 from prunnet_export.benchmarks.peers._networks import Networks
 from prunnet_export.benchmarks.peers._settings import PEERS, Terms
 from prunnet_export.benchmarks.peers._table import Compared, behind, target_document, target_tables
-from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.datasets import RetrievalData
 from prunnet_export.devices import find_device
 from prunnet_export.evaluating import CALIBRATION_IMAGES, ChosenImages, statistics_inputs, warn_of_overlap
 from prunnet_export.network import limit_torch_threads
-from prunnet_export.patterns import check_capacity
 from prunnet_export.reports import Report, print_report
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.target import Target, find_target
@@ -52,12 +50,7 @@ class PeersOptions:
 def peers_table(options: PeersOptions) -> int:
     """Make what is missing, and print the tables."""
     limit_torch_threads()
-    settings = options.settings
-    for capacity in (*settings.capacities, *settings.train_capacities, *(settings.student_capacities or ())):
-        check_capacity(capacity)
-    settings = msgspec.structs.replace(
-        settings, capacities=tuple(sorted({one for one in settings.capacities if one < 1}, reverse=True))
-    )
+    settings, data = with_images(options.settings)
     if not settings.students:
         raise InvalidInput(
             "no capacity has a network of every peer", hint="a student capacity has to be among --capacities"
@@ -73,9 +66,6 @@ def peers_table(options: PeersOptions) -> int:
     )
     for target in terms.targets:
         find_runtime(target.runtime).version()  # a missing extra is told before the training
-    data = open_dataset(settings.data.place, layout=settings.data.layout, seed=settings.data.seed)
-    if len(data.train) == 0:
-        raise InvalidInput(f"{data.name} has no train images", hint="it has only test images; give another --data")
     warn_of_overlap(data)
     keep_freed_memory()
     with progress_bar("training") as show:
