@@ -21,11 +21,11 @@ def refused(number: int) -> Any:
     return refuse
 
 
-def fsync(handle: Any) -> None:
+def fsync(fd: Any) -> None:
     """CIFS syncs files and no folders."""
-    if stat.S_ISDIR(os.fstat(handle).st_mode):
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    _fsync(handle)
+    _fsync(fd)
 
 
 def moved(function: Any) -> Any:
