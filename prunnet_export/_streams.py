@@ -37,7 +37,8 @@ def escape_the_rest() -> None:
     """Print a character that the terminal or the file cannot hold as an escape. Windows has such terminals."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # it writes what was printed before, and the reader may be gone
+                stream.reconfigure(errors="backslashreplace")
 
 
 def discard(stream: TextIO) -> None:

@@ -141,6 +141,19 @@ def test_a_closed_pipe_of_stderr_does_not_end_the_command(tmp_path: Path) -> Non
     assert (ran.returncode, ran.stdout) == (0, b"result\n")
 
 
+def test_what_the_terminal_cannot_hold_is_an_escape(tmp_path: Path) -> None:
+    source = (
+        "import sys; import click; from prunnet_export._console import run, warn\n"
+        "@click.command()\ndef letters():\n    warn('\u0142'); click.echo('\u00e9 \u0142')\n"
+        "sys.argv = ['letters']; run(letters, name='letters', extra='host')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True, check=False, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"\xe9 \\u0142\n", b"warning: \\u0142\n")
+
+
 def test_a_byte_that_is_not_utf8_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
     _, lines = end_of(Unreachable("no file caf\udce9", hint=""), capfd)
     assert lines == [r"error: no file caf\xe9"]
