@@ -123,7 +123,8 @@ def _move(partial: Path, place: Path) -> None:
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place, ignore_errors=True)
         else:
-            place.unlink(missing_ok=True)
+            with suppress(IsADirectoryError, PermissionError):  # another process has made it just now
+                place.unlink(missing_ok=True)
         try:
             partial.rename(place)
         except OSError:

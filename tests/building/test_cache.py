@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from prunnet_export._cache_folder import cache_folder
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export._files import sha256
-from prunnet_export.building import BuildCache
+from prunnet_export.building import BuildCache, _cache
 from tests._asserts import assert_one_line
 from tests._cli import tree
 from tests._interrupting import interrupted_at_each_moment
@@ -156,6 +157,23 @@ def test_two_makers_of_one_entry(tmp_path: Path) -> None:
     assert found[0] == found[1]
     assert (found[0][0] / "model.bin").read_bytes() == b"model"
     assert entries(tmp_path) == {found[0][0].name}
+
+
+def test_an_entry_that_another_process_makes_in_the_last_moment(tmp_path: Path) -> None:
+    place, names = BuildCache(tmp_path).get({"x": 1}, Maker())
+    seen, is_dir, read = [], Path.is_dir, _cache._read_names
+
+    def read_later(entry: Path) -> tuple[str, ...] | None:
+        seen.append(entry)
+        return None if len(seen) <= 2 else read(entry)  # it was not there at the start and after the making
+
+    def is_dir_later(path: Path) -> bool:
+        return path != place and is_dir(path)
+
+    with patch.object(_cache, "_read_names", read_later), patch.object(Path, "is_dir", is_dir_later):
+        assert BuildCache(tmp_path).get({"x": 1}, Maker()) == (place, names)
+    assert len(seen) == 3
+    assert entries(tmp_path) == {place.name}
 
 
 def test_an_entry_that_another_process_made_meanwhile_is_not_pulled_away(tmp_path: Path) -> None:

@@ -254,10 +254,10 @@ def test_a_gallery_in_a_database_of_another_package(
     ran = call(capfd, export, environment, *words)
     assert ran.code == 0, ran.err
     shown = " ".join(ran.out.split())
-    assert "our-npz://their.npz/products (11,000 x 16 float16, dot, searched by our database 1.2)" in shown
+    assert "our-npz:products (11,000 x 16 float16, dot, searched by our database 1.2)" in shown
     manifest = read_manifest(place)
     entry = manifest.verification.gallery
-    assert (entry.file, entry.engine, entry.sha256) == ("our-npz://their.npz/products", "our database 1.2", None)
+    assert (entry.file, entry.engine, entry.sha256) == ("our-npz:products", "our database 1.2", None)
     assert "with our database 1.2" in (place / "README.md").read_text("utf-8")
     reference = load_reference(place / "verification.npz")
     assert reference.rows is not None

@@ -59,7 +59,8 @@ def assert_whole(outcome: Outcome) -> Manifest:
     assert manifest.created == outcome.manifest.created
     assert manifest.subnetwork == outcome.manifest.subnetwork
     assert manifest.verification == outcome.manifest.verification
-    assert sorted(manifest.files) == ["README.md", "model.onnx", REFERENCE_FILE]
+    golden = ["golden/input.png", "golden/output.f32", "golden/pixels.u8"]
+    assert sorted(manifest.files) == ["README.md", *golden, "model.onnx", REFERENCE_FILE]
     reference = load_reference(outcome.folder / REFERENCE_FILE)
     artifact = load(outcome.folder, allow_rejected=True)
     embeddings = artifact.embed(reference.images)
