@@ -23,7 +23,7 @@ def _section(key: str, name: str, data: str, target: PeersTarget) -> Section:
     precisions = list(dict.fromkeys(offer.precision for each in target.peers.values() for offer in each))
     for style, (peer, offers) in zip(styles(), target.peers.items(), strict=False):
         for precision, dash in zip(precisions, _DASHES, strict=False):
-            chosen = sorted((one for one in offers if one.precision == precision), key=lambda one: one.p50_ms)
+            chosen = sorted((one for one in offers if one.precision == precision), key=lambda one: one.capacity)
             if not chosen:
                 continue
             figure.add_trace(

@@ -1,7 +1,8 @@
-"""What each peer offers at a latency: its largest network that is not slower."""
+"""What each peer offers at a latency: its largest network that is about as fast or faster."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.peers._exported import ExportedRun
 from prunnet_export.benchmarks.peers._latency import Latencies
 from prunnet_export.benchmarks.peers._settings import DENSE_ALONE, OURS
+
+EQUAL = 1.05
+"""Latencies up to this ratio count as equal. Files of one shape differ so much in repeated measurements."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Budget:
 
     Attributes:
         ms: The latency, milliseconds.
-        set_by: The capacity and precision whose slowest file has this latency.
+        set_by: The capacity and precision whose files have this median latency.
         offers: Offers by the name of the peer.
     """
 
@@ -77,7 +81,7 @@ def offers_of(runs: Sequence[ExportedRun], latencies: Latencies) -> dict[str, li
 
 
 def budgets_of(offers: Mapping[str, Sequence[Offer]], capacities: Sequence[float]) -> list[Budget]:
-    """The budgets, the largest first: at each of them every peer has a network of the same capacity and precision.
+    """The budgets, the largest first: for each capacity and precision, the median latency of all peers' files.
 
     Args:
         offers: The offers by the name of the peer.
@@ -94,10 +98,12 @@ def budgets_of(offers: Mapping[str, Sequence[Offer]], capacities: Sequence[float
                 if (one.capacity, one.precision) == (capacity, precision)
             ]
             if same:
-                limits[str(same[0])] = max(one.ms for one in same)
+                limits[str(same[0])] = statistics.median(one.ms for one in same)
     ordered = sorted(limits.items(), key=lambda item: -item[1])
     return [
-        Budget(ms, name, {peer: next((one for one in each if one.ms <= ms), None) for peer, each in offers.items()})
+        Budget(
+            ms, name, {peer: next((one for one in each if one.ms <= EQUAL * ms), None) for peer, each in offers.items()}
+        )
         for name, ms in ordered
     ]
 

@@ -49,12 +49,15 @@ def runs() -> list[ExportedRun]:
 
 
 def test_every_peer_has_a_network_at_every_budget(runs: list[ExportedRun]) -> None:
-    offers = offers_of(runs, latencies(runs, aml=1.1))
+    offers = offers_of(runs, latencies(runs, aml=1.04))
     budgets = budgets_of(offers, (0.4, 0.2))
-    # The slowest network of a capacity and precision sets the budget.
+    # The peer in the middle sets the budget, and one that is slower by noise has its network all the same.
     assert [(one.set_by, one.ms) for one in budgets] == [
-        ("100% fp32", 10.0), ("40% fp32", pytest.approx(5.5)), ("100% int8", 4.5), ("20% fp32", pytest.approx(3.3)),
-        ("40% int8", pytest.approx(2.75)), ("20% int8", pytest.approx(1.65)),
+        ("100% fp32", 10.0), ("40% fp32", 5.0), ("100% int8", 4.5), ("20% fp32", 3.0), ("40% int8", 2.5),
+        ("20% int8", 1.5),
+    ]  # fmt: skip
+    assert [str(one.offers["aml"]) for one in budgets] == [
+        "40% fp32", "40% fp32", "40% int8", "40% int8", "40% int8", "20% int8",
     ]  # fmt: skip
     for budget in budgets:
         assert all(offer is not None for peer, offer in budget.offers.items() if peer != "int8 alone")
