@@ -20,6 +20,11 @@ PAGE = (ROOT / "docs" / "peers.md").read_text("utf-8").splitlines()
 SHOWN = [line for line in PAGE if line.startswith("prunnet-bench peers")]
 
 
+def written(folder: Path) -> dict[str, int]:
+    """When each file was written."""
+    return {name: (folder / name).stat().st_mtime_ns for name in tree(folder)}
+
+
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda line: line.rpartition("/")[2])
 def test_the_page_has_what_the_command_prints(
     shown: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
@@ -27,7 +32,7 @@ def test_the_page_has_what_the_command_prints(
     monkeypatch.chdir(ROOT)
     words = shlex.split(shown)[1:]
     folder = ROOT / words[words.index("--out") + 1]
-    before = {name: (folder / name).stat() for name in tree(folder)}
+    before = written(folder)
     with (
         patch.object(_exported.Exporter, "_files", side_effect=AssertionError),
         patch.object(_latency, "measure_latency", side_effect=AssertionError),
@@ -40,7 +45,7 @@ def test_the_page_has_what_the_command_prints(
     for line in ran.out.splitlines():
         if "not ahead of" in line:
             assert f"- {line.strip()}" in PAGE
-    assert {name: (folder / name).stat() for name in tree(folder)} == before
+    assert written(folder) == before
 
 
 def test_there_is_a_command() -> None:
