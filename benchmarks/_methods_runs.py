@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from prunnet_export._console import progress_bar
 from prunnet_export._documents import read_json
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import Interrupted, InvalidInput
 from prunnet_export._files import replace_file
 from prunnet_export._imports import installed_versions
 from prunnet_export.benchmarks.methods import Settings
@@ -17,6 +20,22 @@ from prunnet_export.benchmarks.methods import Settings
 SETTINGS_FILE = "settings.json"
 T = TypeVar("T")
 _TOOLS = ("prunnet-export", "torch", "timm", "torch-pruning", "torchjd")
+
+
+@contextmanager
+def training_progress(folder: Path) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar; it is called with the finished steps, all steps and the name of a run.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed in the block. The message names the folder of the finished runs.
+    """
+    with progress_bar("training") as show:
+        try:
+            yield show
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted; every finished run is in {folder}", hint="repeat the same command"
+            ) from None
 
 
 def store_settings(folder: Path, settings: Settings) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from prunnet_export._console import progress_bar
-from prunnet_export._errors import Interrupted, UnknownName
+from prunnet_export._errors import UnknownName
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods import Figures, Run, compare
 from prunnet_export.benchmarks._methods_cells import mean_and_spread, summary
 from prunnet_export.benchmarks._methods_data import with_images
 from prunnet_export.benchmarks._methods_match import compare_matching
 from prunnet_export.benchmarks._methods_match_table import matching_report
+from prunnet_export.benchmarks._methods_runs import training_progress
 from prunnet_export.benchmarks._methods_teacher import GalleryTeacher
 from prunnet_export.benchmarks.methods import MATCHING, METHODS, Settings
 from prunnet_export.datasets import RetrievalData
@@ -53,13 +53,8 @@ def methods_table(options: MethodsOptions) -> int:
     if options.match is None:
         warn_of_overlap(images)
     keep_freed_memory()
-    with progress_bar("training") as show:
-        try:
-            report = _compare(options, settings, images, show)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; every finished run is in {options.out}", hint="repeat the same command"
-            ) from None
+    with training_progress(options.out) as show:
+        report = _compare(options, settings, images, show)
     print_report(report, options.output_format)
     return 0
 

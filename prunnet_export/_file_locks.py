@@ -24,7 +24,8 @@ def lock(handle: int, *, wait: bool) -> None:
     try:
         import fcntl
     except ImportError:
-        return _lock_on_windows(handle, wait=wait)
+        _lock_on_windows(handle, wait=wait)
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except PermissionError as error:
@@ -39,10 +40,15 @@ def _lock_on_windows(handle: int, *, wait: bool) -> None:
         msvcrt: Any = importlib.import_module("msvcrt")
     except ImportError:
         raise OSError(errno.ENOTSUP, "this Python has no locks") from None
-    while True:
-        try:
-            return msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[no-any-return]  # it returns None
-        except PermissionError:
-            if not wait:
-                raise BlockingIOError(errno.EAGAIN, "locked") from None
-        time.sleep(_POLL_S)
+    while not _locked_on_windows(msvcrt, handle):
+        if not wait:
+            raise BlockingIOError(errno.EAGAIN, "locked")
+        time.sleep(_POLL_S)  # msvcrt's own waiting gives up after ten attempts
+
+
+def _locked_on_windows(msvcrt: Any, handle: int) -> bool:
+    try:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    return True

@@ -140,9 +140,12 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
         batch = np.empty((len(images), 3, *self.size), np.float32)
         for index, image in enumerate(images):
-            name = f"image {index}"
-            batch[index] = self.input(self.loaded(image, name=name), name=name)
+            batch[index] = self.query_input(image, name=f"image {index}")
         return batch
+
+    def query_input(self, image: ImageLike, *, name: str) -> npt.NDArray[np.float32]:
+        """Both steps to a network's input, :meth:`loaded` and :meth:`input`; the arguments and errors are theirs."""
+        return self.input(self.loaded(image, name=name), name=name)
 
     def loaded(self, image: ImageLike, *, name: str) -> Image.Image:
         """The first step to a network's input: the pixels of an image, as its file has them.

@@ -54,4 +54,4 @@ for place in ("chmod", "fchmod", "lchmod", "utime", "link", "symlink", "mkfifo")
         setattr(os, place, refused(errno.EPERM))
 fcntl.flock = refused(errno.ENOLCK)
 fcntl.lockf = refused(errno.ENOLCK)
-ctypes.CDLL = WithoutExchange  # type: ignore[misc]
+ctypes.CDLL = WithoutExchange  # type: ignore[misc]  # a class takes the place of a class

@@ -72,9 +72,9 @@ def kept_while_open(function: Any) -> Any:
 
     def checked(path: Any, *arguments: Any, **options: Any) -> Any:
         real = os.path.realpath(path)
-        for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  # as cheap as possible
             try:
-                held = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+                held = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115  # as cheap as possible
             except OSError:
                 continue
             if held == real:
@@ -97,11 +97,12 @@ for name in SIGNALS:
 for name in ("poll", "epoll"):
     delattr(select, name)
 os.supports_dir_fd = set()
-shutil._use_fd_functions = False  # type: ignore[attr-defined]
-tempfile._O_TMPFILE_WORKS = False  # type: ignore[attr-defined]
-tempfile._bin_openflags = tempfile._text_openflags = os.O_RDWR | os.O_CREAT | os.O_EXCL  # type: ignore[attr-defined]
-os.open, os.link = open_file, link  # type: ignore[assignment]
+shutil._use_fd_functions = False  # type: ignore[attr-defined]  # typeshed leaves private names out
+tempfile._O_TMPFILE_WORKS = False  # type: ignore[attr-defined]  # private too
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL
+tempfile._bin_openflags = tempfile._text_openflags = _FLAGS  # type: ignore[attr-defined]  # private too
+os.open, os.link = open_file, link  # type: ignore[assignment]  # they refuse what Windows does not have
 for name in ("unlink", "remove", "rename", "replace", "rmdir"):
     setattr(os, name, kept_while_open(getattr(os, name)))
-subprocess.Popen.__init__ = popen  # type: ignore[assignment, method-assign]
-ctypes.CDLL = NoneOfTheProcess  # type: ignore[misc]
+subprocess.Popen.__init__ = popen  # type: ignore[assignment, method-assign]  # it refuses pass_fds
+ctypes.CDLL = NoneOfTheProcess  # type: ignore[misc]  # a class takes the place of a class

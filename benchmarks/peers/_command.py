@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from prunnet_export._console import progress_bar
-from prunnet_export._errors import Interrupted, InvalidInput
+from prunnet_export._errors import InvalidInput
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks._methods import compare
 from prunnet_export.benchmarks._methods_data import keep_in_memory, with_images
+from prunnet_export.benchmarks._methods_runs import training_progress
 from prunnet_export.benchmarks._methods_table import methods_report
 from prunnet_export.benchmarks.methods import Settings
 from prunnet_export.benchmarks.peers._choice import budgets_of, offers_of
@@ -68,13 +68,8 @@ def peers_table(options: PeersOptions) -> int:
         find_runtime(target.runtime).version()  # a missing extra is told before the training
     warn_of_overlap(data)
     keep_freed_memory()
-    with progress_bar("training") as show:
-        try:
-            report = _compare(terms, data, show)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; everything that was finished is in {options.out}", hint="repeat the same command"
-            ) from None
+    with training_progress(options.out) as show:
+        report = _compare(terms, data, show)
     print_report(report, options.output_format)
     return 0
 
@@ -82,16 +77,16 @@ def peers_table(options: PeersOptions) -> int:
 def _compare(terms: Terms, data: RetrievalData, show: Show) -> Report:
     settings = terms.settings
     networks = Networks(terms.folder / "networks", settings.preprocessing.size)
+    kept = keep_in_memory(data, settings.preprocessing)  # the export reads the images that the training has decoded
     runs = compare(
         settings,
-        data,
+        kept,
         terms.folder,
         methods=PEERS,
         seeds=terms.seeds,
         progress=lambda what, done, steps: show(done, steps, what),
         keep=networks.keep,
     )
-    kept = keep_in_memory(data, settings.preprocessing)
 
     def calibration() -> Iterator[Tensor]:
         return statistics_inputs(kept.train, settings.preprocessing, CALIBRATION_IMAGES)
@@ -109,7 +104,7 @@ def _compare(terms: Terms, data: RetrievalData, show: Show) -> Report:
         tables=(*(table for one in compared for table in target_tables(one)), *trained.tables),
         document={**trained.document, "targets": list(map(target_document, compared))},
         footer=(
-            *(_refused(run) for target in terms.targets for run in files[target.name] if _refused(run)),
+            *filter(None, (_refused(run) for target in terms.targets for run in files[target.name])),
             *(line for one in compared for line in behind(one)),
             *trained.footer,
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -46,11 +45,6 @@ class Latencies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return next((one for one in self.files if (one.method, one.capacity, one.precision) == wanted), None)
 
 
-def latencies_file(folder: Path, target: Target) -> Path:
-    """The file with the latencies of a target."""
-    return folder / f"latency-{target.name}.json"
-
-
 def measured(exporter: Exporter, target: Target, runs: Sequence[ExportedRun]) -> Latencies:
     """The latencies of the files of some runs of one seed. The record of them is read, or made and stored.
 
@@ -61,7 +55,7 @@ def measured(exporter: Exporter, target: Target, runs: Sequence[ExportedRun]) ->
         StorageError: the folder cannot be written.
         Unreachable: the device does not answer.
     """
-    record = latencies_file(exporter.terms.folder, target)
+    record = exporter.terms.folder / f"latency-{target.name}.json"
     wanted = [(run, file) for run in runs for file in run.files if file.refused is None]
     if record.exists():
         stored = read_run(record, Latencies)

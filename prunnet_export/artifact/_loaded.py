@@ -79,7 +79,7 @@ class LoadedArtifact:
     def _inputs(self, images: Sequence[ImageLike], start: int) -> npt.NDArray[np.float32]:
         steps = self.manifest.preprocessing
         named = ((image, f"image {index}") for index, image in enumerate(images, start))
-        return np.stack([steps.input(steps.loaded(image, name=name), name=name) for image, name in named])
+        return np.stack([steps.query_input(image, name=name) for image, name in named])
 
 
 def load(

@@ -107,7 +107,7 @@ def query_inputs(split: ImageSplit, steps: Preprocessing) -> Iterator[Embeddings
     names = split.names
     for start in range(0, len(split), _CHUNK):
         chunk = [(split.encoded(index), names[index]) for index in range(start, min(start + _CHUNK, len(split)))]
-        yield np.stack([steps.input(steps.loaded(image, name=name), name=name) for image, name in chunk])
+        yield np.stack([steps.query_input(image, name=name) for image, name in chunk])
 
 
 def inputs_of_files(
