@@ -38,7 +38,8 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         UnknownName: no such backbone, pattern or runtime.
         InvalidInput: a capacity cannot be reached.
         MissingExtra: a runtime is not installed.
-        Unreachable: a runtime cannot run on this machine, or the device supports no precision of a target.
+        Unreachable: a runtime cannot run on this machine, or the device is emulated or supports no precision of a
+            target.
     """
     limit_torch_threads()
     for target in targets:
@@ -46,6 +47,7 @@ def calibrate(options: CalibrateOptions, targets: Sequence[Target], device: Devi
         runtime.version()
         if isinstance(device, LocalDevice) and (obstacle := target.unlike(platform.machine()) or runtime.obstacle()):
             raise Unreachable(f"{runtime.name} does not run here: {obstacle}", hint="calibrate on the device itself")
+    device.fingerprint().require_real()
     network, threads = _network(options.backbone, options.crop_px), options.threads
     grids = [_subnetworks(network, target, options) for target in targets]
     with TemporaryFolder("calibrate") as temporary:

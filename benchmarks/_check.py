@@ -143,9 +143,10 @@ def _report(results: Sequence[Remeasured], failures: Sequence[Failure]) -> Repor
         "artifact", "subnetwork", "runtime", "scope", "batch", "p50 ms", "asked", "ms", "ms at export", "budget ms",
         "n", "images/s", "cross R@1", "95%",
     )  # fmt: skip
+    sources = " and ".join(sorted({result.latency.source for result in results}))
     return Report(
         title="prunnet-bench",
-        tables=(Table("measured now", columns, tuple(rows)), *_parts(results)) if rows else (),
+        tables=(Table(f"{sources} now", columns, tuple(rows)), *_parts(results)) if rows else (),
         checks=checks,
         document={
             "artifacts": [

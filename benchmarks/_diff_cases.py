@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prunnet_export.benchmarks._diff_latency import LatencyDiff, Timing, compare_latency
 from prunnet_export.benchmarks._results import Result
 from prunnet_export.devices import Fingerprint
+from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Check
 
 _LATENCY_BUDGET = "latency budget"
@@ -97,21 +98,32 @@ def _obstacle(old: Result, new: Result, *, in_turns: bool) -> str:
     before, after = old.latency, new.latency
     if before is None or after is None or not old.samples_ms or not new.samples_ms:
         return "there are no samples on both sides: its latency is not compared"
+    if "emulated" in {before.source, after.source}:
+        return "the processor was emulated: its latency is not compared"
+    return _unlike_terms(before, after, in_turns=in_turns) or _unlike_machines(old.machine, new.machine)
+
+
+def _unlike_terms(before: LatencyReport, after: LatencyReport, *, in_turns: bool) -> str:
+    """Which terms of two latencies differ, so that they cannot be compared; empty if none does."""
     if before.runtime != after.runtime and not in_turns:
         return f"{before.runtime} before and {after.runtime} now: its latency is not compared"
     if before.threads != after.threads:
         return f"{_threads(before.threads)} before and {_threads(after.threads)} now: its latency is not compared"
     if before.query != after.query:
         return f"{before.query} before and {after.query} now: its latency is not compared"
-    if old.machine is not None and new.machine is not None:
-        differences = [
-            f"{name} {getattr(old.machine, name)} before and {getattr(new.machine, name)} now"
-            for name in _MACHINE
-            if getattr(old.machine, name) != getattr(new.machine, name)
-        ]
-        if differences:
-            return f"another kind of machine ({', '.join(differences)}): its latency is not compared"
     return ""
+
+
+def _unlike_machines(old: Fingerprint | None, new: Fingerprint | None) -> str:
+    """What differs between two machines, so that their latencies cannot be compared; empty if nothing does."""
+    if old is None or new is None:
+        return ""
+    differences = [
+        f"{name} {getattr(old, name)} before and {getattr(new, name)} now"
+        for name in _MACHINE
+        if getattr(old, name) != getattr(new, name)
+    ]
+    return f"another kind of machine ({', '.join(differences)}): its latency is not compared" if differences else ""
 
 
 def _conditions(old: Result, new: Result, *, in_turns: bool) -> Iterator[str]:

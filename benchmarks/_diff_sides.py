@@ -121,7 +121,7 @@ def _result(kept: HeldArtifact, times: ModelTimes, device: Device, *, name: str,
     manifest = kept.manifest
     latency = times.report(manifest.budget.percentile)
     peak_mb = None if manifest.memory is None else manifest.memory.peak_mb
-    limits = budget_checks(manifest.budget, latency, Figures(latency.upper_ms, manifest.size_mb, peak_mb))
+    limits = budget_checks(manifest.budget, latency, Figures(latency.limited_ms, manifest.size_mb, peak_mb))
     checks = [*limits, *map(gate_check, manifest.verification.gates)]
     return Result(
         name=name,

@@ -16,10 +16,11 @@ from prunnet_export.artifact import (
     Manifest,
     VerificationEntry,
     budget_checks,
+    budget_skips,
     chosen_model_files,
     gate_check,
+    gate_skips,
     held,
-    unchecked_skip,
 )
 from prunnet_export.budget import Figures
 from prunnet_export.building import ANCHOR, BuildCache, build_anchor
@@ -66,13 +67,14 @@ class Remeasured:
 
     def checks(self) -> tuple[Check, ...]:
         """The checks of the budget, by the same rule as in the export, and of the gates."""
-        figures = Figures(self.latency.upper_ms, self.manifest.size_mb, self.peak_mb)
+        figures = Figures(self.latency.limited_ms, self.manifest.size_mb, self.peak_mb)
         gates = self.verification.gates if self.verification else []
         return (*budget_checks(self.manifest.budget, self.latency, figures), *map(gate_check, gates))
 
     def skips(self) -> tuple[Skip, ...]:
-        """The gates that could not be looked at."""
-        return tuple(map(unchecked_skip, self.verification.unchecked)) if self.verification else ()
+        """The limits and the gates that could not be looked at."""
+        limits = budget_skips(self.manifest.budget, self.latency)
+        return limits + (gate_skips(self.verification) if self.verification else ())
 
 
 def remeasure(
@@ -139,9 +141,9 @@ def _remeasure(
         found = measure_for_budget(device, model, manifest.budget, manifest.preprocessing, threads=threads, runs=3)
     peak, verification = None, None
     if verify_too:
-        # Before an engine is built, the figure would include the memory of the build.
+        # Before an engine is built, the figure would include the memory of the build; an emulator adds its own.
         batch_size = manifest.budget.query.batch_size
-        if runtime.built(model):
+        if runtime.built(model) and device.fingerprint().emulator is None:
             peak = peak_memory_mb(device, model, threads=threads, batch_size=batch_size).peak_mb
         tested = ModelOnDevice(model, device, threads)
         holds_queries = manifest.verification.query_images != "none"

@@ -62,6 +62,7 @@ class TrainingCostOptions:
 
 def training_cost_table(options: TrainingCostOptions) -> int:
     """Measure and print the cost of a training step, in time and memory."""
+    fingerprint().require_real()
     recipe, threads = options.recipe, options.threads
     if threads is not None:
         torch.set_num_threads(threads)

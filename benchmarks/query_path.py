@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from prunnet_export._errors import UsageError
 from prunnet_export.artifact import LoadedArtifact, load
-from prunnet_export.devices import photograph
+from prunnet_export.devices import fingerprint, photograph
 from prunnet_export.measuring import Ratio, percentile, ratio_of_pairs
 from prunnet_export.preprocessing import Size, parse_size, size_text
 
@@ -81,7 +81,9 @@ def compare(artifact: Path, photo_px: Size, *, queries: int, threads: int) -> Co
 
     Raises:
         UsageError: the artifact is of another runtime, or does not crop.
+        Unreachable: the processor is emulated.
     """
+    fingerprint().require_real()
     model = load(artifact, threads=threads)
     photo = photograph(photo_px)
     ways: tuple[Query, Query] = (lambda content: model.embed([content])[0], by_hand(model, threads=threads))
@@ -101,6 +103,7 @@ def by_hand(model: LoadedArtifact, *, threads: int) -> Query:
 
     Raises:
         UsageError: the artifact is of another runtime, or does not crop.
+        Unreachable: the processor is emulated.
     """
     manifest = model.manifest
     steps, (height, width) = manifest.preprocessing, manifest.preprocessing.frame

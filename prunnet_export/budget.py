@@ -50,12 +50,13 @@ class Figures:
     """The figures that a budget limits.
 
     Attributes:
-        upper_ms: Upper bound of the latency at the percentile, in milliseconds.
+        upper_ms: Upper bound of the latency at the percentile, in milliseconds; None if it is not known, and then it is
+            not checked.
         size_mb: Size of all model files, in 10^6 bytes.
         peak_mb: Peak memory in MiB; None if it is not known, and then it is not checked.
     """
 
-    upper_ms: float
+    upper_ms: float | None
     size_mb: float
     peak_mb: float | None
 

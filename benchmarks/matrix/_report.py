@@ -44,9 +44,9 @@ def matrix_report(run: Run, footer: Sequence[str], *, every_check: bool = True) 
 
 
 def counts(results: Sequence[Result]) -> str:
-    """How many cells were measured, and how many were not; those that were predicted are counted apart."""
+    """How many cells were measured, and how many were not; those that were predicted or emulated are counted apart."""
     parts = []
-    for source in ("measured", "calibrated", "predicted"):
+    for source in ("measured", "calibrated", "predicted", "emulated"):
         some = [one for one in results if one.latency is not None and one.latency.source == source]
         if some:
             passed = sum(one.status == "passed" for one in some)

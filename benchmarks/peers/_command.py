@@ -66,6 +66,7 @@ def peers_table(options: PeersOptions) -> int:
     )
     for target in terms.targets:
         find_runtime(target.runtime).version()  # a missing extra is told before the training
+    terms.device.fingerprint().require_real()
     warn_of_overlap(data)
     keep_freed_memory()
     with training_progress(options.out) as show:

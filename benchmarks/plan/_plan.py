@@ -22,6 +22,7 @@ from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._teacher import Speed, VectorSource, open_source
 from prunnet_export.benchmarks.plan._trial import Trial, run_trial
 from prunnet_export.datasets import RetrievalData, open_dataset
+from prunnet_export.devices import fingerprint
 from prunnet_export.network_config import read_config
 from prunnet_export.patterns import check_capacity, find_pattern
 from prunnet_export.training import ALONE, Recipe, choose_device, keep_freed_memory
@@ -94,10 +95,12 @@ def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
     """Take a sample, fit linear maps, train for some minutes, and predict.
 
     Raises:
+        Unreachable: the processor is emulated, and the hours cannot be measured.
         InvalidInput: the images, the teacher or the weights cannot be read or do not fit together.
         UnknownName: there is no such backbone, pattern or architecture.
         UnsupportedPattern: the network cannot be cut like this.
     """
+    fingerprint().require_real()
     recipe, data = _checked(options)
     device = choose_device(options.device, ALONE)
     keep_freed_memory()

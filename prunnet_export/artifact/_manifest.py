@@ -212,4 +212,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def figures(self) -> Figures:
         """The figures that the budget limits."""
-        return Figures(self.latency.upper_ms, self.size_mb, None if self.memory is None else self.memory.peak_mb)
+        return Figures(self.latency.limited_ms, self.size_mb, None if self.memory is None else self.memory.peak_mb)

@@ -128,7 +128,7 @@ def _check_latency(latency: LatencyReport, budget: Budget, name: str) -> None:
     if (latency.scope == "end-to-end") != bool(latency.parts):
         count = len(latency.parts)
         raise InvalidInput(f"{name}: scope {latency.scope} with the times of {count} parts", hint=_EXPORT_AGAIN)
-    if (latency.source == "measured") != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
+    if latency.timed != (latency.n > 0 and latency.runs > 0 and latency.confidence is not None):
         raise InvalidInput(f"{name}: a {latency.source} latency of {latency.n} samples", hint=_EXPORT_AGAIN)
 
 

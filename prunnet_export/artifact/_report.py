@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from prunnet_export.artifact._manifest import Manifest
-from prunnet_export.artifact._verification import Gate, Unchecked, VerificationEntry
+from prunnet_export.artifact._verification import Gate, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.measuring import LatencyReport
 from prunnet_export.reports import Cell, Check, Plot, Skip, Table
@@ -51,6 +51,15 @@ def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> l
     ]
 
 
+def budget_skips(budget: Budget, latency: LatencyReport) -> tuple[Skip, ...]:
+    """The limits of a budget that could not be looked at, because the machine was emulated."""
+    if latency.source != "emulated":
+        return ()
+    limits = {"latency budget": budget.latency_ms, "memory budget": budget.ram_mb}
+    why = "the processor was emulated, which says nothing about the device"
+    return tuple(Skip(name, why) for name, limit in limits.items() if limit is not None)
+
+
 def latency_rows(latency: LatencyReport) -> list[tuple[str, str]]:
     """The rows of a report that state a latency, and of batches also the images per second."""
     rows = [("latency", str(latency))]
@@ -80,15 +89,20 @@ def gate_check(gate: Gate) -> Check:
     return Check(gate.name, gate.passed, f"{gate.found()}, {asked}, n {gate.n}: {gate.note}")
 
 
-def unchecked_skip(unchecked: Unchecked) -> Skip:
-    """A gate that was not looked at, for a report."""
-    return Skip(unchecked.name, unchecked.reason)
+def gate_skips(verification: VerificationEntry) -> tuple[Skip, ...]:
+    """The gates that were not looked at."""
+    return tuple(Skip(unchecked.name, unchecked.reason) for unchecked in verification.unchecked)
 
 
 def manifest_checks(manifest: Manifest) -> tuple[Check, ...]:
     """The checks of the budget and of every gate of an artifact."""
     limits = budget_checks(manifest.budget, manifest.latency, manifest.figures)
     return (*limits, *map(gate_check, manifest.verification.gates))
+
+
+def manifest_skips(manifest: Manifest) -> tuple[Skip, ...]:
+    """The limits of the budget and the gates that were not looked at."""
+    return (*budget_skips(manifest.budget, manifest.latency), *gate_skips(manifest.verification))
 
 
 def frontier_plot(manifest: Manifest) -> Plot:

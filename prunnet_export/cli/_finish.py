@@ -15,9 +15,9 @@ from prunnet_export.artifact import (
     latency_tables,
     manifest_checks,
     manifest_document,
+    manifest_skips,
     read_manifest,
     restore,
-    unchecked_skip,
 )
 from prunnet_export.devices import find_device
 from prunnet_export.finishing import Finish
@@ -60,15 +60,21 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
             frontier_table(finished),
         ),
         checks=manifest_checks(finished),
-        skips=tuple(map(unchecked_skip, finished.verification.unchecked)),
+        skips=manifest_skips(finished),
         document={**manifest_document(finished), "artifact": {"path": str(folder), "status": finished.status}},
-        footer=(f"{finished.status}: {folder}", f"next: prunnet-bench {folder}"),
+        footer=(f"{finished.status}: {folder}", _next_command(finished, folder)),
     )
     print_report(report, output_format)
     if finished.status == "rejected":
         fail_line("; ".join(finished.reasons), "export again with the latency that was measured here")
         return GateFailed.exit_code
     return 0
+
+
+def _next_command(manifest: Manifest, folder: Path) -> str:
+    if manifest.latency.source == "emulated":
+        return f"next, on the device itself: prunnet-export finish {folder}"
+    return f"next: prunnet-bench {folder}"
 
 
 def _target_options(artifact: Path, manifest: Manifest) -> dict[str, str]:

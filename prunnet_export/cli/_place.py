@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 AUTO = "auto"
 PREDICTED = "predicted"
 LOCAL = "local"
+_HINT = "give the device, --device ssh://user@host"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Place:
 def choose_place(name: str, target: Target, runtime: Runtime, *, require_measured: bool) -> Place:
     """The place called ``name``. ``auto`` is this machine if it can measure the target, else ``predicted``.
 
+    On an emulated machine files run and are verified, but latencies are predicted.
+
     Raises:
         Unreachable: a measurement is required, but the place cannot measure the target.
         UnknownName: there is no such device.
@@ -57,15 +60,23 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
         # The fingerprint is read now, so that a board that does not answer is found before minutes of work.
         if why := target.unlike(device.fingerprint().arch):
             _LOG.warning("%s differs from the target's device: %s", name, why)
-        return Place(device, None, by_twin=False)
-    runtime_obstacle = runtime.obstacle()
-    obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or runtime_obstacle
-    hint = "give the device, --device ssh://user@host"
-    if obstacle is not None and require_measured:
-        raise Unreachable(f"{target.name} cannot be measured here: {obstacle}", hint=hint)
-    if obstacle is not None and name == LOCAL:
-        raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{hint}, or --device predicted")
-    return Place(find_device(LOCAL), obstacle, by_twin=runtime_obstacle is not None)
+        place = Place(device, _emulation(device), by_twin=False)
+    else:
+        runtime_obstacle = runtime.obstacle()
+        obstacle = "--device predicted" if name == PREDICTED else target.unlike(platform.machine()) or runtime_obstacle
+        if obstacle is not None and name == LOCAL and not require_measured:
+            raise Unreachable(f"{target.name} does not run here: {obstacle}", hint=f"{_HINT}, or --device predicted")
+        here = find_device(LOCAL)
+        place = Place(here, obstacle or _emulation(here), by_twin=runtime_obstacle is not None)
+    if place.obstacle is not None and require_measured:
+        raise Unreachable(f"{target.name} cannot be measured here: {place.obstacle}", hint=_HINT)
+    return place
+
+
+def _emulation(device: Device) -> str | None:
+    """Why the times of a device are no measurements; None if they are."""
+    machine = device.fingerprint()
+    return None if machine.emulator is None else f"no time is a measurement on {machine}"
 
 
 def predictor_for(

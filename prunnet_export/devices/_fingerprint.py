@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from prunnet_export._cores import affinity_cores, quota_cores
+from prunnet_export.devices._cpu_info import cpu_facts
+from prunnet_export.devices._emulator import emulator
 from prunnet_export.devices._protocol import Fingerprint
 
-_CPU_INFO = Path("/proc/cpuinfo")
 _MODEL = Path("/proc/device-tree/model")
 _LONGEST = 200  # characters of a fact
 
@@ -28,6 +29,8 @@ def fingerprint() -> Fingerprint:
     }
     if quota is not None and quota < cores:  # where there is none, ids stay what they were before quotas were read
         facts["quota"] = quota
+    if emulated_by := emulator():
+        facts["emulator"] = emulated_by
     facts = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in facts.items()}
     digest = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
     return msgspec.convert({"id": digest[:12], **facts}, Fingerprint)
@@ -35,13 +38,8 @@ def fingerprint() -> Fingerprint:
 
 def _cpu() -> str:
     """The name of the processor, or of the board on Arm, where the kernel does not name the processor."""
-    try:
-        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip():
-                return value.strip()
-    except OSError:
-        pass
+    if name := cpu_facts().get("model name"):
+        return name
     try:
         return _MODEL.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
     except OSError:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from prunnet_export._errors import Unreachable
 from prunnet_export._stored_paths import path_from_stored, stored_path
 from prunnet_export.devices._embeddings import LARGEST_DIM
 from prunnet_export.preprocessing import Preprocessing
@@ -159,6 +160,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         system: Operating system and kernel.
         python: Version of the interpreter.
         quota: CPU quota of the process, in cores; left out if there is none.
+        emulator: What emulates the processor; left out if nothing does. Then no time of the device is a measurement.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}(?!\n)$")]
@@ -168,10 +170,17 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     system: _Line
     python: _Line
     quota: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    emulator: _Line | None = None
 
     def __str__(self) -> str:
         quota = "" if self.quota is None else f" (quota of {self.quota:g})"
-        return f"{self.cpu}, {self.cores} cores{quota}, {self.arch}, {self.system} ({self.id})"
+        emulated = "" if self.emulator is None else f", emulated ({self.emulator})"
+        return f"{self.cpu}, {self.cores} cores{quota}, {self.arch}{emulated}, {self.system} ({self.id})"
+
+    def require_real(self) -> None:
+        """Raise Unreachable if the processor is emulated, so that no time of the machine is a measurement."""
+        if self.emulator is not None:
+            raise Unreachable(f"nothing can be measured on {self}", hint="run this on the device itself")
 
 
 class FingerprintReply(_Message, frozen=True, kw_only=True, tag="fingerprint-reply"):

@@ -33,7 +33,7 @@ from prunnet_export.devices._protocol import (
     PlacementReply,
     PlacementRequest,
 )
-from prunnet_export.measuring import LatencyReport, Part, check_confidence, samples_needed, summarise
+from prunnet_export.measuring import LatencyReport, Part, Source, check_confidence, samples_needed, summarise
 from prunnet_export.preprocessing import Preprocessing, Size
 from prunnet_export.query import Query
 from prunnet_export.runtimes import Model
@@ -65,6 +65,7 @@ class ModelTimes:
         runtime: The engine.
         runtime_version: Its version.
         device: The device's fingerprint.
+        source: ``emulated`` if the device's processor is emulated.
         query: What one query is.
         parts_ms: Milliseconds of the parts of each query by their names, in lists as ``samples_ms``; empty if the scope
             is ``compute``.
@@ -75,6 +76,7 @@ class ModelTimes:
     runtime: str
     runtime_version: str
     device: str
+    source: Source = "measured"
     query: Query = field(default_factory=Query)
     parts_ms: Mapping[Part, list[list[float]]] = field(default_factory=dict)
 
@@ -88,6 +90,7 @@ class ModelTimes:
             runtime=self.runtime,
             runtime_version=self.runtime_version,
             device=self.device,
+            source=self.source,
             query=self.query,
             parts=self.parts_ms,
         )
@@ -185,13 +188,15 @@ def measure_samples(
         ]
         timeout = _timeout(warmup + at_least) + seconds
         replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
+    machine = device.fingerprint()
     return [
         ModelTimes(
             samples_ms=[reply.samples for reply in model_replies],
             threads=threads,
             runtime=model.runtime,
             runtime_version=model_replies[0].runtime_version,
-            device=device.fingerprint().id,
+            device=machine.id,
+            source="measured" if machine.emulator is None else "emulated",
             query=one.query,
             parts_ms=_parts(model_replies, one.query),
         )

@@ -65,5 +65,6 @@ def measure_for_budget(
         return BudgetLatency(times.report(budget.percentile), times, others[0] if others else None)
 
     found = measure(runs)
-    unclear = budget.unclear(p50_ms=found.latency.p50_ms, upper_ms=found.latency.upper_ms)
+    latency = found.latency
+    unclear = latency.source == "measured" and budget.unclear(p50_ms=latency.p50_ms, upper_ms=latency.upper_ms)
     return measure(_MORE_RUNS) if unclear and runs < _MORE_RUNS else found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prunnet_export._files import copy_files
 from prunnet_export.artifact import (
+    AlternativeEntry,
     FrontierEntry,
     Manifest,
     MemoryEntry,
@@ -61,7 +62,7 @@ class MeasuredCandidate:
         names: Names in that folder of all files for the finished artifact.
         size_mb: Size of the files that the engine opens, in 10^6 bytes, without a graph that it was built from.
         latency: Measured latency.
-        memory: Measured memory.
+        memory: Measured memory; None if the device is emulated.
         over_budget: One sentence for each limit that is exceeded.
     """
 
@@ -71,7 +72,7 @@ class MeasuredCandidate:
     names: list[str]
     size_mb: float
     latency: LatencyReport
-    memory: MemoryEntry
+    memory: MemoryEntry | None
     over_budget: list[str]
 
     @property
@@ -89,12 +90,23 @@ class MeasuredCandidate:
         return FrontierEntry.of(self.candidate.subnetwork, self.latency, size_mb=self.size_mb, inside=self.inside)
 
 
+def alternative_files(manifest: Manifest) -> list[str]:
+    """Names in an artifact of all files of its alternatives."""
+    homes = tuple(f"{_home(other)}/" for other in manifest.alternatives)
+    return [name for name in manifest.files if name.startswith(homes)]
+
+
 def stored_candidates(manifest: Manifest) -> list[Candidate]:
     """The chosen candidate and its alternatives, the largest capacity first."""
     chosen_files = chosen_model_files(manifest)
     found = [Candidate("", manifest.entry, None, chosen_files, manifest.subnetwork, manifest.verification)]
     for other in manifest.alternatives:
-        home = other.reference.rpartition("/")[0]
+        home = _home(other)
         files = tuple(name for name in manifest.files if name.startswith(f"{home}/") and name != other.reference)
         found.append(Candidate(home, other.entry, other.reference, files, other.subnetwork, other.verification))
     return sorted(found, key=lambda one: -one.subnetwork.capacity)
+
+
+def _home(alternative: AlternativeEntry) -> str:
+    """The folder of an alternative in its artifact."""
+    return alternative.reference.rpartition("/")[0]

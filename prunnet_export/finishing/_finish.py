@@ -35,7 +35,7 @@ from prunnet_export.evaluating import (
     save_reference,
     verify_again,
 )
-from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, stored_candidates
+from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, alternative_files, stored_candidates
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ _AGAIN = "run the same command again; it finishes the new artifact"
 @dataclass(frozen=True)
 class Finish:
     """Completes an artifact with a predicted latency, on a device that can measure it. Torch is not needed.
+
+    On an emulated machine the chosen candidate is built, verified and timed. But nothing is chosen by these times, and
+    all candidates stay in the artifact, so that the real device can choose.
 
     Attributes:
         folder: Folder of the artifact.
@@ -103,6 +106,9 @@ class Finish:
             finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
                 places = {chosen.folder / name: writer.folder / name for name in chosen.names}
+                if self._emulated:
+                    names = alternative_files(self.manifest)
+                    places |= {kept.folder / name: writer.folder / name for name in names}
                 copy_files(places, inside=writer.folder)
                 save_reference(reference, writer.folder / REFERENCE_FILE)
                 tested = ModelOnDevice(chosen.model, self.device, self.threads)
@@ -115,6 +121,10 @@ class Finish:
         device = self.manifest.device
         return device is not None and device.id == self.device.fingerprint().id
 
+    @property
+    def _emulated(self) -> bool:
+        return self.device.fingerprint().emulator is not None
+
     def _own_destination(self) -> Path:
         """The destination with which the artifact was written to its folder."""
         folder = self.folder.resolve()
@@ -124,6 +134,8 @@ class Finish:
         """Build and measure candidates of an artifact from the largest to the first that fits."""
         measured: list[MeasuredCandidate] = []
         candidates = stored_candidates(self.manifest)
+        if self._emulated:
+            candidates = [one for one in candidates if not one.home]
         for index, candidate in enumerate(candidates):
             try:
                 one = self._build(candidate, artifact, temporary / str(index))
@@ -133,7 +145,7 @@ class Finish:
                 _LOG.warning("%s: %s", candidate.subnetwork, error.message)
                 continue
             measured.append(one)
-            verdict = "fits" if one.inside else "does not fit"
+            verdict = "emulated" if self._emulated else "fits" if one.inside else "does not fit"
             _LOG.info("%s: %.3g ms, %s", candidate.subnetwork, one.latency.upper_ms, verdict)
             if one.inside:
                 break
@@ -154,7 +166,11 @@ class Finish:
         size_mb = sum((folder / name).stat().st_size for name in made or names) / 1e6
         steps, batch_size = self.manifest.preprocessing, budget.query.batch_size
         found = measure_for_budget(self.device, model, budget, steps, threads=self.threads, runs=5, samples=100)
-        reply = peak_memory_mb(self.device, model, threads=self.threads, batch_size=batch_size)
+        memory = None
+        if not self._emulated:
+            reply = peak_memory_mb(self.device, model, threads=self.threads, batch_size=batch_size)
+            memory = MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
+        peak_mb = None if memory is None else memory.peak_mb
         return MeasuredCandidate(
             candidate=candidate,
             folder=folder,
@@ -162,8 +178,8 @@ class Finish:
             names=sorted({*names, *made}),
             size_mb=size_mb,
             latency=found.latency,
-            memory=MemoryEntry(peak_mb=reply.peak_mb, source=reply.source),
-            over_budget=budget.exceeded(Figures(found.latency.upper_ms, size_mb, reply.peak_mb)),
+            memory=memory,
+            over_budget=budget.exceeded(Figures(found.latency.limited_ms, size_mb, peak_mb)),
         )
 
     def _manifest(self, chosen: MeasuredCandidate, measured: list[MeasuredCandidate], reference: Reference) -> Manifest:
@@ -186,7 +202,7 @@ class Finish:
             verification=verification,
             verified_by=None,
             built=True,
-            alternatives=[],
+            alternatives=self.manifest.alternatives if self._emulated else [],
             frontier=[one.frontier_entry() for one in reversed(measured)],
             device=self.device.fingerprint(),
         )

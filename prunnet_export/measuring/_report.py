@@ -21,7 +21,10 @@ from prunnet_export.measuring._statistics import (
 from prunnet_export.preprocessing import Size
 from prunnet_export.query import Query, Scope
 
-Source = Literal["measured", "calibrated", "predicted"]
+Source = Literal["measured", "calibrated", "predicted", "emulated"]
+"""``measured``: the times of a device. ``emulated``: those of an emulator, which say nothing about the device.
+``calibrated`` and ``predicted``: computed, with measurements of the target or without."""
+
 Part = Literal["decode", "resize", "network"]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -58,14 +61,14 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The latency of one model on one device.
 
     Attributes:
-        source: Source of all figures.
+        source: Source of all figures. Those of an emulated machine are never held against a budget.
         p50_ms: Median.
         p90_ms: 90th percentile.
         p99_ms: 99th percentile.
         mean_ms: Mean.
         cv: Coefficient of variation of all samples.
-        n: Number of samples in all runs; 0 if not measured.
-        runs: Number of runs, each in a new process; 0 if not measured.
+        n: Number of samples in all runs; 0 if nothing was timed.
+        runs: Number of runs, each in a new process; 0 if nothing was timed.
         percentile: The percentile of the budget, in per cent.
         percentile_ms: Value of that percentile.
         upper_ms: Upper bound of that percentile, in this measurement and in the next run.
@@ -78,8 +81,8 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             of a JPEG file.
         photo_px: Size of each photograph, height first; null if the scope is ``compute``.
         parts: Where the time goes, in order; empty if the scope is ``compute``.
-        device: The device's fingerprint; empty if not measured.
-        basis: How the figures were predicted; empty if measured.
+        device: The device's fingerprint; empty if nothing was timed.
+        basis: How the figures were predicted; empty if they were timed.
     """
 
     source: Source
@@ -115,13 +118,23 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return 1000 * self.batch / self.p50_ms
 
     @property
+    def timed(self) -> bool:
+        """Whether the figures are from samples of a machine, real or emulated."""
+        return self.source in {"measured", "emulated"}
+
+    @property
+    def limited_ms(self) -> float | None:
+        """The figure that a budget limits; None if it says nothing about the device, because that was emulated."""
+        return None if self.source == "emulated" else self.upper_ms
+
+    @property
     def steady(self) -> bool:
         """Whether the coefficient of variation is small enough for steady clocks."""
         return self.cv <= UNSTEADY
 
     def terms(self) -> str:
         """The terms of the measurement or prediction, on one line."""
-        if self.source != "measured":
+        if not self.timed:
             return f"{self.source}, {self.basis}, {self.runtime}, {self.query}"
         plural = "" if self.threads == 1 else "s"
         threads = "the engine's own threads" if self.threads is None else f"{self.threads} thread{plural}"

@@ -86,7 +86,7 @@ class BudgetSearch:
 
     def _verdict(self, candidate: Candidate) -> Verdict:
         measured = self._probe(candidate)
-        figures = Figures(measured.latency.upper_ms, measured.build.size_mb, None)
+        figures = Figures(measured.latency.limited_ms, measured.build.size_mb, None)
         return Verdict(measured.inside, self.budget.used(figures))
 
     def _probe(self, candidate: Candidate) -> Measured:
@@ -96,9 +96,9 @@ class BudgetSearch:
             [latency] = self._measure([build], runs=3, samples=60, seconds=5)
             if self.budget.unclear(p50_ms=latency.p50_ms, upper_ms=latency.upper_ms):
                 [latency] = self._measure([build], runs=5, samples=100, seconds=10)
-            inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, None))
+            inside = self.budget.inside(Figures(latency.limited_ms, build.size_mb, None))
             if inside and self.budget.ram_mb is not None:
-                inside = self.budget.inside(Figures(latency.upper_ms, build.size_mb, self._known_peak_mb(build)))
+                inside = self.budget.inside(Figures(latency.limited_ms, build.size_mb, self._known_peak_mb(build)))
             self._measured[candidate] = Measured(build, latency, inside)
             verdict = "fits" if inside else "does not fit"
             _LOG.info("%s: %.3g ms, %.3g MB, %s", candidate, latency.upper_ms, build.size_mb, verdict)

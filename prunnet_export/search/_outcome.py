@@ -63,7 +63,7 @@ class Attempt:
     def figures(self) -> Figures:
         """The figures that the budget limits."""
         peak_mb = None if self.memory is None else self.memory.peak_mb
-        return Figures(self.latency.upper_ms, self.build.size_mb, peak_mb)
+        return Figures(self.latency.limited_ms, self.build.size_mb, peak_mb)
 
     def why_nothing_fits(self, budget: Budget) -> str:
         """The reason of a rejection if no candidate fits; this attempt is the fastest candidate."""

@@ -41,6 +41,18 @@ def test_a_target_that_is_here_is_measured_here(name: str) -> None:
     assert found.key == found.device.fingerprint().id
 
 
+@pytest.mark.parametrize("name", ["auto", "local"])
+def test_an_emulated_machine_verifies_and_measures_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = msgspec.structs.replace(LocalDevice().fingerprint(), emulator="QEMU")
+    monkeypatch.setattr(LocalDevice, "fingerprint", lambda _: machine)
+    found = place(name)
+    assert found.obstacle is not None
+    assert "emulated (QEMU)" in found.obstacle
+    assert (found.by_twin, found.key) == (False, "predicted")
+    with pytest.raises(Unreachable, match="cannot be measured here"):
+        place(name, require=True)
+
+
 def test_another_processor_is_predicted_and_verified_by_the_runtime_itself() -> None:
     found = place("auto", ELSEWHERE)
     assert found.obstacle is not None

@@ -1,0 +1,165 @@
+"""An emulated machine runs and verifies files. Its times are shown as such, and never held against a budget."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from prunnet_export.artifact import Manifest, manifest_checks, read_manifest, verify_files
+from prunnet_export.budget import Budget
+from prunnet_export.datasets import open_dataset
+from prunnet_export.network import load_checkpoint
+from prunnet_export.precision import FP32
+from prunnet_export.prediction import Predictor
+from prunnet_export.target import Limits, find_target
+from tests._cli import assert_error, environment, shell, tiny_data, tiny_network
+from tests._shims import with_shim
+from tests.search._exports import Workshop
+
+__all__ = ["environment", "tiny_data", "tiny_network"]
+
+LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
+PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
+
+
+@pytest.fixture
+def emulated(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a command whose processor is emulated."""
+    return with_shim(environment, "_as_emulated", tmp_path / "shim")
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_network: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact with a predicted latency and alternatives, and a budget that no emulator would hold."""
+    folder = tmp_path_factory.mktemp("exported")
+    workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), folder / "builds")
+    export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
+    rungs = export.candidates()["channel", "fp32"]
+    middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
+    report = PREDICTOR.report(middle.workload, pattern="channel", precision=FP32, percentile=90)
+    export.budget = Budget(latency_ms=report.upper_ms * 1.001)
+    return export.run(folder / "dist").folder
+
+
+@pytest.fixture
+def artifact(exported: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return shutil.copytree(exported, tmp_path / "dist")
+
+
+def sources(document: Any) -> set[str]:
+    """Every value of a field ``source`` that says where a time or a peak of memory is from."""
+    if isinstance(document, list):
+        return set().union(*map(sources, document))
+    if not isinstance(document, dict):
+        return set()
+    own = {document["source"]} if isinstance(document.get("source"), str) else set()
+    return own.union(*map(sources, document.values()))
+
+
+def skipped(document: dict[str, Any]) -> set[str]:
+    """The names of the limits and gates that a report says were not looked at, without the artifact's name."""
+    return {one["name"].rpartition(": ")[2] for one in document["skipped"]}
+
+
+def test_finish_does_not_choose(artifact: Path, emulated: dict[str, str]) -> None:
+    before = read_manifest(artifact)
+    assert before.alternatives
+    ran = shell(emulated, "prunnet-export", "finish", artifact, "--threads=1", "--output-format=json")
+    assert ran.code == 0, ran.err
+    after = read_manifest(artifact)
+    verify_files(artifact, after)
+    assert (after.status, after.latency.source, after.memory) == ("verified", "emulated", None)
+    assert after.latency.n > 0
+    assert after.subnetwork == before.subnetwork
+    assert after.alternatives == before.alternatives
+    assert after.device is not None
+    assert after.device.emulator == "shim"
+    assert "Not measured: these are the times of an emulator" in (artifact / "README.md").read_text("utf-8")
+    document = json.loads(ran.out)
+    assert "latency budget" in skipped(document)
+    assert sources([document["latency"], document["frontier"]]) == {"emulated"}
+    names = {check.name for check in manifest_checks(after)}
+    assert "parity" in names
+    assert "latency budget" not in names
+
+
+def test_the_real_device_still_chooses(
+    artifact: Path, emulated: dict[str, str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert shell(emulated, "prunnet-export", "finish", artifact, "--threads=1").code == 0
+    every = [(one.subnetwork.capacity, one.entry) for one in read_manifest(artifact).alternatives]
+    _with_budget(artifact, 1e-6)
+    ran = shell(environment, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'real'}")
+    assert ran.code == 1, ran.err  # no candidate takes so little time
+    real = read_manifest(next(tmp_path.glob("real*")))
+    assert real.latency.source == "measured"
+    assert len(real.frontier) == 1 + len(every)
+
+
+def _with_budget(artifact: Path, latency_ms: float) -> None:
+    """Give an artifact another budget."""
+    file = artifact / "manifest.json"
+    manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    budget = msgspec.structs.replace(manifest.budget, latency_ms=latency_ms)
+    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, budget=budget)))
+
+
+def test_bench_shows_its_times_and_judges_none(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
+    _with_budget(artifact, 1e-6)
+    ran = shell(emulated, "prunnet-bench", artifact, f"--results={tmp_path / 'results'}", "--output-format=json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    [one] = document["artifacts"]
+    assert (one["latency"]["source"], one["peak_mb"]) == ("emulated", None)
+    assert one["latency"]["n"] > 0
+    assert skipped(document) >= {"latency budget"}
+    assert all(check["passed"] for check in document["checks"])
+    assert '"source": "measured"' not in ran.out
+    ran = shell(emulated, "prunnet-bench", "latency", artifact)
+    assert ran.code == 0, ran.err
+    assert "emulated now" in ran.out
+    assert "measured" not in ran.out
+    [run] = (tmp_path / "results").glob("*.json")
+    assert '"measured"' not in run.read_text("utf-8")
+    again = shutil.copyfile(run, tmp_path / "again.json")
+    ran = shell(emulated, "prunnet-bench", "diff", run, again)
+    assert ran.code == 0, ran.err
+    assert "the processor was emulated: its latency is not compared" in ran.out
+
+
+@pytest.mark.parametrize("device", ["auto", "local"])
+def test_what_has_to_be_measured(
+    device: str, tiny_network: Path, tiny_data: Path, emulated: dict[str, str], tmp_path: Path
+) -> None:
+    words = [
+        *("--target=x86-onnxruntime", f"--network={tiny_network}", f"--data={tiny_data}", "--budget-ms=1000"),
+        *("--precision=fp32", "--min-recall=0", f"--device={device}", f"--out={tmp_path / 'out'}"),
+    ]
+    ran = shell(emulated, "prunnet-export", *words, "--require-measured", "--output-format=json")
+    assert_error(ran, 3, in_json=True)
+    assert "emulated (shim)" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [
+    ["calibrate", "--target=x86-onnxruntime", "--backbone=resnet18"],
+    ["training-cost"],
+    ["peers", "--data=glyphs", "--steps=10"],
+    ["plan", "IMAGES", "--match=VECTORS", "--backbone=resnet18"],
+])  # fmt: skip
+def test_commands_that_only_measure_refuse(
+    words: list[str], tiny_data: Path, emulated: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"IMAGES": str(tiny_data), "--match=VECTORS": f"--match={tmp_path / 'absent.npz'}"}
+    ran = shell(emulated, "prunnet-bench", *(places.get(word, word) for word in words), cwd=tmp_path / "empty")
+    assert_error(ran, 3)
+    assert "nothing can be measured on" in ran.err
+    assert "emulated (shim)" in ran.err
