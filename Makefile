@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test test-slow test-schemas test-devices lint types schema demo-network clean
+.PHONY: help install demo test test-slow test-schemas test-devices test-arm lint types schema demo-network clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,15 @@ $(TOOLS)/.devices: $(STAMP)
 
 test-devices: $(TOOLS)/.devices ## Build and run the examples for devices; needs g++, CMake, stb and npm
 	PRUNNET_TESTS_NEED_CXX=1 PRUNNET_TESTS_NEED_NODE=1 $(BIN)/python -m pytest -q -m slow tests/test_example_devices.py
+
+# An arm64 Debian under QEMU. It takes ten minutes to make, needs root, and Linux 6.7 or newer.
+ARM := $(TOOLS)/arm64
+$(ARM)/.installed: $(STAMP) tests/arm/make_machine.sh tests/arm/enter.sh
+	tests/arm/make_machine.sh $(ARM) $(BIN)/pip
+	touch $@
+
+test-arm: $(ARM)/.installed ## Run files for Arm on an emulated machine; needs root, debootstrap, qemu-user-static and sshd
+	PRUNNET_TESTS_NEED_ARM=1 PRUNNET_TESTS_NEED_SSHD=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow tests/arm
 
 lint: $(STAMP) ## Run the linter and mend what it can
 	$(BIN)/ruff check --fix .

@@ -21,6 +21,8 @@ from prunnet_export.relevance import Listed, Lists
 from prunnet_export.training import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
 
+HAS_AVIF = ".avif" in Image.registered_extensions()  # from Pillow 11.3 on
+
 TINY_RESNET: dict[str, BackboneOption] = {"channels": [8, 16, 24, 32]}
 
 

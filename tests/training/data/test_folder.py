@@ -14,6 +14,7 @@ from prunnet_export.datasets import open_dataset
 from prunnet_export.preprocessing import decode
 from prunnet_export.training.data.folder import FORMAT
 from tests._asserts import assert_one_line
+from tests._inputs import HAS_AVIF
 from tests.training.data._trees import assert_names_stay
 
 TREE = {
@@ -96,7 +97,7 @@ def test_images_below_a_class_belong_to_it(root: Path) -> None:
 def test_files_are_read_as_pillow_reads_them(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("1.jfif", "2.jpe", "3", "4.dat"):
         Image.new("RGB", (4, 4)).save(root / "train/bag" / name, "JPEG")
-    Image.new("RGB", (16, 16)).save(root / "train/bag/5.avif")
+    Image.new("RGB", (16, 16)).save(root / "train/bag" / ("5.avif" if HAS_AVIF else "5.gif"))
     train = FORMAT.load(root).train
     assert len(train) == 8
     assert {train.image(index).mode for index in range(8)} == {"RGB"}
