@@ -38,6 +38,8 @@ _ALLOWED = {
     # Files of this process and its worker, and of the kernel.
     "prunnet_export._cores": {"read_text"},
     "prunnet_export.devices._board": {"os.open", "read_bytes"},
+    "prunnet_export.devices._cpu_info": {"read_text"},
+    "prunnet_export.devices._emulator": {"open"},
     "prunnet_export.devices._fingerprint": {"read_text"},
     "prunnet_export.devices._memory": {"read_text"},
     "prunnet_export.devices._serving": {"np.load"},

@@ -19,6 +19,7 @@ _MACHINE = slice(18, 20)  # bytes of an ELF header with the number of its instru
 _X86_VENDORS = {"AuthenticAMD", "GenuineIntel", "HygonGenuine", "CentaurHauls"}
 _X86 = {"x86_64", "amd64", "i386", "i686"}
 _TCG = "QEMU TCG CPU"
+_ROSETTA = "VirtualApple"
 
 
 def emulator() -> str | None:
@@ -26,8 +27,8 @@ def emulator() -> str | None:
 
     Two signs are looked for on Linux. An emulator of processes (user-mode QEMU, Box64, FEX) answers ``/proc/self`` with
     the emulated program, and the kernel answers ``/proc/thread-self`` with the emulator. The file of the processor
-    names a vendor of x86 on another instruction set, or QEMU's own processor. An emulator of a whole Arm machine shows
-    neither sign.
+    names a vendor of x86 on another instruction set, or the own processor of QEMU or of Rosetta. An emulator of a whole
+    Arm machine shows neither sign.
     """
     return _other_program() or _other_processor(cpu_facts(), platform.machine())
 
@@ -53,6 +54,8 @@ def _other_processor(facts: Mapping[str, str], machine: str) -> str | None:
     """The name of an emulator that the facts in ``/proc/cpuinfo`` give away."""
     if _TCG in facts.get("model name", ""):
         return "QEMU"
+    if facts.get("vendor_id") == _ROSETTA:
+        return "Rosetta"
     if facts.get("vendor_id") in _X86_VENDORS and machine.lower() not in _X86:
         return f"unknown, on {facts['vendor_id']}"
     return None

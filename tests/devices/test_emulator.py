@@ -68,6 +68,7 @@ def test_a_program_that_cannot_be_read(proc: Path) -> None:
     (EPYC, "x86_64", None),
     (EPYC, "aarch64", "unknown, on AuthenticAMD"),
     (TCG, "x86_64", "QEMU"),
+    (EPYC.replace("AuthenticAMD", "VirtualApple"), "x86_64", "Rosetta"),
     ("", "aarch64", None),
 ])  # fmt: skip
 def test_the_processor_gives_it_away(
