@@ -134,6 +134,13 @@ def sixteen_bits() -> bytes:
     return file_of(Image.fromarray(grey), "PNG", transparency=0x1234)
 
 
+def palette_and_alpha() -> Image.Image:
+    image = cut_out().convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
+    image.putalpha(cut_out().getchannel("A"))  # Pillow before 12 loses it in a conversion to PA
+    assert image.mode == "PA"
+    return image
+
+
 TRANSPARENT: dict[str, tuple[Callable[[], bytes | Image.Image], tuple[int, int, int]]] = {
     "RGBA in PNG": (lambda: file_of(cut_out(), "PNG"), SHOWN),
     "RGBA in WebP": (lambda: file_of(cut_out(), "WEBP", lossless=True, exact=True), SHOWN),
@@ -141,7 +148,7 @@ TRANSPARENT: dict[str, tuple[Callable[[], bytes | Image.Image], tuple[int, int, 
     "RGBa": (lambda: cut_out().convert("RGBa"), SHOWN),
     "LA in PNG": (lambda: file_of(keyed("LA", (90, 0), (7, 255)), "PNG"), (7, 7, 7)),
     "La": (lambda: keyed("LA", (90, 0), (7, 255)).convert("La"), (7, 7, 7)),
-    "PA": (lambda: cut_out().convert("PA"), SHOWN),
+    "PA": (palette_and_alpha, SHOWN),
     "palette, one entry": (lambda: palette(0), SHOWN),
     "palette, alpha of each entry": (lambda: palette(b"\0\xff"), SHOWN),
     "palette with alpha": (with_palette_alpha, SHOWN),

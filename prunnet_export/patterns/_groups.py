@@ -194,7 +194,9 @@ def _attentions(embedder: nn.Module) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in embedder.named_modules()
-        if (type(module) is Attention and module.gate is None and isinstance(module.norm, nn.Identity))
+        if (
+            type(module) is Attention and getattr(module, "gate", None) is None and isinstance(module.norm, nn.Identity)
+        )
         or type(module) is WindowAttention
     }
 

@@ -83,10 +83,14 @@ def unknown_compression(archive: bytes) -> bytes:
 
 
 def damaged_deflate(archive: bytes) -> bytes:
-    """The archive, compressed, with garbage in the first compressed stream."""
+    """The archive, compressed, with garbage in every compressed stream."""
     changed = bytearray(zipped(members(archive), compression=zipfile.ZIP_DEFLATED))
-    start = 30 + int.from_bytes(changed[26:28], "little") + int.from_bytes(changed[28:30], "little")
-    changed[start : start + 8] = b"\xff" * 8
+    with zipfile.ZipFile(io.BytesIO(changed)) as opened:
+        heads = [member.header_offset for member in opened.infolist()]
+    for head in heads:
+        names = changed[head + 26 : head + 30]
+        start = head + 30 + int.from_bytes(names[:2], "little") + int.from_bytes(names[2:], "little")
+        changed[start : start + 8] = b"\xff" * 8
     return bytes(changed)
 
 
