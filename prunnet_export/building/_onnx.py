@@ -61,19 +61,21 @@ def export_onnx(embedder: nn.Module, file: Path, *, size: tuple[int, int]) -> No
             ) from None
     assert program is not None  # noqa: S101  # it is None only without dynamo=True
     model = program.model_proto
+    model.producer_name = "prunnet-export"
     _strip(model)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     onnx.checker.check_model(model, full_check=True)
     replace_file(file, model.SerializeToString())
 
 
-def _strip(model: Any) -> None:
-    """Remove what identifies the exporting machine: source paths and stack traces."""
-    graph = model.graph
-    model.producer_name = "prunnet-export"
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+def _strip(part: Any) -> None:
+    """Remove what identifies the exporting machine, source paths and stack traces, from a model and all its parts."""
+    for field, value in part.ListFields():
+        if field.name in {"metadata_props", "doc_string"}:
+            part.ClearField(field.name)
+        elif field.type == field.TYPE_MESSAGE:
+            for below in [value] if hasattr(value, "ListFields") else value:  # one message, or several
+                _strip(below)
 
 
 @contextlib.contextmanager

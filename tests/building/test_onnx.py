@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput, StorageError
 from prunnet_export.building import export_onnx
+from prunnet_export.building._onnx import _strip
 from prunnet_export.network import Normalised, PrunableNetwork
 from prunnet_export.patterns import find_pattern
 from tests._asserts import assert_healthy, assert_one_line
@@ -103,6 +104,25 @@ def test_the_file_says_nothing_of_this_machine(exported: tuple[nn.Module, Path])
         assert len(secret) <= 2 or secret.encode() not in raw, secret
     user = os.environ.get("USER") or getpass.getuser()
     assert f"/{user}/".encode() not in raw
+
+
+def test_no_part_of_a_model_keeps_notes() -> None:
+    note = "/home/somebody/network.py"
+
+    def identity() -> onnx.NodeProto:
+        node = onnx.helper.make_node("Identity", ["x"], ["y"], doc_string=note)
+        node.metadata_props.add(key="stack_trace", value=note)
+        return node
+
+    value = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1], doc_string=note)
+    branch = onnx.helper.make_graph([identity()], "branch", [], [value], doc_string=note)
+    choice = onnx.helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch)
+    function = onnx.helper.make_function("own", "f", ["x"], ["y"], [identity()], [], doc_string=note)
+    model = onnx.helper.make_model(onnx.helper.make_graph([choice], "g", [], []), functions=[function], doc_string=note)
+    assert model.SerializeToString().count(note.encode()) > 6
+    _strip(model)
+    assert note.encode() not in model.SerializeToString()
+    assert [node.op_type for node in model.functions[0].node] == ["Identity"]
 
 
 def test_a_file_passes_the_checker(exported: tuple[nn.Module, Path]) -> None:
