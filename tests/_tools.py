@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from prunnet_export.devices._cpu_info import cpu_facts
+
 TOOLS = Path(os.environ.get("PRUNNET_TESTS_TOOLS", Path(__file__).parents[1] / ".venv" / "tools"))
 
 
@@ -14,3 +16,10 @@ def needs(name: str, *, there: bool, target: str = "test-schemas") -> pytest.Mar
     """Skips a test whose tool is not there. It fails instead where ``PRUNNET_TESTS_NEED_<NAME>=1`` says that it is."""
     missing = not there and not os.environ.get(f"PRUNNET_TESTS_NEED_{name}")
     return pytest.mark.skipif(missing, reason=f"make {target} needs or fetches it")
+
+
+needs_vnni = pytest.mark.skipif(
+    "flags" in cpu_facts() and "vnni" not in cpu_facts()["flags"],
+    reason="without VNNI, engines on x86-64 add INT8 products in 16 bits, which saturates, or leave layers in float",
+)
+"""Skips a test of the exactness of INT8 on processors of x86-64 that do not have these instructions."""

@@ -17,6 +17,7 @@ from prunnet_export.building import export_onnx
 from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes._quantise_onnx import OnnxQuantiser, quantise_onnx
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
+from tests._tools import needs_vnni
 from tests.runtimes._quantised import IMAGES, INPUTS, cut, transformer
 
 onnx = pytest.importorskip("onnx")
@@ -110,6 +111,7 @@ def test_symmetric_is_what_tensorrt_reads() -> None:
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
+@needs_vnni
 def test_the_contract_is_kept(*, symmetric: bool) -> None:
     model = quantised(symmetric=symmetric)
     onnx.checker.check_model(model, full_check=True)
@@ -130,6 +132,7 @@ def cosines(model: Any, expected: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
+@needs_vnni
 def test_the_sums_of_a_transformer_stay_in_float(*, symmetric: bool) -> None:
     model = quantise_onnx(onnx.load_from_string(transformer().content), SAMPLES, symmetric=symmetric)
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}

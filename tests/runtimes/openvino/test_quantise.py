@@ -16,6 +16,7 @@ from prunnet_export.runtimes import CompileInputs, Model
 from prunnet_export.runtimes.openvino import OpenVino
 from prunnet_export.runtimes.openvino._quantise import quantise_openvino
 from tests._inputs import images
+from tests._tools import needs_vnni
 from tests.runtimes._quantised import CROP, IMAGES, INPUTS, cut, transformer
 
 engine = pytest.importorskip("openvino")
@@ -47,6 +48,7 @@ def test_weights_take_a_byte(tmp_path: Path) -> None:
     assert sorted(int(np.abs(tensor).max()) for tensor in weights.values()) == [64, *[127] * 21]
 
 
+@needs_vnni
 def test_grouped_weights_take_a_byte_too(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(tiny_model(size=CROP, width=9))
@@ -68,6 +70,7 @@ def test_the_contract_is_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(one_by_one, together[:4], atol=1e-5)
 
 
+@needs_vnni
 def test_only_the_layers_of_a_transformer_are_quantised(tmp_path: Path) -> None:
     OpenVino().compile(transformer().write(tmp_path), tmp_path, precision="int8", inputs=INPUTS)
     readers = {
