@@ -1,5 +1,7 @@
 """Makes every process believe that its processor is emulated. It runs before everything else, in every process."""
 
+from unittest.mock import patch
+
 from prunnet_export.devices import _fingerprint
 
-_fingerprint.emulator = lambda: "shim"  # type: ignore[attr-defined]  # it imports the function from elsewhere
+patch.object(_fingerprint, "emulator", lambda: "shim").start()

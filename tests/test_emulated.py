@@ -94,13 +94,13 @@ def test_the_real_device_still_chooses(
     artifact: Path, emulated: dict[str, str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     assert shell(emulated, "prunnet-export", "finish", artifact, "--threads=1").code == 0
-    every = [(one.subnetwork.capacity, one.entry) for one in read_manifest(artifact).alternatives]
+    others = len(read_manifest(artifact).alternatives)
     _with_budget(artifact, 1e-6)
     ran = shell(environment, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'real'}")
     assert ran.code == 1, ran.err  # no candidate takes so little time
     real = read_manifest(next(tmp_path.glob("real*")))
     assert real.latency.source == "measured"
-    assert len(real.frontier) == 1 + len(every)
+    assert len(real.frontier) == 1 + others
 
 
 def _with_budget(artifact: Path, latency_ms: float) -> None:

@@ -47,7 +47,7 @@ class Machine:
         if self.core is None:
             own[0] = str(Path(sys.executable).with_name(own[0]))
             return own
-        own[0] = f"/opt/venv/bin/{own[0]}"
+        own[0] = f"/venv/bin/{own[0]}"
         cpuinfo = str(self._cpuinfo()) if self.hidden else ""
         return [str(HERE / "enter.sh"), str(ARM / "root"), self.core, cpuinfo, str(self.shared), *own]
 
@@ -74,7 +74,7 @@ class Machine:
         subprocess.run(build, check=True, capture_output=True)
         shutil.rmtree(ROOT / "build")
         [wheel] = wheels.glob("*.whl")
-        done = self.run("pip", "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", wheel)
+        done = self.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel)
         assert done.returncode == 0, done.stderr
 
     def _cpuinfo(self) -> Path:

@@ -29,5 +29,6 @@ done
 "$pip" wheel --quiet --no-deps --wheel-dir "$folder/wheels" .
 folder=$(cd "$folder" && pwd)
 there() { "$here/enter.sh" "$folder/root" max "" "$folder/wheels" "$@"; }
-there /usr/bin/python3 -m venv /opt/venv
-there /opt/venv/bin/pip install --quiet --no-index --find-links "$folder/wheels" 'prunnet-export[onnxruntime,mnn,litert]'
+there /usr/bin/python3 -m venv /venv
+there /venv/bin/pip install --quiet --no-deps "$folder"/wheels/*.whl
+there /venv/bin/pip check

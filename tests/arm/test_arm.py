@@ -25,7 +25,7 @@ from tests.devices._sshd import Board, board
 __all__ = ["board"]
 
 pytestmark = [pytest.mark.slow, needs("ARM", there=HAS_ARM, target="test-arm")]
-emulated_only = pytest.mark.skipif(NATIVE, reason="this machine is not emulated")
+emulated_only = pytest.mark.skipif(NATIVE, reason="a real Arm machine has one kind of core and no emulator to find")
 
 CORES = [None] if NATIVE else ["cortex-a72", "cortex-a76", "neoverse-n1"]
 EMBED = """
@@ -153,6 +153,6 @@ def test_an_export_through_ssh(board: Board, machine: Machine, shared: Path) -> 
     assert not (shared / "other").exists()
 
 
-def test_the_quota_of_the_machine_is_read(machine: Machine) -> None:
+def test_the_cores_are_those_of_this_machine(machine: Machine) -> None:
     script = "from prunnet_export._cores import affinity_cores; print(affinity_cores())"
     assert machine.run("python", "-c", script).stdout.strip() == str(affinity_cores())
