@@ -143,7 +143,7 @@ def _remeasure(
     if verify_too:
         # Before an engine is built, the figure would include the memory of the build; an emulator adds its own.
         batch_size = manifest.budget.query.batch_size
-        if runtime.built(model) and device.fingerprint().emulator is None:
+        if runtime.built(model) and not device.emulated:
             peak = peak_memory_mb(device, model, threads=threads, batch_size=batch_size).peak_mb
         tested = ModelOnDevice(model, device, threads)
         holds_queries = manifest.verification.query_images != "none"

@@ -20,6 +20,6 @@ def needs(name: str, *, there: bool, target: str = "test-schemas") -> pytest.Mar
 
 needs_vnni = pytest.mark.skipif(
     "flags" in cpu_facts() and "vnni" not in cpu_facts()["flags"],
-    reason="without VNNI, engines on x86-64 add INT8 products in 16 bits, which saturates, or leave layers in float",
+    reason="without VNNI, sums of INT8 products saturate: vectors are less exact, and an export leaves layers in float",
 )
 """Skips a test of the exactness of INT8 on processors of x86-64 that do not have these instructions."""

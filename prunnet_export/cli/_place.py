@@ -75,8 +75,7 @@ def choose_place(name: str, target: Target, runtime: Runtime, *, require_measure
 
 def _emulation(device: Device) -> str | None:
     """Why the times of a device are no measurements; None if they are."""
-    machine = device.fingerprint()
-    return None if machine.emulator is None else f"no time is a measurement on {machine}"
+    return f"no time is a measurement on {device.fingerprint()}" if device.emulated else None
 
 
 def predictor_for(

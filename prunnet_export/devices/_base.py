@@ -70,6 +70,11 @@ class Device(ABC):
             self._fingerprint = self.ask(FingerprintRequest(), FingerprintReply, timeout=60).fingerprint
         return self._fingerprint
 
+    @property
+    def emulated(self) -> bool:
+        """Whether its processor is emulated, so that none of its times and peaks of memory is a measurement."""
+        return self.fingerprint().emulator is not None
+
 
 def raise_again(reply: ErrorReply) -> NoReturn:
     """Raise the error of a worker again. A class that a worker cannot cause becomes PrunnetError."""

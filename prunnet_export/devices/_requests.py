@@ -188,15 +188,14 @@ def measure_samples(
         ]
         timeout = _timeout(warmup + at_least) + seconds
         replies = [[device.ask(request, LatencyReply, timeout=timeout) for request in requests] for _ in range(runs)]
-    machine = device.fingerprint()
     return [
         ModelTimes(
             samples_ms=[reply.samples for reply in model_replies],
             threads=threads,
             runtime=model.runtime,
             runtime_version=model_replies[0].runtime_version,
-            device=machine.id,
-            source="measured" if machine.emulator is None else "emulated",
+            device=device.fingerprint().id,
+            source="emulated" if device.emulated else "measured",
             query=one.query,
             parts_ms=_parts(model_replies, one.query),
         )

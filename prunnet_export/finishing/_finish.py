@@ -106,7 +106,7 @@ class Finish:
             finished = self._manifest(chosen, measured, reference)
             with storage_errors(destination):
                 places = {chosen.folder / name: writer.folder / name for name in chosen.names}
-                if self._emulated:
+                if self.device.emulated:
                     names = alternative_files(self.manifest)
                     places |= {kept.folder / name: writer.folder / name for name in names}
                 copy_files(places, inside=writer.folder)
@@ -121,10 +121,6 @@ class Finish:
         device = self.manifest.device
         return device is not None and device.id == self.device.fingerprint().id
 
-    @property
-    def _emulated(self) -> bool:
-        return self.device.fingerprint().emulator is not None
-
     def _own_destination(self) -> Path:
         """The destination with which the artifact was written to its folder."""
         folder = self.folder.resolve()
@@ -134,7 +130,7 @@ class Finish:
         """Build and measure candidates of an artifact from the largest to the first that fits."""
         measured: list[MeasuredCandidate] = []
         candidates = stored_candidates(self.manifest)
-        if self._emulated:
+        if self.device.emulated:
             candidates = [one for one in candidates if not one.home]
         for index, candidate in enumerate(candidates):
             try:
@@ -145,7 +141,7 @@ class Finish:
                 _LOG.warning("%s: %s", candidate.subnetwork, error.message)
                 continue
             measured.append(one)
-            verdict = "emulated" if self._emulated else "fits" if one.inside else "does not fit"
+            verdict = "emulated" if self.device.emulated else "fits" if one.inside else "does not fit"
             _LOG.info("%s: %.3g ms, %s", candidate.subnetwork, one.latency.upper_ms, verdict)
             if one.inside:
                 break
@@ -167,7 +163,7 @@ class Finish:
         steps, batch_size = self.manifest.preprocessing, budget.query.batch_size
         found = measure_for_budget(self.device, model, budget, steps, threads=self.threads, runs=5, samples=100)
         memory = None
-        if not self._emulated:
+        if not self.device.emulated:
             reply = peak_memory_mb(self.device, model, threads=self.threads, batch_size=batch_size)
             memory = MemoryEntry(peak_mb=reply.peak_mb, source=reply.source)
         peak_mb = None if memory is None else memory.peak_mb
@@ -202,7 +198,7 @@ class Finish:
             verification=verification,
             verified_by=None,
             built=True,
-            alternatives=self.manifest.alternatives if self._emulated else [],
+            alternatives=self.manifest.alternatives if self.device.emulated else [],
             frontier=[one.frontier_entry() for one in reversed(measured)],
             device=self.device.fingerprint(),
         )
