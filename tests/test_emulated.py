@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,13 @@ import msgspec
 import pytest
 
 from prunnet_export.artifact import Manifest, manifest_checks, read_manifest, verify_files
-from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
 from prunnet_export.network import load_checkpoint
-from prunnet_export.precision import FP32
-from prunnet_export.prediction import Predictor
-from prunnet_export.target import Limits, find_target
 from tests._cli import assert_error, environment, shell, tiny_data, tiny_network
 from tests._shims import with_shim
-from tests.search._exports import Workshop
+from tests.search._exports import Workshop, predicted_export
 
 __all__ = ["environment", "tiny_data", "tiny_network"]
-
-LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
-PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
 
 
 @pytest.fixture
@@ -39,12 +31,7 @@ def exported(tiny_network: Path, tiny_data: Path, tmp_path_factory: pytest.TempP
     """An artifact with a predicted latency and alternatives, and a budget that no emulator would hold."""
     folder = tmp_path_factory.mktemp("exported")
     workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), folder / "builds")
-    export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
-    rungs = export.candidates()["channel", "fp32"]
-    middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
-    report = PREDICTOR.report(middle.workload, pattern="channel", precision=FP32, percentile=90)
-    export.budget = Budget(latency_ms=report.upper_ms * 1.001)
-    return export.run(folder / "dist").folder
+    return predicted_export(workshop).run(folder / "dist").folder
 
 
 @pytest.fixture

@@ -28,8 +28,7 @@ from prunnet_export.training._state import STATE_FILE
 from tests._cli import write_network
 from tests._inputs import write_folder
 from tests.devices._sshd import wait_until
-from tests.finishing.test_finish import PREDICTOR
-from tests.search._exports import Workshop
+from tests.search._exports import PREDICTOR, Workshop
 
 pytestmark = pytest.mark.slow
 

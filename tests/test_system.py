@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,12 @@ from prunnet_export.artifact import load, read_manifest
 from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
 from prunnet_export.network import load_checkpoint
-from prunnet_export.prediction import Predictor
-from prunnet_export.target import Limits, find_target
 from tests._cli import assert_error, command_file, environment, shell, tiny_data, tiny_network, tree
 from tests._shims import with_shim
-from tests.search._exports import Workshop
+from tests.search._exports import PREDICTOR, Workshop
 
 __all__ = ["environment", "tiny_data", "tiny_network"]
 
-LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
 EMBED = """
 import sys
 import numpy as np
@@ -45,8 +41,7 @@ def exported(tiny_network: Path, tiny_data: Path, tmp_path_factory: pytest.TempP
     """An artifact whose latency is predicted."""
     folder = tmp_path_factory.mktemp("exported")
     workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), folder / "builds")
-    predictor = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
-    return workshop.export(Budget(latency_ms=1000), predictor=predictor).run(folder / "dist").folder
+    return workshop.export(Budget(latency_ms=1000), predictor=PREDICTOR).run(folder / "dist").folder
 
 
 @pytest.fixture

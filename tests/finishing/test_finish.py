@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,26 +17,15 @@ from prunnet_export.devices import Device
 from prunnet_export.evaluating import load_reference
 from prunnet_export.finishing import Finish
 from prunnet_export.network import load_checkpoint
-from prunnet_export.precision import FP32
-from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import Model, find_runtime
-from prunnet_export.target import Limits, find_target
-from tests.search._exports import TableDevice, Workshop, kilobytes
-
-LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
-PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
+from tests.search._exports import PREDICTOR, TableDevice, Workshop, kilobytes, predicted_export
 
 
 @pytest.fixture(scope="module")
 def exported(tiny_network: Path, tiny_data: Path, build_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact with a predicted latency, and a budget that about half of the rungs fit."""
     workshop = Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)
-    export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
-    rungs = export.candidates()["channel", "fp32"]
-    middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
-    upper = PREDICTOR.report(middle.workload, pattern="channel", precision=FP32, percentile=90).upper_ms
-    export.budget = Budget(latency_ms=upper * 1.001)
-    outcome = export.run(tmp_path_factory.mktemp("exported") / "dist")
+    outcome = predicted_export(workshop).run(tmp_path_factory.mktemp("exported") / "dist")
     assert outcome.manifest.status == "verified"
     return outcome.folder
 

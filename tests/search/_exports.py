@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,18 @@ from prunnet_export.devices._protocol import (
 )
 from prunnet_export.evaluating import Evidence, Gallery
 from prunnet_export.network import Checkpoint, load_checkpoint
+from prunnet_export.precision import FP32
+from prunnet_export.prediction import Predictor
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search import Export
-from prunnet_export.target import find_target
+from prunnet_export.target import Limits, find_target
 from prunnet_export.thresholds import Thresholds
 from tests._cli import folder_of_the_run
 
 MULTIPLE = 8
 MAX_QUERIES, MAX_GALLERY = 500, 1000
+LIMITS = Limits(tera_macs={"fp32": 0.05}, memory_gb_s=10, efficiency=0.5, layer_us=5, source="a data sheet")
+PREDICTOR = Predictor(replace(find_target("x86-onnxruntime"), limits=LIMITS))
 LENIENT = Thresholds(recall=0, overlap=0, spread=0)  # the network is untrained
 
 Latency = Callable[[int, LatencyRequest], float]
@@ -124,3 +128,13 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workshop(tiny_network: Path, tiny_data: Path, build_folder: Path) -> Workshop:
     """The tiny network and its images."""
     return Workshop(load_checkpoint(tiny_network), open_dataset(str(tiny_data)), build_folder)
+
+
+def predicted_export(workshop: Workshop) -> Export:
+    """An export with predicted latencies, and a budget that about half of the rungs fit."""
+    export = workshop.export(Budget(latency_ms=1), predictor=PREDICTOR)
+    rungs = export.candidates()["channel", "fp32"]
+    middle = export.builder.build(rungs[len(rungs) // 2], re_estimated=False)
+    upper = PREDICTOR.report(middle.workload, pattern="channel", precision=FP32, percentile=90).upper_ms
+    export.budget = Budget(latency_ms=upper * 1.001)
+    return export
