@@ -70,7 +70,9 @@ def test_every_peer_is_exported_searched_with_and_measured(peers: Peers) -> None
     assert [(one["capacity"], one["precision"]) for one in target["peers"]["aml"]] == [(0.3, "fp32")]
     for budget in target["budgets"]:
         assert all(offer is None or offer["p50_ms"] <= 1.05 * budget["ms"] for offer in budget["offers"].values())
-    assert [one["set_by"] for one in target["budgets"]] == ["100% fp32", "30% fp32"]
+    # Tiny networks take about the same time, so which one takes longer is chance.
+    assert {one["set_by"] for one in target["budgets"]} == {"100% fp32", "30% fp32"}
+    assert target["budgets"] == sorted(target["budgets"], key=lambda budget: budget["ms"], reverse=True)
     # The exported fp32 file finds what the torch network found.
     for run in document["runs"]:
         [figures] = run["aligned"].values()
