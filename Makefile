@@ -35,12 +35,11 @@ test: $(STAMP) types ## Run the linter, the type checker and the default tests
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-# LiteRT's exporter is left out, because it needs a newer torch than the lowest one.
 LOWEST := .venv/lowest
 test-lowest: $(STAMP) ## Run the default tests with the lowest versions that pyproject.toml allows
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
-	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --resolution lowest-direct --editable '.[test]'
+	$(BIN)/uv venv --quiet --seed --clear --python $(PYTHON) $(LOWEST)
+	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -n 2 --dist loadfile
 
 # Neither is a part of the package: they come from the registries of npm and Python. TOOLS is where the tests look.

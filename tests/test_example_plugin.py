@@ -21,6 +21,8 @@ from prunnet_export.runtimes import Model, find_runtime
 from tests._cli import Ran, assert_error, environment, shell, tiny_data, tiny_network, tree
 from tests.conftest import TinyModel
 
+pytest.importorskip("onnxruntime", minversion="1.24", reason="the example asks for it")
+
 __all__ = ["environment", "tiny_data", "tiny_network"]
 
 Environment = dict[str, str]

@@ -11,7 +11,12 @@ from prunnet_export.network import Normalised
 from prunnet_export.runtimes import Batch
 from prunnet_export.runtimes.litert import _runtime
 from prunnet_export.runtimes.litert._export import convert, quantise
+from prunnet_export.runtimes.litert._file import TfliteGraph
 from tests.runtimes._embedders import CROP, embedder, inputs
+
+
+def graph(content: bytes) -> TfliteGraph:
+    return TfliteGraph(content, name="m.tflite")
 
 
 @cache
@@ -24,6 +29,12 @@ def in_fp32(pattern: str = "unstructured", capacity: float = 0.4) -> bytes:
 def in_int8(pattern: str = "unstructured", capacity: float = 0.4) -> bytes:
     """A subnetwork in INT8."""
     return quantise(in_fp32(pattern, capacity), [image[None] for image in inputs()])
+
+
+def norm_operators() -> tuple[str, ...]:
+    """The operators after the last layer. They compute the L2 norm, and torch's version decides about their number."""
+    operators = graph(in_fp32()).operators
+    return operators[len(operators) - operators[::-1].index("FULLY_CONNECTED") :]
 
 
 def converted_before(monkeypatch: pytest.MonkeyPatch, pattern: str = "unstructured", capacity: float = 0.4) -> None:
