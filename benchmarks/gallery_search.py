@@ -1,8 +1,8 @@
 """The same search by bare FAISS, by this tool and by Milvus Lite, side by side: time and peak memory.
 
-Run: ``python -m prunnet_export.benchmarks.gallery_search FOLDER [--rows 1000000] [--dim 256] [--queries 10000]``. It
-writes a random gallery to FOLDER, and takes it away at the end. Each way runs in a process of its own. Each round runs
-all ways one after another, so that other work on the machine meets all of them.
+Run: ``python -m prunnet_export.benchmarks.gallery_search FOLDER [--rows 1000000] [--dim 256] [--dtype float32]
+[--queries 10000]``. It writes a random gallery to FOLDER, and takes it away at the end. Each way runs in a process of
+its own. Each round runs all ways one after another, so that other work on the machine meets all of them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._files import PACKAGE_HOME
+from prunnet_export.devices import fingerprint
 from prunnet_export.galleries import DatabaseRows, open_database
 from prunnet_export.gallery_address import GalleryAddress
 from prunnet_export.vectors import nearest, open_vectors
@@ -39,12 +40,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=256)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float16"))
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--ways", nargs="+", default=WAYS[:2], choices=WAYS)
     arguments = parser.parse_args()
+    fingerprint().require_real()
     folder: Path = arguments.folder.absolute()
-    write_gallery(folder / _FILE, arguments.rows, arguments.dim)
+    write_gallery(folder / _FILE, arguments.rows, arguments.dim, arguments.dtype)
     try:
         if "milvus" in arguments.ways:
             begin = time.perf_counter()
@@ -69,10 +72,10 @@ def peak_mb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def write_gallery(file: Path, rows: int, dim: int) -> None:
-    """A float32 gallery [rows, dim], written in parts."""
+def write_gallery(file: Path, rows: int, dim: int, dtype: str = "float32") -> None:
+    """A gallery [rows, dim], written in parts."""
     draw = np.random.default_rng(0)
-    gallery = np.lib.format.open_memmap(file, "w+", np.float32, (rows, dim))
+    gallery = np.lib.format.open_memmap(file, "w+", np.dtype(dtype), (rows, dim))
     for start in range(0, rows, _PART):
         part = gallery[start : start + _PART]
         part[:] = draw.standard_normal(part.shape, np.float32)
@@ -92,7 +95,7 @@ def write_milvus(folder: str) -> None:
     index.add_index("embedding", index_type="FLAT", metric_type="IP")
     client.create_collection("gallery", schema=schema, index_params=index)
     for start in range(0, len(rows), _PART // 2):
-        part = rows[start : start + _PART // 2]
+        part = np.asarray(rows[start : start + _PART // 2], np.float32)
         client.insert("gallery", [{"id": start + row, "embedding": vector} for row, vector in enumerate(part)])
     client.flush("gallery")
     client.close()
@@ -139,7 +142,7 @@ def _by_faiss(file: Path, queries: npt.NDArray[np.float32]) -> tuple[npt.NDArray
     rows = np.load(file, mmap_mode="r")
     index = faiss.IndexFlatIP(rows.shape[1])
     for start in range(0, len(rows), _PART):
-        index.add(np.ascontiguousarray(rows[start : start + _PART]))
+        index.add(np.ascontiguousarray(rows[start : start + _PART], np.float32))
     loaded = time.perf_counter()
     return index.search(queries, K)[1], loaded
 

@@ -66,7 +66,7 @@ def read_by_faiss(file: Path, count: int, dim: int, metric: Metric | None, *, bi
     """
     faiss = require("faiss", extra="vectors")
     read = faiss.read_index_binary if binary else faiss.read_index
-    _limit_memory(faiss, file.stat().st_size)
+    faiss.set_deserialization_vector_byte_limit(file.stat().st_size)  # no list takes more memory than the file has
     try:
         # Lists of an inverted file stay on the disk.
         index = read(str(file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
@@ -83,12 +83,6 @@ def read_by_faiss(file: Path, count: int, dim: int, metric: Metric | None, *, bi
         raise InvalidInput(f"{file} is not a readable FAISS index ({one_line(error)})", hint=_HINT) from None
     vectors = StoredVectors(file, count, dim, _form(faiss, inner), source, metric=metric)
     return vectors.named(inner_names if names is None else names)
-
-
-def _limit_memory(faiss: Any, size: int) -> None:
-    """Let FAISS take no more memory for a list than the file has. Versions before 1.14 have no such limit."""
-    if hasattr(faiss, "set_deserialization_vector_byte_limit"):
-        faiss.set_deserialization_vector_byte_limit(size)
 
 
 def _without_ids(faiss: Any, index: Any, file: Path, *, binary: bool) -> tuple[Any, Names | None]:
