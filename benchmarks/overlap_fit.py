@@ -1,8 +1,8 @@
 """How the overlap of neighbours, which needs no labels, and R@1 go together in the runs that are stored.
 
-Run in a checkout: ``python -m prunnet_export.benchmarks.overlap_fit docs/methods``. In each gallery a line is fitted
-to R@1, as a share of the teacher's own, over the overlap. The interval of the overlap at 95 % of R@1 comes from a
-bootstrap over the runs, because the capacities of one run are no independent points.
+Run in a checkout: ``python -m prunnet_export.benchmarks.overlap_fit docs/methods [--picture FILE.png]``. A line is
+fitted to R@1, as a share of the teacher's own, over the overlap in each gallery. The interval of the overlap at 95 % of
+R@1 comes from a bootstrap over the runs, because the capacities of one run are no independent points.
 """
 
 from __future__ import annotations
@@ -54,12 +54,15 @@ class Fit:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--picture", type=Path)
+    arguments = parser.parse_args()
+    found = galleries(arguments.folder)
     print("| gallery | points (runs) | overlap | rank correlation | overlap at 95 % of R@1 | spread of R@1 |")  # noqa: T201
     print("| --- | --- | --- | --- | --- | --- |")  # noqa: T201
-    for gallery, runs in galleries(parser.parse_args().folder).items():
+    for gallery, runs in found.items():
         one = fit(runs)
         reached = f"{one.at_recall:.2f}" if one.at_recall <= one.overlaps[1] else "not reached"
         if one.interval is not None and one.at_recall <= one.overlaps[1]:
@@ -68,6 +71,8 @@ def main() -> None:
             f"| {gallery} | {one.points} ({one.runs}) | {one.overlaps[0]:.2f} to {one.overlaps[1]:.2f} |"
             f" {one.correlation:.2f} | {reached} | {one.spread:.3f} |"
         )
+    if arguments.picture is not None:
+        draw(found, arguments.picture)
 
 
 def galleries(folder: Path) -> Mapping[str, Sequence[Points]]:
@@ -107,6 +112,26 @@ def fit(runs: Sequence[Points]) -> Fit:
         interval=(low, high) if drawn else None,
         spread=float(np.std(points[:, 1] - slope * points[:, 0] - offset, ddof=2)),
     )
+
+
+def draw(found: Mapping[str, Sequence[Points]], file: Path) -> None:
+    """Write a picture of the points of each gallery and the line through them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for gallery, runs in found.items():
+        points = np.concatenate(list(runs))
+        color = axes.scatter(*points.T, s=8, label=gallery).get_facecolor()
+        line = np.poly1d(np.polyfit(points[:, 0], points[:, 1], 1))
+        ends = np.array([points[:, 0].min(), points[:, 0].max()])
+        axes.plot(ends, line(ends), color=color)
+    axes.axhline(RECALL, color="black", linestyle="dotted", label="95 % of R@1")
+    axes.set_xlabel("overlap with the teacher's 10 nearest")
+    axes.set_ylabel("R@1, as a share of the teacher's own")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
+    figure.savefig(file, dpi=100)
 
 
 def _reached(points: Points) -> float:

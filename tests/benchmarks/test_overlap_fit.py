@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from prunnet_export.benchmarks import overlap_fit
 
@@ -29,11 +30,14 @@ def test_a_known_line_is_found() -> None:
 
 
 def test_the_docs_have_the_table_of_the_stored_runs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["overlap_fit", str(ROOT / "docs" / "methods")])
+    picture = tmp_path / "overlap.png"
+    monkeypatch.setattr("sys.argv", ["overlap_fit", str(ROOT / "docs" / "methods"), "--picture", str(picture)])
     overlap_fit.main()
     page = (ROOT / "docs" / "export.md").read_text("utf-8")
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) > 4
     assert [line for line in printed if line not in page.splitlines()] == []
+    with Image.open(picture) as drawn, Image.open(ROOT / "docs" / "images" / "overlap.png") as shown:
+        assert drawn.size == shown.size
