@@ -94,7 +94,7 @@ def _exit_code(report: Report, *, artifacts: int) -> int:
     worst = worst_exit_code([gate, *(failure.exit_code for failure in report.failures)])
     missing = f"{len(report.failures)} of {artifacts} artifacts were not checked"
     if worst and worst == gate:
-        hint = f"{len(failed)} of {len(report.checks)} checks failed; export again on this device"
+        hint = f"{len(failed)} of {len(report.checks)} checks failed; export again for this device"
         fail_line(f"{failed[0].name}: {failed[0].message}", f"{hint}; {missing}" if report.failures else hint)
     elif worst:
         failure = next(failure for failure in report.failures if failure.exit_code == worst)

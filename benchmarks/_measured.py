@@ -9,10 +9,10 @@ from prunnet_export._errors import GateFailed, PrunnetError, Unreachable
 from prunnet_export._stored_paths import stored_path
 from prunnet_export._text import shown
 from prunnet_export.benchmarks._remeasure import Remeasured
-from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Samples
+from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Samples, SkipEntry
 from prunnet_export.building import ANCHOR
 from prunnet_export.devices import Device, ModelTimes
-from prunnet_export.reports import Check
+from prunnet_export.reports import Check, Skip
 
 _DIGITS = 6  # of milliseconds: nanoseconds
 
@@ -37,7 +37,7 @@ def measured_result(
         status="failed" if failed else "passed",
         exit_code=GateFailed.exit_code if failed else 0,
         message=f"{failed[0].name}: {failed[0].message}" if failed else "",
-        hint=f"{len(failed)} of {len(checks)} checks failed; export again on this device" if failed else "",
+        hint=f"{len(failed)} of {len(checks)} checks failed; export again for this device" if failed else "",
         seconds=round(seconds, 3),
         target=manifest.target,
         network=manifest.network.name,
@@ -52,6 +52,7 @@ def measured_result(
         peak_mb=measured.peak_mb,
         verification=measured.verification,
         checks=check_entries(checks),
+        skips=skip_entries(measured.skips()),
         machine=device.fingerprint(),
     )
 
@@ -90,6 +91,11 @@ def case_names(folders: Sequence[Path]) -> list[str]:
 def check_entries(checks: Iterable[Check]) -> list[CheckEntry]:
     """Checks, to be stored."""
     return [CheckEntry(name=check.name, passed=check.passed, message=check.message) for check in checks]
+
+
+def skip_entries(skips: Iterable[Skip]) -> list[SkipEntry]:
+    """What was not looked at, to be stored."""
+    return [SkipEntry(name=skip.name, message=skip.message, hint=skip.hint) for skip in skips]
 
 
 def rounded(times: ModelTimes) -> Samples:

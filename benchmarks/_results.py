@@ -31,6 +31,14 @@ class CheckEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     message: str
 
 
+class SkipEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A limit or a gate that was not looked at, the reason, and what the user can do about it."""
+
+    name: str
+    message: str
+    hint: str = ""
+
+
 class AnchorEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The anchor: a model that never changes, timed in turns with the artifact on the same device.
 
@@ -72,6 +80,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         peak_mb: Peak memory, MiB; null if it was not measured.
         verification: The verification; null if there was none.
         checks: The checks of the budget and the gates.
+        skips: Limits and gates that were not looked at.
         machine: The fingerprint of the device; null if it did not answer.
     """
 
@@ -94,6 +103,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     peak_mb: Annotated[float, msgspec.Meta(ge=0)] | None = None
     verification: VerificationEntry | None = None
     checks: list[CheckEntry] = []
+    skips: list[SkipEntry] = []
     machine: Fingerprint | None = None
 
 

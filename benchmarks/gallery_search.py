@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._console import script_errors
 from prunnet_export._files import PACKAGE_HOME
 from prunnet_export.devices import fingerprint
 from prunnet_export.galleries import DatabaseRows, open_database
@@ -164,4 +165,5 @@ def _by_milvus(file: Path, queries: npt.NDArray[np.float32]) -> tuple[npt.NDArra
 
 
 if __name__ == "__main__":
-    main()
+    with script_errors():
+        main()

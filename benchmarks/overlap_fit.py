@@ -11,11 +11,13 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._console import script_errors
 from prunnet_export._documents import parse_json
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import SETTINGS_BYTES
@@ -122,7 +124,7 @@ def draw(found: Mapping[str, Sequence[Points]], file: Path) -> None:
     axes = figure.add_subplot()
     for gallery, runs in found.items():
         points = np.concatenate(list(runs))
-        color = axes.scatter(*points.T, s=8, label=gallery).get_facecolor()
+        color = axes.scatter(points[:, 0], points[:, 1], s=8, label=gallery).get_facecolor()
         line = np.poly1d(np.polyfit(points[:, 0], points[:, 1], 1))
         ends = np.array([points[:, 0].min(), points[:, 0].max()])
         axes.plot(ends, line(ends), color=color)
@@ -131,7 +133,12 @@ def draw(found: Mapping[str, Sequence[Points]], file: Path) -> None:
     axes.set_ylabel("R@1, as a share of the teacher's own")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
-    figure.savefig(file, dpi=100)
+    figure.savefig(file, dpi=100, metadata={"Description": digest(found)})
+
+
+def digest(found: Mapping[str, Sequence[Points]]) -> str:
+    """A hash of all points. A picture has it, so that one can see whether it is of other points."""
+    return sha256(b"".join(np.concatenate(list(runs)).tobytes() for runs in found.values())).hexdigest()
 
 
 def _reached(points: Points) -> float:
@@ -140,4 +147,5 @@ def _reached(points: Points) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with script_errors():
+        main()

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from prunnet_export._console import script_errors
 from prunnet_export._errors import UsageError
 from prunnet_export.artifact import LoadedArtifact, load
 from prunnet_export.devices import fingerprint, photograph
@@ -103,7 +104,6 @@ def by_hand(model: LoadedArtifact, *, threads: int) -> Query:
 
     Raises:
         UsageError: the artifact is of another runtime, or does not crop.
-        Unreachable: the processor is emulated.
     """
     manifest = model.manifest
     steps, (height, width) = manifest.preprocessing, manifest.preprocessing.frame
@@ -135,4 +135,5 @@ def by_hand(model: LoadedArtifact, *, threads: int) -> Query:
 
 
 if __name__ == "__main__":
-    main()
+    with script_errors():
+        main()

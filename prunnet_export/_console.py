@@ -187,6 +187,16 @@ def _catch_signals() -> None:
         signal.signal(signal.SIGHUP, _interrupt)
 
 
+@contextmanager
+def script_errors() -> Iterator[None]:
+    """Show an error of ours as its line and hint, and end the process with its exit code."""
+    try:
+        yield
+    except PrunnetError as error:
+        fail_line(error.message, error.hint)
+        raise SystemExit(error.exit_code) from None
+
+
 def fail_line(message: str, hint: str) -> None:
     """Print one ``error:`` line and one ``hint:`` line on stderr. It never raises an error."""
     _print_lines(

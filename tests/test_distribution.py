@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests._distribution import build_distribution
 from tests.test_rooms import modules
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "prunnet_export", "training", "targets", "benchmarks")
 DATA = {
     "prunnet_export/py.typed",
     "prunnet_export/artifact/manifest.schema.json",
@@ -30,20 +29,7 @@ PYTHONS = [f"python3.{minor}" for minor in range(10, 15)]
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The source and the wheel. The wheel is built from the source, and so without the links of this tree."""
-    home = tmp_path_factory.mktemp("distribution")
-    (home / "tree").mkdir()
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / part, home / "tree" / part, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(ROOT / part, home / "tree" / part)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(home / "dist"), str(home / "tree")]
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, env=clean, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    [source], [wheel] = (home / "dist").glob("*.tar.gz"), (home / "dist").glob("*.whl")
-    return source, wheel
+    return build_distribution(tmp_path_factory.mktemp("distribution"))
 
 
 def test_the_wheel_has_every_module_and_nothing_else(built: tuple[Path, Path]) -> None:

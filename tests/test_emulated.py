@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,14 @@ def test_finish_does_not_choose(artifact: Path, emulated: dict[str, str]) -> Non
     assert (after.status, after.latency.source, after.memory) == ("verified", "emulated", None)
     assert after.latency.n > 0
     assert after.subnetwork == before.subnetwork
-    assert after.alternatives == before.alternatives
+    assert (after.alternatives, after.frontier) == (before.alternatives, before.frontier)
     assert after.device is not None
     assert after.device.emulator == "shim"
     assert "Not measured: these are the times of an emulator" in (artifact / "README.md").read_text("utf-8")
     document = json.loads(ran.out)
     assert "latency budget" in skipped(document)
-    assert sources([document["latency"], document["frontier"]]) == {"emulated"}
+    assert sources(document["latency"]) == {"emulated"}
+    assert sources(document["frontier"]) == {"predicted"}
     names = {check.name for check in manifest_checks(after)}
     assert "parity" in names
     assert "latency budget" not in names
@@ -82,24 +84,33 @@ def test_the_real_device_still_chooses(
 ) -> None:
     assert shell(emulated, "prunnet-export", "finish", artifact, "--threads=1").code == 0
     others = len(read_manifest(artifact).alternatives)
-    _with_budget(artifact, 1e-6)
+    _with_budget(artifact, latency_ms=1e-6)
     ran = shell(environment, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'real'}")
     assert ran.code == 1, ran.err  # no candidate takes so little time
+    assert "expected" not in ran.out  # the emulator's time was no expectation
     real = read_manifest(next(tmp_path.glob("real*")))
     assert real.latency.source == "measured"
     assert len(real.frontier) == 1 + others
 
 
-def _with_budget(artifact: Path, latency_ms: float) -> None:
+def test_a_rejection_does_not_call_its_time_measured(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
+    _with_budget(artifact, size_mb=1e-6)
+    ran = shell(emulated, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'out'}")
+    assert_error(ran, 1)
+    assert "measured" not in ran.err
+    assert "hint: export again with other limits" in ran.err
+
+
+def _with_budget(artifact: Path, **limits: float) -> None:
     """Give an artifact another budget."""
     file = artifact / "manifest.json"
     manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-    budget = msgspec.structs.replace(manifest.budget, latency_ms=latency_ms)
+    budget = msgspec.structs.replace(manifest.budget, **limits)
     file.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, budget=budget)))
 
 
 def test_bench_shows_its_times_and_judges_none(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
-    _with_budget(artifact, 1e-6)
+    _with_budget(artifact, latency_ms=1e-6)
     ran = shell(emulated, "prunnet-bench", artifact, f"--results={tmp_path / 'results'}", "--output-format=json")
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
@@ -133,6 +144,10 @@ def test_what_has_to_be_measured(
     assert_error(ran, 3, in_json=True)
     assert "emulated (shim)" in ran.err
     assert not (tmp_path / "out").exists()
+    ran = shell(emulated, "prunnet-export", *words)  # this target has no data sheet to predict with
+    assert_error(ran, 3)
+    assert "x86-onnxruntime cannot be measured here: no time is a measurement on" in ran.err
+    assert "--calibration FILE" in ran.err
 
 
 @pytest.mark.parametrize("words", [
@@ -150,3 +165,23 @@ def test_commands_that_only_measure_refuse(
     assert_error(ran, 3)
     assert "nothing can be measured on" in ran.err
     assert "emulated (shim)" in ran.err
+
+
+def test_scripts_that_only_measure_refuse(emulated: dict[str, str], artifact: Path, tmp_path: Path) -> None:
+    for script, word in (("gallery_search", tmp_path), ("query_path", artifact)):
+        ran = shell(emulated, sys.executable, "-m", f"prunnet_export.benchmarks.{script}", word, cwd=tmp_path)
+        assert_error(ran, 3)
+        assert "emulated (shim)" in ran.err
+
+
+def test_a_matrix_counts_the_cell_apart(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
+    _with_budget(artifact, latency_ms=1e-6)
+    file = tmp_path / "matrix.toml"
+    file.write_text(f'artifacts = ["{artifact}"]\n[[device]]\nlabel = "here"\naddress = "local"\n')
+    ran = shell(emulated, "prunnet-bench", "matrix", file, "--output-format=json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    [cell] = document["results"]
+    assert (cell["status"], cell["latency"]["source"]) == ("passed", "emulated")
+    assert "latency budget" in skipped(document)
+    assert "latency budget" not in {check["name"] for check in cell["checks"]}

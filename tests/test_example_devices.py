@@ -31,8 +31,8 @@ HAS_CXX = all(map(shutil.which, ("g++", "cmake"))) and STB.is_file()
 HAS_NODE = shutil.which("node") is not None and (TOOLS / "node_modules" / "onnxruntime-node").is_dir()
 CLOSE = 1e-4
 
-needs_cxx = needs("CXX", there=HAS_CXX, target="test-devices")
-needs_node = needs("NODE", there=HAS_NODE, target="test-devices")
+needs_cxx = needs("CXX", there=HAS_CXX, reason="make test-devices needs or fetches it")
+needs_node = needs("NODE", there=HAS_NODE, reason="make test-devices needs or fetches it")
 pytestmark = pytest.mark.slow
 
 Crop = Callable[[Preprocessing, Image.Image], bytes]

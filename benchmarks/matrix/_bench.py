@@ -16,8 +16,8 @@ from prunnet_export._console import describe_error
 from prunnet_export._errors import GateFailed, Unreachable
 from prunnet_export._stored_paths import stored_path
 from prunnet_export._text import shown
-from prunnet_export.artifact import Manifest, manifest_checks, restore
-from prunnet_export.benchmarks._measured import measured_result
+from prunnet_export.artifact import Manifest, manifest_checks, manifest_skips, restore
+from prunnet_export.benchmarks._measured import measured_result, skip_entries
 from prunnet_export.benchmarks._remeasure import remeasure
 from prunnet_export.benchmarks._results import CheckEntry, Result
 from prunnet_export.benchmarks.matrix._cells import Cell
@@ -137,6 +137,7 @@ def _predicted(cell: Cell, outcome: Outcome) -> Result:
         size_mb=manifest.size_mb,
         verification=manifest.verification,
         checks=[check, *gates],
+        skips=skip_entries(manifest_skips(manifest)),
     )
 
 

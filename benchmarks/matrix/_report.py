@@ -39,7 +39,8 @@ def matrix_report(run: Run, footer: Sequence[str], *, every_check: bool = True) 
         failures=tuple(
             Failure(one.name, one.message, one.hint, one.exit_code) for one in run.results if one.status == "error"
         ),
-        skips=tuple(Skip(one.name, one.message, one.hint) for one in run.results if one.status == "skipped"),
+        skips=tuple(Skip(one.name, one.message, one.hint) for one in run.results if one.status == "skipped")
+        + tuple(Skip(f"{one.name}: {skip.name}", skip.message, skip.hint) for one in run.results for skip in one.skips),
     )
 
 

@@ -94,13 +94,13 @@ def _points(sources: Sources, of: Callable[[VerificationEntry], float | None]) -
     seen: set[str] = set()
     for result in newest.values():
         accuracy = None if result.verification is None else of(result.verification)
-        if result.latency is not None and accuracy is not None:
+        if result.latency is not None and result.latency.source != "emulated" and accuracy is not None:
             seen.add(result.name)
             yield _Point(result.target, result.name, result.latency, accuracy)
     dense: set[tuple[str, str]] = set()
     for one in sources.artifacts:
         manifest, accuracy = one.manifest, of(one.manifest.verification)
-        if accuracy is not None and one.name not in seen:
+        if accuracy is not None and manifest.latency.source != "emulated" and one.name not in seen:
             yield _Point(manifest.target, one.name, manifest.latency, accuracy)
         whole = _dense(manifest)
         if whole is not None and of is _cross_r1 and (manifest.target, manifest.network.sha256) not in dense:
@@ -176,7 +176,7 @@ def distributions(sources: Sources) -> Section | None:
     go, figure = graph_objects(), new_figure("ms", "share of inferences")
     rows: list[tuple[Cell, ...]] = []
     shares = np.linspace(0, 1, _POINTS)
-    for style, result in zip(styles(), (one for one in sources.newest.values() if one.samples_ms), strict=False):
+    for style, result in zip(styles(), filter(_timed, sources.newest.values()), strict=False):
         samples = np.concatenate(result.samples_ms)
         # Every point is a sample: nothing is interpolated.
         times = np.quantile(samples, shares, method="inverted_cdf")
@@ -246,8 +246,13 @@ def history(sources: Sources) -> Section | None:
     return Section("history", "History", text, figure, more=(Table("", columns, tuple(rows)),))
 
 
+def _timed(result: Result) -> bool:
+    """Whether there are samples, and not those of an emulator, which say nothing about the device."""
+    return bool(result.samples_ms) and (result.latency is None or result.latency.source != "emulated")
+
+
 def _to_anchor(result: Result) -> float | None:
-    if result.anchor is None or not result.samples_ms:
+    if result.anchor is None or not _timed(result):
         return None
     own, anchor = (float(np.median(np.concatenate(runs))) for runs in (result.samples_ms, result.anchor.samples_ms))
     return own / anchor

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from prunnet_export._numbers import significant
 from prunnet_export._text import printable
-from prunnet_export.artifact import MANIFEST
+from prunnet_export.artifact import MANIFEST, manifest_skips
 from prunnet_export.benchmarks.page._section import Section
 from prunnet_export.benchmarks.page._sources import Sources
 from prunnet_export.reports import Cell, Table
@@ -39,6 +39,7 @@ def overview(sources: Sources) -> Section:
             )
         )
         gates += [(result.name, one.name, "pass" if one.passed else "FAIL", one.message) for one in result.checks]
+        gates += [(result.name, one.name, "skip", one.message) for one in result.skips]
     if run is None:
         rows = [
             (
@@ -55,10 +56,15 @@ def overview(sources: Sources) -> Section:
             )
             for one in sources.artifacts
         ]
-        gates = [
+        gates += [
             (one.name, gate.name, "pass" if gate.passed else "FAIL", gate.found())
             for one in sources.artifacts
             for gate in one.manifest.verification.gates
+        ]
+        gates += [
+            (one.name, skip.name, "skip", skip.message)
+            for one in sources.artifacts
+            for skip in manifest_skips(one.manifest)
         ]
     columns = ("case", "result", "subnetwork", "device", "ms", "bound ms", "budget ms", "source", "cross R@1", "reason")
     when = f"The newest run, of {run.created}." if run else "No run was given: these are the figures of the exports."

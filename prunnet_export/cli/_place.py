@@ -122,4 +122,9 @@ def predictor_for(
                 hint="give its --threads",
             )
     tables = tables or find_calibrations(cache_folder() / "calibration", target.name)
+    if place.device.emulated and not tables and target.limits is None:
+        raise Unreachable(
+            f"{target.name} cannot be measured here: {place.obstacle}",
+            hint=f"{_HINT}, or a table that a real machine wrote, --calibration FILE",
+        )
     return Predictor(target, [table for table in tables if threads in {None, table.threads}])

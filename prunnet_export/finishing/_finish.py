@@ -199,7 +199,9 @@ class Finish:
             verified_by=None,
             built=True,
             alternatives=self.manifest.alternatives if self.device.emulated else [],
-            frontier=[one.frontier_entry() for one in reversed(measured)],
+            frontier=self.manifest.frontier
+            if self.device.emulated
+            else [one.frontier_entry() for one in reversed(measured)],
             device=self.device.fingerprint(),
         )
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests._distribution import build_distribution
 from tests._tools import TOOLS
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 ARM = TOOLS / "arm64"
 NATIVE = platform.machine() in {"aarch64", "arm64"}
 HAS_ARM = NATIVE or (ARM / ".installed").is_file()
@@ -59,21 +58,7 @@ class Machine:
         """Install the package of this tree there, if the machine is emulated."""
         if self.core is None:
             return
-        wheels = self.shared / "wheels"
-        build = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            f"--wheel-dir={wheels}",
-            str(ROOT),
-        ]
-        shutil.rmtree(ROOT / "build", ignore_errors=True)  # files that are not there any more would come along
-        subprocess.run(build, check=True, capture_output=True)
-        shutil.rmtree(ROOT / "build")
-        [wheel] = wheels.glob("*.whl")
+        _, wheel = build_distribution(self.shared / "distribution")
         done = self.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel)
         assert done.returncode == 0, done.stderr
 

@@ -20,11 +20,12 @@ from prunnet_export.artifact import read_manifest
 from tests._tools import needs
 from tests.arm._files import KINDS, Kind, export, images_of, prepare, vectors_of
 from tests.arm._machine import HAS_ARM, NATIVE, Machine
-from tests.devices._sshd import Board, board
+from tests.devices._sshd import Board, board, needs_sshd
 
 __all__ = ["board"]
 
-pytestmark = [pytest.mark.slow, needs("ARM", there=HAS_ARM, target="test-arm")]
+pytestmark = [pytest.mark.slow, needs("ARM", there=HAS_ARM, reason="make test-arm makes the machine")]
+FILES = os.environ.get("PRUNNET_TESTS_ARM_FILES")  # that another machine made
 emulated_only = pytest.mark.skipif(NATIVE, reason="a real Arm machine has one kind of core and no emulator to find")
 
 CORES = [None] if NATIVE else ["cortex-a72", "cortex-a76", "neoverse-n1"]
@@ -44,9 +45,8 @@ Embed = Callable[[Kind, str | None], Vectors]
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that both machines see, with the files of the tests."""
     folder = tmp_path_factory.mktemp("shared")
-    made = os.environ.get("PRUNNET_TESTS_ARM_FILES")
-    if made:  # another machine made them
-        shutil.copytree(made, folder / "files")
+    if FILES:
+        shutil.copytree(FILES, folder / "files")
     else:
         prepare(folder / "files")
     return folder
@@ -95,6 +95,7 @@ def figures(pytestconfig: pytest.Config) -> Iterator[list[str]]:
         reporter.write_line(row)
 
 
+@pytest.mark.skipif(NATIVE and not FILES, reason="files that this machine makes have no vectors of x86")
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_vectors_are_those_of_x86(kind: Kind, core: str | None, embed: Embed, files: Path, figures: list[str]) -> None:
@@ -139,6 +140,7 @@ def test_finish_and_bench(kind: Kind, machine: Machine, files: Path, shared: Pat
 
 
 @emulated_only
+@needs_sshd
 def test_an_export_through_ssh(board: Board, machine: Machine, shared: Path) -> None:
     kind, python = Kind("raspberry-pi-4", "fp32", 1.5), board.folder / "arm-python"
     python.write_text("#!/bin/sh\nexec " + " ".join(machine.command("python")) + ' "$@"\n')
@@ -153,6 +155,7 @@ def test_an_export_through_ssh(board: Board, machine: Machine, shared: Path) -> 
     assert not (shared / "other").exists()
 
 
+@emulated_only
 def test_the_cores_are_those_of_this_machine(machine: Machine) -> None:
     script = "from prunnet_export._cores import affinity_cores; print(affinity_cores())"
     assert machine.run("python", "-c", script).stdout.strip() == str(affinity_cores())

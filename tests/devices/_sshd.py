@@ -18,12 +18,13 @@ from urllib.parse import quote
 
 import pytest
 
+from tests._tools import needs
+
 SSHD = shutil.which("sshd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 SSH = shutil.which("ssh")
 KEYGEN = shutil.which("ssh-keygen")
-MISSING = not (SSHD and SSH and KEYGEN)
 # Continuous integration has to install it; there, a test that cannot run fails.
-needs_sshd = pytest.mark.skipif(MISSING and not os.environ.get("PRUNNET_TESTS_NEED_SSHD"), reason="sshd not installed")
+needs_sshd = needs("SSHD", there=bool(SSHD and SSH and KEYGEN), reason="sshd not installed")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
-from prunnet_export.artifact import Manifest
+from prunnet_export.artifact import Manifest, Unchecked
 from prunnet_export.benchmarks._results import CheckEntry, Result
 from prunnet_export.benchmarks.matrix import _bench
 from prunnet_export.benchmarks.matrix._bench import Bench, _predicted, _with_export
@@ -117,6 +117,12 @@ def test_a_predicted_cell_says_so(source: str, manifest: Manifest, make_cell: Ma
     names = [check.name for check in result.checks]
     assert f"latency budget ({source})" in names
     assert "latency budget" not in names
+    assert result.skips == []
+    missing = [Unchecked(name="parity", reason="no images")]
+    verification = msgspec.structs.replace(manifest.verification, unchecked=missing)
+    unchecked = msgspec.structs.replace(outcome.manifest, verification=verification)
+    [skip] = _predicted(make_cell("a", "nano", "predicted"), Outcome(outcome.folder, unchecked)).skips
+    assert (skip.name, skip.message) == ("parity", "no images")
     rejected = msgspec.structs.replace(outcome.manifest, status="rejected", reasons=["too slow"])
     failed = _predicted(make_cell("a", "nano", "predicted"), Outcome(tmp_path, rejected))
     assert (failed.status, failed.exit_code, failed.message) == ("failed", 1, "too slow")

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from prunnet_export.artifact import Manifest
-from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Run
+from prunnet_export.benchmarks._results import AnchorEntry, CheckEntry, Result, Run, SkipEntry
 from prunnet_export.benchmarks.matrix._report import counts, matrix_report
 from prunnet_export.reports import render
 
@@ -37,6 +37,7 @@ def run(manifest: Manifest) -> Run:
                 status="passed",
                 latency=predicted,
                 checks=[CheckEntry(name="latency budget (predicted)", passed=True, message="predicted")],
+                skips=[SkipEntry(name="memory budget", message="not predicted")],
             ),
             Result(name="c@here", status="error", exit_code=2, message="no such folder", hint="look again"),
             Result(name="d@board", status="skipped", exit_code=3, message="it does not answer", hint="is it on?"),
@@ -47,10 +48,10 @@ def run(manifest: Manifest) -> Run:
 def test_a_test_case_for_each_gate_of_each_cell(run: Run) -> None:
     [suite] = ET.fromstring(render(matrix_report(run, []), "junit"))  # noqa: S314  # ours
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "5",
+        "tests": "6",
         "failures": "1",
         "errors": "1",
-        "skipped": "1",
+        "skipped": "2",
     }
     assert [(case.get("name"), case[0].tag) for case in suite] == [
         ("a@here: latency budget", "system-out"),
@@ -58,6 +59,7 @@ def test_a_test_case_for_each_gate_of_each_cell(run: Run) -> None:
         ("b@away: latency budget (predicted)", "system-out"),
         ("c@here", "error"),
         ("d@board", "skipped"),
+        ("b@away: memory budget", "skipped"),
     ]
 
 
@@ -89,5 +91,5 @@ def test_the_table_shows_each_cell_and_the_checks_that_failed(run: Run) -> None:
 def test_the_document_is_the_run(run: Run) -> None:
     document = json.loads(render(matrix_report(run, []), "json"))
     assert [one["name"] for one in document.pop("errors")] == ["c@here"]
-    assert [one["name"] for one in document.pop("skipped")] == ["d@board"]
+    assert [one["name"] for one in document.pop("skipped")] == ["d@board", "b@away: memory budget"]
     assert document == msgspec.to_builtins(run)

@@ -9,16 +9,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra
+from prunnet_export.benchmarks._history import append_run
 from prunnet_export.benchmarks.page._command import PageOptions, write_page
 from prunnet_export.benchmarks.page._compatibility import capacity_curves, heat_maps
 from prunnet_export.benchmarks.page._latency import candidates, distributions, frontier, history
 from prunnet_export.benchmarks.page._peers import peers
 from prunnet_export.benchmarks.page._sources import read_sources
+from tests.benchmarks._runs import result
 from tests.benchmarks.page._pages import CAPACITIES, write, write_peers, write_runs, write_table, write_teacher_table
+from tests.conftest import full_manifest
 
 MakeArtifact = Callable[..., Path]
 
@@ -110,10 +114,7 @@ def test_without_labels_the_frontier_shows_the_overlap(make_artifact: MakeArtifa
 
 
 def _without_labels(tmp_path: Path, make_artifact: MakeArtifact) -> Any:
-    import msgspec
-
     from prunnet_export.artifact import Gate
-    from tests.conftest import full_manifest
 
     del tmp_path, make_artifact
     gate = Gate(name="neighbour overlap", value=0.7, passed=True, n=50)
@@ -126,9 +127,9 @@ def test_distributions_hold_samples_alone(tmp_path: Path) -> None:
     sources = read_sources([write_runs(tmp_path / "results")])
     section = distributions(sources)
     assert section is not None
-    for name, result in sources.newest.items():
+    for name, newest in sources.newest.items():
         trace = traces(section)[name.replace("<", "&lt;").replace(">", "&gt;")]
-        samples = np.concatenate(result.samples_ms)
+        samples = np.concatenate(newest.samples_ms)
         assert set(trace.x) <= set(samples.tolist())
         assert (trace.x[0], trace.x[-1]) == (samples.min(), samples.max())
         for share, time in list(zip(trace.y, trace.x, strict=True))[1:]:
@@ -144,6 +145,21 @@ def test_history_is_relative_to_the_anchor(tmp_path: Path) -> None:
     assert np.allclose(second.y, [5.0, 5.1, 6.0])  # its anchor took two milliseconds
     assert not third.y  # it has no anchor
     assert history(read_sources(sorted((tmp_path / "results").iterdir())[:1])) is None
+
+
+def test_times_of_an_emulator_are_in_no_figure(make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    real, other = result(5.0, name="real", target="x86"), result(5.0, name="other", target="x86")
+    assert other.latency is not None
+    slow = msgspec.structs.replace(other, latency=msgspec.structs.replace(other.latency, source="emulated"))
+    (tmp_path / "results").mkdir()
+    for day in (1, 2):
+        append_run(tmp_path / "results", [real, slow], created=f"2026-11-0{day}T10:00:00Z")
+    latency = msgspec.structs.replace(full_manifest().latency, source="emulated")
+    sources = read_sources([tmp_path / "results", make_artifact(latency=latency, dense_latency=None)])
+    for section in (frontier(sources), distributions(sources), history(sources)):
+        assert section is not None
+        assert {name for row in section.more[0].rows for name in row if name in {"real", "other", "tiny"}} == {"real"}
+        assert {name for name, trace in traces(section).items() if trace.x} <= {"real", "x86"}
 
 
 def test_candidates_are_those_of_the_manifest(make_artifact: MakeArtifact) -> None:
