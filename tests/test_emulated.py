@@ -87,7 +87,7 @@ def test_the_real_device_still_chooses(
     _with_budget(artifact, latency_ms=1e-6)
     ran = shell(environment, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'real'}")
     assert ran.code == 1, ran.err  # no candidate takes so little time
-    assert "expected" not in ran.out  # the emulator's time was no expectation
+    assert "emulated" not in ran.out  # the emulator's time is no expectation
     real = read_manifest(next(tmp_path.glob("real*")))
     assert real.latency.source == "measured"
     assert len(real.frontier) == 1 + others
@@ -96,7 +96,7 @@ def test_the_real_device_still_chooses(
 def test_a_rejection_does_not_call_its_time_measured(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
     _with_budget(artifact, size_mb=1e-6)
     ran = shell(emulated, "prunnet-export", "finish", artifact, "--threads=1", f"--out={tmp_path / 'out'}")
-    assert_error(ran, 1)
+    assert ran.code == 1
     assert "measured" not in ran.err
     assert "hint: export again with other limits" in ran.err
 
@@ -177,7 +177,8 @@ def test_scripts_that_only_measure_refuse(emulated: dict[str, str], artifact: Pa
 def test_a_matrix_counts_the_cell_apart(artifact: Path, emulated: dict[str, str], tmp_path: Path) -> None:
     _with_budget(artifact, latency_ms=1e-6)
     file = tmp_path / "matrix.toml"
-    file.write_text(f'artifacts = ["{artifact}"]\n[[device]]\nlabel = "here"\naddress = "local"\n')
+    device = '[[device]]\nlabel = "here"\naddress = "local"\ntargets = ["x86-onnxruntime"]\n'
+    file.write_text(f'artifacts = ["{artifact}"]\n{device}')
     ran = shell(emulated, "prunnet-bench", "matrix", file, "--output-format=json")
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)

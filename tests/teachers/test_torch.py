@@ -148,7 +148,7 @@ def test_its_vectors_are_cached_by_a_process_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, teacher.embed([split.image(i) for i in range(6)]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch 2.10 warns of itself
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch 2.11 warns of itself
 def test_an_export_of_torch_is_a_teacher(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
