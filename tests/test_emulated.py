@@ -179,7 +179,7 @@ def test_a_matrix_counts_the_cell_apart(artifact: Path, emulated: dict[str, str]
     file = tmp_path / "matrix.toml"
     device = '[[device]]\nlabel = "here"\naddress = "local"\ntargets = ["x86-onnxruntime"]\n'
     file.write_text(f'artifacts = ["{artifact}"]\n{device}')
-    ran = shell(emulated, "prunnet-bench", "matrix", file, "--output-format=json")
+    ran = shell(emulated, "prunnet-bench", "matrix", file, "--output-format=json", cwd=tmp_path)
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
     [cell] = document["results"]
