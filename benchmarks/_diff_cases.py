@@ -98,7 +98,7 @@ def _obstacle(old: Result, new: Result, *, in_turns: bool) -> str:
     before, after = old.latency, new.latency
     if before is None or after is None or not old.samples_ms or not new.samples_ms:
         return "there are no samples on both sides: its latency is not compared"
-    if "emulated" in {before.source, after.source}:
+    if before.emulated or after.emulated:
         return "the processor was emulated: its latency is not compared"
     return _unlike_terms(before, after, in_turns=in_turns) or _unlike_machines(old.machine, new.machine)
 

@@ -94,13 +94,13 @@ def _points(sources: Sources, of: Callable[[VerificationEntry], float | None]) -
     seen: set[str] = set()
     for result in newest.values():
         accuracy = None if result.verification is None else of(result.verification)
-        if result.latency is not None and result.latency.source != "emulated" and accuracy is not None:
+        if result.latency is not None and not result.latency.emulated and accuracy is not None:
             seen.add(result.name)
             yield _Point(result.target, result.name, result.latency, accuracy)
     dense: set[tuple[str, str]] = set()
     for one in sources.artifacts:
         manifest, accuracy = one.manifest, of(one.manifest.verification)
-        if accuracy is not None and manifest.latency.source != "emulated" and one.name not in seen:
+        if accuracy is not None and not manifest.latency.emulated and one.name not in seen:
             yield _Point(manifest.target, one.name, manifest.latency, accuracy)
         whole = _dense(manifest)
         if whole is not None and of is _cross_r1 and (manifest.target, manifest.network.sha256) not in dense:
@@ -248,7 +248,7 @@ def history(sources: Sources) -> Section | None:
 
 def _timed(result: Result) -> bool:
     """Whether there are samples, and not those of an emulator, which say nothing about the device."""
-    return bool(result.samples_ms) and (result.latency is None or result.latency.source != "emulated")
+    return bool(result.samples_ms) and (result.latency is None or not result.latency.emulated)
 
 
 def _to_anchor(result: Result) -> float | None:

@@ -134,7 +134,7 @@ def _latency(manifest: Manifest) -> str:
     lines = ["## Latency", _table(head, tuple(_latency_row(name, report) for name, report in reports))]
     lines.append(_scope(manifest.latency))
     lines += [markdown_table(table) for table in latency_tables(manifest.latency)]
-    if manifest.latency.source == "emulated":
+    if manifest.latency.emulated:
         lines.append("Not measured: these are the times of an emulator. On the device, run `prunnet-export finish`.")
     elif manifest.latency.source != "measured":
         next_step = ": on the device, `prunnet-export finish` measures and chooses again"

@@ -53,7 +53,7 @@ def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> l
 
 def budget_skips(budget: Budget, latency: LatencyReport) -> tuple[Skip, ...]:
     """The limits of a budget that could not be looked at, because the machine was emulated."""
-    if latency.source != "emulated":
+    if not latency.emulated:
         return ()
     limits = {"latency budget": budget.latency_ms, "memory budget": budget.ram_mb}
     why = "the processor was emulated, which says nothing about the device"

@@ -52,7 +52,7 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
                     ("device", str(finished.device)),
                     ("chosen", str(cut)),
                     *latency_rows(finished.latency),
-                    *(() if expected.source == "emulated" else (("expected", str(expected)),)),
+                    *(() if expected.emulated else (("expected", str(expected)),)),
                     ("size", f"{finished.size_mb:.3g} MB"),
                 ),
             ),
@@ -66,15 +66,14 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
     )
     print_report(report, output_format)
     if finished.status == "rejected":
-        emulated = finished.latency.source == "emulated"
-        hint = "export again with other limits" if emulated else "export again with the latency that was measured here"
-        fail_line("; ".join(finished.reasons), hint)
+        limits = "other limits" if finished.latency.emulated else "the latency that was measured here"
+        fail_line("; ".join(finished.reasons), f"export again with {limits}")
         return GateFailed.exit_code
     return 0
 
 
 def _next_command(manifest: Manifest, folder: Path) -> str:
-    if manifest.latency.source == "emulated":
+    if manifest.latency.emulated:
         return f"next, on the device itself: prunnet-export finish {folder}"
     return f"next: prunnet-bench {folder}"
 

@@ -123,9 +123,14 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return self.source in {"measured", "emulated"}
 
     @property
+    def emulated(self) -> bool:
+        """Whether an emulator took this time. It says nothing about the device."""
+        return self.source == "emulated"
+
+    @property
     def limited_ms(self) -> float | None:
         """The figure that a budget limits; None if it says nothing about the device, because that was emulated."""
-        return None if self.source == "emulated" else self.upper_ms
+        return None if self.emulated else self.upper_ms
 
     @property
     def steady(self) -> bool:
