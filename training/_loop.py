@@ -20,7 +20,6 @@ from prunnet_export.evaluating import settling_pairs, statistics_inputs
 from prunnet_export.network import (
     PrunableNetwork,
     fit_projector,
-    rebase_batchnorm,
     reestimate_batchnorm,
     save_checkpoint,
 )
@@ -35,6 +34,7 @@ from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._state import load_state
 from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
 from prunnet_export.training._trainee import Trainee, new_trainee
+from prunnet_export.training._weights_start import start_from_weights
 
 Progress = Callable[[int, int, dict[str, float]], None]
 _IN_CHECKPOINT = (
@@ -91,8 +91,8 @@ def train(
             classes = int(data.train.labels.max()) + 1
             if match is None:
                 trainee = new_trainee(recipe, classes=classes, device=device, weights=weights)
-                if weights is not None:
-                    _keep_what_it_computes(trainee.network, data, recipe, device)
+                if recipe.weights_sha256 is not None:
+                    start_from_weights(trainee.network, recipe, data, device, given=weights is not None)
             else:
                 trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device, weights=weights)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)
@@ -113,16 +113,6 @@ def train(
                 reestimate_dense_batchnorm(trainee.network, data, recipe, match, device)
                 _save(recipe, out, trainee, match, steps=steps, half_precision=half_precision_checkpoint)
         return trainee.network.eval()
-
-
-def _keep_what_it_computes(
-    network: PrunableNetwork, data: RetrievalData, recipe: Recipe, device: torch.device | None
-) -> None:
-    """Prepare a backbone with weights that exist for batches of these images; see :func:`rebase_batchnorm`."""
-    embedder = network.embedder
-    inputs = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
-    rebase_batchnorm(embedder.backbone, (embedder.standardised(images.to(device)) for images in inputs))
-    network.train()
 
 
 def _take_steps(

@@ -17,6 +17,7 @@ from prunnet_export.training._match import Match, Vectors
 from prunnet_export.training._matching import Matching
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import Trainee, new_network, trainee_of
+from prunnet_export.training._weights_start import allocate_channels
 
 
 def new_matching_trainee(
@@ -40,11 +41,15 @@ def new_matching_trainee(
 
     Raises:
         InvalidInput: an image cannot be read.
+        UnsupportedPattern: the weights exist, and no channel can be cut.
     """
     if recipe.match is None:
         raise ValueError("a recipe without a teacher")
     network = new_network(recipe, weights)
     start_matching(network.embedder, recipe, match, data)
+    if recipe.weights_sha256 is not None:
+        inputs = settling_inputs(data.train, match.sample, recipe.preprocessing)
+        allocate_channels(network, recipe, () if weights is None else inputs)
     classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
     objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
     return trainee_of(recipe, network, objective, device)

@@ -51,8 +51,8 @@ def prune_by_magnitude(network: PrunableNetwork, capacity: float, *, channel_mul
         UnsupportedPattern: torch-pruning cannot make these widths.
     """
     torch_pruning = require("torch_pruning", extra="train")
-    plan = Channel().plan(network)
-    widths = plan.widths_for(capacity, channel_multiple)
+    channel = Channel(channel_multiple)
+    plan, widths = channel.plan(network), channel.widths(network, capacity)
     embedder = deepcopy(network.embedder).eval()
     ratios = {}
     for group, width in zip(plan.groups, widths, strict=True):

@@ -30,8 +30,8 @@ def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: 
         InvalidInput: the capacity is out of range, or below the narrowest cut.
         UnsupportedPattern: no channel can be cut.
     """
-    plan = Channel().plan(network)
-    widths = plan.widths_for(capacity, channel_multiple)
+    channel = Channel(channel_multiple)
+    plan, widths = channel.plan(network), channel.widths(network, capacity)
     return ChannelSubnetwork(plan, capacity, [torch.arange(width) for width in widths])
 
 

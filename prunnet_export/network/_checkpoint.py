@@ -17,7 +17,7 @@ from prunnet_export._imports import require
 from prunnet_export._limits import WEIGHTS_BYTES
 from prunnet_export.network._building import limited_building
 from prunnet_export.network._embedder import build_embedder
-from prunnet_export.network._prunable import PrunableNetwork
+from prunnet_export.network._prunable import PrunableNetwork, ranks_in
 from prunnet_export.network._weights_file import read_safetensors
 from prunnet_export.network_config import (
     CONFIG_FILE,
@@ -154,6 +154,7 @@ def _check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
 
 
 def _load_weights(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:
+    network.allocate(ranks_in(stored))
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in stored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from prunnet_export._errors import UnsupportedPattern
 from prunnet_export.network._embedder import Embedder
+
+_RANKS = "_ranks."  # begins the names of the ranks in a network's state
 
 
 class PrunableNetwork(nn.Module):
@@ -46,6 +49,7 @@ class PrunableNetwork(nn.Module):
             raise UnsupportedPattern(
                 "the backbone has no convolution and no linear layer", hint="nothing can be pruned"
             )
+        self._ranks = nn.Module()
 
     def prunable_weights(self) -> dict[str, nn.Parameter]:
         """The weights that have scores, by their name in the embedder, in the order of the modules."""
@@ -58,6 +62,20 @@ class PrunableNetwork(nn.Module):
     def scores(self) -> dict[str, nn.Parameter]:
         """The scores of each prunable weight, of its shape, by its name in the embedder."""
         return {name: self._scores[_key(name)] for name in self.prunable_weights()}
+
+    def ranks(self) -> dict[str, Tensor]:
+        """The order in which ``channel`` cuts drop units, by channel group: int32 [units], ascending.
+
+        Number k of a group is the rank of its k-th best unit among the units of all groups. Units of low rank are kept
+        longest. Without any ranks all groups become narrower by the same ratio.
+        """
+        return {_name(key): ranks for key, ranks in self._ranks.named_buffers()}
+
+    def allocate(self, ranks: Mapping[str, Tensor]) -> None:
+        """Set the :meth:`ranks`."""
+        self._ranks = nn.Module()
+        for name, one in ranks.items():
+            self._ranks.register_buffer(_key(name), one)
 
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers of the embedder, detached, by name."""
@@ -92,10 +110,20 @@ def scores_from(weight: Tensor) -> Tensor:
     return (standardised * math.sqrt(2 / fan_in(weight))).float()
 
 
+def ranks_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Ranks of 0 for :meth:`PrunableNetwork.allocate`, of the shapes that the tensors of a network have, by name."""
+    names = [name for name in tensors if name.startswith(_RANKS)]
+    return {_name(name.removeprefix(_RANKS)): torch.zeros(tensors[name].shape, dtype=torch.int32) for name in names}
+
+
 def _random_scores(weight: Tensor, generator: torch.Generator) -> Tensor:
     bound = 1 / math.sqrt(fan_in(weight))
     return (torch.rand(weight.shape, generator=generator) * 2 - 1) * bound
 
 
 def _key(name: str) -> str:
-    return name.replace(".", "/")  # ParameterDict refuses dots in its keys
+    return name.replace(".", "/")  # torch refuses dots in names
+
+
+def _name(key: str) -> str:
+    return key.replace("/", ".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prunnet_export._errors import UnknownName
+from prunnet_export.patterns._allocation import allocate
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._cut import materialise
 from prunnet_export.patterns.block import Block
@@ -19,6 +20,7 @@ __all__ = [
     "ChannelSubnetwork",
     "Pattern",
     "Subnetwork",
+    "allocate",
     "check_capacity",
     "find_pattern",
     "materialise",

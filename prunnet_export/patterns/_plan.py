@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from prunnet_export.patterns._groups import ChannelGroup
 from prunnet_export.patterns._structure import shrink
 
 Widths = tuple[int, ...]
+_Ranks = tuple[npt.NDArray[np.int32], ...]
 _MAX_STRUCTURES = 16  # in the cache
 
 
@@ -32,7 +35,9 @@ class ChannelPlan:
         self._shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
         self.weights_total = self.weights_kept(self.full)
         self._structures: dict[Widths, Embedder] = {}
-        self._widest: dict[tuple[float, int], Widths] = {}
+        self._ranks: _Ranks | None = None
+        self._ranks_bytes = b""
+        self._widest: dict[tuple[float, int], Widths] = {}  # at these ranks
 
     def weights(self) -> dict[str, nn.Parameter]:
         """The prunable weights by name."""
@@ -60,18 +65,42 @@ class ChannelPlan:
         """The smallest capacity whose widths are multiples of this many channels."""
         return self.weights_kept(self._widths_at(0, multiple)) / self.weights_total
 
-    def widths_for(self, capacity: float, multiple: int) -> Widths:
-        """The widest uniform widths, multiples of ``multiple``, that keep at most this fraction of the weights.
+    def widths_for(self, capacity: float, multiple: int, ranks: Mapping[str, Tensor]) -> Widths:
+        """The widest widths, multiples of ``multiple``, that keep at most this fraction of the weights.
+
+        Args:
+            capacity: The fraction.
+            multiple: Widths are multiples of this many channels.
+            ranks: See :meth:`PrunableNetwork.ranks`. Without any, the width ratio is the same in all groups.
 
         Raises:
-            InvalidInput: even the narrowest widths keep more.
+            InvalidInput: even the narrowest widths keep more, or the ranks are of other groups.
         """
         check_capacity(capacity)
+        self._take_ranks(ranks)
         if capacity == 1:
             return self.full
         if (capacity, multiple) not in self._widest:
             self._widest[capacity, multiple] = self._search_widths(capacity, multiple)
         return self._widest[capacity, multiple]
+
+    def _take_ranks(self, ranks: Mapping[str, Tensor]) -> None:
+        """Use these ranks from now on. They are compared with the last ones, because a resumed run replaces them."""
+        arrays = {name: one.cpu().numpy() for name, one in ranks.items()}
+        content = b"".join(array.tobytes() for array in arrays.values())
+        if content == self._ranks_bytes:
+            return
+        shapes = {group.name: (group.units,) for group in self.groups}
+        if arrays and {name: array.shape for name, array in arrays.items()} != shapes:
+            raise InvalidInput(
+                "the network's ranks are of other channel groups than its backbone has",
+                hint="cut it with the versions of timm and torch-pruning that it was trained with",
+            )
+        if any(np.any(np.diff(array) < 0) for array in arrays.values()):
+            raise InvalidInput("the ranks of a channel group do not ascend", hint="the network's file is corrupt")
+        self._ranks = tuple(arrays[group.name] for group in self.groups) if arrays else None
+        self._ranks_bytes = content
+        self._widest.clear()
 
     def _search_widths(self, capacity: float, multiple: int) -> Widths:
         narrowest = self.narrowest(multiple)
@@ -90,12 +119,18 @@ class ChannelPlan:
         return self._widths_at(low, multiple)
 
     def _widths_at(self, ratio: float, multiple: int) -> Widths:
-        """Kept units of each group at a uniform width ratio, rounded to the multiple."""
+        """Kept units of each group, rounded to the multiple: this ratio of them, or those in this share of ranks."""
         widths = []
-        for group in self.groups:
+        for group, units in zip(self.groups, self._units_at(ratio), strict=True):
             step = multiple // math.gcd(multiple, group.unit_width)
-            widths.append(min(group.units, max(step, round(ratio * group.units / step) * step)))
+            widths.append(min(group.units, max(step, round(units / step) * step)))
         return tuple(widths)
+
+    def _units_at(self, ratio: float) -> Sequence[float]:
+        if self._ranks is None:
+            return [ratio * group.units for group in self.groups]
+        first = ratio * sum(self.full)
+        return [int(np.searchsorted(ranks, first)) for ranks in self._ranks]
 
     def kept_indices(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
         """The sorted kept indices of each axis that becomes shorter, by tensor and axis."""

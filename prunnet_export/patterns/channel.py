@@ -14,7 +14,7 @@ from prunnet_export._errors import UnsupportedPattern
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._base import Pattern, Subnetwork
 from prunnet_export.patterns._groups import find_channel_groups
-from prunnet_export.patterns._plan import ChannelPlan
+from prunnet_export.patterns._plan import ChannelPlan, Widths
 
 # A plan refers to the embedder, not to the network, so an entry disappears together with its network.
 _PLANS: WeakKeyDictionary[PrunableNetwork, ChannelPlan] = WeakKeyDictionary()
@@ -79,11 +79,11 @@ class ChannelSubnetwork(Subnetwork):
 
 
 class Channel(Pattern):
-    """Each group of coupled channels keeps its units with the highest scores; the width ratio is the same in all.
+    """Each group of coupled channels keeps its units with the highest scores.
 
-    The capacity is the kept fraction of prunable weights, so the width ratio is near its square root. Norms over
-    channels (LayerNorm, ConvNeXt V2's GlobalResponseNorm) use the kept channels only. A group that the trace gets wrong
-    is not cut.
+    The width ratio is the same in all groups, unless the network has :meth:`PrunableNetwork.ranks`. The capacity is the
+    kept fraction of prunable weights, so a uniform ratio is near its square root. Norms over channels (LayerNorm,
+    ConvNeXt V2's GlobalResponseNorm) use the kept channels only. A group that the trace gets wrong is not cut.
 
     Args:
         multiple: Kept widths are multiples of this many channels.
@@ -109,6 +109,15 @@ class Channel(Pattern):
         narrowest = self.plan(network).narrowest(self.multiple)
         return [capacity for capacity in capacities if capacity >= narrowest]
 
+    def widths(self, network: PrunableNetwork, capacity: float) -> Widths:
+        """Kept units of each group at a capacity.
+
+        Raises:
+            InvalidInput: the capacity is out of range, or below the narrowest cut.
+            UnsupportedPattern: no channel can be cut.
+        """
+        return self.plan(network).widths_for(capacity, self.multiple, network.ranks())
+
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """See :class:`Pattern`."""
         plan = self.plan(network)
@@ -116,7 +125,7 @@ class Channel(Pattern):
         orders = [unit.argsort(descending=True, stable=True) for unit in plan.importance(network.scores())]
         subnetworks: list[Subnetwork] = []
         for capacity in capacities:
-            widths = plan.widths_for(capacity, self.multiple)
+            widths = self.widths(network, capacity)
             kept = [order[:width].sort().values for order, width in zip(orders, widths, strict=True)]
             subnetworks.append(ChannelSubnetwork(plan, capacity, kept))
         return subnetworks

@@ -17,6 +17,7 @@ from torch import Tensor
 from prunnet_export._errors import InvalidInput, PrunnetError, StorageError, UnknownName
 from prunnet_export.network import PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE, WEIGHTS_FILE, DataSource, NetworkConfig, read_config
+from prunnet_export.patterns import Channel, allocate
 from prunnet_export.preprocessing import Preprocessing
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import TINY_RESNET, images, prunable, tiny_resnet
@@ -47,6 +48,30 @@ def test_a_variant_is_rebuilt_by_its_name(tmp_path: Path) -> None:
     restored = load_checkpoint(tmp_path / "run").network
     assert_same_tensors(restored.state_dict(), variant.state_dict())
     assert isinstance(restored.embedder.get_submodule("backbone.maxpool"), torch.nn.Identity)
+
+
+def test_ranks_are_kept(tmp_path: Path) -> None:
+    network = tiny_resnet()
+    allocate(network, [images(8, 32)])
+    for name, dtype in (("single", torch.float32), ("half", torch.float16)):
+        save(tmp_path / name, network, dtype=dtype)
+        restored = load_checkpoint(tmp_path / name).network
+        assert_same_tensors(restored.ranks(), network.ranks())
+        assert Channel().widths(restored, 0.4) == Channel().widths(network, 0.4)
+
+
+def test_a_network_without_ranks_has_none(folder: Path) -> None:
+    assert load_checkpoint(folder).network.ranks() == {}
+
+
+@pytest.mark.parametrize("ranks", [torch.zeros(()), torch.zeros(2, 3), torch.arange(3.0), torch.arange(8).flip(0)])
+def test_ranks_of_no_group_are_refused_at_a_cut(folder: Path, ranks: Tensor) -> None:
+    tensors = safetensors.torch.load((folder / WEIGHTS_FILE).read_bytes())
+    tensors["network._ranks.backbone/conv1"] = ranks.contiguous()
+    rewrite_weights(folder, safetensors.torch.save(tensors))
+    with pytest.raises(InvalidInput, match="of other channel groups") as raised:
+        Channel().widths(load_checkpoint(folder).network, 0.5)
+    assert_one_line(raised.value)
 
 
 def rewrite_config(folder: Path, **changed: object) -> None:

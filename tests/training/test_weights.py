@@ -13,9 +13,10 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
 from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import scores_from
-from prunnet_export.training._loop import _keep_what_it_computes, train
+from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import new_trainee
+from prunnet_export.training._weights_start import start_from_weights
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import randomise, retrieval_data, tiny_recipe, tiny_resnet
 
@@ -112,7 +113,7 @@ def test_training_begins_with_what_the_weights_compute(tmp_path: Path) -> None:
         expected = network.embedder.eval().features(inputs)
         unprepared = network.embedder.train().features(inputs)
     network = new_trainee(recipe, classes=4, weights=file).network
-    _keep_what_it_computes(network, data, recipe, None)
+    start_from_weights(network, recipe, data, None, given=True)
     assert network.training
     with torch.no_grad():
         torch.testing.assert_close(network.embedder.eval().features(inputs), expected, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,124 @@
+"""Widths for weights that exist: the units whose loss costs little are dropped first, in whatever layer they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from prunnet_export.network import PrunableNetwork
+from prunnet_export.patterns._effects import squared_effects
+from prunnet_export.patterns._plan import ChannelPlan
+from prunnet_export.patterns.channel import Channel
+
+_BATCHES = 5  # of about 100 images
+_ROUNDS = 40
+_SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
+
+
+def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int = 0) -> None:
+    """Give the ``channel`` cuts of a network with trained weights their widths, and the units their first order.
+
+    A unit is worth its effect on the embedding (:func:`squared_effects`), divided by what it costs: its share of the
+    prunable weights plus its share of the multiplications. All units of all groups are ranked by this worth. A cut
+    keeps those with the highest rank, so groups become narrower in different degrees. Afterwards the ranks stay, and
+    training changes which units of a group are kept.
+
+    The scores of each unit are scaled, so that inside a group the units with the largest effect are kept first.
+
+    Args:
+        network: The network. Its ranks and scores change.
+        batches: Images float32 [b, 3, h, w] in 0..1; the first 500 are enough. Without any batch no effect is known.
+            Then the scores stay, and the ranks have the right shapes but no meaning.
+        seed: Seed of the estimate.
+
+    Raises:
+        UnsupportedPattern: no channel can be cut.
+    """
+    plan = Channel().plan(network)
+    effects = squared_effects(network.embedder, plan.groups, islice(batches, _BATCHES), seed=seed)
+    worth = [effect / cost for effect, cost in zip(effects, _unit_costs(network, plan), strict=True)]
+    descending = [one.sort(descending=True).values for one in worth]
+    order = torch.cat(descending).argsort(descending=True, stable=True)
+    ranks = torch.empty(len(order), dtype=torch.int32)
+    ranks[order] = torch.arange(len(order), dtype=torch.int32)
+    parts = torch.split(ranks, [group.units for group in plan.groups])
+    device = next(network.parameters()).device
+    network.allocate({group.name: part.clone().to(device) for group, part in zip(plan.groups, parts, strict=True)})
+    if any(bool(effect.any()) for effect in effects):
+        _order_units(network, plan, effects)
+
+
+def _unit_costs(network: PrunableNetwork, plan: ChannelPlan) -> list[float]:
+    """The share of the weights plus the share of the multiplications that a unit of each group has."""
+    weights, places = plan.weights(), _places(network)
+    multiplications = {name: weight.numel() * places.get(name, 1) for name, weight in weights.items()}
+    total = sum(multiplications.values())
+    costs = []
+    for group in plan.groups:
+        cost = 0.0
+        for axis in group.axes:
+            if axis.tensor in weights:
+                share = axis.positions.shape[1] / weights[axis.tensor].shape[axis.dim]
+                own = weights[axis.tensor].numel() / plan.weights_total + multiplications[axis.tensor] / total
+                cost += share * own
+        costs.append(cost)
+    return costs
+
+
+def _places(network: PrunableNetwork) -> dict[str, int]:
+    """How often an image applies each prunable weight: pixels of a convolution's output, or tokens."""
+    places: dict[str, int] = {}
+    modules = {name: network.embedder.get_submodule(name.rpartition(".")[0]) for name in network.prunable_weights()}
+
+    def count(name: str, module: nn.Module, output: Tensor) -> None:
+        places[name] = output.numel() // len(module.get_parameter("weight"))
+
+    handles = [
+        module.register_forward_hook(lambda module, _inputs, output, name=name: count(name, module, output))
+        for name, module in modules.items()
+    ]
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, *network.size, device=next(network.parameters()).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        network.train(training)
+    return places
+
+
+def _order_units(network: PrunableNetwork, plan: ChannelPlan, effects: Sequence[Tensor]) -> None:
+    """Scale the scores until each group's units rank by their effects.
+
+    The scores are spread evenly, because effects differ by many orders of magnitude. A unit that is far behind could
+    never catch up in training.
+
+    A weight belongs to a unit of its inputs and to one of its outputs. So the scaling is repeated, as in matrix
+    balancing, with half of the wanted factor for each of the two.
+    """
+    scores = network.scores()
+    wanted = [1 - _SPREAD + 2 * _SPREAD * _standing(effect) for effect in effects]
+    for _ in range(_ROUNDS):
+        for group, target, mean in zip(plan.groups, wanted, plan.importance(scores), strict=True):
+            factor = (mean.mean() * target / mean.clamp(min=torch.finfo(mean.dtype).tiny)).sqrt()
+            for axis in group.axes:
+                if axis.tensor in scores:
+                    _scale(scores[axis.tensor], axis.dim, axis.positions, factor)
+
+
+def _standing(effect: Tensor) -> Tensor:
+    """The place of each unit in its group, float32 [units]: 0 for the smallest effect, 1 for the largest."""
+    return effect.argsort().argsort().float() / max(1, len(effect) - 1)
+
+
+def _scale(score: Tensor, dim: int, positions: Tensor, factor: Tensor) -> None:
+    """Multiply the scores of each unit by its factor, in place."""
+    factors = torch.ones(score.shape[dim])
+    factors[positions] = factor[:, None].expand(positions.shape)
+    shape = [-1 if axis == dim else 1 for axis in range(score.ndim)]
+    with torch.no_grad():
+        score.mul_(factors.view(shape).to(score.device))
