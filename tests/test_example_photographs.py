@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples.photographs.make_photographs import make
+from examples.photographs.make_photographs import add_cliparts, make
 from prunnet_export.datasets import open_dataset
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "photographs" / "make_photographs.py"
@@ -70,6 +70,22 @@ def test_the_same_stamps_make_the_same_files(stamps: Path, tmp_path: Path) -> No
     )
 
 
+def test_cliparts_are_for_training_only(stamps: Path, tmp_path: Path) -> None:
+    cliparts = tmp_path / "cliparts"
+    (cliparts / "signs").mkdir(parents=True)
+    for name, size in (("signs/stop.png", (500, 300)), ("small.png", (39, 80)), ("huge.png", (2001, 2000))):
+        Image.new("RGBA", size, (200, 0, 0, 255)).save(cliparts / name)
+    (cliparts / "broken.png").write_bytes(b"\x89PNG")
+    make(stamps, tmp_path / "out")
+    before = open_dataset(str(tmp_path / "out"))
+    add_cliparts(cliparts, tmp_path / "out")
+    after = open_dataset(str(tmp_path / "out"))
+    added = set(after.train.relative_names) - set(before.train.relative_names)
+    assert {Path(name).parent.name for name in added} == {"clip-signs-stop"}
+    assert len(added) == 4
+    assert (len(after.query), len(after.gallery)) == (len(before.query), len(before.gallery))
+
+
 def test_the_script_names_what_is_missing(stamps: Path, tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, SCRIPT, *words], capture_output=True, text=True, check=False)
@@ -81,3 +97,8 @@ def test_the_script_names_what_is_missing(stamps: Path, tmp_path: Path) -> None:
     again = run(str(tmp_path / "out"), "--stamps", str(stamps))
     assert again.returncode == 2
     assert "exists; give a new folder" in again.stderr
+    new = str(tmp_path / "new")
+    no_cliparts = run(new, "--stamps", str(stamps), "--cliparts", str(tmp_path / "absent"))
+    assert no_cliparts.returncode == 2
+    assert "apt-get install openclipart-png" in no_cliparts.stderr
+    assert run(new, "--stamps", str(stamps), "--cliparts", str(stamps)).returncode == 0

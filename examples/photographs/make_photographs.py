@@ -3,6 +3,8 @@
 The stamps are pictures of single things with a transparent background. Every picture is an instance of its own. Every
 third photograph is an instance of the test. Training shows the other photographs and the drawings. The result has the
 layout ``folder``: ``train/INSTANCE/*.jpg``, ``gallery/INSTANCE/*.jpg``, ``query/INSTANCE/*.jpg``.
+
+``--cliparts`` adds other pictures with transparency to the training, such as those of Debian's ``openclipart-png``.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ _DRAWN = {
 _TESTED = 3  # every third photograph
 _PLAIN, _IN_TRAINING = 4, 20  # views of an instance: the first ones are plain, the rest are distorted
 _IN_GALLERY, _QUERIES = 3, 8
+_OF_CLIPART = 4  # views; the first one is plain
+_CLIPART_SIDE, _CLIPART_PIXELS = 400, 4_000_000  # they are scaled down to this side; larger files are left out
+_BEHIND = 300  # cliparts that may be in the surroundings of the next one
 _HALF = 0.5
 
 
@@ -47,12 +52,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to make")
     parser.add_argument("--stamps", type=Path, default=STAMPS, help="folder of the stamps (default: %(default)s)")
+    parser.add_argument("--cliparts", type=Path, help="folder of PNG files to learn from too")
     options = parser.parse_args()
     if not options.stamps.is_dir():
         parser.error(f"{options.stamps} does not exist; apt-get install tuxpaint-stamps-default brings it")
     if options.out.exists():
         parser.error(f"{options.out} exists; give a new folder")
+    if options.cliparts is not None and not options.cliparts.is_dir():
+        parser.error(
+            f"{options.cliparts} does not exist; apt-get install openclipart-png brings /usr/share/openclipart"
+        )
     make(options.stamps, options.out)
+    if options.cliparts is not None:
+        add_cliparts(options.cliparts, options.out)
 
 
 def make(stamps: Path, out: Path) -> None:
@@ -83,14 +95,47 @@ def make(stamps: Path, out: Path) -> None:
         write("query", file, (_distorted(found[file], generator, []) for _ in range(_QUERIES)))
 
 
+def add_cliparts(folder: Path, out: Path) -> None:
+    """Write views of the PNG files in a folder into ``train``. Small, very large and unreadable files are left out."""
+    generator = np.random.default_rng(7)
+    others: list[Image.Image] = []
+    for file in sorted(folder.rglob("*.png")):
+        picture = _clipart(file)
+        if picture is None:
+            continue
+        instance = out / "train" / ("clip-" + "-".join(file.relative_to(folder).with_suffix("").parts))
+        instance.mkdir(parents=True, exist_ok=True)
+        for index in range(_OF_CLIPART):
+            view = _distorted(picture, generator, others) if index else _plain(picture, generator)
+            view.save(instance / f"{index:02}.jpg", quality=92)
+        others = [*others, picture][-_BEHIND:]
+
+
+def _clipart(file: Path) -> Image.Image | None:
+    """A clipart without its transparent margin; None if it is left out."""
+    try:
+        with Image.open(file) as opened:
+            if opened.width * opened.height > _CLIPART_PIXELS:
+                return None
+            picture = opened.convert("RGBA")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((_CLIPART_SIDE, _CLIPART_SIDE))
+    return _without_margin(picture)
+
+
 def _opened(file: Path) -> Image.Image | None:
     """A stamp without its transparent margin; None if it is small."""
     with Image.open(file) as opened:
-        stamp = opened.convert("RGBA")
-    box = stamp.getchannel("A").getbbox()
-    if box is None or min(stamp.crop(box).size) < _LEAST_SIDE:
+        return _without_margin(opened.convert("RGBA"))
+
+
+def _without_margin(picture: Image.Image) -> Image.Image | None:
+    """The picture without its transparent margin; None if it is small."""
+    box = picture.getchannel("A").getbbox()
+    if box is None or min(picture.crop(box).size) < _LEAST_SIDE:
         return None
-    return stamp.crop(box)
+    return picture.crop(box)
 
 
 def _plain(stamp: Image.Image, generator: np.random.Generator) -> Image.Image:
