@@ -49,7 +49,7 @@ def new_matching_trainee(
     start_matching(network.embedder, recipe, match, data)
     if recipe.weights_sha256 is not None:
         inputs = settling_inputs(data.train, match.sample, recipe.preprocessing)
-        allocate_channels(network, recipe, () if weights is None else inputs)
+        allocate_channels(network, recipe, None if weights is None else inputs)
     classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
     objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
     return trainee_of(recipe, network, objective, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -12,6 +13,8 @@ from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, rebase_batchnorm
 from prunnet_export.patterns import Channel, allocate
 from prunnet_export.training._recipe import Recipe
+
+_LOG = logging.getLogger(__name__)
 
 
 def start_from_weights(
@@ -33,16 +36,16 @@ def start_from_weights(
     embedder = network.embedder
 
     def inputs() -> Iterator[Tensor]:
-        if given:
-            batches = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
-            yield from (images.to(device) for images in batches)
+        batches = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
+        return (images.to(device) for images in batches)
 
-    rebase_batchnorm(embedder.backbone, map(embedder.standardised, inputs()))
-    allocate_channels(network, recipe, inputs())
+    if given:
+        rebase_batchnorm(embedder.backbone, map(embedder.standardised, inputs()))
+    allocate_channels(network, recipe, inputs() if given else None)
     network.train()
 
 
-def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable[Tensor]) -> None:
+def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable[Tensor] | None) -> None:
     """Give the channel cuts of weights that exist their widths; see :func:`allocate`.
 
     Nothing changes if the recipe trains no channel cuts.
@@ -50,10 +53,13 @@ def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable
     Args:
         network: The network.
         recipe: The recipe.
-        inputs: Images. There are none if a saved state follows, which has the ranks.
+        inputs: Images; None if a saved state follows, which has the ranks.
 
     Raises:
         UnsupportedPattern: no channel can be cut.
     """
-    if any(pattern.startswith(Channel.name) for pattern in recipe.patterns):
-        allocate(network, inputs, seed=recipe.seed)
+    if not any(pattern.startswith(Channel.name) for pattern in recipe.patterns):
+        return
+    if inputs is not None:
+        _LOG.info("measuring which channels the weights can do without")
+    allocate(network, inputs or (), seed=recipe.seed)

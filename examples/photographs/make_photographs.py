@@ -59,9 +59,7 @@ def main() -> None:
     if options.out.exists():
         parser.error(f"{options.out} exists; give a new folder")
     if options.cliparts is not None and not options.cliparts.is_dir():
-        parser.error(
-            f"{options.cliparts} does not exist; apt-get install openclipart-png brings /usr/share/openclipart"
-        )
+        parser.error(f"{options.cliparts} does not exist; apt-get install openclipart-png brings one")
     make(options.stamps, options.out)
     if options.cliparts is not None:
         add_cliparts(options.cliparts, options.out)

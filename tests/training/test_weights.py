@@ -12,7 +12,7 @@ import torch
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
 from prunnet_export.evaluating import statistics_inputs
-from prunnet_export.network import scores_from
+from prunnet_export.network import load_checkpoint, scores_from
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import new_trainee
@@ -69,6 +69,22 @@ def test_a_killed_run_goes_on_without_the_file(file: Path, tmp_path: Path) -> No
     assert_same_tensors(again.state_dict(), whole.state_dict())
     assert json.loads((tmp_path / "cut" / "recipe.json").read_bytes())["weights_sha256"] == recipe.weights_sha256
     assert str(tmp_path) not in (tmp_path / "cut" / "recipe.json").read_text("utf-8")
+
+
+def test_channel_cuts_of_weights_have_widths_of_their_own(file: Path, tmp_path: Path) -> None:
+    network = train(recipe_from(file, epochs=1), retrieval_data(), tmp_path / "run", weights=file)
+    assert network.ranks()
+    assert_same_tensors(load_checkpoint(tmp_path / "run").network.ranks(), network.ranks())
+    only_zeros = recipe_from(file, epochs=1, patterns=("unstructured",))
+    assert not train(only_zeros, retrieval_data(), tmp_path / "zeros", weights=file).ranks()
+    assert not train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random").ranks()
+
+
+def test_a_run_is_weights_for_the_next_one(file: Path, tmp_path: Path) -> None:
+    train(recipe_from(file, epochs=1), retrieval_data(), tmp_path / "first", weights=file)
+    trained = tmp_path / "first" / "network.safetensors"
+    network = train(recipe_from(trained, epochs=1), retrieval_data(), tmp_path / "next", weights=trained)
+    assert network.ranks()
 
 
 def test_a_run_from_random_weights_names_none(tmp_path: Path) -> None:
