@@ -18,17 +18,27 @@ from prunnet_export.evaluating import settling_pairs
 from prunnet_export.network import PrunableNetwork, fit_projector, load_checkpoint
 from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import load_sample
-from prunnet_export.training._loop import train
+from prunnet_export.training._loop import Progress, train
 from prunnet_export.training._match import Match, Vectors, match
 from prunnet_export.training._recipe import MatchSettings, Recipe
 from tests._asserts import assert_same_tensors
-from tests._inputs import retrieval_data, tiny_recipe
+from tests._inputs import retrieval_data, tiny_recipe, tiny_resnet
 
 COUNT, DIM = 64, 6
 
 
 class Killed(BaseException):
     """What a kill looks like from inside."""
+
+
+def kill_at(step: int) -> Progress:
+    """A training's progress that ends it after a step."""
+
+    def kill(done: int, _steps: int, _metrics: dict[str, float]) -> None:
+        if done == step:
+            raise Killed
+
+    return kill
 
 
 def data() -> RetrievalData:
@@ -97,12 +107,8 @@ def test_held_out_images_come_near_their_vectors(finished: tuple[PrunableNetwork
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(
     finished: tuple[PrunableNetwork, Path], tmp_path: Path, step: int
 ) -> None:
-    def kill(done: int, _steps: int, _metrics: dict[str, float]) -> None:
-        if done == step:
-            raise Killed
-
     with pytest.raises(Killed):
-        train(recipe(), data(), tmp_path, match=teacher(), progress=kill)
+        train(recipe(), data(), tmp_path, match=teacher(), progress=kill_at(step))
     torch.manual_seed(step)
     resumed = train(recipe(), data(), tmp_path, match=teacher(), resume=True)
     assert_same_tensors(resumed.state_dict(), finished[0].state_dict())
@@ -112,3 +118,15 @@ def test_another_teacher_is_refused_at_a_resume(finished: tuple[PrunableNetwork,
     other = msgspec.structs.replace(recipe(), match=MatchSettings(teacher="their.npz", kind="vectors", sha256="2" * 64))
     with pytest.raises(InvalidInput, match="match"):
         train(other, data(), finished[1], match=teacher(), resume=True)
+
+
+def test_a_killed_run_from_weights_goes_on_without_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save(tiny_resnet(seed=7).embedder.backbone.state_dict(), file)
+    from_weights = recipe(weights_sha256=sha256(file))
+    whole = train(from_weights, data(), tmp_path / "whole", match=teacher(), weights=file)
+    assert whole.ranks()
+    with pytest.raises(Killed):
+        train(from_weights, data(), tmp_path / "cut", match=teacher(), weights=file, progress=kill_at(3))
+    again = train(from_weights, data(), tmp_path / "cut", match=teacher(), resume=True)
+    assert_same_tensors(again.state_dict(), whole.state_dict())
