@@ -27,7 +27,7 @@ from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
-from prunnet_export.training._journal import LOCK_FILE, Journal, begin_run
+from prunnet_export.training._journal import LOCK_FILE, RECIPE_FILE, Journal, begin_run
 from prunnet_export.training._match import Match
 from prunnet_export.training._matching_start import new_matching_trainee
 from prunnet_export.training._recipe import Recipe
@@ -89,10 +89,12 @@ def train(
             batches = _batches(recipe, data, match, workers=workers, ranks=ranks)
             steps = recipe.epochs * (len(batches) // recipe.accumulate)
             classes = int(data.train.labels.max()) + 1
+            if (out / RECIPE_FILE).exists():
+                weights = None  # the saved state replaces them, or the run is refused
             if match is None:
                 trainee = new_trainee(recipe, classes=classes, device=device, weights=weights)
-                if recipe.weights_sha256 is not None:
-                    start_from_weights(trainee.network, recipe, data, device, given=weights is not None)
+                if weights is not None:
+                    start_from_weights(trainee.network, recipe, data, device)
             else:
                 trainee = new_matching_trainee(recipe, match, data, classes=classes, device=device, weights=weights)
             gradients = SubnetworkGradients(recipe, trainee, steps=steps, ranks=ranks)

@@ -47,9 +47,8 @@ def new_matching_trainee(
         raise ValueError("a recipe without a teacher")
     network = new_network(recipe, weights)
     start_matching(network.embedder, recipe, match, data)
-    if recipe.weights_sha256 is not None:
-        inputs = settling_inputs(data.train, match.sample, recipe.preprocessing)
-        allocate_channels(network, recipe, None if weights is None else inputs)
+    if weights is not None:
+        allocate_channels(network, recipe, settling_inputs(data.train, match.sample, recipe.preprocessing))
     classifier = nn.Linear(recipe.embedding_dim, classes) if recipe.match.label_weight else None
     objective = Matching(torch.from_numpy(match.mean), classifier, label_weight=recipe.match.label_weight)
     return trainee_of(recipe, network, objective, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -11,11 +12,13 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes, replace_file
 from prunnet_export._imports import require
 from prunnet_export._limits import WEIGHTS_BYTES
+from prunnet_export.network import ranks_in
 from prunnet_export.training._restoring import restore
 from prunnet_export.training._trainee import Trainee
 
 STATE_FILE = "training-state.safetensors"
 _LENGTH = 8
+_NETWORK = "network."  # begins the names of the network's tensors
 
 
 def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -> None:
@@ -26,7 +29,7 @@ def save_state(folder: Path, trainee: Trainee, *, steps_done: int, steps: int) -
     """
     safetensors = require("safetensors.torch", extra="train")
     tensors: dict[str, Tensor] = {}
-    tensors |= {f"network.{name}": tensor for name, tensor in trainee.network.state_dict().items()}
+    tensors |= {f"{_NETWORK}{name}": tensor for name, tensor in trainee.network.state_dict().items()}
     tensors |= {f"objective.{name}": tensor for name, tensor in trainee.objective.state_dict().items()}
     for index, parameter in enumerate(trainee.parameters()):
         for name, value in trainee.optimizer.state.get(parameter, {}).items():
@@ -53,6 +56,8 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
         # One entry, because safetensors writes several in a random order.
         done, of = map(int, _metadata(content).get("steps", "-1/-1").split("/"))
         if 0 <= done <= of == steps:
+            # Whether a run has ranks, and of which shapes, is only known from its state.
+            trainee.network.set_unit_ranks(ranks_in(_of_network(tensors)))
             restore(trainee, tensors)
     except Exception as error:  # noqa: BLE001  # the parser and torch raise untyped errors on foreign bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -70,6 +75,10 @@ def load_state(folder: Path, trainee: Trainee, *, steps: int) -> int:
             hint="give the images that the run was started with, or choose another --out",
         )
     return done
+
+
+def _of_network(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(_NETWORK): tensor for n, tensor in tensors.items() if n.startswith(_NETWORK)}
 
 
 def _metadata(content: bytes) -> dict[str, str]:

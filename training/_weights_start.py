@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def start_from_weights(
-    network: PrunableNetwork, recipe: Recipe, data: RetrievalData, device: torch.device | None, *, given: bool
+    network: PrunableNetwork, recipe: Recipe, data: RetrievalData, device: torch.device | None
 ) -> None:
     """Prepare a network of a run with labels, in place; see :func:`rebase_batchnorm` and :func:`allocate_channels`.
 
@@ -27,7 +27,6 @@ def start_from_weights(
         recipe: The recipe of the run.
         data: The images.
         device: Where the network is; None is the CPU.
-        given: Whether the network has the weights. It has none yet if a saved state follows.
 
     Raises:
         InvalidInput: an image cannot be read.
@@ -39,13 +38,12 @@ def start_from_weights(
         batches = statistics_inputs(data.train, recipe.preprocessing, recipe.statistics_images)
         return (images.to(device) for images in batches)
 
-    if given:
-        rebase_batchnorm(embedder.backbone, map(embedder.standardised, inputs()))
-    allocate_channels(network, recipe, inputs() if given else None)
+    rebase_batchnorm(embedder.backbone, map(embedder.standardised, inputs()))
+    allocate_channels(network, recipe, inputs())
     network.train()
 
 
-def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable[Tensor] | None) -> None:
+def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable[Tensor]) -> None:
     """Give the channel cuts of weights that exist their widths; see :func:`allocate`.
 
     Nothing changes if the recipe trains no channel cuts.
@@ -53,13 +51,11 @@ def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable
     Args:
         network: The network.
         recipe: The recipe.
-        inputs: Images; None if a saved state follows, which has the ranks.
+        inputs: Images float32 [b, 3, h, w] in 0..1, on the network's device.
 
     Raises:
         UnsupportedPattern: no channel can be cut.
     """
-    if not any(pattern.startswith(Channel.name) for pattern in recipe.patterns):
-        return
-    if inputs is not None:
+    if any(pattern.startswith(Channel.name) for pattern in recipe.patterns):
         _LOG.info("measuring which channels the weights can do without")
-    allocate(network, inputs or (), seed=recipe.seed)
+        allocate(network, inputs, seed=recipe.seed)

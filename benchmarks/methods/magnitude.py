@@ -52,7 +52,7 @@ def prune_by_magnitude(network: PrunableNetwork, capacity: float, *, channel_mul
     """
     torch_pruning = require("torch_pruning", extra="train")
     channel = Channel(channel_multiple)
-    plan, widths = channel.plan(network), channel.widths(network, capacity)
+    plan, [widths] = channel.plan(network), channel.widths(network, [capacity])
     embedder = deepcopy(network.embedder).eval()
     ratios = {}
     for group, width in zip(plan.groups, widths, strict=True):

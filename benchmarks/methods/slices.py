@@ -31,7 +31,7 @@ def first_units(network: PrunableNetwork, capacity: float, *, channel_multiple: 
         UnsupportedPattern: no channel can be cut.
     """
     channel = Channel(channel_multiple)
-    plan, widths = channel.plan(network), channel.widths(network, capacity)
+    plan, [widths] = channel.plan(network), channel.widths(network, [capacity])
     return ChannelSubnetwork(plan, capacity, [torch.arange(width) for width in widths])
 
 

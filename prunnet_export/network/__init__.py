@@ -5,7 +5,7 @@ from prunnet_export.network._batchnorm import rebase_batchnorm, reestimate_batch
 from prunnet_export.network._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from prunnet_export.network._embedder import Embedder, Normalised, build_embedder
 from prunnet_export.network._fuse import fused
-from prunnet_export.network._prunable import PrunableNetwork, fan_in, scores_from
+from prunnet_export.network._prunable import PrunableNetwork, fan_in, ranks_in, scores_from
 from prunnet_export.network._ridge import LinearMap, RidgeSums
 from prunnet_export.network._threads import limit_torch_threads
 from prunnet_export.network._weights import load_weights
@@ -26,6 +26,7 @@ __all__ = [
     "limit_torch_threads",
     "load_checkpoint",
     "load_weights",
+    "ranks_in",
     "rebase_batchnorm",
     "reestimate_batchnorm",
     "save_checkpoint",

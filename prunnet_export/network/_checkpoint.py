@@ -154,7 +154,7 @@ def _check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
 
 
 def _load_weights(network: PrunableNetwork, stored: Mapping[str, Tensor], file: Path) -> None:
-    network.allocate(ranks_in(stored))
+    network.set_unit_ranks(ranks_in(stored))
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in stored:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from prunnet_export._errors import UnsupportedPattern
 from prunnet_export.network._embedder import Embedder
 
-_RANKS = "_ranks."  # begins the names of the ranks in a network's state
+_RANKS = "_ranks."
+_STORED_RANKS = f"{_RANKS}backbone/"  # begins the names of the ranks in a network's state
 
 
 class PrunableNetwork(nn.Module):
@@ -63,19 +64,25 @@ class PrunableNetwork(nn.Module):
         """The scores of each prunable weight, of its shape, by its name in the embedder."""
         return {name: self._scores[_key(name)] for name in self.prunable_weights()}
 
-    def ranks(self) -> dict[str, Tensor]:
-        """The order in which ``channel`` cuts drop units, by channel group: int32 [units], ascending.
+    def unit_ranks(self) -> dict[str, Tensor]:
+        """The order in which ``channel`` cuts drop units, by the name of the channel group: int32 [units], ascending.
 
-        Number k of a group is the rank of its k-th best unit among the units of all groups. Units of low rank are kept
-        longest. Without any ranks all groups become narrower by the same ratio.
+        Number k of a group is the rank of its k-th best unit among the units of all groups, from 0. Units of low rank
+        are kept longest. Without any ranks all groups become narrower by the same ratio.
         """
         return {_name(key): ranks for key, ranks in self._ranks.named_buffers()}
 
-    def allocate(self, ranks: Mapping[str, Tensor]) -> None:
-        """Set the :meth:`ranks`."""
+    def set_unit_ranks(self, ranks: Mapping[str, Tensor]) -> None:
+        """Replace the :meth:`unit_ranks`. They are checked at the next cut.
+
+        Args:
+            ranks: The ranks of every channel group, as :meth:`unit_ranks` returns them. They are copied to the device
+                of the network. Without any, all groups become narrower by the same ratio.
+        """
+        device = next(self.parameters()).device
         self._ranks = nn.Module()
         for name, one in ranks.items():
-            self._ranks.register_buffer(_key(name), one)
+            self._ranks.register_buffer(_key(name), one.detach().clone().to(device))
 
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers of the embedder, detached, by name."""
@@ -111,8 +118,12 @@ def scores_from(weight: Tensor) -> Tensor:
 
 
 def ranks_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Ranks of 0 for :meth:`PrunableNetwork.allocate`, of the shapes that the tensors of a network have, by name."""
-    names = [name for name in tensors if name.startswith(_RANKS)]
+    """Ranks of 0 for :meth:`PrunableNetwork.set_unit_ranks`, of the shapes that a network's state has.
+
+    Args:
+        tensors: The state of a network, or of something else.
+    """
+    names = [name for name in tensors if name.startswith(_STORED_RANKS)]
     return {_name(name.removeprefix(_RANKS)): torch.zeros(tensors[name].shape, dtype=torch.int32) for name in names}
 
 

@@ -15,23 +15,23 @@ from prunnet_export.patterns.channel import Channel
 
 _BATCHES = 5  # of about 100 images
 _ROUNDS = 40
+_LINEAR_RANK = 2
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
 
 
 def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int = 0) -> None:
     """Give the ``channel`` cuts of a network with trained weights their widths, and the units their first order.
 
-    A unit is worth its effect on the embedding (:func:`squared_effects`), divided by what it costs: its share of the
-    prunable weights plus its share of the multiplications. All units of all groups are ranked by this worth. A cut
-    keeps those with the highest rank, so groups become narrower in different degrees. Afterwards the ranks stay, and
-    training changes which units of a group are kept.
+    All units of all groups are ranked together (global pruning) by their effect on the embedding
+    (:func:`squared_effects`), divided by their cost: the share of the prunable weights plus the share of the
+    multiplications. A cut keeps the first ones, so groups become narrower in different degrees. Afterwards the ranks
+    stay, and training changes which units of a group are kept.
 
     The scores of each unit are scaled, so that inside a group the units with the largest effect are kept first.
 
     Args:
-        network: The network. Its ranks and scores change.
-        batches: Images float32 [b, 3, h, w] in 0..1; the first 500 are enough. Without any batch no effect is known.
-            Then the scores stay, and the ranks have the right shapes but no meaning.
+        network: The network. Its ranks and scores change. If no unit has an effect, nothing changes.
+        batches: Images float32 [b, 3, h, w] in 0..1. Only the first five batches are used.
         seed: Seed of the estimate.
 
     Raises:
@@ -39,22 +39,24 @@ def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int =
     """
     plan = Channel().plan(network)
     effects = squared_effects(network.embedder, plan.groups, islice(batches, _BATCHES), seed=seed)
-    worth = [effect / cost for effect, cost in zip(effects, _unit_costs(network, plan), strict=True)]
-    descending = [one.sort(descending=True).values for one in worth]
+    if not any(bool(effect.any()) for effect in effects):
+        return
+    costs = _unit_costs(network, plan)
+    descending = [effect.sort(descending=True).values / cost for effect, cost in zip(effects, costs, strict=True)]
     order = torch.cat(descending).argsort(descending=True, stable=True)
     ranks = torch.empty(len(order), dtype=torch.int32)
     ranks[order] = torch.arange(len(order), dtype=torch.int32)
     parts = torch.split(ranks, [group.units for group in plan.groups])
-    device = next(network.parameters()).device
-    network.allocate({group.name: part.clone().to(device) for group, part in zip(plan.groups, parts, strict=True)})
-    if any(bool(effect.any()) for effect in effects):
-        _order_units(network, plan, effects)
+    network.set_unit_ranks({group.name: part for group, part in zip(plan.groups, parts, strict=True)})
+    _order_units(network, plan, effects)
 
 
 def _unit_costs(network: PrunableNetwork, plan: ChannelPlan) -> list[float]:
     """The share of the weights plus the share of the multiplications that a unit of each group has."""
     weights, places = plan.weights(), _places(network)
-    multiplications = {name: weight.numel() * places.get(name, 1) for name, weight in weights.items()}
+    # The layers of some attentions are never called, because only their weights are used, with every token.
+    tokens = max((count for name, count in places.items() if weights[name].ndim == _LINEAR_RANK), default=1)
+    multiplications = {name: weight.numel() * places.get(name, tokens) for name, weight in weights.items()}
     total = sum(multiplications.values())
     costs = []
     for group in plan.groups:
@@ -74,7 +76,7 @@ def _places(network: PrunableNetwork) -> dict[str, int]:
     modules = {name: network.embedder.get_submodule(name.rpartition(".")[0]) for name in network.prunable_weights()}
 
     def count(name: str, module: nn.Module, output: Tensor) -> None:
-        places[name] = output.numel() // len(module.get_parameter("weight"))
+        places[name] = places.get(name, 0) + output.numel() // len(module.get_parameter("weight"))
 
     handles = [
         module.register_forward_hook(lambda module, _inputs, output, name=name: count(name, module, output))
@@ -101,7 +103,7 @@ def _order_units(network: PrunableNetwork, plan: ChannelPlan, effects: Sequence[
     balancing, with half of the wanted factor for each of the two.
     """
     scores = network.scores()
-    wanted = [1 - _SPREAD + 2 * _SPREAD * _standing(effect) for effect in effects]
+    wanted = [1 - _SPREAD + 2 * _SPREAD * _relative_rank(effect) for effect in effects]
     for _ in range(_ROUNDS):
         for group, target, mean in zip(plan.groups, wanted, plan.importance(scores), strict=True):
             factor = (mean.mean() * target / mean.clamp(min=torch.finfo(mean.dtype).tiny)).sqrt()
@@ -110,9 +112,11 @@ def _order_units(network: PrunableNetwork, plan: ChannelPlan, effects: Sequence[
                     _scale(scores[axis.tensor], axis.dim, axis.positions, factor)
 
 
-def _standing(effect: Tensor) -> Tensor:
+def _relative_rank(effect: Tensor) -> Tensor:
     """The place of each unit in its group, float32 [units]: 0 for the smallest effect, 1 for the largest."""
-    return effect.argsort().argsort().float() / max(1, len(effect) - 1)
+    if len(effect) == 1:
+        return torch.full((1,), 0.5)  # so that the only unit keeps its scores
+    return effect.argsort().argsort().float() / (len(effect) - 1)
 
 
 def _scale(score: Tensor, dim: int, positions: Tensor, factor: Tensor) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from prunnet_export.network import Embedder
 from prunnet_export.patterns._groups import Axis, ChannelGroup
@@ -26,26 +27,28 @@ def squared_effects(
     where the network is already good.
 
     Args:
-        embedder: The network. Its tensors and its mode do not change.
+        embedder: The network. Its tensors do not change.
         groups: Its channel groups.
         batches: Images float32 [b, 3, h, w] in 0..1. Without any batch all effects are 0.
         seed: Seed of the directions.
     """
-    readers = [[axis for axis in group.axes if _reads(axis, embedder)] for group in groups]
+    layers = {f"{n}.weight" for n, layer in embedder.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    readers = [[one for one in group.axes if one.dim == _READ and one.tensor in layers] for group in groups]
     names = sorted({axis.tensor for axes in readers for axis in axes})
-    weights = [embedder.get_parameter(name) for name in names]
+    # Leaves of their own, so that a backbone may have frozen weights.
+    weights = {name: embedder.get_parameter(name).detach().requires_grad_() for name in names}
     generator, training = torch.Generator().manual_seed(seed), embedder.training
     totals, images = [torch.zeros(group.units, dtype=torch.float64) for group in groups], 0
     embedder.eval()
     try:
         for part in (part for batch in batches for part in torch.split(batch, _TOGETHER)):
             with torch.enable_grad():
-                embedding = embedder(part)
+                embedding: Tensor = functional_call(embedder, weights, (part,))
                 direction = torch.randn(embedding.shape, generator=generator).to(embedding)
-                gradients = torch.autograd.grad(embedding, weights, direction, allow_unused=True)
+                gradients = torch.autograd.grad(embedding, list(weights.values()), direction, allow_unused=True)
             profiles = {
                 name: _inputs_sum(weight.detach() * gradient)
-                for name, weight, gradient in zip(names, weights, gradients, strict=True)
+                for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
                 if gradient is not None
             }
             changes = [_change(axes, profiles, group.units) for group, axes in zip(groups, readers, strict=True)]
@@ -56,14 +59,9 @@ def squared_effects(
     return [total / max(1, images) for total in totals]
 
 
-def _reads(axis: Axis, embedder: Embedder) -> bool:
-    """Whether the axis is that of a weight's inputs, the projector's included."""
-    return axis.dim == _READ and axis.tensor.endswith(".weight") and embedder.get_parameter(axis.tensor).ndim > _READ
-
-
 def _inputs_sum(values: Tensor) -> Tensor:
     """The sum for each input of a weight [out, in, ...], float64 [in]."""
-    return values.sum(0).flatten(1).sum(1).double().cpu() if values.ndim > _READ + 1 else values.sum(0).double().cpu()
+    return values.sum(0).reshape(values.shape[_READ], -1).sum(1).cpu().double()
 
 
 def _change(axes: Sequence[Axis], profiles: Mapping[str, Tensor], units: int) -> Tensor:

@@ -17,7 +17,6 @@ from prunnet_export.patterns._groups import ChannelGroup
 from prunnet_export.patterns._structure import shrink
 
 Widths = tuple[int, ...]
-_Ranks = tuple[npt.NDArray[np.int32], ...]
 _MAX_STRUCTURES = 16  # in the cache
 
 
@@ -35,9 +34,8 @@ class ChannelPlan:
         self._shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
         self.weights_total = self.weights_kept(self.full)
         self._structures: dict[Widths, Embedder] = {}
-        self._ranks: _Ranks | None = None
-        self._ranks_bytes = b""
-        self._widest: dict[tuple[float, int], Widths] = {}  # at these ranks
+        self._ranks: dict[str, npt.NDArray[np.int32]] = {}
+        self._widest: dict[tuple[float, int], Widths] = {}  # with these ranks
 
     def weights(self) -> dict[str, nn.Parameter]:
         """The prunable weights by name."""
@@ -65,42 +63,47 @@ class ChannelPlan:
         """The smallest capacity whose widths are multiples of this many channels."""
         return self.weights_kept(self._widths_at(0, multiple)) / self.weights_total
 
-    def widths_for(self, capacity: float, multiple: int, ranks: Mapping[str, Tensor]) -> Widths:
+    def widths_for(self, capacity: float, multiple: int) -> Widths:
         """The widest widths, multiples of ``multiple``, that keep at most this fraction of the weights.
 
-        Args:
-            capacity: The fraction.
-            multiple: Widths are multiples of this many channels.
-            ranks: See :meth:`PrunableNetwork.ranks`. Without any, the width ratio is the same in all groups.
-
         Raises:
-            InvalidInput: even the narrowest widths keep more, or the ranks are of other groups.
+            InvalidInput: even the narrowest widths keep more.
         """
         check_capacity(capacity)
-        self._take_ranks(ranks)
         if capacity == 1:
             return self.full
         if (capacity, multiple) not in self._widest:
             self._widest[capacity, multiple] = self._search_widths(capacity, multiple)
         return self._widest[capacity, multiple]
 
-    def _take_ranks(self, ranks: Mapping[str, Tensor]) -> None:
-        """Use these ranks from now on. They are compared with the last ones, because a resumed run replaces them."""
+    def use_ranks(self, ranks: Mapping[str, Tensor]) -> None:
+        """Drop units in the order of these ranks from now on; see :meth:`PrunableNetwork.unit_ranks`.
+
+        Ranks are compared by their values, because a run that is resumed replaces them.
+
+        Raises:
+            InvalidInput: the ranks are not those of all units of these groups.
+        """
         arrays = {name: one.cpu().numpy() for name, one in ranks.items()}
-        content = b"".join(array.tobytes() for array in arrays.values())
-        if content == self._ranks_bytes:
+        same = arrays.keys() == self._ranks.keys()
+        if same and all(np.array_equal(array, self._ranks[name]) for name, array in arrays.items()):
             return
-        shapes = {group.name: (group.units,) for group in self.groups}
-        if arrays and {name: array.shape for name, array in arrays.items()} != shapes:
+        if arrays:
+            self._check_ranks(arrays)
+        self._ranks = arrays
+        self._widest.clear()
+
+    def _check_ranks(self, arrays: Mapping[str, npt.NDArray[np.int32]]) -> None:
+        if {name: array.shape for name, array in arrays.items()} != {g.name: (g.units,) for g in self.groups}:
             raise InvalidInput(
-                "the network's ranks are of other channel groups than its backbone has",
+                "the network's unit ranks are of other channel groups than its backbone has",
                 hint="cut it with the versions of timm and torch-pruning that it was trained with",
             )
-        if any(np.any(np.diff(array) < 0) for array in arrays.values()):
-            raise InvalidInput("the ranks of a channel group do not ascend", hint="the network's file is corrupt")
-        self._ranks = tuple(arrays[group.name] for group in self.groups) if arrays else None
-        self._ranks_bytes = content
-        self._widest.clear()
+        ascend = all(bool((np.diff(array) > 0).all()) for array in arrays.values())
+        if not ascend or not np.array_equal(np.sort(np.concatenate(list(arrays.values()))), np.arange(sum(self.full))):
+            raise InvalidInput(
+                "the network's unit ranks are not an order of its units", hint="its file is corrupt; copy it again"
+            )
 
     def _search_widths(self, capacity: float, multiple: int) -> Widths:
         narrowest = self.narrowest(multiple)
@@ -127,10 +130,10 @@ class ChannelPlan:
         return tuple(widths)
 
     def _units_at(self, ratio: float) -> Sequence[float]:
-        if self._ranks is None:
+        if not self._ranks:
             return [ratio * group.units for group in self.groups]
         first = ratio * sum(self.full)
-        return [int(np.searchsorted(ranks, first)) for ranks in self._ranks]
+        return [int(np.searchsorted(self._ranks[group.name], first)) for group in self.groups]
 
     def kept_indices(self, kept_units: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
         """The sorted kept indices of each axis that becomes shorter, by tensor and axis."""

@@ -81,9 +81,10 @@ class ChannelSubnetwork(Subnetwork):
 class Channel(Pattern):
     """Each group of coupled channels keeps its units with the highest scores.
 
-    The width ratio is the same in all groups, unless the network has :meth:`PrunableNetwork.ranks`. The capacity is the
-    kept fraction of prunable weights, so a uniform ratio is near its square root. Norms over channels (LayerNorm,
-    ConvNeXt V2's GlobalResponseNorm) use the kept channels only. A group that the trace gets wrong is not cut.
+    The width ratio is the same in all groups, unless the network has :meth:`PrunableNetwork.unit_ranks`. The capacity
+    is the kept fraction of prunable weights, so a uniform ratio is near its square root. Norms over channels
+    (LayerNorm, ConvNeXt V2's GlobalResponseNorm) use the kept channels only. A group that the trace gets wrong is not
+    cut.
 
     Args:
         multiple: Kept widths are multiples of this many channels.
@@ -109,14 +110,16 @@ class Channel(Pattern):
         narrowest = self.plan(network).narrowest(self.multiple)
         return [capacity for capacity in capacities if capacity >= narrowest]
 
-    def widths(self, network: PrunableNetwork, capacity: float) -> Widths:
-        """Kept units of each group at a capacity.
+    def widths(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Widths]:
+        """Kept units of each group at each capacity.
 
         Raises:
-            InvalidInput: the capacity is out of range, or below the narrowest cut.
+            InvalidInput: a capacity is out of range or below the narrowest cut, or the network's ranks are corrupt.
             UnsupportedPattern: no channel can be cut.
         """
-        return self.plan(network).widths_for(capacity, self.multiple, network.ranks())
+        plan = self.plan(network)
+        plan.use_ranks(network.unit_ranks())
+        return [plan.widths_for(capacity, self.multiple) for capacity in capacities]
 
     def subnetworks(self, network: PrunableNetwork, capacities: Sequence[float]) -> list[Subnetwork]:
         """See :class:`Pattern`."""
@@ -124,8 +127,7 @@ class Channel(Pattern):
         # All widths use one stable order of the units, so a narrower subnetwork is part of every wider one.
         orders = [unit.argsort(descending=True, stable=True) for unit in plan.importance(network.scores())]
         subnetworks: list[Subnetwork] = []
-        for capacity in capacities:
-            widths = self.widths(network, capacity)
+        for capacity, widths in zip(capacities, self.widths(network, capacities), strict=True):
             kept = [order[:width].sort().values for order, width in zip(orders, widths, strict=True)]
             subnetworks.append(ChannelSubnetwork(plan, capacity, kept))
         return subnetworks

@@ -10,10 +10,12 @@ from prunnet_export.patterns import Pattern
 
 # On common backbones these steps are finer than those of widths in multiples of 8. Equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
+# A network with ranks keeps its early layers wide, so it is as fast only at a smaller capacity.
+_SMALLEST = (0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02)
 
 
 def ladder(
-    network: PrunableNetwork, pattern: Pattern, precision: str, *, capacities: Sequence[float] = CAPACITIES
+    network: PrunableNetwork, pattern: Pattern, precision: str, *, capacities: Sequence[float] | None = None
 ) -> list[Candidate]:
     """The candidates of one (pattern, precision), smallest first. Each keeps more weights than the one before.
 
@@ -23,11 +25,14 @@ def ladder(
         network: The network to cut.
         pattern: The shape of the zeros.
         precision: Name of the precision.
-        capacities: Capacities to try, ascending.
+        capacities: Capacities to try, ascending; None takes :data:`CAPACITIES`, and smaller ones too if the network has
+            :meth:`~PrunableNetwork.unit_ranks`.
 
     Raises:
         UnsupportedPattern: the network cannot be cut in this pattern.
     """
+    if capacities is None:
+        capacities = (*_SMALLEST, *CAPACITIES) if network.unit_ranks() else CAPACITIES
     found: list[Candidate] = []
     for subnetwork in pattern.subnetworks(network, pattern.reachable(network, capacities)):
         if not found or subnetwork.kept > found[-1].subnetwork.kept:

@@ -56,21 +56,30 @@ def test_ranks_are_kept(tmp_path: Path) -> None:
     for name, dtype in (("single", torch.float32), ("half", torch.float16)):
         save(tmp_path / name, network, dtype=dtype)
         restored = load_checkpoint(tmp_path / name).network
-        assert_same_tensors(restored.ranks(), network.ranks())
-        assert Channel().widths(restored, 0.4) == Channel().widths(network, 0.4)
+        assert_same_tensors(restored.unit_ranks(), network.unit_ranks())
+        assert Channel().widths(restored, [0.4]) == Channel().widths(network, [0.4])
 
 
 def test_a_network_without_ranks_has_none(folder: Path) -> None:
-    assert load_checkpoint(folder).network.ranks() == {}
+    assert load_checkpoint(folder).network.unit_ranks() == {}
 
 
-@pytest.mark.parametrize("ranks", [torch.zeros(()), torch.zeros(2, 3), torch.arange(3.0), torch.arange(8).flip(0)])
-def test_ranks_of_no_group_are_refused_at_a_cut(folder: Path, ranks: Tensor) -> None:
+def test_ranks_of_no_group_are_refused_at_a_cut(folder: Path) -> None:
     tensors = safetensors.torch.load((folder / WEIGHTS_FILE).read_bytes())
-    tensors["network._ranks.backbone/conv1"] = ranks.contiguous()
+    tensors["network._ranks.backbone/conv1"] = torch.zeros(2, 3)
     rewrite_weights(folder, safetensors.torch.save(tensors))
     with pytest.raises(InvalidInput, match="of other channel groups") as raised:
-        Channel().widths(load_checkpoint(folder).network, 0.5)
+        Channel().widths(load_checkpoint(folder).network, [0.5])
+    assert_one_line(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "training", "forward", "_buffers", "backbone"])
+def test_a_tensor_that_only_looks_like_ranks_is_unexpected(folder: Path, name: str) -> None:
+    tensors = safetensors.torch.load((folder / WEIGHTS_FILE).read_bytes())
+    tensors[f"network._ranks.{name}"] = torch.zeros(2)
+    rewrite_weights(folder, safetensors.torch.save(tensors))
+    with pytest.raises(InvalidInput, match="unexpected tensor") as raised:
+        load_checkpoint(folder)
     assert_one_line(raised.value)
 
 

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network import PrunableNetwork
+from prunnet_export.network import Embedder, PrunableNetwork
 from prunnet_export.patterns import allocate, find_pattern, materialise
 from prunnet_export.patterns._allocation import _unit_costs
 from prunnet_export.patterns._effects import squared_effects
-from prunnet_export.patterns._plan import ChannelPlan
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_nested, assert_one_line, assert_same_tensors
 from tests._inputs import images, prunable, tiny_resnet
@@ -31,13 +30,13 @@ def allocated() -> PrunableNetwork:
 
 
 def widths_of(network: PrunableNetwork, capacity: float, multiple: int = 1) -> dict[str, int]:
-    plan = Channel().plan(network)
-    return dict(zip([group.name for group in plan.groups], Channel(multiple).widths(network, capacity), strict=True))
+    [widths] = Channel(multiple).widths(network, [capacity])
+    return dict(zip([group.name for group in Channel().plan(network).groups], widths, strict=True))
 
 
 def test_ranks_order_all_units() -> None:
     network = allocated()
-    ranks = network.ranks()
+    ranks = network.unit_ranks()
     assert {name: len(one) for name, one in ranks.items()} == widths_of(network, 1)
     assert torch.equal(torch.cat(list(ranks.values())).sort().values, torch.arange(sum(widths_of(network, 1).values())))
     assert all(one.dtype == torch.int32 and bool((one.diff() > 0).all()) for one in ranks.values())
@@ -70,7 +69,7 @@ def test_units_that_nothing_reads_go_first() -> None:
     allocate(network, [images(16, 32)])
     with_effect = sum(int((effect > 0).sum()) for effect in effects)
     half = widths_of(network, 1)[INNER] // 2
-    assert int(network.ranks()[INNER][half:].min()) >= with_effect
+    assert int(network.unit_ranks()[INNER][half:].min()) >= with_effect
     [cut] = Channel(1).subnetworks(network, [0.7])
     kept = cut.masks()[READER].flatten(2).any(2).any(0).nonzero().flatten()
     assert 0 < len(kept) <= half
@@ -85,8 +84,20 @@ def test_the_scores_begin_in_the_order_of_the_effects() -> None:
     assert all(bool(score.isfinite().all()) for score in network.scores().values())
 
 
-def test_a_unit_costs_what_a_cut_without_it_saves() -> None:
-    network = prunable("mobilenetv2_100", crop=64)
+def test_a_unit_is_ranked_by_its_effect_per_cost() -> None:
+    network, plan = allocated(), Channel().plan(allocated())
+    effects = squared_effects(network.embedder, plan.groups, [images(16, 32)])
+    pairs = zip(effects, _unit_costs(network, plan), strict=True)
+    benefit = torch.cat([effect.sort(descending=True).values / cost for effect, cost in pairs])
+    ranks = torch.cat([network.unit_ranks()[group.name] for group in plan.groups])
+    assert torch.equal(benefit.argsort(descending=True, stable=True), ranks.argsort())
+    alone = torch.cat([effect.sort(descending=True).values for effect in effects])
+    assert not torch.equal(alone.argsort(descending=True, stable=True), ranks.argsort())
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv2_100", "resnext50_32x4d", "vit_tiny_patch16_224"])
+def test_a_unit_costs_what_a_cut_without_it_saves(backbone: str) -> None:
+    network = prunable(backbone, crop=64)
     plan = Channel().plan(network)
     multiplications = multiplications_of(network.embedder)
     for index, cost in enumerate(_unit_costs(network, plan)):
@@ -97,15 +108,15 @@ def test_a_unit_costs_what_a_cut_without_it_saves() -> None:
 
 
 @torch.no_grad()
-def multiplications_of(module: nn.Module) -> int:
-    """The multiplications of the convolutions for an image of 64 px."""
+def multiplications_of(module: Embedder) -> int:
+    """The multiplications of the backbone's convolutions and linear layers for an image of 64 px."""
     counts: list[int] = []
     handles = [
         one.register_forward_hook(
-            lambda layer, _inputs, output: counts.append(output[0, 0].numel() * layer.weight.numel())
+            lambda layer, _inputs, output: counts.append(output.numel() // len(layer.weight) * layer.weight.numel())
         )
-        for one in module.modules()
-        if isinstance(one, nn.Conv2d)
+        for one in module.backbone.modules()
+        if isinstance(one, nn.Conv2d | nn.Linear)
     ]
     module.eval()(torch.zeros(1, 3, 64, 64))
     for handle in handles:
@@ -113,21 +124,53 @@ def multiplications_of(module: nn.Module) -> int:
     return sum(counts)
 
 
-def test_without_images_the_scores_stay() -> None:
+def test_weights_of_layers_that_are_never_called_are_used_with_every_token() -> None:
+    network = prunable("beit_base_patch16_224", crop=32, options={"depth": 1})
+    costs = dict(zip(Channel().plan(network).groups, _unit_costs(network, Channel().plan(network)), strict=True))
+    [hidden] = [cost for group, cost in costs.items() if group.name.endswith("mlp.fc1")]
+    # Of 12 d^2 weights of a block, its two hidden layers have 8 d^2, in 4 d units; the patch embedding is small.
+    assert hidden == pytest.approx(2 * 2 / (12 * 768), rel=0.15)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnext50_32x4d", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_the_scale_of_the_scores_stays(backbone: str) -> None:
+    network = prunable(backbone, crop=64)
+    before = {name: float(score.detach().abs().mean()) for name, score in network.scores().items()}
+    allocate(network, [images(8, 64)])
+    for name, score in network.scores().items():
+        assert 0.6 < float(score.detach().abs().mean()) / before[name] < 1.6
+
+
+def test_the_only_unit_of_a_group_keeps_its_scores() -> None:
+    network = prunable("vit_tiny_patch16_224", crop=32, options={"depth": 1, "num_heads": 1})
+    name = "backbone.blocks.0.attn.qkv.weight"
+    before = float(network.scores()[name].detach().abs().mean())
+    allocate(network, [images(8, 32)])
+    assert float(network.scores()[name].detach().abs().mean()) == pytest.approx(before, rel=0.5)
+
+
+@pytest.mark.parametrize("batches", [[], [torch.zeros(0, 3, 32, 32)]])
+def test_without_images_nothing_changes(batches: list[torch.Tensor]) -> None:
     network = tiny_resnet()
-    before = {name: score.detach().clone() for name, score in network.scores().items()}
-    allocate(network, [])
-    assert_same_tensors({name: score.detach() for name, score in network.scores().items()}, before)
-    assert network.ranks().keys() == allocated().ranks().keys()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    allocate(network, batches)
+    assert_same_tensors(network.state_dict(), before)
+
+
+def test_ranks_are_copied() -> None:
+    network = tiny_resnet()
+    network.set_unit_ranks(allocated().unit_ranks())
+    network.unit_ranks()[INNER].zero_()
+    assert bool(allocated().unit_ranks()[INNER].any())
 
 
 def test_other_ranks_are_used_at_once() -> None:
     """A run that is resumed reads its ranks after the first cut was made."""
     network = tiny_resnet()
     uniform = widths_of(network, 0.5)
-    network.allocate(allocated().ranks())
+    network.set_unit_ranks(allocated().unit_ranks())
     assert widths_of(network, 0.5) == widths_of(allocated(), 0.5) != uniform
-    network.allocate({})
+    network.set_unit_ranks({})
     assert widths_of(network, 0.5) == uniform
 
 
@@ -144,20 +187,37 @@ def ratios() -> list[int]:
 
 def refused(ranks: dict[str, torch.Tensor], match: str) -> None:
     network = tiny_resnet()
-    network.allocate(ranks)
+    network.set_unit_ranks(ranks)
     with pytest.raises(InvalidInput, match=match) as raised:
-        Channel().widths(network, 0.5)
+        Channel().widths(network, [0.5])
     assert_one_line(raised.value)
 
 
 def test_ranks_that_do_not_fit_are_refused() -> None:
-    ranks = allocated().ranks()
+    ranks = allocated().unit_ranks()
     refused({name: one for name, one in ranks.items() if name != INNER}, "of other channel groups")
     refused({**ranks, INNER: ranks[INNER][1:]}, "of other channel groups")
-    refused({**ranks, INNER: ranks[INNER].flip(0)}, "do not ascend")
+    refused({**ranks, INNER: ranks[INNER][:, None]}, "of other channel groups")
+    refused({"backbone.other": torch.zeros(0, dtype=torch.int32)}, "of other channel groups")
+    refused({**ranks, INNER: ranks[INNER].flip(0)}, "not an order of its units")
+    refused({name: torch.zeros_like(one) for name, one in ranks.items()}, "not an order of its units")
+    refused({name: one - 1 for name, one in ranks.items()}, "not an order of its units")
+    refused({name: one * 1e30 for name, one in ranks.items()}, "not an order of its units")
+
+
+def test_ranks_of_another_name_are_refused_after_good_ones() -> None:
+    network = tiny_resnet()
+    network.set_unit_ranks(allocated().unit_ranks())
+    Channel().widths(network, [0.5])
+    network.set_unit_ranks({f"{name}.x": one for name, one in allocated().unit_ranks().items()})
+    with pytest.raises(InvalidInput, match="of other channel groups"):
+        Channel().widths(network, [0.5])
 
 
 def test_a_plan_compares_ranks_by_their_values() -> None:
-    plan: ChannelPlan = Channel().plan(allocated())
-    copies = {name: one.clone() for name, one in allocated().ranks().items()}
-    assert plan.widths_for(0.4, 8, copies) is plan.widths_for(0.4, 8, allocated().ranks())
+    network = tiny_resnet()
+    network.set_unit_ranks(allocated().unit_ranks())
+    [first] = Channel().widths(network, [0.4])
+    network.set_unit_ranks(allocated().unit_ranks())
+    [again] = Channel().widths(network, [0.4])
+    assert again is first

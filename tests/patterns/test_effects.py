@@ -80,3 +80,13 @@ def test_without_images_nothing_is_known() -> None:
     effects = squared_effects(network.embedder, groups_of(network), [])
     assert [len(effect) for effect in effects] == [group.units for group in groups_of(network)]
     assert not any(bool(effect.any()) for effect in effects)
+
+
+def test_frozen_weights_are_read_too() -> None:
+    network = tiny_resnet()
+    expected = squared_effects(network.embedder, groups_of(network), [images(8, 32)])
+    network.embedder.requires_grad_(requires_grad=False)
+    for frozen, effect in zip(
+        squared_effects(network.embedder, groups_of(network), [images(8, 32)]), expected, strict=True
+    ):
+        assert torch.equal(frozen, effect)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.patterns import find_pattern
+from prunnet_export.patterns import allocate, find_pattern
 from prunnet_export.search._ladder import CAPACITIES, ladder
-from tests._inputs import prunable
+from tests._inputs import images, prunable
 from tests.search._exports import Workshop
 
 
@@ -38,6 +38,14 @@ def test_capacities_out_of_reach_are_left_out(workshop: Workshop) -> None:
         find_pattern("channel").subnetworks(network, [0.025])
     rungs = ladder(network, find_pattern("channel"), "fp32", capacities=[0.025, 0.5, 1.0])
     assert [rung.subnetwork.asked for rung in rungs] == [0.5, 1.0]
+
+
+def test_a_network_with_ranks_has_smaller_rungs_too() -> None:
+    network = prunable("resnet18", crop=32)
+    uniform = ladder(network, find_pattern("channel"), "fp32")
+    allocate(network, [images(8, 32)])
+    rungs = ladder(network, find_pattern("channel"), "fp32")
+    assert rungs[0].capacity < 0.01 < min(rung.subnetwork.asked for rung in uniform)
 
 
 def test_a_pattern_of_one_share_has_two_rungs(workshop: Workshop) -> None:

@@ -125,7 +125,7 @@ def test_a_killed_run_from_weights_goes_on_without_the_file(tmp_path: Path) -> N
     torch.save(tiny_resnet(seed=7).embedder.backbone.state_dict(), file)
     from_weights = recipe(weights_sha256=sha256(file))
     whole = train(from_weights, data(), tmp_path / "whole", match=teacher(), weights=file)
-    assert whole.ranks()
+    assert whole.unit_ranks()
     with pytest.raises(Killed):
         train(from_weights, data(), tmp_path / "cut", match=teacher(), weights=file, progress=kill_at(3))
     again = train(from_weights, data(), tmp_path / "cut", match=teacher(), resume=True)

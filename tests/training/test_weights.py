@@ -73,18 +73,18 @@ def test_a_killed_run_goes_on_without_the_file(file: Path, tmp_path: Path) -> No
 
 def test_channel_cuts_of_weights_have_widths_of_their_own(file: Path, tmp_path: Path) -> None:
     network = train(recipe_from(file, epochs=1), retrieval_data(), tmp_path / "run", weights=file)
-    assert network.ranks()
-    assert_same_tensors(load_checkpoint(tmp_path / "run").network.ranks(), network.ranks())
+    assert network.unit_ranks()
+    assert_same_tensors(load_checkpoint(tmp_path / "run").network.unit_ranks(), network.unit_ranks())
     only_zeros = recipe_from(file, epochs=1, patterns=("unstructured",))
-    assert not train(only_zeros, retrieval_data(), tmp_path / "zeros", weights=file).ranks()
-    assert not train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random").ranks()
+    assert not train(only_zeros, retrieval_data(), tmp_path / "zeros", weights=file).unit_ranks()
+    assert not train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random").unit_ranks()
 
 
 def test_a_run_is_weights_for_the_next_one(file: Path, tmp_path: Path) -> None:
     train(recipe_from(file, epochs=1), retrieval_data(), tmp_path / "first", weights=file)
     trained = tmp_path / "first" / "network.safetensors"
     network = train(recipe_from(trained, epochs=1), retrieval_data(), tmp_path / "next", weights=trained)
-    assert network.ranks()
+    assert network.unit_ranks()
 
 
 def test_a_run_from_random_weights_names_none(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_training_begins_with_what_the_weights_compute(tmp_path: Path) -> None:
         expected = network.embedder.eval().features(inputs)
         unprepared = network.embedder.train().features(inputs)
     network = new_trainee(recipe, classes=4, weights=file).network
-    start_from_weights(network, recipe, data, None, given=True)
+    start_from_weights(network, recipe, data, None)
     assert network.training
     with torch.no_grad():
         torch.testing.assert_close(network.embedder.eval().features(inputs), expected, rtol=1e-3, atol=1e-4)

@@ -51,7 +51,7 @@ def test_below_the_narrowest(network: PrunableNetwork) -> None:
 
 
 def test_widths_that_torch_pruning_does_not_make(network: PrunableNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    Channel(2).widths(network, 0.5)  # from now on it is known
+    Channel(2).widths(network, [0.5])  # from now on it is known
     monkeypatch.setattr(ChannelPlan, "weights_kept", lambda _self, _widths: 1)
     with pytest.raises(UnsupportedPattern, match="torch-pruning does not cut ResNet to 50%"):
         prune_by_magnitude(network, 0.5, channel_multiple=2)
