@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -283,7 +284,10 @@ def test_a_query_from_a_photograph_is_timed_in_parts(batch_size: int, tiny_model
     assert isinstance(reply, LatencyReply)
     parts = (reply.decode, reply.resize, reply.network)
     assert [len(part) for part in parts] == [len(reply.samples)] * 3 == [20] * 3
-    assert sum(map(sum, parts)) == pytest.approx(sum(reply.samples), rel=0.05)
+    # A pause of the process between two readings of the clock belongs to no part. So the typical query is compared.
+    shares = [sum(of_query) / sample for *of_query, sample in zip(*parts, reply.samples, strict=True)]
+    assert max(shares) <= 1 + 1e-9
+    assert median(shares) > 0.95
 
 
 def test_a_photograph_needs_the_preprocessing_of_the_model(tiny_model: TinyModel, tmp_path: Path) -> None:

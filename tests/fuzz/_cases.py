@@ -33,7 +33,7 @@ from prunnet_export.benchmarks._diff_cases import compare_case
 from prunnet_export.benchmarks._diff_sides import read_runs as read_runs_to_compare
 from prunnet_export.benchmarks._results import Run
 from prunnet_export.benchmarks.plan._runs import read_runs
-from prunnet_export.network import load_checkpoint
+from prunnet_export.network import PrunableNetwork, load_checkpoint
 from prunnet_export.network._weights_file import read_weights
 from prunnet_export.network_config import DEMO, read_config
 from prunnet_export.prediction._table import read_calibration
@@ -160,9 +160,15 @@ def _read_store(file: Path) -> None:
         split.encoded(index)
 
 
+class _Layer(torch.nn.Linear):
+    """A network of one layer, with ranks as a prunable network has them."""
+
+    set_unit_ranks = PrunableNetwork.set_unit_ranks
+
+
 def _trainee() -> Trainee:
     torch.manual_seed(0)
-    network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
+    network, objective = _Layer(3, 2), torch.nn.Linear(2, 2)
     parameters = [*network.parameters(), *objective.parameters()]
     return Trainee(network, objective, torch.optim.AdamW(parameters, 0.1))  # type: ignore[arg-type]  # as far as it is used
 
@@ -171,6 +177,7 @@ def _state(_file: Path) -> bytes:
     one = _trainee()
     one.objective(one.network(torch.ones(1, 3))).sum().backward()
     one.optimizer.step()
+    one.network.set_unit_ranks({"backbone.layer": torch.arange(3, dtype=torch.int32)})
     tensors = {f"network.{name}": t for name, t in one.network.state_dict().items()}
     tensors |= {f"objective.{name}": t for name, t in one.objective.state_dict().items()}
     for number, parameter in enumerate(one.parameters()):
