@@ -29,20 +29,9 @@ from prunnet_export.training._state import STATE_FILE
 from prunnet_export.training._trainee import new_trainee
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import array_split, cut, images, retrieval_data, tiny_recipe
+from tests.training._killing import Killed, kill_at
 
 FILES = {"config.json", METRICS_FILE, "network.safetensors", RECIPE_FILE, STATE_FILE}
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
-
-
-def kill_at(step: int) -> Any:
-    def progress(done: int, _steps: int, _metrics: dict[str, float]) -> None:
-        if done == step:
-            raise Killed
-
-    return progress
 
 
 def metrics(out: Path) -> list[dict[str, float]]:

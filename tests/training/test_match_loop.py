@@ -18,27 +18,14 @@ from prunnet_export.evaluating import settling_pairs
 from prunnet_export.network import PrunableNetwork, fit_projector, load_checkpoint
 from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import load_sample
-from prunnet_export.training._loop import Progress, train
+from prunnet_export.training._loop import train
 from prunnet_export.training._match import Match, Vectors, match
 from prunnet_export.training._recipe import MatchSettings, Recipe
 from tests._asserts import assert_same_tensors
 from tests._inputs import retrieval_data, tiny_recipe, tiny_resnet
+from tests.training._killing import Killed, kill_at
 
 COUNT, DIM = 64, 6
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
-
-
-def kill_at(step: int) -> Progress:
-    """A training's progress that ends it after a step."""
-
-    def kill(done: int, _steps: int, _metrics: dict[str, float]) -> None:
-        if done == step:
-            raise Killed
-
-    return kill
 
 
 def data() -> RetrievalData:

@@ -19,15 +19,7 @@ from prunnet_export.training._trainee import new_trainee
 from prunnet_export.training._weights_start import start_from_weights
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import randomise, retrieval_data, tiny_recipe, tiny_resnet
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
-
-
-def kill(done: int, _steps: int, _metrics: dict[str, float]) -> None:
-    if done == 3:
-        raise Killed
+from tests.training._killing import Killed, kill_at
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def test_a_killed_run_goes_on_without_the_file(file: Path, tmp_path: Path) -> No
     recipe = recipe_from(file)
     whole = train(recipe, retrieval_data(), tmp_path / "whole", weights=file)
     with pytest.raises(Killed):
-        train(recipe, retrieval_data(), tmp_path / "cut", weights=file, progress=kill)
+        train(recipe, retrieval_data(), tmp_path / "cut", weights=file, progress=kill_at(3))
     file.unlink()
     again = train(recipe, retrieval_data(), tmp_path / "cut", resume=True)
     assert_same_tensors(again.state_dict(), whole.state_dict())
