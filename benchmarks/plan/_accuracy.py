@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._prediction import (
     FEATURES,
+    KINDS,
     MIN_GROUPS,
     Figure,
-    Row,
     fit,
     left_out,
     rows_of,
     value_of,
 )
 from prunnet_export.benchmarks.plan._runs import MeasuredRun, read_runs
-from prunnet_export.reports import Report, Table, print_report
+from prunnet_export.reports import Cell, Report, Table, print_report
 from prunnet_export.thresholds import Thresholds
 
 NEAR = 0.03
@@ -59,11 +60,15 @@ def accuracy(file: Path, output_format: str) -> int:
     """
     runs = read_runs(file)
     figures: tuple[Figure, ...] = ("recall", "overlap")
-    judged = {figure: judge(rows_of(runs, figure)) for figure in figures}
+    judged = {figure: judge(runs, figure) for figure in figures}
     if not any(judged.values()):
+        counted = ", ".join(
+            f"{len({run.group for run in runs if run.weights == weights})} with {kind}"
+            for weights, kind in KINDS.items()
+        )
         raise InvalidInput(
-            f"{file} has runs of {len({run.group for run in runs})} pairs of teacher and data",
-            hint=f"{MIN_GROUPS + 1} or more are needed to leave one out",
+            f"{file} has runs of too few pairs of teacher and data: {counted}",
+            hint=f"{MIN_GROUPS + 1} or more of one kind are needed to leave one out",
         )
     adapters = adapter_verdicts(runs)
     tables = [_table(figure, cells) for figure, cells in judged.items() if cells]
@@ -88,8 +93,8 @@ def accuracy(file: Path, output_format: str) -> int:
     return 0
 
 
-def judge(rows: Sequence[Row]) -> list[Judged]:
-    """Each cell beside its prediction from other pairs."""
+def judge(runs: Sequence[MeasuredRun], figure: Figure) -> list[Judged]:
+    """Each cell beside its prediction from runs of the same kind with other pairs of teacher and data."""
     return [
         Judged(
             teacher=row.group[0],
@@ -101,7 +106,8 @@ def judge(rows: Sequence[Row]) -> list[Judged]:
             measured=row.measured * row.divisor,
             inside=one.low <= row.measured <= one.high,
         )
-        for row, one in left_out(rows)
+        for weights in KINDS
+        for row, one in left_out(rows_of(runs, figure, weights=weights))
     ]
 
 
@@ -125,12 +131,12 @@ def _summary(figure: Figure, cells: Sequence[Judged]) -> str:
 
 def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
     name = "R@1" if figure == "recall" else "overlap@10"
-    columns = ("teacher", "data", "weights", "steps", "capacity", "predicted", "measured", "points off", "near")
+    columns = ("teacher", "data", "start", "steps", "capacity", "predicted", "measured", "points off", "near")
     rows = tuple(
         (
             cell.teacher,
             cell.data,
-            "given" if cell.weights else "random",
+            KINDS[cell.weights],
             cell.steps,
             percent(cell.capacity),
             f"{cell.predicted:.1%}",
@@ -144,11 +150,11 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
 
 
 def _coefficients(runs: Sequence[MeasuredRun], figures: Sequence[Figure]) -> Table:
-    rows = []
-    for figure in figures:
-        model = fit(rows_of(runs, figure))
+    rows: list[tuple[Cell, ...]] = []
+    for figure, weights in product(figures, KINDS):
+        model = fit(rows_of(runs, figure, weights=weights))
         if model is not None:
             values = (float(value) for value in model.coefficients)
-            rows.append((figure, *values, model.spread, model.cells, model.groups))
-    columns = ("figure", *FEATURES, "half of the 90 % interval", "cells", "pairs")
+            rows.append((figure, KINDS[weights], *values, model.spread, model.cells, model.groups))
+    columns = ("figure", "start", *FEATURES, "half of the 90 % interval", "cells", "pairs")
     return Table("the fit of all runs: the logit's gain over the trial", columns, tuple(rows))

@@ -128,7 +128,7 @@ def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
             progress=show,
         )
     figure: Figure = "overlap" if sample.search.relevance is None else "recall"
-    model = fit(rows_of(runs, figure))
+    model = fit(rows_of(runs, figure, weights=options.weights is not None))
     return Plan(options, data, source, sample, teacher, curve, whole, trial, model, speed)
 
 

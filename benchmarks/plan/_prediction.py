@@ -1,4 +1,8 @@
-"""Prediction of a training from its trial: a ridge regression over runs that were measured."""
+"""Prediction of a training from its trial: a ridge regression over runs that were measured.
+
+A network that starts from weights gains much less after its trial than one with random weights. So each of the two
+kinds of runs has a regression of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun
 
 Figure = Literal["recall", "overlap"]
 Values = npt.NDArray[np.float64]
+KINDS = {False: "random weights", True: "given weights"}
+"""What a run starts from, by :attr:`MeasuredRun.weights`."""
 FEATURES = ("steps", "steps x capacity", "steps x overlap")
 MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
@@ -118,12 +124,18 @@ class Model:
         return Prediction(_share(logit), _share(logit - spread), _share(logit + spread), outside)
 
 
-def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
-    """The measured cells of a figure. Runs without labels have no R@1."""
+def rows_of(runs: Sequence[MeasuredRun], figure: Figure, *, weights: bool) -> list[Row]:
+    """The measured cells of a figure.
+
+    Args:
+        runs: The runs. Those without labels have no R@1.
+        figure: The figure.
+        weights: Whether to take the runs that started from weights, or those with random weights.
+    """
     found = []
     for run in runs:
         divisor = run.self_test if figure == "recall" else 1.0
-        if not divisor:
+        if not divisor or run.weights != weights:
             continue
         for cell in run.cells:
             case = Case(

@@ -44,20 +44,22 @@ def share(logit: float) -> float:
 
 
 def synthetic_runs(
-    pairs: int = 6, *, noise: float = 0.0, with_labels: bool = True, per_pair: int = 2
+    pairs: int = 6, *, noise: float = 0.0, with_labels: bool = True, per_pair: int = 2, weights: bool = False
 ) -> list[MeasuredRun]:
     """Runs that follow the law that a fit assumes, with another level for each pair of teacher and data."""
     draw = np.random.default_rng(0)
     return [
-        synthetic_run(f"teacher-{pair}", draw, noise=noise, with_labels=with_labels)
+        synthetic_run(f"teacher-{pair}", draw, noise=noise, with_labels=with_labels, weights=weights)
         for pair in range(pairs)
         for _ in range(per_pair)
     ]
 
 
-def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with_labels: bool) -> MeasuredRun:
+def synthetic_run(
+    teacher: str, draw: np.random.Generator, *, noise: float, with_labels: bool, weights: bool
+) -> MeasuredRun:
     self_test, adapter, start = draw.uniform(0.7, 0.95), draw.uniform(-2, 1), draw.uniform(-3, -1)
-    trial_steps, factor, weights = int(draw.integers(10, 40)), int(draw.integers(4, 60)), bool(draw.integers(2))
+    trial_steps, factor = int(draw.integers(10, 40)), int(draw.integers(4, 60))
     cells = []
     for capacity in CAPACITIES:
         trial = start + math.log10(capacity)
