@@ -138,6 +138,11 @@ class Recipe(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weights_sha256: str | None = None
 
     @property
+    def cuts_channels(self) -> bool:
+        """Whether a step trains subnetworks with fewer channels."""
+        return any(pattern.startswith("channel") for pattern in self.patterns)
+
+    @property
     def micro_batch(self) -> int:
         """The number of images in one pass of a process.
 

@@ -12,6 +12,7 @@ from torch import nn
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
 from prunnet_export.network import PrunableNetwork, build_embedder, load_weights
+from prunnet_export.patterns import allocate_by_cost
 from prunnet_export.training._objectives import Classification, Objective
 from prunnet_export.training._recipe import Recipe
 
@@ -69,6 +70,8 @@ def new_trainee(
 def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
     """A new network on the CPU, in training mode. It also seeds torch's global generator.
 
+    A network with random weights that trains channel cuts has their widths already; see :func:`allocate_by_cost`.
+
     Args:
         recipe: The recipe.
         weights: The file that ``recipe.weights_sha256`` names. It can be left out if a saved state follows.
@@ -76,6 +79,7 @@ def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
     Raises:
         UnknownName: there is no such backbone.
         InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
+        UnsupportedPattern: the recipe trains channel cuts, and no channel can be cut.
     """
     torch.manual_seed(recipe.seed)
     embedder = build_embedder(
@@ -84,12 +88,15 @@ def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
     if weights is not None:
         _refuse_other_file(weights, recipe)
         load_weights(embedder, weights)
-    return PrunableNetwork(
+    network = PrunableNetwork(
         embedder,
         size=recipe.preprocessing.size,
         seed=recipe.seed,
         scores="random" if recipe.weights_sha256 is None else "weights",
     )
+    if recipe.weights_sha256 is None and recipe.cuts_channels:
+        allocate_by_cost(network)
+    return network
 
 
 def trainee_of(

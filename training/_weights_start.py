@@ -11,7 +11,7 @@ from torch import Tensor
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import PrunableNetwork, rebase_batchnorm
-from prunnet_export.patterns import Channel, allocate
+from prunnet_export.patterns import allocate
 from prunnet_export.training._recipe import Recipe
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +56,6 @@ def allocate_channels(network: PrunableNetwork, recipe: Recipe, inputs: Iterable
     Raises:
         UnsupportedPattern: no channel can be cut.
     """
-    if any(pattern.startswith(Channel.name) for pattern in recipe.patterns):
+    if recipe.cuts_channels:
         _LOG.info("measuring which channels the weights can do without")
         allocate(network, inputs, seed=recipe.seed)

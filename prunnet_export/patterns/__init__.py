@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunnet_export._errors import UnknownName
-from prunnet_export.patterns._allocation import allocate
+from prunnet_export.patterns._allocation import allocate, allocate_by_cost
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
 from prunnet_export.patterns._cut import materialise
 from prunnet_export.patterns.block import Block
@@ -21,6 +21,7 @@ __all__ = [
     "Pattern",
     "Subnetwork",
     "allocate",
+    "allocate_by_cost",
     "check_capacity",
     "find_pattern",
     "materialise",

@@ -1,7 +1,12 @@
-"""Widths for weights that exist: the units whose loss costs little are dropped first, in whatever layer they are."""
+"""Widths of channel cuts: which units, in whatever layer they are, a cut drops first.
+
+Random weights say nothing about which channel is needed. There only the costs of the channels decide. With weights that
+exist, the effects of the channels decide too.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -17,6 +22,31 @@ _BATCHES = 5  # of about 100 images
 _ROUNDS = 40
 _LINEAR_RANK = 2
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
+
+
+def allocate_by_cost(network: PrunableNetwork) -> None:
+    """Give the ``channel`` cuts of a network with random weights their widths: cheap groups stay wider.
+
+    The *cost* of a group is its share of the prunable weights plus its share of the multiplications. Where the most
+    expensive group keeps the ratio r of its units, a group of cost c keeps r^sqrt(c / the largest cost).
+
+    Args:
+        network: The network. Its ranks change; see :meth:`PrunableNetwork.set_unit_ranks`.
+
+    Raises:
+        UnsupportedPattern: no channel can be cut.
+    """
+    plan = Channel().plan(network)
+    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    # The logarithm of the ratio r at which half of the unit is kept; the ratio itself could underflow to 0.
+    _rank(
+        network,
+        plan,
+        [
+            -((torch.arange(group.units, dtype=torch.float64) + 0.5) / group.units).log() / math.sqrt(cost / max(costs))
+            for group, cost in zip(plan.groups, costs, strict=True)
+        ],
+    )
 
 
 def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int = 0) -> None:
@@ -42,13 +72,18 @@ def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int =
     if not any(bool(effect.any()) for effect in effects):
         return
     costs = _unit_costs(network, plan)
-    descending = [effect.sort(descending=True).values / cost for effect, cost in zip(effects, costs, strict=True)]
-    order = torch.cat(descending).argsort(descending=True, stable=True)
+    pairs = zip(effects, costs, strict=True)
+    _rank(network, plan, [effect.sort(descending=True).values / cost for effect, cost in pairs])
+    _order_units(network, plan, effects)
+
+
+def _rank(network: PrunableNetwork, plan: ChannelPlan, values: Sequence[Tensor]) -> None:
+    """Set the ranks of units of descending values, [units] for each group."""
+    order = torch.cat(list(values)).argsort(descending=True, stable=True)
     ranks = torch.empty(len(order), dtype=torch.int32)
     ranks[order] = torch.arange(len(order), dtype=torch.int32)
     parts = torch.split(ranks, [group.units for group in plan.groups])
     network.set_unit_ranks({group.name: part for group, part in zip(plan.groups, parts, strict=True)})
-    _order_units(network, plan, effects)
 
 
 def _unit_costs(network: PrunableNetwork, plan: ChannelPlan) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prunnet_export.building import Candidate
 from prunnet_export.network import PrunableNetwork
-from prunnet_export.patterns import Pattern
+from prunnet_export.patterns import Channel, Pattern
 
 # On common backbones these steps are finer than those of widths in multiples of 8. Equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
@@ -25,14 +25,15 @@ def ladder(
         network: The network to cut.
         pattern: The shape of the zeros.
         precision: Name of the precision.
-        capacities: Capacities to try, ascending; None takes :data:`CAPACITIES`, and smaller ones too if the network has
-            :meth:`~PrunableNetwork.unit_ranks`.
+        capacities: Capacities to try, ascending; None takes :data:`CAPACITIES`, and smaller ones too for channel cuts
+            of a network that has :meth:`~PrunableNetwork.unit_ranks`.
 
     Raises:
         UnsupportedPattern: the network cannot be cut in this pattern.
     """
     if capacities is None:
-        capacities = (*_SMALLEST, *CAPACITIES) if network.unit_ranks() else CAPACITIES
+        uses_ranks = network.unit_ranks() and pattern.name.startswith(Channel.name)
+        capacities = (*_SMALLEST, *CAPACITIES) if uses_ranks else CAPACITIES
     found: list[Candidate] = []
     for subnetwork in pattern.subnetworks(network, pattern.reachable(network, capacities)):
         if not found or subnetwork.kept > found[-1].subnetwork.kept:

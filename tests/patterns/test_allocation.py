@@ -1,7 +1,8 @@
-"""Widths for weights that exist: ranks, nested cuts, costs, and the first order of the units."""
+"""Widths of channel cuts: ranks, nested cuts, costs, and the first order of the units."""
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns import allocate, find_pattern, materialise
+from prunnet_export.patterns import allocate, allocate_by_cost, find_pattern, materialise
 from prunnet_export.patterns._allocation import _unit_costs
 from prunnet_export.patterns._effects import squared_effects
 from prunnet_export.patterns.channel import Channel
@@ -52,6 +53,51 @@ def test_nested_at_any_two_capacities(one: float, other: float, multiple: int) -
         assert chosen.capacity <= capacity
         for name, width in (chosen.widths() or {}).items():
             assert width % multiple == 0 or width == widths_of(allocated(), 1)[name]
+
+
+@cache
+def by_cost(backbone: str = "resnet18", crop: int = 64) -> PrunableNetwork:
+    network = prunable(backbone, crop=crop)
+    allocate_by_cost(network)
+    return network
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("capacity", [0.6, 0.2, 0.05])
+def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacity: float) -> None:
+    network = by_cost(backbone)
+    plan = Channel().plan(network)
+    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    exponents = [math.sqrt(cost / max(costs)) for cost in costs]
+    [widths] = Channel(1).widths(network, [capacity])
+    dearest = exponents.index(1)
+    # Widths are whole numbers, so they say only between which two numbers the common ratio lies.
+    low, high = ((widths[dearest] + off) / plan.full[dearest] for off in (-0.5, 0.5))
+    for width, full, exponent in zip(widths, plan.full, exponents, strict=True):
+        assert full * low**exponent - 0.5 <= width <= full * high**exponent + 0.5 or width == 1
+
+
+def test_a_cheaper_group_stays_wider() -> None:
+    network = by_cost()
+    plan = Channel().plan(network)
+    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    [widths] = Channel(1).widths(network, [0.3])
+    ratios = [width / full for width, full in zip(widths, plan.full, strict=True)]
+    assert [costs[index] for index in sorted(range(len(costs)), key=lambda one: -ratios[one])] == sorted(costs)
+    assert max(ratios) > 1.5 * min(ratios)
+
+
+def test_costs_say_nothing_about_scores() -> None:
+    network, before = by_cost(), prunable("resnet18", crop=64)
+    assert_same_tensors(network.scores(), before.scores())
+    assert_same_tensors(network.tensors(), before.tensors())
+
+
+@settings(max_examples=20)
+@given(st.floats(0.1, 1), st.floats(0.1, 1))
+def test_cuts_by_cost_are_nested(one: float, other: float) -> None:
+    wider, narrower = Channel(1).subnetworks(by_cost(), [max(one, other), min(one, other)])
+    assert_nested(wider.masks(), narrower.masks())
 
 
 def test_groups_become_narrower_in_different_degrees() -> None:

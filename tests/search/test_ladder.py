@@ -46,6 +46,8 @@ def test_a_network_with_ranks_has_smaller_rungs_too() -> None:
     allocate(network, [images(8, 32)])
     rungs = ladder(network, find_pattern("channel"), "fp32")
     assert rungs[0].capacity < 0.01 < min(rung.subnetwork.asked for rung in uniform)
+    zeros = ladder(network, find_pattern("unstructured"), "fp32")
+    assert [rung.subnetwork.asked for rung in zeros] == list(CAPACITIES)
 
 
 def test_a_pattern_of_one_share_has_two_rungs(workshop: Workshop) -> None:

@@ -13,6 +13,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import sha256
 from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import load_checkpoint, scores_from
+from prunnet_export.patterns import allocate_by_cost
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import new_trainee
@@ -69,7 +70,15 @@ def test_channel_cuts_of_weights_have_widths_of_their_own(file: Path, tmp_path: 
     assert_same_tensors(load_checkpoint(tmp_path / "run").network.unit_ranks(), network.unit_ranks())
     only_zeros = recipe_from(file, epochs=1, patterns=("unstructured",))
     assert not train(only_zeros, retrieval_data(), tmp_path / "zeros", weights=file).unit_ranks()
-    assert not train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random").unit_ranks()
+
+
+def test_channel_cuts_of_random_weights_have_the_widths_of_their_costs(tmp_path: Path) -> None:
+    trained, new = train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random"), tiny_resnet(crop=16)
+    allocate_by_cost(new)
+    assert_same_tensors(trained.unit_ranks(), new.unit_ranks())
+    assert_same_tensors(load_checkpoint(tmp_path / "random").network.unit_ranks(), new.unit_ranks())
+    only_zeros = tiny_recipe(epochs=1, patterns=("unstructured",))
+    assert not train(only_zeros, retrieval_data(), tmp_path / "zeros").unit_ranks()
 
 
 def test_a_run_is_weights_for_the_next_one(file: Path, tmp_path: Path) -> None:
