@@ -83,6 +83,7 @@ def train(
             divided, or a loss that is not finite.
         StorageError: the folder cannot be written, or another run writes to it.
         Unreachable: another process failed or ended.
+        UnsupportedPattern: the backbone cannot be cut in a pattern of the recipe.
     """
     with closing(FolderLock(out, out / LOCK_FILE)) as lock:
         with ranks.sharing_failures():

@@ -41,7 +41,7 @@ def new_matching_trainee(
 
     Raises:
         InvalidInput: an image cannot be read.
-        UnsupportedPattern: the weights exist, and no channel can be cut.
+        UnsupportedPattern: the recipe trains channel cuts, and no channel can be cut.
     """
     if recipe.match is None:
         raise ValueError("a recipe without a teacher")

@@ -61,6 +61,7 @@ def new_trainee(
     Raises:
         UnknownName: there is no such backbone.
         InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
+        UnsupportedPattern: the recipe trains channel cuts, and no channel can be cut.
     """
     network = new_network(recipe, weights)
     objective = Classification(nn.Linear(recipe.embedding_dim, classes), bfloat16=recipe.bfloat16)

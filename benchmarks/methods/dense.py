@@ -11,7 +11,7 @@ from torch import nn
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
-from prunnet_export.patterns import Channel, find_pattern, materialise
+from prunnet_export.patterns import allocate_by_cost, find_pattern, materialise
 from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, reestimate_dense_batchnorm
 
 
@@ -39,9 +39,9 @@ class Dense(Method):
     def train(self, bench: Bench, seed: int) -> Trained:
         """See :class:`Method`."""
         recipe = bench.settings.recipe(seed)
-        # A backbone that cannot be cut is refused before the training.
-        Channel().plan(new_trainee(recipe, classes=bench.classes).network)
+        new_trainee(recipe, classes=bench.classes)  # a backbone that cannot be cut is refused before the training
         run = dense_run(bench, seed)
+        allocate_by_cost(run.network)
         cuts = cut_subnetworks(run.network, recipe, "channel", bench.settings.capacities)
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
 

@@ -103,10 +103,10 @@ class Nested(MatchMethod):
 
 @dataclass(frozen=True)
 class Students(MatchMethod):
-    """A uniformly narrower student for each of ``settings.students``, and one of full width.
+    """A narrower student for each of ``settings.students``, and one of full width.
 
-    A student starts with the first units of the initial weights of :class:`Nested`, and its projector is fitted to the
-    teacher in the same way.
+    A student has the widths of a channel cut. It starts with the first units of the initial weights of :class:`Nested`,
+    and its projector is fitted to the teacher in the same way.
 
     Attributes:
         name: The name for ``--methods``.

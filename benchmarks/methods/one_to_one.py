@@ -29,9 +29,10 @@ class Criterion(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class OneToOne(Method):
-    """A uniformly narrower student for each capacity. The dense network of the same seed embeds the gallery.
+    """A narrower student for each capacity. The dense network of the same seed embeds the gallery.
 
-    A student starts with the first units of the dense network's initial weights. Only evaluated capacities have one.
+    A student has the widths of a channel cut, and starts with the first units of the dense network's initial weights.
+    Only evaluated capacities have one.
 
     Attributes:
         name: The name for ``--methods``.

@@ -126,6 +126,8 @@ def _check(plan: Plan, checkpoint: Checkpoint, folder: Path) -> None:
         "steps": (config.training.get("steps"), plan.sample.steps),
         "batch size": (config.training.get("batch_size"), recipe.batch_size),
         "weights": (config.training.get("weights_sha256"), recipe.weights_sha256),
+        # Networks of older versions have uniform widths.
+        "order of channels": (bool(checkpoint.network.unit_ranks()), recipe.cuts_channels),
     }
     for name, (theirs, ours) in pairs.items():
         if theirs != ours:

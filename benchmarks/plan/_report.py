@@ -180,6 +180,7 @@ def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:
         else {
             "coefficients": dict(zip(FEATURES, model.coefficients.tolist(), strict=True)),
             "half_width": model.spread,
+            "start": KINDS[plan.options.weights is not None],
             "cells": model.cells,
             "groups": model.groups,
         },

@@ -8,7 +8,7 @@ from prunnet_export.building import Candidate
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import Channel, Pattern
 
-# On common backbones these steps are finer than those of widths in multiples of 8. Equal widths are merged.
+# Fine enough to fill a budget well. Equal widths are merged.
 CAPACITIES = tuple(round(0.025 * step, 3) for step in range(1, 41))
 # A network with ranks keeps its early layers wide, so it is as fast only at a smaller capacity.
 _SMALLEST = (0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02)

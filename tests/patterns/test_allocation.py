@@ -87,8 +87,13 @@ def test_a_cheaper_group_stays_wider() -> None:
     assert max(ratios) > 1.5 * min(ratios)
 
 
-def test_costs_say_nothing_about_scores() -> None:
-    network, before = by_cost(), prunable("resnet18", crop=64)
+def test_costs_change_nothing_but_the_ranks() -> None:
+    network, before = prunable("resnet18", crop=64).train(), prunable("resnet18", crop=64)
+    torch.manual_seed(3)
+    expected = torch.get_rng_state()
+    allocate_by_cost(network)
+    assert torch.equal(torch.get_rng_state(), expected)  # else the classifier would start in another way
+    assert network.training
     assert_same_tensors(network.scores(), before.scores())
     assert_same_tensors(network.tensors(), before.tensors())
 
@@ -189,6 +194,8 @@ def test_the_scale_of_the_scores_stays(backbone: str) -> None:
 
 def test_the_only_unit_of_a_group_keeps_its_scores() -> None:
     network = prunable("vit_tiny_patch16_224", crop=32, options={"depth": 1, "num_heads": 1})
+    allocate_by_cost(network)
+    assert Channel(1).widths(network, [0.3])
     name = "backbone.blocks.0.attn.qkv.weight"
     before = float(network.scores()[name].detach().abs().mean())
     allocate(network, [images(8, 32)])

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, UnsupportedPattern
 from prunnet_export._files import sha256
 from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import load_checkpoint, scores_from
+from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import allocate_by_cost
+from prunnet_export.training import _trainee
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import new_trainee
@@ -79,6 +81,32 @@ def test_channel_cuts_of_random_weights_have_the_widths_of_their_costs(tmp_path:
     assert_same_tensors(load_checkpoint(tmp_path / "random").network.unit_ranks(), new.unit_ranks())
     only_zeros = tiny_recipe(epochs=1, patterns=("unstructured",))
     assert not train(only_zeros, retrieval_data(), tmp_path / "zeros").unit_ranks()
+
+
+@pytest.mark.parametrize("patterns", [("unstructured", "channel"), ("channel+2:4",)])
+def test_every_recipe_with_fewer_channels_has_widths(patterns: tuple[str, ...]) -> None:
+    assert new_trainee(tiny_recipe(patterns=patterns, capacities=(0.4,)), classes=2).network.unit_ranks()
+
+
+def test_a_run_of_before_keeps_its_uniform_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its state has no ranks, and it ends as it would have ended then."""
+    with monkeypatch.context() as before:
+        before.setattr(_trainee, "allocate_by_cost", lambda _network: None)
+        whole = train(tiny_recipe(), retrieval_data(), tmp_path / "whole")
+        with pytest.raises(Killed):
+            train(tiny_recipe(), retrieval_data(), tmp_path / "cut", progress=kill_at(2))
+    again = train(tiny_recipe(), retrieval_data(), tmp_path / "cut", resume=True)
+    assert not again.unit_ranks()
+    assert_same_tensors(again.state_dict(), whole.state_dict())
+
+
+def test_a_backbone_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
+    options: dict[str, BackboneOption] = {"depth": 1, "embed_dim": 48, "num_heads": 3, "patch_size": 8}
+    recipe = tiny_recipe(backbone="eva02_tiny_patch14_224", backbone_options=options)
+    with pytest.raises(UnsupportedPattern, match="cannot be cut") as raised:
+        train(recipe, retrieval_data(), tmp_path / "run")
+    assert_one_line(raised.value)
+    assert not list((tmp_path / "run").glob("*"))
 
 
 def test_a_run_is_weights_for_the_next_one(file: Path, tmp_path: Path) -> None:

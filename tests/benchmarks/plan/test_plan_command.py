@@ -143,6 +143,17 @@ def test_a_network_that_was_not_planned_is_refused(
     assert "trained without a teacher" in ran.err
 
 
+def test_runs_that_started_in_another_way_predict_nothing(
+    images: Path, vectors: Path, plan: Callable[..., Ran], tmp_path: Path
+) -> None:
+    given = tmp_path / "given.jsonl"
+    for run in synthetic_runs(5, weights=True):
+        add_run(given, run)
+    ran = plan(images, f"--match={vectors}", *SMALL, *BRIEF, f"--runs={given}", "--output-format=table")
+    assert ran.code == 0, ran.err
+    assert "no prediction: too few measured runs with random weights and this figure" in ran.out
+
+
 def test_accuracy_of_measured_runs(
     runs: Path, environment: Environment, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -151,8 +162,11 @@ def test_accuracy_of_measured_runs(
     assert found["near"]["recall"] > 40
     assert found["adapter_right"] == found["adapter_verdicts"] == 18
     few = tmp_path / "few.jsonl"
-    add_run(few, synthetic_runs(1)[0])
-    assert_error(call(capfd, bench, environment, "plan-accuracy", few), 2)
+    for run in (*synthetic_runs(3), *synthetic_runs(1, weights=True)):
+        add_run(few, run)
+    ran = call(capfd, bench, environment, "plan-accuracy", few)
+    assert_error(ran, 2)
+    assert "3 with random weights, 1 with given weights" in ran.err
     ran = call(capfd, bench, environment, "plan-accuracy")
     assert ran.code == 0, ran.err
     assert "cells within 3 points" in ran.out
