@@ -33,7 +33,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         ratio: ``ours_ms`` over ``plain_ms``.
         ours_ms: Median of a whole step.
         ours_cv: Coefficient of variation of the step's time.
-        plain_passes: Number of plain passes to compare with: N + 1, but 1 + the sum of the capacities for ``channel``.
+        plain_passes: Number of plain passes to compare with: N + 1; for ``channel`` as many as multiply as often.
         plain_ms: Median of N + 1 plain passes in a row, times ``plain_passes`` / (N + 1).
         plain_cv: Coefficient of variation of the plain passes' time.
         n: Number of samples of each; both are measured in turns.
@@ -96,7 +96,7 @@ def measure_time(recipe: Recipe, *, repeats: int) -> dict[str, Cost]:
     costs = {}
     for pattern in PATTERNS:
         plain, ours = zip(*samples[pattern], strict=True)
-        plain_passes = 1 + sum(recipe.capacities) if pattern == "channel" else float(passes.count)
+        plain_passes = float(steps[pattern].passes)
         plain_ms, ours_ms = percentile(plain, 50) * plain_passes / passes.count, percentile(ours, 50)
         costs[pattern] = Cost(
             ratio=ours_ms / plain_ms,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunnet_export.network import build_embedder
+from prunnet_export.patterns import multiplications
 from prunnet_export.training import Batch, Recipe, SubnetworkGradients, new_optimizer, new_trainee, take_step
 
 CLASSES = 256
@@ -25,6 +26,9 @@ def random_batch(recipe: Recipe) -> Batch:
 class RecipeStep:
     """A call takes a whole training step: masks or widths, all passes, integration, clipping, optimizer.
 
+    Attributes:
+        passes: Its passes, counted by their multiplications as a multiple of those of a pass of the dense network.
+
     Raises:
         UnknownName: no such backbone or pattern.
         InvalidInput: the backbone does not take the images or options, or a capacity cannot be reached.
@@ -36,6 +40,8 @@ class RecipeStep:
         self._batch = batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
         self._recipe, self._trainee = recipe, new_trainee(recipe, classes=CLASSES)
         self._gradients = SubnetworkGradients(recipe, self._trainee, steps=STEPS)
+        subnetworks = self._gradients.subnetworks
+        self.passes = 1 + sum(multiplications(self._trainee.network, one) for one in subnetworks)
         self._numbers = itertools.count()
 
     def __call__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prunnet_export._errors import UnknownName
 from prunnet_export.patterns._allocation import allocate, allocate_by_cost
 from prunnet_export.patterns._base import Pattern, Subnetwork, check_capacity
+from prunnet_export.patterns._costs import multiplications
 from prunnet_export.patterns._cut import materialise
 from prunnet_export.patterns.block import Block
 from prunnet_export.patterns.channel import Channel, ChannelSubnetwork
@@ -25,6 +26,7 @@ __all__ = [
     "check_capacity",
     "find_pattern",
     "materialise",
+    "multiplications",
 ]
 
 

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunnet_export.network import PrunableNetwork
+from prunnet_export.patterns._costs import unit_costs
 from prunnet_export.patterns._effects import squared_effects
 from prunnet_export.patterns._plan import ChannelPlan
 from prunnet_export.patterns.channel import Channel
 
 _BATCHES = 5  # of about 100 images
 _ROUNDS = 40
-_LINEAR_RANK = 2
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
 
 
@@ -37,7 +37,7 @@ def allocate_by_cost(network: PrunableNetwork) -> None:
         UnsupportedPattern: no channel can be cut.
     """
     plan = Channel().plan(network)
-    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
     # The logarithm of the ratio r at which half of the unit is kept; the ratio itself could underflow to 0.
     _rank(
         network,
@@ -71,7 +71,7 @@ def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int =
     effects = squared_effects(network.embedder, plan.groups, islice(batches, _BATCHES), seed=seed)
     if not any(bool(effect.any()) for effect in effects):
         return
-    costs = _unit_costs(network, plan)
+    costs = unit_costs(network, plan)
     pairs = zip(effects, costs, strict=True)
     _rank(network, plan, [effect.sort(descending=True).values / cost for effect, cost in pairs])
     _order_units(network, plan, effects)
@@ -84,48 +84,6 @@ def _rank(network: PrunableNetwork, plan: ChannelPlan, values: Sequence[Tensor])
     ranks[order] = torch.arange(len(order), dtype=torch.int32)
     parts = torch.split(ranks, [group.units for group in plan.groups])
     network.set_unit_ranks({group.name: part for group, part in zip(plan.groups, parts, strict=True)})
-
-
-def _unit_costs(network: PrunableNetwork, plan: ChannelPlan) -> list[float]:
-    """The share of the weights plus the share of the multiplications that a unit of each group has."""
-    weights, places = plan.weights(), _places(network)
-    # The layers of some attentions are never called, because only their weights are used, with every token.
-    tokens = max((count for name, count in places.items() if weights[name].ndim == _LINEAR_RANK), default=1)
-    multiplications = {name: weight.numel() * places.get(name, tokens) for name, weight in weights.items()}
-    total = sum(multiplications.values())
-    costs = []
-    for group in plan.groups:
-        cost = 0.0
-        for axis in group.axes:
-            if axis.tensor in weights:
-                share = axis.positions.shape[1] / weights[axis.tensor].shape[axis.dim]
-                own = weights[axis.tensor].numel() / plan.weights_total + multiplications[axis.tensor] / total
-                cost += share * own
-        costs.append(cost)
-    return costs
-
-
-def _places(network: PrunableNetwork) -> dict[str, int]:
-    """How often an image applies each prunable weight: pixels of a convolution's output, or tokens."""
-    places: dict[str, int] = {}
-    modules = {name: network.embedder.get_submodule(name.rpartition(".")[0]) for name in network.prunable_weights()}
-
-    def count(name: str, module: nn.Module, output: Tensor) -> None:
-        places[name] = places.get(name, 0) + output.numel() // len(module.get_parameter("weight"))
-
-    handles = [
-        module.register_forward_hook(lambda module, _inputs, output, name=name: count(name, module, output))
-        for name, module in modules.items()
-    ]
-    training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, *network.size, device=next(network.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
-        network.train(training)
-    return places
 
 
 def _order_units(network: PrunableNetwork, plan: ChannelPlan, effects: Sequence[Tensor]) -> None:

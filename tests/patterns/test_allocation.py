@@ -9,12 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network import Embedder, PrunableNetwork
+from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns import allocate, allocate_by_cost, find_pattern, materialise
-from prunnet_export.patterns._allocation import _unit_costs
+from prunnet_export.patterns._costs import unit_costs
 from prunnet_export.patterns._effects import squared_effects
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_nested, assert_one_line, assert_same_tensors
@@ -67,7 +66,7 @@ def by_cost(backbone: str = "resnet18", crop: int = 64) -> PrunableNetwork:
 def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacity: float) -> None:
     network = by_cost(backbone)
     plan = Channel().plan(network)
-    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
     exponents = [math.sqrt(cost / max(costs)) for cost in costs]
     [widths] = Channel(1).widths(network, [capacity])
     dearest = exponents.index(1)
@@ -80,7 +79,7 @@ def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacit
 def test_a_cheaper_group_stays_wider() -> None:
     network = by_cost()
     plan = Channel().plan(network)
-    costs = [cost * group.units for cost, group in zip(_unit_costs(network, plan), plan.groups, strict=True)]
+    costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
     [widths] = Channel(1).widths(network, [0.3])
     ratios = [width / full for width, full in zip(widths, plan.full, strict=True)]
     assert [costs[index] for index in sorted(range(len(costs)), key=lambda one: -ratios[one])] == sorted(costs)
@@ -138,49 +137,12 @@ def test_the_scores_begin_in_the_order_of_the_effects() -> None:
 def test_a_unit_is_ranked_by_its_effect_per_cost() -> None:
     network, plan = allocated(), Channel().plan(allocated())
     effects = squared_effects(network.embedder, plan.groups, [images(16, 32)])
-    pairs = zip(effects, _unit_costs(network, plan), strict=True)
+    pairs = zip(effects, unit_costs(network, plan), strict=True)
     benefit = torch.cat([effect.sort(descending=True).values / cost for effect, cost in pairs])
     ranks = torch.cat([network.unit_ranks()[group.name] for group in plan.groups])
     assert torch.equal(benefit.argsort(descending=True, stable=True), ranks.argsort())
     alone = torch.cat([effect.sort(descending=True).values for effect in effects])
     assert not torch.equal(alone.argsort(descending=True, stable=True), ranks.argsort())
-
-
-@pytest.mark.parametrize("backbone", ["mobilenetv2_100", "resnext50_32x4d", "vit_tiny_patch16_224"])
-def test_a_unit_costs_what_a_cut_without_it_saves(backbone: str) -> None:
-    network = prunable(backbone, crop=64)
-    plan = Channel().plan(network)
-    multiplications = multiplications_of(network.embedder)
-    for index, cost in enumerate(_unit_costs(network, plan)):
-        widths = tuple(units - (place == index) for place, units in enumerate(plan.full))
-        weights = 1 - plan.weights_kept(widths) / plan.weights_total
-        saved = 1 - multiplications_of(plan.structure(widths)) / multiplications
-        assert cost == pytest.approx(weights + saved, rel=1e-6)
-
-
-@torch.no_grad()
-def multiplications_of(module: Embedder) -> int:
-    """The multiplications of the backbone's convolutions and linear layers for an image of 64 px."""
-    counts: list[int] = []
-    handles = [
-        one.register_forward_hook(
-            lambda layer, _inputs, output: counts.append(output.numel() // len(layer.weight) * layer.weight.numel())
-        )
-        for one in module.backbone.modules()
-        if isinstance(one, nn.Conv2d | nn.Linear)
-    ]
-    module.eval()(torch.zeros(1, 3, 64, 64))
-    for handle in handles:
-        handle.remove()
-    return sum(counts)
-
-
-def test_weights_of_layers_that_are_never_called_are_used_with_every_token() -> None:
-    network = prunable("beit_base_patch16_224", crop=32, options={"depth": 1})
-    costs = dict(zip(Channel().plan(network).groups, _unit_costs(network, Channel().plan(network)), strict=True))
-    [hidden] = [cost for group, cost in costs.items() if group.name.endswith("mlp.fc1")]
-    # Of 12 d^2 weights of a block, its two hidden layers have 8 d^2, in 4 d units; the patch embedding is small.
-    assert hidden == pytest.approx(2 * 2 / (12 * 768), rel=0.15)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnext50_32x4d", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
