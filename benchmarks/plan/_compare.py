@@ -115,6 +115,10 @@ def _figures(scores: Scores) -> Figures:
     return Figures(recall=recall, overlap=float(scores.overlaps.mean()))
 
 
+def _order(*, ranks: bool) -> str:
+    return "by rank" if ranks else "uniform"
+
+
 def _check(plan: Plan, checkpoint: Checkpoint, folder: Path) -> None:
     """Refuse a network that another recipe or teacher made."""
     config, recipe = checkpoint.config, plan.sample.recipe
@@ -127,11 +131,11 @@ def _check(plan: Plan, checkpoint: Checkpoint, folder: Path) -> None:
         "batch size": (config.training.get("batch_size"), recipe.batch_size),
         "weights": (config.training.get("weights_sha256"), recipe.weights_sha256),
         # Networks of older versions have uniform widths.
-        "order of channels": (bool(checkpoint.network.unit_ranks()), recipe.cuts_channels),
+        "order of channels": (_order(ranks=bool(checkpoint.network.unit_ranks())), _order(ranks=recipe.cuts_channels)),
     }
     for name, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InvalidInput(
                 f"{folder} was not trained as planned: its {name} is {theirs}, not {ours}",
-                hint="repeat the options of the training",
+                hint="repeat the options of the training; train a network of an older version again",
             )

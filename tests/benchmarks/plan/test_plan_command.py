@@ -12,6 +12,7 @@ import pytest
 
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.benchmarks.plan._runs import add_run, read_runs
+from prunnet_export.training import _trainee
 from prunnet_export.training.cli import command as train
 from tests._cli import Ran, assert_error, call
 from tests.benchmarks.plan._plans import synthetic_runs, write_images, write_vectors
@@ -77,6 +78,22 @@ def test_a_plan_with_labels_and_the_network_that_follows(
     assert (made.teacher, made.data, made.steps, made.images) == ("their.npz", "images", 10, 60)
     assert made.self_test == found["teacher"]["recall"]["value"]
     assert [cell.capacity for cell in made.cells] == [cell["capacity"] for cell in found["network"]]
+
+
+def test_a_network_with_the_widths_of_before_is_refused(
+    vectors: Path,
+    environment: Environment,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    same, run = (vectors.with_name("images"), f"--match={vectors}", *SMALL), tmp_path / "run"
+    with monkeypatch.context() as before:
+        before.setattr(_trainee, "allocate_by_cost", lambda _network: None)
+        assert call(capfd, train, environment, *same, f"--out={run}").code == 0
+    ran = call(capfd, bench, environment, "plan", *same, *BRIEF, "--images=60", f"--network={run}")
+    assert ran.code == 2
+    assert "its order of channels is uniform, not by rank" in ran.err
 
 
 def test_without_labels_the_gate_is_the_overlap(
