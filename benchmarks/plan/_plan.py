@@ -15,7 +15,7 @@ from prunnet_export.benchmarks.plan._adapter import AdapterPoint, Student, adapt
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._extrapolation import extrapolate
 from prunnet_export.benchmarks.plan._options import PlanOptions
-from prunnet_export.benchmarks.plan._prediction import Case, Figure, Model, Prediction, fit, rows_of
+from prunnet_export.benchmarks.plan._prediction import KINDS, Case, Figure, Model, Prediction, fit, rows_of
 from prunnet_export.benchmarks.plan._runs import MeasuredRun
 from prunnet_export.benchmarks.plan._sample import Sample, take_sample
 from prunnet_export.benchmarks.plan._search import Scores
@@ -57,6 +57,11 @@ class Plan:
     trial: Trial
     model: Model | None
     speed: Speed | None
+
+    @property
+    def start(self) -> str:
+        """What the network starts from; the measured runs that predict it started alike."""
+        return KINDS[self.options.weights is not None]
 
     @property
     def figure(self) -> Figure:

@@ -13,7 +13,7 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
-from prunnet_export.benchmarks.plan._prediction import FEATURES, KINDS
+from prunnet_export.benchmarks.plan._prediction import FEATURES
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._verdict import Verdict, verdict
 from prunnet_export.devices import fingerprint
@@ -109,10 +109,10 @@ def _network_table(plan: Plan) -> Table:
 
 def _basis(plan: Plan) -> str:
     if plan.model is None:
-        return f"no prediction: too few measured runs with {KINDS[plan.options.weights is not None]} and this figure"
+        return f"no prediction: too few measured runs with {plan.start} and this figure"
     outside = any(one.outside for one in plan.predictions().values())
-    kind, pairs = KINDS[plan.options.weights is not None], plan.model.groups
-    text = f"predicted from {plan.model.cells} measured cells with {kind}, of {pairs} pairs of teacher and data"
+    model = plan.model
+    text = f"predicted from {model.cells} measured cells with {plan.start}, of {model.groups} pairs of teacher and data"
     return text + ("; this plan is outside of what was measured, so the 90 % intervals are doubled" if outside else "")
 
 
@@ -180,7 +180,7 @@ def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:
         else {
             "coefficients": dict(zip(FEATURES, model.coefficients.tolist(), strict=True)),
             "half_width": model.spread,
-            "start": KINDS[plan.options.weights is not None],
+            "start": plan.start,
             "cells": model.cells,
             "groups": model.groups,
         },

@@ -8,7 +8,6 @@ from typing import Literal
 
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._plan import Plan
-from prunnet_export.benchmarks.plan._prediction import KINDS
 from prunnet_export.preprocessing import Preprocessing, size_text
 
 Kind = Literal["adapter", "train", "neither", "unknown"]
@@ -44,8 +43,7 @@ def verdict(plan: Plan) -> Verdict:
         lines = ("verdict: an adapter is enough", found, *doubt)
         return Verdict("adapter", (*lines, "a prunable network is still smaller and faster, at the capacities above"))
     if plan.model is None:
-        start = KINDS[plan.options.weights is not None]
-        lines = ("verdict: an adapter is not enough", found, f"too few measured runs with {start}: see --runs")
+        lines = ("verdict: an adapter is not enough", found, f"too few measured runs with {plan.start}: see --runs")
         return Verdict("unknown", (*lines, *doubt))
     smallest = _smallest_that_passes(plan)
     if smallest is not None:

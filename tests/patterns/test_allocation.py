@@ -61,12 +61,17 @@ def by_cost(backbone: str = "resnet18", crop: int = 64) -> PrunableNetwork:
     return network
 
 
+def group_costs(network: PrunableNetwork) -> list[float]:
+    plan = Channel().plan(network)
+    return [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
 @pytest.mark.parametrize("capacity", [0.6, 0.2, 0.05])
 def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacity: float) -> None:
     network = by_cost(backbone)
     plan = Channel().plan(network)
-    costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
+    costs = group_costs(network)
     exponents = [math.sqrt(cost / max(costs)) for cost in costs]
     [widths] = Channel(1).widths(network, [capacity])
     dearest = exponents.index(1)
@@ -79,7 +84,7 @@ def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacit
 def test_a_cheaper_group_stays_wider() -> None:
     network = by_cost()
     plan = Channel().plan(network)
-    costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
+    costs = group_costs(network)
     [widths] = Channel(1).widths(network, [0.3])
     ratios = [width / full for width, full in zip(widths, plan.full, strict=True)]
     assert [costs[index] for index in sorted(range(len(costs)), key=lambda one: -ratios[one])] == sorted(costs)
@@ -154,10 +159,14 @@ def test_the_scale_of_the_scores_stays(backbone: str) -> None:
         assert 0.6 < float(score.detach().abs().mean()) / before[name] < 1.6
 
 
-def test_the_only_unit_of_a_group_keeps_its_scores() -> None:
+def test_a_group_of_one_unit_has_a_rank_by_cost() -> None:
     network = prunable("vit_tiny_patch16_224", crop=32, options={"depth": 1, "num_heads": 1})
     allocate_by_cost(network)
     assert Channel(1).widths(network, [0.3])
+
+
+def test_the_only_unit_of_a_group_keeps_its_scores() -> None:
+    network = prunable("vit_tiny_patch16_224", crop=32, options={"depth": 1, "num_heads": 1})
     name = "backbone.blocks.0.attn.qkv.weight"
     before = float(network.scores()[name].detach().abs().mean())
     allocate(network, [images(8, 32)])

@@ -33,11 +33,11 @@ def test_zeros_are_multiplied_too() -> None:
 def test_a_unit_costs_what_a_cut_without_it_saves(backbone: str) -> None:
     network = prunable(backbone, crop=64)
     plan = Channel().plan(network)
-    multiplications = multiplications_of(network.embedder)
+    total = multiplications_of(network.embedder)
     for index, cost in enumerate(unit_costs(network, plan)):
         widths = tuple(units - (place == index) for place, units in enumerate(plan.full))
         weights = 1 - plan.weights_kept(widths) / plan.weights_total
-        saved = 1 - multiplications_of(plan.structure(widths)) / multiplications
+        saved = 1 - multiplications_of(plan.structure(widths)) / total
         assert cost == pytest.approx(weights + saved, rel=1e-6)
 
 
