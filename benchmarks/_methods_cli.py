@@ -82,6 +82,7 @@ def take_settings(data: str, layout: str | None, fields: dict[str, Any]) -> Sett
     return Settings(
         data=DataSource(source=stored_path(data), layout=layout),
         preprocessing=take_preprocessing(fields, data=data, layout=layout),
+        widths="by cost",
         **fields,
     )
 

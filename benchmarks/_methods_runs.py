@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -38,11 +38,17 @@ def training_progress(folder: Path) -> Iterator[Callable[[int, int, str], None]]
             ) from None
 
 
-def store_settings(folder: Path, settings: Settings) -> None:
+def store_settings(folder: Path, settings: Settings, runs: Iterable[Path]) -> None:
     """Write the settings into a new folder, or compare them with those in the folder.
 
+    Args:
+        folder: The folder.
+        settings: The settings.
+        runs: The files of the runs that are wanted. Those that do not exist will be trained.
+
     Raises:
-        InvalidInput: the folder has other settings, a corrupt file of them, or runs without settings.
+        InvalidInput: the folder has other settings, a corrupt file of them, or runs without settings. Or a run is
+            missing, and those of the folder are of other widths.
         StorageError: the folder cannot be written.
     """
     file = folder / SETTINGS_FILE
@@ -54,7 +60,14 @@ def store_settings(folder: Path, settings: Settings) -> None:
             )
         _write(file, settings)
     stored = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
-    difference = settings.difference(stored)
+    missing = next((run for run in runs if not run.exists()), None)
+    if missing is not None and stored.widths != settings.widths:
+        raise InvalidInput(
+            f"{missing} does not exist, and the networks in {folder} have {stored.widths} widths: "
+            f"new ones have widths {settings.widths}",
+            hint="choose another --out",
+        )
+    difference = settings.difference(msgspec.structs.replace(stored, widths=settings.widths))
     if difference is not None:
         raise InvalidInput(
             f"the runs in {folder} have {difference}",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -39,6 +39,8 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         max_gallery: Largest number of gallery images.
         student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
         match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
+        widths: How channel cuts of random weights are made. Files of older versions do not say it, and theirs are
+            uniform. New networks are cut by cost; see :func:`prunnet_export.patterns.allocate_by_cost`.
     """
 
     steps: int
@@ -48,6 +50,7 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     max_gallery: int
     student_capacities: tuple[float, ...] | None = None
     match: MatchSettings | None = None
+    widths: Literal["uniform", "by cost"] = "uniform"
 
     @property
     def students(self) -> tuple[float, ...]:

@@ -175,6 +175,20 @@ def test_runs_that_nobody_knows_the_settings_of(compare: Compare, tmp_path: Path
     assert not settings.exists()
 
 
+def test_runs_of_older_widths_are_shown_and_get_no_new_ones_beside_them(compare: Compare, tmp_path: Path) -> None:
+    first = figures(compare("--methods=dense", "--output-format=json"))
+    file = tmp_path / "runs" / "settings.json"
+    settings = json.loads(file.read_bytes())
+    assert settings.pop("widths") == "by cost"
+    file.write_text(json.dumps(settings))  # as an older version wrote it
+    assert figures(compare("--methods=dense", "--output-format=json")) == first
+    ran = compare("--methods=dense", "--seeds=2")
+    assert_error(ran, 2)
+    assert "dense-1.json does not exist, and the networks in" in ran.err
+    assert "have uniform widths" in ran.err
+    assert not (tmp_path / "runs" / "dense-1").exists()
+
+
 @pytest.mark.parametrize("method", ["channel", "bct", "switchable"])
 def test_what_cannot_be_cut_is_refused_before_training(method: str, compare: Compare, tmp_path: Path) -> None:
     with patch.object(TrainingBatches, "__init__", side_effect=AssertionError("trained")):
