@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._prediction import (
-    FEATURES,
-    KINDS,
     MIN_GROUPS,
     Figure,
     fit,
@@ -62,20 +59,16 @@ def accuracy(file: Path, output_format: str) -> int:
     figures: tuple[Figure, ...] = ("recall", "overlap")
     judged = {figure: judge(runs, figure) for figure in figures}
     if not any(judged.values()):
-        counted = ", ".join(
-            f"{len({run.group for run in runs if run.weights == weights})} with {kind}"
-            for weights, kind in KINDS.items()
-        )
         raise InvalidInput(
-            f"{file} has runs of too few pairs of teacher and data: {counted}",
-            hint=f"{MIN_GROUPS + 1} or more of one kind are needed to leave one out",
+            f"{file} has runs of {len({run.group for run in runs})} pairs of teacher and data",
+            hint=f"{MIN_GROUPS + 1} or more are needed to leave one out",
         )
     adapters = adapter_verdicts(runs)
     tables = [_table(figure, cells) for figure, cells in judged.items() if cells]
     print_report(
         Report(
             title="accuracy of plan",
-            tables=(*tables, _coefficients(runs, figures)),
+            tables=(*tables, _models(runs, figures)),
             document={
                 "runs": len(runs),
                 "cells": {figure: [asdict(cell) for cell in cells] for figure, cells in judged.items()},
@@ -94,20 +87,19 @@ def accuracy(file: Path, output_format: str) -> int:
 
 
 def judge(runs: Sequence[MeasuredRun], figure: Figure) -> list[Judged]:
-    """Each cell beside its prediction from runs of the same kind with other pairs of teacher and data."""
+    """Each cell beside its prediction from runs with other pairs of teacher and data."""
     return [
         Judged(
             teacher=row.group[0],
             data=row.group[1],
             weights=row.run.weights,
             steps=row.run.steps,
-            capacity=row.case.capacity,
-            predicted=one.value * row.divisor,
-            measured=row.measured * row.divisor,
+            capacity=row.capacity,
+            predicted=one.value * row.case.own,
+            measured=row.measured * row.case.own,
             inside=one.low <= row.measured <= one.high,
         )
-        for weights in KINDS
-        for row, one in left_out(rows_of(runs, figure, weights=weights))
+        for row, one in left_out(rows_of(runs, figure))
     ]
 
 
@@ -136,7 +128,7 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
         (
             cell.teacher,
             cell.data,
-            KINDS[cell.weights],
+            "given weights" if cell.weights else "random weights",
             cell.steps,
             percent(cell.capacity),
             f"{cell.predicted:.1%}",
@@ -149,12 +141,18 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
     return Table(f"{name}, each pair of teacher and data predicted by the others, n {len(cells)} cells", columns, rows)
 
 
-def _coefficients(runs: Sequence[MeasuredRun], figures: Sequence[Figure]) -> Table:
+def _models(runs: Sequence[MeasuredRun], figures: Sequence[Figure]) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for figure, weights in product(figures, KINDS):
-        model = fit(rows_of(runs, figure, weights=weights))
+    for figure in figures:
+        model = fit(rows_of(runs, figure))
         if model is not None:
-            values = (float(value) for value in model.coefficients)
-            rows.append((figure, KINDS[weights], *values, model.spread, model.cells, model.groups))
-    columns = ("figure", "start", *FEATURES, "half of the 90 % interval", "cells", "pairs")
-    return Table("the fit of all runs: the logit's gain over the trial", columns, tuple(rows))
+            rows.append((figure, model.factor, model.half_width, model.reach, model.cells, model.groups))
+    columns = (
+        "figure",
+        "later slope / earlier",
+        "half of the 90 % interval",
+        "reach",
+        "cells",
+        "pairs",
+    )
+    return Table("the fit of all runs", columns, tuple(rows))

@@ -52,6 +52,7 @@ def measure(plan: Plan, folder: Path) -> MeasuredRun:
         sampled=len(sample.split),
         steps=sample.steps,
         batch_size=recipe.batch_size,
+        early_steps=plan.trial.early_steps,
         trial_steps=plan.trial.steps,
         n_queries=len(sample.search.queries),
         n_gallery=len(sample.search.gallery),
@@ -59,7 +60,12 @@ def measure(plan: Plan, folder: Path) -> MeasuredRun:
         adapter=_extrapolated(plan),
         adapter_measured=_figures(last.scores),
         cells=[
-            RunCell(capacity=capacity, trial=_figures(plan.trial.scores[capacity]), measured=_figures(scores))
+            RunCell(
+                capacity=capacity,
+                early=_figures(plan.trial.early[capacity]),
+                trial=_figures(plan.trial.scores[capacity]),
+                measured=_figures(scores),
+            )
             for capacity, scores in measured.items()
             if capacity in plan.trial.scores
         ],

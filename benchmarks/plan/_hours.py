@@ -15,7 +15,7 @@ class Hours:
     """The cost of a training.
 
     Attributes:
-        seconds_per_step: Median of the trial's steps.
+        seconds_per_step: Median of the steps of both trials.
         n_steps: Number of steps that were timed.
         steps: Steps of the training.
         training_h: Hours of the training.
@@ -38,7 +38,7 @@ def hours(plan: Plan) -> Hours:
     vectors = 0 if plan.speed is None else plan.sample.known * max(1, plan.options.match.views)
     return Hours(
         seconds_per_step=plan.trial.seconds_per_step,
-        n_steps=plan.trial.steps,
+        n_steps=plan.trial.early_steps + plan.trial.steps,
         steps=plan.sample.steps,
         training_h=plan.trial.seconds_per_step * plan.sample.steps / _HOUR,
         speed=plan.speed,

@@ -15,7 +15,7 @@ from prunnet_export.benchmarks.plan._adapter import AdapterPoint, Student, adapt
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._extrapolation import extrapolate
 from prunnet_export.benchmarks.plan._options import PlanOptions
-from prunnet_export.benchmarks.plan._prediction import KINDS, Case, Figure, Model, Prediction, fit, rows_of
+from prunnet_export.benchmarks.plan._prediction import Case, Figure, Model, Prediction, fit, rows_of
 from prunnet_export.benchmarks.plan._runs import MeasuredRun
 from prunnet_export.benchmarks.plan._sample import Sample, take_sample
 from prunnet_export.benchmarks.plan._search import Scores
@@ -59,11 +59,6 @@ class Plan:
     speed: Speed | None
 
     @property
-    def start(self) -> str:
-        """What the network starts from; the measured runs that predict it started alike."""
-        return KINDS[self.options.weights is not None]
-
-    @property
     def figure(self) -> Figure:
         """The figure that the gate is about."""
         return "overlap" if self.sample.search.relevance is None else "recall"
@@ -82,18 +77,18 @@ class Plan:
         """The share after the whole training, by capacity; empty if there is nothing to predict from."""
         if self.model is None:
             return {}
-        return {
-            capacity: self.model.predict(
-                Case(
-                    trial=float(scores.main.mean()) / self.divisor,
-                    overlap=float(scores.overlaps.mean()),
-                    trial_steps=self.trial.steps,
-                    steps=self.sample.steps,
-                    capacity=capacity,
-                )
+        found = {}
+        for capacity, scores in self.trial.scores.items():
+            case = Case(
+                early=float(self.trial.early[capacity].main.mean()) / self.divisor,
+                trial=float(scores.main.mean()) / self.divisor,
+                early_steps=self.trial.early_steps,
+                trial_steps=self.trial.steps,
+                steps=self.sample.steps,
+                own=self.divisor,
             )
-            for capacity, scores in self.trial.scores.items()
-        }
+            found[capacity] = self.model.predict(case)
+        return found
 
 
 def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
@@ -133,7 +128,7 @@ def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
             progress=show,
         )
     figure: Figure = "overlap" if sample.search.relevance is None else "recall"
-    model = fit(rows_of(runs, figure, weights=options.weights is not None))
+    model = fit(rows_of(runs, figure))
     return Plan(options, data, source, sample, teacher, curve, whole, trial, model, speed)
 
 

@@ -1,7 +1,7 @@
-"""Prediction of a training from its trial: a ridge regression over runs that were measured.
+"""Prediction of a training from two trials of different length: a line, over the logarithm of the steps.
 
-A network that starts from weights gains much less after its trial than one with random weights. So each of the two
-kinds of runs has a regression of its own.
+The logit of a figure grows almost evenly with the logarithm of the steps. So what it gained from the shorter trial to
+the longer one says what it will gain after that. How straight the line is comes from runs that were measured.
 """
 
 from __future__ import annotations
@@ -11,20 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun
 
 Figure = Literal["recall", "overlap"]
-Values = npt.NDArray[np.float64]
-KINDS = {False: "random weights", True: "given weights"}
-"""What a run starts from, by :attr:`MeasuredRun.weights`."""
-FEATURES = ("steps", "steps x capacity", "steps x overlap")
 MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
 _EDGE = 0.003  # shares are kept this far from 0 and 1, so that their logits are finite
-_STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the ridge, in rows
+_FACTORS = [step / 20 for step in range(41)]  # that are tried, 0 to 2
 _COVERED = 0.9  # share of the cells left out that are inside the interval
 _OUTSIDE = 2.0  # factor of the interval for what is unlike all measured runs: an assumption, not a statistic
 
@@ -34,23 +27,30 @@ class Case:
     """What a plan knows of one capacity before the training.
 
     Attributes:
-        trial: The figure after the trial, as a share of the teacher's own.
-        overlap: The overlap@10 after the trial.
+        early: The figure after the shorter trial, as a share of the teacher's own.
+        trial: The figure after the trial.
+        early_steps: Steps of the shorter trial.
         trial_steps: Steps of the trial.
         steps: Steps of the training.
-        capacity: The capacity.
+        own: The teacher's own figure; 1 for overlaps.
     """
 
+    early: float
     trial: float
-    overlap: float
+    early_steps: int
     trial_steps: int
     steps: int
-    capacity: float
+    own: float
 
-    def features(self) -> list[float]:
-        """The values of :data:`FEATURES`. Without more steps than those of the trial there is nothing to gain."""
-        more = math.log10(self.steps / self.trial_steps)
-        return [more, more * math.log10(self.capacity), more * _logit(self.overlap)]
+    @property
+    def reach(self) -> float:
+        """Decades of steps after the trial, over those between the trials: how far the line is prolonged."""
+        return math.log(self.steps / self.trial_steps) / math.log(self.trial_steps / self.early_steps)
+
+    def after_training(self, factor: float) -> float:
+        """The share after the training, if the line goes on with its slope times ``factor``, but does not fall."""
+        gained = _logit(self.trial) - _logit(self.early)
+        return _share(_logit(self.trial) + max(0.0, factor * self.reach * gained))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Prediction:
         value: The prediction.
         low: Lower end of the 90 % interval.
         high: Upper end.
-        outside: Whether the case is unlike all measured runs, so that the interval is twice as wide.
+        outside: Whether the line is prolonged further than in any measured run, so that the interval is twice as wide.
     """
 
     value: float
@@ -76,15 +76,15 @@ class Row:
 
     Attributes:
         run: The run.
+        capacity: The capacity.
         case: What its plan knew.
         measured: The figure after the training, as a share of the teacher's own.
-        divisor: The teacher's own figure.
     """
 
     run: MeasuredRun
+    capacity: float
     case: Case
     measured: float
-    divisor: float
 
     @property
     def group(self) -> tuple[str, str]:
@@ -92,60 +92,48 @@ class Row:
         return self.run.group
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Model:
-    """logit(share after training) - logit(share after the trial), linear in :data:`FEATURES`.
+    """What the measured runs say of the line.
 
     Attributes:
-        coefficients: One for each feature.
-        strength: Strength of the ridge.
-        spread: Half of the 90 % interval of the logit, from cells of (teacher, data) pairs that were left out.
-        least: The least value of each feature in the measured runs.
-        most: The largest.
+        factor: The slope after the trial, over the slope between the trials.
+        half_width: Half of the 90 % interval of the figure, from cells of (teacher, data) pairs that were left out.
+        reach: The furthest that the line was prolonged; see :attr:`Case.reach`.
         cells: Number of measured cells.
         groups: Number of (teacher, data) pairs.
     """
 
-    coefficients: Values
-    strength: float
-    spread: float
-    least: Values
-    most: Values
+    factor: float
+    half_width: float
+    reach: float
     cells: int
     groups: int
 
     def predict(self, case: Case) -> Prediction:
         """The figure after the whole training."""
-        features = np.array(case.features())
-        # More steps of the same recipe are not expected to harm.
-        logit = _logit(case.trial) + max(0.0, float(features @ self.coefficients))
-        outside = bool(((features < self.least - 1e-9) | (features > self.most + 1e-9)).any())
-        spread = self.spread * (_OUTSIDE if outside else 1)
-        return Prediction(_share(logit), _share(logit - spread), _share(logit + spread), outside)
+        value, outside = case.after_training(self.factor), case.reach > self.reach
+        half = self.half_width * (_OUTSIDE if outside else 1) / case.own
+        return Prediction(value, max(0.0, value - half), min(1 / case.own, value + half), outside)
 
 
-def rows_of(runs: Sequence[MeasuredRun], figure: Figure, *, weights: bool) -> list[Row]:
-    """The measured cells of a figure.
-
-    Args:
-        runs: The runs. Those without labels have no R@1.
-        figure: The figure.
-        weights: Whether to take the runs that started from weights, or those with random weights.
-    """
+def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
+    """The measured cells of a figure. Runs without labels have no R@1."""
     found = []
     for run in runs:
-        divisor = run.self_test if figure == "recall" else 1.0
-        if not divisor or run.weights != weights:
+        own = run.self_test if figure == "recall" else 1.0
+        if not own:
             continue
         for cell in run.cells:
             case = Case(
-                trial=value_of(cell.trial, figure) / divisor,
-                overlap=cell.trial.overlap,
+                early=value_of(cell.early, figure) / own,
+                trial=value_of(cell.trial, figure) / own,
+                early_steps=run.early_steps,
                 trial_steps=run.trial_steps,
                 steps=run.steps,
-                capacity=cell.capacity,
+                own=own,
             )
-            found.append(Row(run, case, value_of(cell.measured, figure) / divisor, divisor))
+            found.append(Row(run, cell.capacity, case, value_of(cell.measured, figure) / own))
     return found
 
 
@@ -155,23 +143,19 @@ def value_of(figures: Figures, figure: Figure) -> float:
 
 
 def fit(rows: Sequence[Row]) -> Model | None:
-    """Fit measured cells; None if they are of fewer than three (teacher, data) pairs.
-
-    The ridge's strength has the least error on pairs that are left out.
-    """
+    """Fit measured cells; None if they are of fewer than three (teacher, data) pairs."""
     groups = {row.group for row in rows}
     if len(groups) < MIN_GROUPS:
         return None
-    strength = min(_STRENGTHS, key=lambda one: float(np.abs(_left_out_errors(rows, one)).mean()))
-    features = np.array([row.case.features() for row in rows])
-    errors = np.sort(np.abs(_left_out_errors(rows, strength)))
+    errors = []
+    for group in groups:
+        factor = _factor([row for row in rows if row.group != group])
+        errors += _errors([row for row in rows if row.group == group], factor)
     rank = min(len(errors), math.ceil(_COVERED * (len(errors) + 1)))
     return Model(
-        coefficients=_coefficients(rows, strength),
-        strength=strength,
-        spread=float(errors[rank - 1]),
-        least=features.min(axis=0),
-        most=features.max(axis=0),
+        factor=_factor(rows),
+        half_width=sorted(errors)[rank - 1],
+        reach=max(row.case.reach for row in rows),
         cells=len(rows),
         groups=len(groups),
     )
@@ -185,28 +169,18 @@ def left_out(rows: Sequence[Row]) -> Iterator[tuple[Row, Prediction]]:
             yield from ((row, model.predict(row.case)) for row in rows if row.group == group)
 
 
-def _left_out_errors(rows: Sequence[Row], strength: float) -> Values:
-    """The error of the logit of each cell, predicted from the cells of other pairs."""
-    errors = []
-    for group in sorted({row.group for row in rows}):
-        coefficients = _coefficients([row for row in rows if row.group != group], strength)
-        mine = [row for row in rows if row.group == group]
-        errors += [_gain(row) - float(np.array(row.case.features()) @ coefficients) for row in mine]
-    return np.array(errors)
+def _factor(rows: Sequence[Row]) -> float:
+    """The factor with the least mean error of the figure.
+
+    Errors of logits would count cells most that are as good as the teacher, where a logit says little. Errors of shares
+    would count those of a poor teacher most, where few queries decide.
+    """
+    return min(_FACTORS, key=lambda one: sum(_errors(rows, one)))
 
 
-def _coefficients(rows: Sequence[Row], strength: float) -> Values:
-    """Ridge regression through the origin; the coefficient of the steps is not shrunk."""
-    features = np.array([row.case.features() for row in rows])
-    gains = np.array([_gain(row) for row in rows])
-    penalty = np.diag([0.0] + [strength] * (features.shape[1] - 1))
-    # If no training was longer than its trial, all features are 0, and so are the coefficients of least squares.
-    found: Values = np.linalg.lstsq(features.T @ features + penalty, features.T @ gains, rcond=None)[0]
-    return found
-
-
-def _gain(row: Row) -> float:
-    return _logit(row.measured) - _logit(row.case.trial)
+def _errors(rows: Sequence[Row], factor: float) -> list[float]:
+    """The error of each figure, not as a share."""
+    return [abs(row.case.after_training(factor) - row.measured) * row.case.own for row in rows]
 
 
 def _logit(share: float) -> float:

@@ -13,7 +13,6 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
-from prunnet_export.benchmarks.plan._prediction import FEATURES
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._verdict import Verdict, verdict
 from prunnet_export.devices import fingerprint
@@ -95,12 +94,14 @@ def _network_table(plan: Plan) -> Table:
             share = Estimate(one.value, one.low, one.high)
             passes = "yes" if one.low >= plan.gate else "no" if one.high < plan.gate else "unclear"
             outlook = (interval_text(figure), interval_text(share), passes)
-        rows.append((percent(capacity), f"{scores.main.mean():.1%}", *outlook))
+        measured = (f"{each.main.mean():.1%}" for each in (plan.trial.early[capacity], scores))
+        rows.append((percent(capacity), *measured, *outlook))
     name = "R@1" if plan.figure == "recall" else "overlap@10"
     columns = (
         "capacity",
-        f"{name} after {plan.trial.steps} steps, measured",
-        f"{name} after {plan.sample.steps} steps, predicted",
+        f"{name} after {plan.trial.early_steps} steps, measured",
+        f"after {plan.trial.steps} steps, measured",
+        f"after {plan.sample.steps} steps, predicted",
         "share of the teacher's own, predicted",
         f"passes {plan.gate:.0%}",
     )
@@ -109,11 +110,11 @@ def _network_table(plan: Plan) -> Table:
 
 def _basis(plan: Plan) -> str:
     if plan.model is None:
-        return f"no prediction: too few measured runs with {plan.start} and this figure"
+        return "no prediction: too few measured runs with this figure"
     outside = any(one.outside for one in plan.predictions().values())
     model = plan.model
-    text = f"predicted from {model.cells} measured cells with {plan.start}, of {model.groups} pairs of teacher and data"
-    return text + ("; this plan is outside of what was measured, so the 90 % intervals are doubled" if outside else "")
+    text = f"90 % intervals from {model.cells} measured cells of {model.groups} pairs of teacher and data"
+    return text + ("; doubled, because the trial is too short for so long a training" if outside else "")
 
 
 def _hours_table(cost: Hours) -> Table:
@@ -170,6 +171,11 @@ def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:
         "network": [
             {
                 "capacity": capacity,
+                "early": {
+                    "source": "measured",
+                    "steps": plan.trial.early_steps,
+                    **_figures(plan.trial.early[capacity]),
+                },
                 "trial": {"source": "measured", "steps": plan.trial.steps, **_figures(scores)},
                 "share": None if capacity not in predicted else {"source": "predicted", **asdict(predicted[capacity])},
             }
@@ -178,9 +184,9 @@ def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:
         "model": None
         if model is None
         else {
-            "coefficients": dict(zip(FEATURES, model.coefficients.tolist(), strict=True)),
-            "half_width": model.spread,
-            "start": plan.start,
+            "factor": model.factor,
+            "half_width": model.half_width,
+            "reach": model.reach,
             "cells": model.cells,
             "groups": model.groups,
         },

@@ -29,11 +29,13 @@ class RunCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         capacity: The capacity.
+        early: Its figures after the shorter trial.
         trial: Its figures after the trial.
         measured: Its figures after the whole training, by the same queries and gallery.
     """
 
     capacity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    early: Figures
     trial: Figures
     measured: Figures
 
@@ -51,6 +53,7 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         sampled: Number of training images that the plan took.
         steps: Steps of the training.
         batch_size: Images in a step.
+        early_steps: Steps of the plan's shorter trial.
         trial_steps: Steps of the plan's trial.
         n_queries: Number of queries.
         n_gallery: Number of gallery images.
@@ -60,7 +63,7 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         cells: The capacities.
 
     Raises:
-        ValueError: the input has no pixels.
+        ValueError: the input has no pixels, or the shorter trial is not shorter.
     """
 
     teacher: str
@@ -72,6 +75,7 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sampled: Count
     steps: Count
     batch_size: Count
+    early_steps: Count
     trial_steps: Count
     n_queries: Count
     n_gallery: Count
@@ -80,11 +84,13 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     adapter_measured: Figures
     cells: list[RunCell]
     format: Literal["prunnet-plan-run"] = "prunnet-plan-run"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
 
     def __post_init__(self) -> None:
         if min(sides(self.crop_px)) < 1:
             raise ValueError(f"an input of {size_text(self.crop_px)} px")  # msgspec says where in the document
+        if self.early_steps >= self.trial_steps:
+            raise ValueError(f"a shorter trial of {self.early_steps} steps, and one of {self.trial_steps}")
 
     @property
     def group(self) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A short run of the planned training: how long a step takes, and how far a few minutes come."""
+"""Short runs of the planned training: how long a step takes, and how far a few minutes come."""
 
 from __future__ import annotations
 
@@ -24,29 +24,33 @@ from prunnet_export.training import (
     Trainee,
     TrainingBatches,
     new_matching_trainee,
-    new_optimizer,
     reestimate_dense_batchnorm,
     take_step,
 )
 
 _LOG = logging.getLogger(__name__)
 _TIMED = 3  # steps before the trial; the first one is slow and does not count
+_SHORTER = 4  # the trial has this times the steps of the one before it
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A short training, with the schedule of a whole one.
+    """Two short trainings from the same start, each with the schedule of a whole one.
 
     Attributes:
         steps: Number of steps.
-        seconds_per_step: Median of the time of a step, with decoding.
-        scores: The figures after it, by capacity.
+        scores: The figures after them, by capacity.
+        early_steps: Number of steps of the shorter training.
+        early: The figures after these, by capacity.
+        seconds_per_step: Median of the time of a step of both, with decoding.
     """
 
     steps: int
-    seconds_per_step: float
     scores: dict[float, Scores]
+    early_steps: int
+    early: dict[float, Scores]
+    seconds_per_step: float
 
 
 def run_trial(
@@ -59,13 +63,14 @@ def run_trial(
     workers: int,
     progress: Progress = lambda _done, _steps, _text: None,
 ) -> Trial:
-    """Train on the images of the sample for some minutes, and score the result.
+    """Train on the images of the sample for some minutes, and score the results.
 
     Args:
         sample: The images and the recipe.
         data: The data set of the sample.
         weights: The file that the backbone starts from.
-        minutes: How long to train; at least two steps are taken, and at most those of the planned training.
+        minutes: How long to train in all. The longer training takes at least two steps, and at most those that are
+            planned.
         device: The device that trains.
         workers: Number of processes that decode.
         progress: Called with the finished steps, all steps and a text.
@@ -79,25 +84,37 @@ def run_trial(
     recipe = sample.recipe
     trainee = new_matching_trainee(recipe, sample.match, few, classes=classes, device=device, weights=weights)
     batches = _endless(sample, data, workers=workers, device=device)
-    start = [copy.deepcopy(module.state_dict()) for module in (trainee.network, trainee.objective)]
-    timed = _train(recipe, trainee, batches, _TIMED)[1:]
-    trainee.network.load_state_dict(start[0])
-    trainee.objective.load_state_dict(start[1])
-    trainee = Trainee(trainee.network, trainee.objective, new_optimizer(trainee.parameters(), recipe))
-    steps = max(2, min(sample.steps, int(60 * minutes / median(timed))))
-    _LOG.info("a trial of %d steps", steps)
-    seconds = _train(recipe, trainee, batches, steps, progress)
-    reestimate_dense_batchnorm(trainee.network, few, recipe, sample.match, device)
-    scores = scores_by_capacity(
-        trainee.network.cpu().eval(),
-        sample.split,
-        sample.match.sample,
-        sample.search,
-        recipe.preprocessing,
-        pattern=recipe.patterns[0],
-        channel_multiple=recipe.channel_multiple,
-    )
-    return Trial(steps, median(seconds), scores)
+    timed = _train(recipe, copy.deepcopy(trainee), batches, _TIMED)[1:]
+    in_all = int(60 * minutes / median(timed))
+    steps = max(2, min(sample.steps, in_all * _SHORTER // (_SHORTER + 1)))
+    early_steps = max(1, steps // _SHORTER)
+    _LOG.info("trials of %d and of %d steps", early_steps, steps)
+    seconds: list[float] = []
+
+    def scores_after(trainee: Trainee, count: int) -> dict[float, Scores]:
+        done = len(seconds)
+        seconds.extend(
+            _train(
+                recipe,
+                trainee,
+                batches,
+                count,
+                lambda one, _count, text: progress(done + one, early_steps + steps, text),
+            )
+        )
+        reestimate_dense_batchnorm(trainee.network, few, recipe, sample.match, device)
+        return scores_by_capacity(
+            trainee.network.cpu().eval(),
+            sample.split,
+            sample.match.sample,
+            sample.search,
+            recipe.preprocessing,
+            pattern=recipe.patterns[0],
+            channel_multiple=recipe.channel_multiple,
+        )
+
+    early = scores_after(copy.deepcopy(trainee), early_steps)
+    return Trial(steps, scores_after(trainee, steps), early_steps, early, median(seconds))
 
 
 def _train(

@@ -43,7 +43,7 @@ def verdict(plan: Plan) -> Verdict:
         lines = ("verdict: an adapter is enough", found, *doubt)
         return Verdict("adapter", (*lines, "a prunable network is still smaller and faster, at the capacities above"))
     if plan.model is None:
-        lines = ("verdict: an adapter is not enough", found, f"too few measured runs with {plan.start}: see --runs")
+        lines = ("verdict: an adapter is not enough", found, "too few measured runs with this figure: see --runs")
         return Verdict("unknown", (*lines, *doubt))
     smallest = _smallest_that_passes(plan)
     if smallest is not None:

@@ -71,7 +71,9 @@ from prunnet_export.training import (
     "--record", type=click.Path(path_type=Path), help="File to add this plan and what --network reaches to, for --runs."
 )
 @click.option(
-    "--runs", type=click.Path(path_type=Path), help="Measured runs to predict from.  [default: the package's]"
+    "--runs",
+    type=click.Path(path_type=Path),
+    help="Measured runs that say how straight the line is.  [default: the package's]",
 )
 @click.option("--device", default="auto", show_default=True, help="Where to train: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option(
@@ -90,8 +92,8 @@ def plan(
     """Before a training with --match: what would it reach, what would it cost, and is it needed?
 
     Takes the options of prunnet-train. It looks at a few thousand images, fits the best linear map from the student
-    that exists to the TEACHER's vectors, trains for five minutes, and predicts the whole training from runs that were
-    measured before. It is advice: the exit code is 0 whatever the verdict.
+    that exists to the TEACHER's vectors, trains for five minutes in two trials, and prolongs what the longer one gained
+    over the shorter one. It is advice: the exit code is 0 whatever the verdict.
     """
     from prunnet_export.benchmarks.plan._command import plan_command
     from prunnet_export.benchmarks.plan._options import RUNS, PlanOptions

@@ -44,29 +44,29 @@ def share(logit: float) -> float:
 
 
 def synthetic_runs(
-    pairs: int = 6, *, noise: float = 0.0, with_labels: bool = True, per_pair: int = 2, weights: bool = False
+    pairs: int = 6, *, noise: float = 0.0, with_labels: bool = True, per_pair: int = 2
 ) -> list[MeasuredRun]:
     """Runs that follow the law that a fit assumes, with another level for each pair of teacher and data."""
     draw = np.random.default_rng(0)
     return [
-        synthetic_run(f"teacher-{pair}", draw, noise=noise, with_labels=with_labels, weights=weights)
+        synthetic_run(f"teacher-{pair}", draw, noise=noise, with_labels=with_labels)
         for pair in range(pairs)
         for _ in range(per_pair)
     ]
 
 
-def synthetic_run(
-    teacher: str, draw: np.random.Generator, *, noise: float, with_labels: bool, weights: bool
-) -> MeasuredRun:
+def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with_labels: bool) -> MeasuredRun:
     self_test, adapter, start = draw.uniform(0.7, 0.95), draw.uniform(-2, 1), draw.uniform(-3, -1)
-    trial_steps, factor = int(draw.integers(10, 40)), int(draw.integers(4, 60))
+    early_steps, factor, slope = int(draw.integers(10, 40)), int(draw.integers(4, 60)), draw.uniform(0.5, 2)
+    trial_steps = 4 * early_steps
     cells = []
     for capacity in CAPACITIES:
         trial = start + math.log10(capacity)
-        gain = math.log10(factor) * (1.5 + 0.2 * math.log10(capacity) - 0.3 * trial)
+        gain = math.log10(factor) * 0.8 * slope
         cells.append(
             RunCell(
                 capacity=capacity,
+                early=figures(trial - math.log10(4) * slope, self_test, with_labels=with_labels),
                 trial=figures(trial, self_test, with_labels=with_labels),
                 measured=figures(trial + gain + draw.normal(0, noise), self_test, with_labels=with_labels),
             )
@@ -75,12 +75,13 @@ def synthetic_run(
         teacher=teacher,
         data="images",
         backbone="resnet18",
-        weights=weights,
+        weights=False,
         crop_px=64,
         images=10_000,
         sampled=8_000,
         steps=trial_steps * factor,
         batch_size=64,
+        early_steps=early_steps,
         trial_steps=trial_steps,
         n_queries=1000,
         n_gallery=2000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput
@@ -27,6 +28,14 @@ def test_another_file_is_refused_and_stays(tmp_path: Path, content: bytes) -> No
     with pytest.raises(InvalidInput, match=r"line \d: not a measured run"):
         add_run(file, synthetic_runs(1)[0])
     assert file.read_bytes() == content
+
+
+def test_a_shorter_trial_that_is_not_shorter_is_refused(tmp_path: Path) -> None:
+    [run] = synthetic_runs(1, per_pair=1)
+    content = msgspec.json.encode(run).replace(b'"early_steps":', b'"early_steps":9')
+    (tmp_path / "runs.jsonl").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"line 1: not a measured run .*shorter trial"):
+        read_runs(tmp_path / "runs.jsonl")
 
 
 def test_the_runs_of_the_package_name_no_folder() -> None:

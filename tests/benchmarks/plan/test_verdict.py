@@ -28,7 +28,6 @@ def plan(whole: Estimate, shares: dict[float, float] | None, **changed: Any) -> 
         "divisor": 1.0,
         "gate": 0.95,
         "figure": "recall",
-        "start": "random weights",
         "model": None if shares is None else object(),
         "predictions": lambda: predictions,
         "options": SimpleNamespace(weights=None),
