@@ -66,15 +66,23 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")  # noqa: T201
     for gallery, runs in found.items():
         one = fit(runs)
-        reached = f"{one.at_recall:.2f}" if one.at_recall <= one.overlaps[1] else "not reached"
-        if one.interval is not None and one.at_recall <= one.overlaps[1]:
-            reached += f" ({one.interval[0]:.2f} to {one.interval[1]:.2f})"
         print(  # noqa: T201
             f"| {gallery} | {one.points} ({one.runs}) | {one.overlaps[0]:.2f} to {one.overlaps[1]:.2f} |"
-            f" {one.correlation:.2f} | {reached} | {one.spread:.3f} |"
+            f" {one.correlation:.2f} | {_reached_text(one)} | {one.spread:.3f} |"
         )
     if arguments.picture is not None:
         draw(found, arguments.picture)
+
+
+def _reached_text(one: Fit) -> str:
+    """The overlap at :data:`RECALL`. Outside of the points a line says nothing."""
+    least, most = one.overlaps
+    if one.at_recall > most:
+        return "not reached"
+    if one.at_recall < least:
+        return f"below {least:.2f}"
+    interval = "" if one.interval is None else f" ({one.interval[0]:.2f} to {one.interval[1]:.2f})"
+    return f"{one.at_recall:.2f}{interval}"
 
 
 def galleries(folder: Path) -> Mapping[str, Sequence[Points]]:
@@ -87,7 +95,7 @@ def galleries(folder: Path) -> Mapping[str, Sequence[Points]]:
             np.array([(cell["overlap"], cell["cross_r1"] / run["teacher_r1"]) for cell in cells])
         )
     for planned in read_runs(_PLANNED):
-        for figures in ([cell.trial for cell in planned.cells], [cell.measured for cell in planned.cells]):
+        for figures in ([cell.longer for cell in planned.cells], [cell.measured for cell in planned.cells]):
             found[f"{planned.data}, teacher {planned.teacher}"].append(
                 np.array([(one.overlap, (one.recall or 0) / (planned.self_test or 1)) for one in figures])
             )

@@ -39,8 +39,8 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         max_gallery: Largest number of gallery images.
         student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
         match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
-        widths: How channel cuts of random weights are made. Files of older versions do not say it, and theirs are
-            uniform. New networks are cut by cost; see :func:`prunnet_export.patterns.allocate_by_cost`.
+        widths: How channel cuts of random weights are made. Files of older versions do not say it; theirs are taken
+            for uniform. New networks are cut by cost; see :func:`prunnet_export.patterns.allocate_by_cost`.
     """
 
     steps: int

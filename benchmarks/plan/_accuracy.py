@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,17 +11,19 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._prediction import (
     MIN_GROUPS,
     Figure,
+    Model,
     fit,
     left_out,
     rows_of,
     value_of,
 )
 from prunnet_export.benchmarks.plan._runs import MeasuredRun, read_runs
-from prunnet_export.reports import Cell, Report, Table, print_report
+from prunnet_export.reports import Report, Table, print_report
 from prunnet_export.thresholds import Thresholds
 
 NEAR = 0.03
 """An error up to this is called near: 3 points."""
+_NAMES: dict[Figure, str] = {"recall": "R@1", "overlap": "overlap@10"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Judged:
     Attributes:
         predicted: The predicted figure, not a share.
         measured: The measured figure.
-        inside: Whether it is inside the 90 % interval.
+        low: Lower end of the 90 % interval.
+        high: Upper end.
     """
 
     teacher: str
@@ -41,7 +44,13 @@ class Judged:
     capacity: float
     predicted: float
     measured: float
-    inside: bool
+    low: float
+    high: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is inside the 90 % interval."""
+        return self.low <= self.measured <= self.high
 
     @property
     def near(self) -> bool:
@@ -64,15 +73,18 @@ def accuracy(file: Path, output_format: str) -> int:
             hint=f"{MIN_GROUPS + 1} or more are needed to leave one out",
         )
     adapters = adapter_verdicts(runs)
+    fitted = {figure: fit(rows_of(runs, figure)) for figure in figures}
+    models = {figure: model for figure, model in fitted.items() if model is not None}
     tables = [_table(figure, cells) for figure, cells in judged.items() if cells]
     print_report(
         Report(
             title="accuracy of plan",
-            tables=(*tables, _models(runs, figures)),
+            tables=(*tables, _models_table(models)),
             document={
                 "runs": len(runs),
                 "cells": {figure: [asdict(cell) for cell in cells] for figure, cells in judged.items()},
                 "near": {figure: sum(cell.near for cell in cells) for figure, cells in judged.items()},
+                "models": {figure: asdict(model) for figure, model in models.items()},
                 "adapter_right": sum(adapters),
                 "adapter_verdicts": len(adapters),
             },
@@ -97,7 +109,8 @@ def judge(runs: Sequence[MeasuredRun], figure: Figure) -> list[Judged]:
             capacity=row.capacity,
             predicted=one.value * row.case.own,
             measured=row.measured * row.case.own,
-            inside=one.low <= row.measured <= one.high,
+            low=one.low * row.case.own,
+            high=one.high * row.case.own,
         )
         for row, one in left_out(rows_of(runs, figure))
     ]
@@ -115,14 +128,11 @@ def adapter_verdicts(runs: Sequence[MeasuredRun]) -> list[bool]:
 
 def _summary(figure: Figure, cells: Sequence[Judged]) -> str:
     near, inside = sum(cell.near for cell in cells), sum(cell.inside for cell in cells)
-    return (
-        f"{'R@1' if figure == 'recall' else 'overlap@10'}: {near} of {len(cells)} cells within 3 points, "
-        f"{inside} inside their 90 % interval"
-    )
+    return f"{_NAMES[figure]}: {near} of {len(cells)} cells within 3 points, {inside} inside their 90 % interval"
 
 
 def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
-    name = "R@1" if figure == "recall" else "overlap@10"
+    name = _NAMES[figure]
     columns = ("teacher", "data", "start", "steps", "capacity", "predicted", "measured", "points off", "near")
     rows = tuple(
         (
@@ -141,18 +151,17 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
     return Table(f"{name}, each pair of teacher and data predicted by the others, n {len(cells)} cells", columns, rows)
 
 
-def _models(runs: Sequence[MeasuredRun], figures: Sequence[Figure]) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for figure in figures:
-        model = fit(rows_of(runs, figure))
-        if model is not None:
-            rows.append((figure, model.factor, model.half_width, model.reach, model.cells, model.groups))
-    columns = (
-        "figure",
-        "later slope / earlier",
-        "half of the 90 % interval",
-        "reach",
-        "cells",
-        "pairs",
+def _models_table(models: Mapping[Figure, Model]) -> Table:
+    rows = tuple(
+        (
+            _NAMES[figure],
+            f"{model.factor:.2f}",
+            f"{100 * model.half_width:.1f} points",
+            f"{model.reach:.2f}",
+            model.cells,
+            model.groups,
+        )
+        for figure, model in models.items()
     )
-    return Table("the fit of all runs", columns, tuple(rows))
+    title = "the fit of all runs: f is the slope after the trials, over that between them"
+    return Table(title, ("figure", "f", "half of the 90 % interval", "reach, at most", "cells", "pairs"), rows)

@@ -20,9 +20,12 @@ def plan_command(options: PlanOptions) -> int:
 
     Raises:
         UsageError: a run is to be recorded without a network.
+        InvalidInput: the file of the record holds something else.
     """
     if options.record is not None and options.network is None:
         raise click.UsageError("--record keeps what a trained network reaches: add --network RUN")
+    if options.record is not None and options.record.exists():
+        read_runs(options.record)  # before the slow work: another file is refused
     limit_torch_threads()
     plan = make_plan(options, read_runs(options.runs))
     report = report_of(plan)

@@ -52,8 +52,8 @@ def measure(plan: Plan, folder: Path) -> MeasuredRun:
         sampled=len(sample.split),
         steps=sample.steps,
         batch_size=recipe.batch_size,
-        early_steps=plan.trial.early_steps,
-        trial_steps=plan.trial.steps,
+        shorter_steps=plan.trials.shorter.steps,
+        longer_steps=plan.trials.longer.steps,
         n_queries=len(sample.search.queries),
         n_gallery=len(sample.search.gallery),
         self_test=None if plan.teacher.hits is None else float(plan.teacher.hits.mean()),
@@ -62,12 +62,12 @@ def measure(plan: Plan, folder: Path) -> MeasuredRun:
         cells=[
             RunCell(
                 capacity=capacity,
-                early=_figures(plan.trial.early[capacity]),
-                trial=_figures(plan.trial.scores[capacity]),
+                shorter=_figures(plan.trials.shorter.scores[capacity]),
+                longer=_figures(plan.trials.longer.scores[capacity]),
                 measured=_figures(scores),
             )
             for capacity, scores in measured.items()
-            if capacity in plan.trial.scores
+            if capacity in plan.trials.longer.scores
         ],
     )
 

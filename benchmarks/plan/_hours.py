@@ -37,10 +37,10 @@ def hours(plan: Plan) -> Hours:
     """The hours of the training, and of the teacher's vectors of all images and their views."""
     vectors = 0 if plan.speed is None else plan.sample.known * max(1, plan.options.match.views)
     return Hours(
-        seconds_per_step=plan.trial.seconds_per_step,
-        n_steps=plan.trial.early_steps + plan.trial.steps,
+        seconds_per_step=plan.trials.seconds_per_step,
+        n_steps=plan.trials.shorter.steps + plan.trials.longer.steps,
         steps=plan.sample.steps,
-        training_h=plan.trial.seconds_per_step * plan.sample.steps / _HOUR,
+        training_h=plan.trials.seconds_per_step * plan.sample.steps / _HOUR,
         speed=plan.speed,
         vectors=vectors,
         vectors_h=0.0 if plan.speed is None else vectors / plan.speed.per_second / _HOUR,

@@ -20,7 +20,7 @@ from prunnet_export.benchmarks.plan._runs import MeasuredRun
 from prunnet_export.benchmarks.plan._sample import Sample, take_sample
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._teacher import Speed, VectorSource, open_source
-from prunnet_export.benchmarks.plan._trial import Trial, run_trial
+from prunnet_export.benchmarks.plan._trial import Trials, run_trials
 from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.devices import fingerprint
 from prunnet_export.network_config import read_config
@@ -42,7 +42,7 @@ class Plan:
         teacher: The teacher's own figures.
         curve: The linear maps, from few images to all of the sample.
         whole: The linear map's figure on all images, extrapolated: R@1 with labels, else overlap@10.
-        trial: The short training.
+        trials: The short trainings.
         model: The fit of measured runs; None if there are too few.
         speed: How fast the teacher embeds; None if its vectors exist.
     """
@@ -54,7 +54,7 @@ class Plan:
     teacher: Scores
     curve: Sequence[AdapterPoint]
     whole: Estimate
-    trial: Trial
+    trials: Trials
     model: Model | None
     speed: Speed | None
 
@@ -78,12 +78,12 @@ class Plan:
         if self.model is None:
             return {}
         found = {}
-        for capacity, scores in self.trial.scores.items():
+        for capacity, scores in self.trials.longer.scores.items():
             case = Case(
-                early=float(self.trial.early[capacity].main.mean()) / self.divisor,
-                trial=float(scores.main.mean()) / self.divisor,
-                early_steps=self.trial.early_steps,
-                trial_steps=self.trial.steps,
+                shorter=float(self.trials.shorter.scores[capacity].main.mean()) / self.divisor,
+                longer=float(scores.main.mean()) / self.divisor,
+                shorter_steps=self.trials.shorter.steps,
+                longer_steps=self.trials.longer.steps,
                 steps=self.sample.steps,
                 own=self.divisor,
             )
@@ -117,8 +117,8 @@ def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
     student = Student(sample.recipe, options.weights, sample.split)
     curve = adapter_curve(sample, student.features(sample.split), student.features(sample.search.images))
     whole = extrapolate([point.images for point in curve], values_of(curve), sample.whole)
-    with progress_bar("trial") as show:
-        trial = run_trial(
+    with progress_bar("trials") as show:
+        trials = run_trials(
             sample,
             data,
             weights=options.weights,
@@ -129,7 +129,7 @@ def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
         )
     figure: Figure = "overlap" if sample.search.relevance is None else "recall"
     model = fit(rows_of(runs, figure))
-    return Plan(options, data, source, sample, teacher, curve, whole, trial, model, speed)
+    return Plan(options, data, source, sample, teacher, curve, whole, trials, model, speed)
 
 
 def _checked(options: PlanOptions) -> tuple[Recipe, RetrievalData]:

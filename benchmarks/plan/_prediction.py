@@ -18,8 +18,8 @@ MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
 _EDGE = 0.003  # shares are kept this far from 0 and 1, so that their logits are finite
 _FACTORS = [step / 20 for step in range(41)]  # that are tried, 0 to 2
+_LEAST_REACH = 0.1  # of measured runs; if their trials were as long as their trainings, they say nothing of a line
 _COVERED = 0.9  # share of the cells left out that are inside the interval
-_OUTSIDE = 2.0  # factor of the interval for what is unlike all measured runs: an assumption, not a statistic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,30 +27,30 @@ class Case:
     """What a plan knows of one capacity before the training.
 
     Attributes:
-        early: The figure after the shorter trial, as a share of the teacher's own.
-        trial: The figure after the trial.
-        early_steps: Steps of the shorter trial.
-        trial_steps: Steps of the trial.
+        shorter: The figure after the shorter trial, as a share of the teacher's own.
+        longer: The figure after the longer trial.
+        shorter_steps: Steps of the shorter trial.
+        longer_steps: Steps of the longer trial.
         steps: Steps of the training.
         own: The teacher's own figure; 1 for overlaps.
     """
 
-    early: float
-    trial: float
-    early_steps: int
-    trial_steps: int
+    shorter: float
+    longer: float
+    shorter_steps: int
+    longer_steps: int
     steps: int
     own: float
 
     @property
     def reach(self) -> float:
-        """Decades of steps after the trial, over those between the trials: how far the line is prolonged."""
-        return math.log(self.steps / self.trial_steps) / math.log(self.trial_steps / self.early_steps)
+        """How far the line is prolonged: decades of steps after the longer trial, over those between the trials."""
+        return max(0.0, math.log(self.steps / self.longer_steps) / math.log(self.longer_steps / self.shorter_steps))
 
     def after_training(self, factor: float) -> float:
         """The share after the training, if the line goes on with its slope times ``factor``, but does not fall."""
-        gained = _logit(self.trial) - _logit(self.early)
-        return _share(_logit(self.trial) + max(0.0, factor * self.reach * gained))
+        gained = max(0.0, _logit(self.longer) - _logit(self.shorter))
+        return max(self.longer, _share(_logit(self.longer) + factor * self.reach * gained))
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Prediction:
         value: The prediction.
         low: Lower end of the 90 % interval.
         high: Upper end.
-        outside: Whether the line is prolonged further than in any measured run, so that the interval is twice as wide.
+        widened: Whether the interval is wider than the measured runs say, because no trial of theirs was so short.
     """
 
     value: float
     low: float
     high: float
-    outside: bool
+    widened: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,8 @@ class Model:
     Attributes:
         factor: The slope after the trial, over the slope between the trials.
         half_width: Half of the 90 % interval of the figure, from cells of (teacher, data) pairs that were left out.
-        reach: The furthest that the line was prolonged; see :attr:`Case.reach`.
+        reach: The furthest that a line was prolonged; see :attr:`Case.reach`.
+        shorter_steps: Steps of the shortest trial.
         cells: Number of measured cells.
         groups: Number of (teacher, data) pairs.
     """
@@ -107,14 +108,21 @@ class Model:
     factor: float
     half_width: float
     reach: float
+    shorter_steps: int
     cells: int
     groups: int
 
     def predict(self, case: Case) -> Prediction:
-        """The figure after the whole training."""
-        value, outside = case.after_training(self.factor), case.reach > self.reach
-        half = self.half_width * (_OUTSIDE if outside else 1) / case.own
-        return Prediction(value, max(0.0, value - half), min(1 / case.own, value + half), outside)
+        """The figure after the whole training.
+
+        A line that goes on further than any measured one is less certain in proportion, and so is one from fewer steps.
+        This proportion is an assumption, not a statistic.
+        """
+        value = case.after_training(self.factor)
+        further = case.reach / max(self.reach, _LEAST_REACH)
+        wider = max(1.0, further, self.shorter_steps / case.shorter_steps)
+        half = wider * self.half_width / case.own
+        return Prediction(value, max(0.0, value - half), min(1 / case.own, value + half), wider > 1)
 
 
 def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
@@ -126,10 +134,10 @@ def rows_of(runs: Sequence[MeasuredRun], figure: Figure) -> list[Row]:
             continue
         for cell in run.cells:
             case = Case(
-                early=value_of(cell.early, figure) / own,
-                trial=value_of(cell.trial, figure) / own,
-                early_steps=run.early_steps,
-                trial_steps=run.trial_steps,
+                shorter=value_of(cell.shorter, figure) / own,
+                longer=value_of(cell.longer, figure) / own,
+                shorter_steps=run.shorter_steps,
+                longer_steps=run.longer_steps,
                 steps=run.steps,
                 own=own,
             )
@@ -156,6 +164,7 @@ def fit(rows: Sequence[Row]) -> Model | None:
         factor=_factor(rows),
         half_width=sorted(errors)[rank - 1],
         reach=max(row.case.reach for row in rows),
+        shorter_steps=min(row.case.shorter_steps for row in rows),
         cells=len(rows),
         groups=len(groups),
     )

@@ -13,6 +13,7 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
+from prunnet_export.benchmarks.plan._prediction import MIN_GROUPS
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._verdict import Verdict, verdict
 from prunnet_export.devices import fingerprint
@@ -86,7 +87,7 @@ def _adapter_table(plan: Plan) -> Table:
 
 def _network_table(plan: Plan) -> Table:
     predicted, rows = plan.predictions(), []
-    for capacity, scores in plan.trial.scores.items():
+    for capacity, scores in plan.trials.longer.scores.items():
         one = predicted.get(capacity)
         outlook: tuple[Cell, ...] = (None, None, None)
         if one is not None:
@@ -94,13 +95,13 @@ def _network_table(plan: Plan) -> Table:
             share = Estimate(one.value, one.low, one.high)
             passes = "yes" if one.low >= plan.gate else "no" if one.high < plan.gate else "unclear"
             outlook = (interval_text(figure), interval_text(share), passes)
-        measured = (f"{each.main.mean():.1%}" for each in (plan.trial.early[capacity], scores))
+        measured = (f"{each.main.mean():.1%}" for each in (plan.trials.shorter.scores[capacity], scores))
         rows.append((percent(capacity), *measured, *outlook))
     name = "R@1" if plan.figure == "recall" else "overlap@10"
     columns = (
         "capacity",
-        f"{name} after {plan.trial.early_steps} steps, measured",
-        f"after {plan.trial.steps} steps, measured",
+        f"{name} after {plan.trials.shorter.steps} steps, measured",
+        f"after {plan.trials.longer.steps} steps, measured",
         f"after {plan.sample.steps} steps, predicted",
         "share of the teacher's own, predicted",
         f"passes {plan.gate:.0%}",
@@ -110,11 +111,11 @@ def _network_table(plan: Plan) -> Table:
 
 def _basis(plan: Plan) -> str:
     if plan.model is None:
-        return "no prediction: too few measured runs with this figure"
-    outside = any(one.outside for one in plan.predictions().values())
+        return f"no prediction: it needs measured runs of {MIN_GROUPS} pairs of teacher and data with this figure"
+    widened = any(one.widened for one in plan.predictions().values())
     model = plan.model
     text = f"90 % intervals from {model.cells} measured cells of {model.groups} pairs of teacher and data"
-    return text + ("; doubled, because the trial is too short for so long a training" if outside else "")
+    return text + ("; widened, because the trials are too short for this training" if widened else "")
 
 
 def _hours_table(cost: Hours) -> Table:
@@ -171,22 +172,23 @@ def _document(plan: Plan, advice: Verdict, cost: Hours) -> dict[str, Any]:
         "network": [
             {
                 "capacity": capacity,
-                "early": {
+                "shorter_trial": {
                     "source": "measured",
-                    "steps": plan.trial.early_steps,
-                    **_figures(plan.trial.early[capacity]),
+                    "steps": plan.trials.shorter.steps,
+                    **_figures(plan.trials.shorter.scores[capacity]),
                 },
-                "trial": {"source": "measured", "steps": plan.trial.steps, **_figures(scores)},
+                "longer_trial": {"source": "measured", "steps": plan.trials.longer.steps, **_figures(scores)},
                 "share": None if capacity not in predicted else {"source": "predicted", **asdict(predicted[capacity])},
             }
-            for capacity, scores in plan.trial.scores.items()
+            for capacity, scores in plan.trials.longer.scores.items()
         ],
         "model": None
         if model is None
         else {
             "factor": model.factor,
             "half_width": model.half_width,
-            "reach": model.reach,
+            "measured_reach": model.reach,
+            "measured_shorter_steps": model.shorter_steps,
             "cells": model.cells,
             "groups": model.groups,
         },

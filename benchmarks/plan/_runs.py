@@ -29,14 +29,14 @@ class RunCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         capacity: The capacity.
-        early: Its figures after the shorter trial.
-        trial: Its figures after the trial.
+        shorter: Its figures after the shorter trial.
+        longer: Its figures after the longer trial.
         measured: Its figures after the whole training, by the same queries and gallery.
     """
 
     capacity: Annotated[float, msgspec.Meta(gt=0, le=1)]
-    early: Figures
-    trial: Figures
+    shorter: Figures
+    longer: Figures
     measured: Figures
 
 
@@ -53,8 +53,8 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         sampled: Number of training images that the plan took.
         steps: Steps of the training.
         batch_size: Images in a step.
-        early_steps: Steps of the plan's shorter trial.
-        trial_steps: Steps of the plan's trial.
+        shorter_steps: Steps of the plan's shorter trial.
+        longer_steps: Steps of the longer one.
         n_queries: Number of queries.
         n_gallery: Number of gallery images.
         self_test: The teacher's own R@1; None without labels.
@@ -75,8 +75,8 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sampled: Count
     steps: Count
     batch_size: Count
-    early_steps: Count
-    trial_steps: Count
+    shorter_steps: Count
+    longer_steps: Count
     n_queries: Count
     n_gallery: Count
     self_test: Share | None
@@ -89,8 +89,8 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if min(sides(self.crop_px)) < 1:
             raise ValueError(f"an input of {size_text(self.crop_px)} px")  # msgspec says where in the document
-        if self.early_steps >= self.trial_steps:
-            raise ValueError(f"a shorter trial of {self.early_steps} steps, and one of {self.trial_steps}")
+        if self.shorter_steps >= self.longer_steps:
+            raise ValueError(f"a shorter trial of {self.shorter_steps} steps, and a longer one of {self.longer_steps}")
 
     @property
     def group(self) -> tuple[str, str]:
@@ -111,8 +111,12 @@ def read_runs(file: Path) -> list[MeasuredRun]:
         try:
             runs.append(decode_json(line, MeasuredRun))
         except msgspec.DecodeError as error:
+            older = b'"version":1' in line
             raise InvalidInput(
-                f"{file}, line {number}: not a measured run ({error})", hint="prunnet-bench plan --record writes them"
+                f"{file}, line {number}: not a measured run ({error})",
+                hint="it is of an older version: repeat its plan with --record"
+                if older
+                else "prunnet-bench plan --record writes them",
             ) from None
     return runs
 

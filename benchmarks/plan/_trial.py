@@ -29,31 +29,40 @@ from prunnet_export.training import (
 )
 
 _LOG = logging.getLogger(__name__)
-_TIMED = 3  # steps before the trial; the first one is slow and does not count
-_SHORTER = 4  # the trial has this times the steps of the one before it
+_TIMED = 3  # steps before the trials; the first one is slow and does not count
+_RATIO = 4  # steps of the longer trial, over those of the shorter one
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Two short trainings from the same start, each with the schedule of a whole one.
+    """A short training, with the schedule of a whole one.
 
     Attributes:
         steps: Number of steps.
-        scores: The figures after them, by capacity.
-        early_steps: Number of steps of the shorter training.
-        early: The figures after these, by capacity.
-        seconds_per_step: Median of the time of a step of both, with decoding.
+        scores: The figures after it, by capacity.
     """
 
     steps: int
     scores: dict[float, Scores]
-    early_steps: int
-    early: dict[float, Scores]
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Two short trainings from the same start.
+
+    Attributes:
+        shorter: The shorter one.
+        longer: The longer one.
+        seconds_per_step: Median of the time of a step of both, with decoding.
+    """
+
+    shorter: Trial
+    longer: Trial
     seconds_per_step: float
 
 
-def run_trial(
+def run_trials(
     sample: Sample,
     data: RetrievalData,
     *,
@@ -62,15 +71,15 @@ def run_trial(
     device: torch.device,
     workers: int,
     progress: Progress = lambda _done, _steps, _text: None,
-) -> Trial:
+) -> Trials:
     """Train on the images of the sample for some minutes, and score the results.
 
     Args:
         sample: The images and the recipe.
         data: The data set of the sample.
         weights: The file that the backbone starts from.
-        minutes: How long to train in all. The longer training takes at least two steps, and at most those that are
-            planned.
+        minutes: How long to train in both trials together. The longer one takes at least two steps, and at most those
+            that are planned.
         device: The device that trains.
         workers: Number of processes that decode.
         progress: Called with the finished steps, all steps and a text.
@@ -82,28 +91,23 @@ def run_trial(
     few = replace(data, train=sample.split)
     classes = int(data.train.labels.max()) + 1
     recipe = sample.recipe
-    trainee = new_matching_trainee(recipe, sample.match, few, classes=classes, device=device, weights=weights)
+    start = new_matching_trainee(recipe, sample.match, few, classes=classes, device=device, weights=weights)
     batches = _endless(sample, data, workers=workers, device=device)
-    timed = _train(recipe, copy.deepcopy(trainee), batches, _TIMED)[1:]
-    in_all = int(60 * minutes / median(timed))
-    steps = max(2, min(sample.steps, in_all * _SHORTER // (_SHORTER + 1)))
-    early_steps = max(1, steps // _SHORTER)
-    _LOG.info("trials of %d and of %d steps", early_steps, steps)
+    timed = _train(recipe, copy.deepcopy(start), batches, _TIMED)[1:]
+    both = int(60 * minutes / median(timed))
+    longer = max(2, min(sample.steps, both * _RATIO // (_RATIO + 1)))
+    shorter = max(1, longer // _RATIO)
+    _LOG.info("trials of %d and of %d steps", shorter, longer)
     seconds: list[float] = []
 
-    def scores_after(trainee: Trainee, count: int) -> dict[float, Scores]:
-        done = len(seconds)
-        seconds.extend(
-            _train(
-                recipe,
-                trainee,
-                batches,
-                count,
-                lambda one, _count, text: progress(done + one, early_steps + steps, text),
-            )
-        )
+    def trial(trainee: Trainee, steps: int) -> Trial:
+        def show(step: int, _steps: int, text: str) -> None:
+            progress(before + step, shorter + longer, text)
+
+        before = len(seconds)
+        seconds.extend(_train(recipe, trainee, batches, steps, show))
         reestimate_dense_batchnorm(trainee.network, few, recipe, sample.match, device)
-        return scores_by_capacity(
+        scores = scores_by_capacity(
             trainee.network.cpu().eval(),
             sample.split,
             sample.match.sample,
@@ -112,9 +116,9 @@ def run_trial(
             pattern=recipe.patterns[0],
             channel_multiple=recipe.channel_multiple,
         )
+        return Trial(steps, scores)
 
-    early = scores_after(copy.deepcopy(trainee), early_steps)
-    return Trial(steps, scores_after(trainee, steps), early_steps, early, median(seconds))
+    return Trials(trial(copy.deepcopy(start), shorter), trial(start, longer), median(seconds))
 
 
 def _train(

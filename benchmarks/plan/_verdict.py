@@ -42,6 +42,8 @@ def verdict(plan: Plan) -> Verdict:
     if adapter.value >= gate:
         lines = ("verdict: an adapter is enough", found, *doubt)
         return Verdict("adapter", (*lines, "a prunable network is still smaller and faster, at the capacities above"))
+    if plan.model is not None and any(one.widened for one in plan.predictions().values()):
+        doubt = (*doubt, "the trials are too short to rely on the prediction: see --trial-minutes")
     if plan.model is None:
         lines = ("verdict: an adapter is not enough", found, "too few measured runs with this figure: see --runs")
         return Verdict("unknown", (*lines, *doubt))

@@ -48,7 +48,7 @@ from prunnet_export.training import (
     type=click.FloatRange(0, 600),
     default=5.0,
     show_default=True,
-    help="How long to train for the prediction. Longer is more certain.",
+    help="How long to train for the prediction, in both trials together. Longer is more certain.",
 )
 @click.option(
     "--min-recall",
@@ -73,7 +73,7 @@ from prunnet_export.training import (
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
-    help="Measured runs that say how straight the line is.  [default: the package's]",
+    help="Measured runs that say how sure a prediction is.  [default: the package's]",
 )
 @click.option("--device", default="auto", show_default=True, help="Where to train: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option(
@@ -92,8 +92,8 @@ def plan(
     """Before a training with --match: what would it reach, what would it cost, and is it needed?
 
     Takes the options of prunnet-train. It looks at a few thousand images, fits the best linear map from the student
-    that exists to the TEACHER's vectors, trains for five minutes in two trials, and prolongs what the longer one gained
-    over the shorter one. It is advice: the exit code is 0 whatever the verdict.
+    that exists to the TEACHER's vectors, trains twice, for five minutes in all, and predicts the whole training from
+    what the longer trial gained over the shorter one. It is advice: the exit code is 0 whatever the verdict.
     """
     from prunnet_export.benchmarks.plan._command import plan_command
     from prunnet_export.benchmarks.plan._options import RUNS, PlanOptions

@@ -84,6 +84,19 @@ def test_one_table_of_nested_and_students(compare: Compare, tmp_path: Path, tiny
     assert set(tree(tmp_path / "runs")) == names
 
 
+def test_runs_of_older_widths_get_no_new_ones_beside_them(compare: Compare, tmp_path: Path) -> None:
+    first = document(compare("--methods=nested", "--output-format=json"))
+    file = tmp_path / "runs" / "settings.json"
+    settings = json.loads(file.read_bytes())
+    assert settings.pop("widths") == "by cost"
+    file.write_text(json.dumps(settings))  # as an older version wrote it
+    assert document(compare("--methods=nested", "--output-format=json")) == first
+    ran = compare("--methods=nested,csd")
+    assert_error(ran, 2)
+    assert "csd-0.json does not exist" in ran.err
+    assert set(tree(tmp_path / "runs")) == {"settings.json", "nested-0.json"}
+
+
 def test_equal_cost_needs_the_nested_run_and_nothing_is_trained_twice(compare: Compare, tmp_path: Path) -> None:
     words = ("--methods=regression-equal-cost", "--output-format=json")
     first = document(compare(*words))

@@ -57,18 +57,18 @@ def synthetic_runs(
 
 def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with_labels: bool) -> MeasuredRun:
     self_test, adapter, start = draw.uniform(0.7, 0.95), draw.uniform(-2, 1), draw.uniform(-3, -1)
-    early_steps, factor, slope = int(draw.integers(10, 40)), int(draw.integers(4, 60)), draw.uniform(0.5, 2)
-    trial_steps = 4 * early_steps
+    shorter_steps, factor, slope = int(draw.integers(10, 40)), int(draw.integers(4, 60)), draw.uniform(0.5, 2)
+    longer_steps = 4 * shorter_steps
     cells = []
     for capacity in CAPACITIES:
-        trial = start + math.log10(capacity)
+        longer = start + math.log10(capacity)
         gain = math.log10(factor) * 0.8 * slope
         cells.append(
             RunCell(
                 capacity=capacity,
-                early=figures(trial - math.log10(4) * slope, self_test, with_labels=with_labels),
-                trial=figures(trial, self_test, with_labels=with_labels),
-                measured=figures(trial + gain + draw.normal(0, noise), self_test, with_labels=with_labels),
+                shorter=figures(longer - math.log10(4) * slope, self_test, with_labels=with_labels),
+                longer=figures(longer, self_test, with_labels=with_labels),
+                measured=figures(longer + gain + draw.normal(0, noise), self_test, with_labels=with_labels),
             )
         )
     return MeasuredRun(
@@ -79,10 +79,10 @@ def synthetic_run(teacher: str, draw: np.random.Generator, *, noise: float, with
         crop_px=64,
         images=10_000,
         sampled=8_000,
-        steps=trial_steps * factor,
+        steps=longer_steps * factor,
         batch_size=64,
-        early_steps=early_steps,
-        trial_steps=trial_steps,
+        shorter_steps=shorter_steps,
+        longer_steps=longer_steps,
         n_queries=1000,
         n_gallery=2000,
         self_test=self_test if with_labels else None,

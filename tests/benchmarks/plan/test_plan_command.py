@@ -7,16 +7,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from prunnet_export.benchmarks.cli import command as bench
+from prunnet_export.benchmarks.plan import _command
 from prunnet_export.benchmarks.plan._runs import add_run, read_runs
 from prunnet_export.training import _trainee
 from prunnet_export.training.cli import command as train
 from tests._cli import Ran, assert_error, call
 from tests.benchmarks.plan._plans import synthetic_runs, write_images, write_vectors
 
+ROOT = Path(__file__).parents[3]
 Environment = dict[str, str]
 SMALL = (
     "--backbone=resnet18", "--backbone-option=channels=8,16,24,32", "--crop-px=32", "--batch-size=12",
@@ -70,8 +73,9 @@ def test_a_plan_with_labels_and_the_network_that_follows(
     # The teacher is the image itself at 4 x 4 pixels, so even random features tell the colours apart.
     assert found["adapter"]["points"][-1]["recall"]["value"] > 0.5
     assert [cell["capacity"] for cell in found["network"]][:2] == [1.0, 0.6]
-    assert all(cell["early"]["steps"] < cell["trial"]["steps"] for cell in found["network"])
-    assert all(0 <= cell["share"]["low"] < cell["share"]["high"] <= 1.1 for cell in found["network"])
+    assert all(cell["shorter_trial"]["steps"] < cell["longer_trial"]["steps"] for cell in found["network"])
+    most = 1 / found["teacher"]["recall"]["value"]
+    assert all(0 <= cell["share"]["low"] < cell["share"]["high"] <= most for cell in found["network"])
     assert found["hours"]["steps"] == 10
     assert found["hours"]["speed"] is None
     assert found["verdict"] in {"adapter", "train", "neither"}
@@ -167,7 +171,26 @@ def test_too_few_runs_predict_nothing(images: Path, vectors: Path, plan: Callabl
         add_run(few, run)
     ran = plan(images, f"--match={vectors}", *SMALL, *BRIEF, f"--runs={few}", "--output-format=table")
     assert ran.code == 0, ran.err
-    assert "no prediction: too few measured runs with this figure" in ran.out
+    assert "no prediction: it needs measured runs of 3 pairs of teacher and data with this figure" in ran.out
+
+
+def test_trials_that_are_too_short_are_said_so(
+    images: Path, vectors: Path, runs: Path, plan: Callable[..., Ran]
+) -> None:
+    ran = plan(images, f"--match={vectors}", *SMALL, *BRIEF, f"--runs={runs}", "--output-format=table")
+    assert ran.code == 0, ran.err
+    assert "widened, because the trials are too short for this training" in ran.out
+
+
+def test_a_record_of_another_kind_is_refused_before_slow_work(
+    images: Path, vectors: Path, plan: Callable[..., Ran], tmp_path: Path
+) -> None:
+    record = tmp_path / "record.jsonl"
+    record.write_text("{}")
+    with patch.object(_command, "make_plan", side_effect=AssertionError("slow work")):
+        ran = plan(images, f"--match={vectors}", *SMALL, "--network=run", f"--record={record}")
+    assert_error(ran, 2)
+    assert "line 1: not a measured run" in ran.err
 
 
 def test_accuracy_of_measured_runs(
@@ -183,6 +206,13 @@ def test_accuracy_of_measured_runs(
     ran = call(capfd, bench, environment, "plan-accuracy", few)
     assert_error(ran, 2)
     assert "has runs of 3 pairs of teacher and data" in ran.err
+
+
+def test_the_docs_say_how_well_the_runs_of_the_package_are_predicted(
+    environment: Environment, capfd: pytest.CaptureFixture[str]
+) -> None:
     ran = call(capfd, bench, environment, "plan-accuracy")
     assert ran.code == 0, ran.err
-    assert "cells within 3 points" in ran.out
+    footer = ran.out.splitlines()[-3:]
+    assert footer[0].startswith("R@1: ")
+    assert "\n".join(footer) in (ROOT / "docs" / "plan.md").read_text("utf-8")

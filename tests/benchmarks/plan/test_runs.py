@@ -32,10 +32,17 @@ def test_another_file_is_refused_and_stays(tmp_path: Path, content: bytes) -> No
 
 def test_a_shorter_trial_that_is_not_shorter_is_refused(tmp_path: Path) -> None:
     [run] = synthetic_runs(1, per_pair=1)
-    content = msgspec.json.encode(run).replace(b'"early_steps":', b'"early_steps":9')
+    content = msgspec.json.encode(run).replace(b'"shorter_steps":', b'"shorter_steps":9')
     (tmp_path / "runs.jsonl").write_bytes(content)
     with pytest.raises(InvalidInput, match=r"line 1: not a measured run .*shorter trial"):
         read_runs(tmp_path / "runs.jsonl")
+
+
+def test_a_file_of_an_older_version_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_bytes(b'{"format":"prunnet-plan-run","version":1}')
+    with pytest.raises(InvalidInput) as refused:
+        read_runs(tmp_path / "runs.jsonl")
+    assert refused.value.hint == "it is of an older version: repeat its plan with --record"
 
 
 def test_the_runs_of_the_package_name_no_folder() -> None:

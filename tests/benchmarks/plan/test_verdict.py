@@ -18,7 +18,7 @@ DENSE_PASSES = {1.0: 0.97, 0.6: 0.96, 0.4: 0.9, 0.2: 0.96}
 def plan(whole: Estimate, shares: dict[float, float] | None, **changed: Any) -> Any:
     """What a verdict looks at: the share of the linear map, and the predicted shares."""
     predictions = {
-        capacity: Prediction(share, share - 0.05, min(1, share + 0.05), outside=False)
+        capacity: Prediction(share, share - 0.05, min(1, share + 0.05), widened=False)
         for capacity, share in (shares or {}).items()
     }
     rising = [SimpleNamespace(scores=SimpleNamespace(main=np.array([value]))) for value in (0.5, 0.6)]
@@ -60,6 +60,14 @@ def test_the_smallest_capacity_is_one_above_which_all_pass() -> None:
 def test_an_interval_around_the_gate_is_said(low: float, high: float, unclear: bool) -> None:
     lines = verdict(plan(Estimate((low + high) / 2, low, high), DENSE_PASSES)).lines
     assert any("includes the gate" in line for line in lines) == unclear
+
+
+@pytest.mark.parametrize("widened", [True, False])
+def test_a_prediction_from_trials_that_are_too_short_is_doubted(widened: bool) -> None:
+    predictions = {1.0: Prediction(0.97, 0.9, 1, widened=widened)}
+    found = verdict(plan(Estimate(0.8, 0.78, 0.82), {}, model=object(), predictions=lambda: predictions))
+    assert found.kind == "train"
+    assert any("--trial-minutes" in line for line in found.lines) == widened
 
 
 def test_what_helps_is_what_is_missing() -> None:
