@@ -133,11 +133,11 @@ def compare_matching(
         StorageError: the folder cannot be written.
         UnsupportedPattern: the backbone cannot be cut as a method requires.
     """
-    store_settings(folder, settings, (run_file(folder, method, seed) for method in methods for seed in seeds))
     # Augmented versions are boxes of the image as it is, and those that are kept in memory are resized.
     kept = data if teacher.settings.views else keep_in_memory(data, settings.preprocessing)
     images = ChosenImages(kept, settings.preprocessing, settings.max_queries, settings.max_gallery)
     gallery = FixedGallery(images, *teacher.vectors(images))
+    store_settings(folder, settings, (run_file(folder, method, seed) for method in methods for seed in seeds))
 
     def run(method: str, seed: int) -> MatchRun:
         file = run_file(folder, method, seed)

@@ -63,8 +63,8 @@ def store_settings(folder: Path, settings: Settings, runs: Iterable[Path]) -> No
     missing = next((run for run in runs if not run.exists()), None)
     if missing is not None and stored.widths != settings.widths:
         raise InvalidInput(
-            f"{missing} does not exist, and {folder} is for networks of {stored.widths} widths: "
-            f"new ones have widths {settings.widths}",
+            f"{missing} is missing. The runs of this folder have {stored.widths} widths; "
+            f"new ones get widths {settings.widths}",
             hint="choose another --out",
         )
     difference = settings.difference(msgspec.structs.replace(stored, widths=settings.widths))

@@ -115,7 +115,7 @@ def _basis(plan: Plan) -> str:
     widened = any(one.widened for one in plan.predictions().values())
     model = plan.model
     text = f"90 % intervals from {model.cells} measured cells of {model.groups} pairs of teacher and data"
-    return text + ("; widened, because the trials are too short for this training" if widened else "")
+    return text + ("; widened: the trials are too short for this training" if widened else "")
 
 
 def _hours_table(cost: Hours) -> Table:
