@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,11 @@ def tiny_match_bench(folder: Path, *, nested_cost: float = 1.0, **changed: Any) 
     return MatchBench(
         settings, retrieval_data(), folder, match=lambda _seed: known, nested_cost=lambda _seed: nested_cost
     )
+
+
+def forget_widths(runs: Path) -> None:
+    """Make the settings of finished runs those of an older version, which did not say how wide the cuts are."""
+    file = runs / "settings.json"
+    settings = json.loads(file.read_bytes())
+    assert settings.pop("widths") == "by cost"
+    file.write_text(json.dumps(settings))

@@ -20,7 +20,7 @@ from prunnet_export.reports import render
 from prunnet_export.training import TrainingBatches
 from tests._cli import Ran, assert_error, call, tree
 from tests._inputs import write_folder
-from tests.benchmarks._bench import tiny_settings
+from tests.benchmarks._bench import forget_widths, tiny_settings
 
 Environment = dict[str, str]
 Compare = Callable[..., Ran]
@@ -177,10 +177,7 @@ def test_runs_that_nobody_knows_the_settings_of(compare: Compare, tmp_path: Path
 
 def test_runs_of_older_widths_are_shown_and_get_no_new_ones_beside_them(compare: Compare, tmp_path: Path) -> None:
     first = figures(compare("--methods=dense", "--output-format=json"))
-    file = tmp_path / "runs" / "settings.json"
-    settings = json.loads(file.read_bytes())
-    assert settings.pop("widths") == "by cost"
-    file.write_text(json.dumps(settings))  # as an older version wrote it
+    forget_widths(tmp_path / "runs")
     assert figures(compare("--methods=dense", "--output-format=json")) == first
     ran = compare("--methods=dense", "--seeds=2")
     assert_error(ran, 2)

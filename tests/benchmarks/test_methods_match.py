@@ -23,7 +23,7 @@ from prunnet_export.preprocessing import Preprocessing
 from prunnet_export.reports import render
 from tests._cli import DIM, Ran, assert_error, call, tree, write_network
 from tests._inputs import retrieval_data
-from tests.benchmarks._bench import TEACHER, tiny_settings
+from tests.benchmarks._bench import TEACHER, forget_widths, tiny_settings
 
 Environment = dict[str, str]
 Compare = Callable[..., Ran]
@@ -86,10 +86,7 @@ def test_one_table_of_nested_and_students(compare: Compare, tmp_path: Path, tiny
 
 def test_runs_of_older_widths_get_no_new_ones_beside_them(compare: Compare, tmp_path: Path) -> None:
     first = document(compare("--methods=nested", "--output-format=json"))
-    file = tmp_path / "runs" / "settings.json"
-    settings = json.loads(file.read_bytes())
-    assert settings.pop("widths") == "by cost"
-    file.write_text(json.dumps(settings))  # as an older version wrote it
+    forget_widths(tmp_path / "runs")
     assert document(compare("--methods=nested", "--output-format=json")) == first
     ran = compare("--methods=nested,csd")
     assert ran.code == 2
