@@ -75,6 +75,7 @@ def test_the_command_has_the_settings_of_the_runs(folder: Path) -> None:
     ):
         command(shlex.split(shown)[1:], standalone_mode=False)
     settings, _, out = compare.call_args.args
-    settings = msgspec.structs.replace(settings, images_sha256=stored.images_sha256)
+    # Some runs are older than the widths of today. The command shows them; see test_methods.py.
+    settings = msgspec.structs.replace(settings, images_sha256=stored.images_sha256, widths=stored.widths)
     assert msgspec.json.encode(settings) == msgspec.json.encode(stored)
     assert DOCS.parent / out == folder
