@@ -101,7 +101,7 @@ def compare(
     """
     for method in methods:
         METHODS[method].check(settings)
-    store_settings(folder, settings, (run_file(folder, method, seed) for method in methods for seed in seeds))
+    store_settings(folder, settings, methods, seeds)
     bench = Bench(settings, keep_in_memory(data, settings.preprocessing), folder, progress)
     runs = []
     for method in methods:

@@ -137,7 +137,7 @@ def compare_matching(
     kept = data if teacher.settings.views else keep_in_memory(data, settings.preprocessing)
     images = ChosenImages(kept, settings.preprocessing, settings.max_queries, settings.max_gallery)
     gallery = FixedGallery(images, *teacher.vectors(images))
-    store_settings(folder, settings, (run_file(folder, method, seed) for method in methods for seed in seeds))
+    store_settings(folder, settings, methods, seeds)
 
     def run(method: str, seed: int) -> MatchRun:
         file = run_file(folder, method, seed)

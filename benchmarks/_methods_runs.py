@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -38,13 +38,14 @@ def training_progress(folder: Path) -> Iterator[Callable[[int, int, str], None]]
             ) from None
 
 
-def store_settings(folder: Path, settings: Settings, runs: Iterable[Path]) -> None:
+def store_settings(folder: Path, settings: Settings, methods: Sequence[str], seeds: Sequence[int]) -> None:
     """Write the settings into a new folder, or compare them with those in the folder.
 
     Args:
         folder: The folder.
         settings: The settings.
-        runs: The files of the runs that are wanted. Those that do not exist will be trained.
+        methods: The methods of the runs that are wanted. Runs that do not exist will be trained.
+        seeds: Their seeds.
 
     Raises:
         InvalidInput: the folder has other settings, a corrupt file of them, or runs without settings. Or a run is
@@ -60,6 +61,7 @@ def store_settings(folder: Path, settings: Settings, runs: Iterable[Path]) -> No
             )
         _write(file, settings)
     stored = _read(file, Settings, hint="choose another --out; the settings of these runs are unknown")
+    runs = (run_file(folder, method, seed) for method in methods for seed in seeds)
     missing = next((run for run in runs if not run.exists()), None)
     if missing is not None and stored.widths != settings.widths:
         raise InvalidInput(

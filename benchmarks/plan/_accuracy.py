@@ -9,6 +9,7 @@ from pathlib import Path
 from prunnet_export._errors import InvalidInput
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._prediction import (
+    FIGURES,
     MIN_GROUPS,
     Figure,
     Model,
@@ -23,7 +24,6 @@ from prunnet_export.thresholds import Thresholds
 
 NEAR = 0.03
 """An error up to this is called near: 3 points."""
-_NAMES: dict[Figure, str] = {"recall": "R@1", "overlap": "overlap@10"}
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,14 @@ def accuracy(file: Path, output_format: str) -> int:
         InvalidInput: the file is no file of runs, or holds too few of them.
     """
     runs = read_runs(file)
-    figures: tuple[Figure, ...] = ("recall", "overlap")
-    judged = {figure: judge(runs, figure) for figure in figures}
+    judged = {figure: judge(runs, figure) for figure in FIGURES}
     if not any(judged.values()):
         raise InvalidInput(
             f"{file} has runs of {len({run.group for run in runs})} pairs of teacher and data",
             hint=f"{MIN_GROUPS + 1} or more are needed to leave one out",
         )
     adapters = adapter_verdicts(runs)
-    fitted = {figure: fit(rows_of(runs, figure)) for figure in figures}
-    models = {figure: model for figure, model in fitted.items() if model is not None}
+    models = {figure: model for figure in FIGURES if (model := fit(rows_of(runs, figure))) is not None}
     tables = [_table(figure, cells) for figure, cells in judged.items() if cells]
     print_report(
         Report(
@@ -128,11 +126,11 @@ def adapter_verdicts(runs: Sequence[MeasuredRun]) -> list[bool]:
 
 def _summary(figure: Figure, cells: Sequence[Judged]) -> str:
     near, inside = sum(cell.near for cell in cells), sum(cell.inside for cell in cells)
-    return f"{_NAMES[figure]}: {near} of {len(cells)} cells within 3 points, {inside} inside their 90 % interval"
+    return f"{FIGURES[figure]}: {near} of {len(cells)} cells within 3 points, {inside} inside their 90 % interval"
 
 
 def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
-    name = _NAMES[figure]
+    name = FIGURES[figure]
     columns = ("teacher", "data", "start", "steps", "capacity", "predicted", "measured", "points off", "near")
     rows = tuple(
         (
@@ -154,7 +152,7 @@ def _table(figure: Figure, cells: Sequence[Judged]) -> Table:
 def _models_table(models: Mapping[Figure, Model]) -> Table:
     rows = tuple(
         (
-            _NAMES[figure],
+            FIGURES[figure],
             f"{model.factor:.2f}",
             f"{100 * model.half_width:.1f} points",
             f"{model.reach:.2f}",

@@ -14,6 +14,7 @@ from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._capacities import scores_by_capacity
 from prunnet_export.benchmarks.plan._extrapolation import extrapolate
 from prunnet_export.benchmarks.plan._plan import Plan
+from prunnet_export.benchmarks.plan._prediction import FIGURES
 from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun, RunCell
 from prunnet_export.benchmarks.plan._sample import Sample, take_sample
 from prunnet_export.benchmarks.plan._search import Scores
@@ -87,7 +88,7 @@ def comparison_table(plan: Plan, run: MeasuredRun) -> Table:
                 None if foreseen is None or measured is None else f"{100 * (foreseen - measured):+.1f}",
             )
         )
-    name = "R@1" if plan.figure == "recall" else "overlap@10"
+    name = FIGURES[plan.figure]
     columns = ("capacity", f"{name} predicted", f"{name} measured", "points off")
     return Table(f"the trained network, n {run.n_queries} queries", columns, tuple(rows))
 

@@ -90,6 +90,11 @@ class Plan:
             found[capacity] = self.model.predict(case)
         return found
 
+    @property
+    def trials_too_short(self) -> bool:
+        """Whether the trials are shorter, beside the training, than those of the measured runs."""
+        return any(one.widened for one in self.predictions().values())
+
 
 def make_plan(options: PlanOptions, runs: Sequence[MeasuredRun]) -> Plan:
     """Take a sample, fit linear maps, train for some minutes, and predict.

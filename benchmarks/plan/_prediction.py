@@ -1,7 +1,7 @@
 """Prediction of a training from two trials of different length: a line, over the logarithm of the steps.
 
 The logit of a figure grows almost evenly with the logarithm of the steps. So what it gained from the shorter trial to
-the longer one says what it will gain after that. How straight the line is comes from runs that were measured.
+the longer one says what it will gain after that. Measured runs say how straight the line is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Literal
 from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun
 
 Figure = Literal["recall", "overlap"]
+FIGURES: dict[Figure, str] = {"recall": "R@1", "overlap": "overlap@10"}
+"""The names that reports give to the figures."""
 MIN_GROUPS = 3
 """Least number of (teacher, data) pairs to predict from; with fewer, one left out cannot be predicted by the others."""
 _EDGE = 0.003  # shares are kept this far from 0 and 1, so that their logits are finite
@@ -61,7 +63,7 @@ class Prediction:
         value: The prediction.
         low: Lower end of the 90 % interval.
         high: Upper end.
-        widened: Whether the interval is wider than the measured runs say, because no trial of theirs was so short.
+        widened: Whether the interval is wider than that of the measured runs, because their trials were longer.
     """
 
     value: float
@@ -97,7 +99,7 @@ class Model:
     """What the measured runs say of the line.
 
     Attributes:
-        factor: The slope after the trial, over the slope between the trials.
+        factor: The slope after the trials, over the slope between them.
         half_width: Half of the 90 % interval of the figure, from cells of (teacher, data) pairs that were left out.
         reach: The furthest that a line was prolonged; see :attr:`Case.reach`.
         shorter_steps: Steps of the shortest trial.

@@ -13,7 +13,7 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
-from prunnet_export.benchmarks.plan._prediction import MIN_GROUPS
+from prunnet_export.benchmarks.plan._prediction import FIGURES, MIN_GROUPS
 from prunnet_export.benchmarks.plan._search import Scores
 from prunnet_export.benchmarks.plan._verdict import Verdict, verdict
 from prunnet_export.devices import fingerprint
@@ -97,7 +97,7 @@ def _network_table(plan: Plan) -> Table:
             outlook = (interval_text(figure), interval_text(share), passes)
         measured = (f"{each.main.mean():.1%}" for each in (plan.trials.shorter.scores[capacity], scores))
         rows.append((percent(capacity), *measured, *outlook))
-    name = "R@1" if plan.figure == "recall" else "overlap@10"
+    name = FIGURES[plan.figure]
     columns = (
         "capacity",
         f"{name} after {plan.trials.shorter.steps} steps, measured",
@@ -112,10 +112,9 @@ def _network_table(plan: Plan) -> Table:
 def _basis(plan: Plan) -> str:
     if plan.model is None:
         return f"no prediction: it needs measured runs of {MIN_GROUPS} pairs of teacher and data with this figure"
-    widened = any(one.widened for one in plan.predictions().values())
     model = plan.model
     text = f"90 % intervals from {model.cells} measured cells of {model.groups} pairs of teacher and data"
-    return text + ("; widened: the trials are too short for this training" if widened else "")
+    return text + ("; widened: the trials are too short for this training" if plan.trials_too_short else "")
 
 
 def _hours_table(cost: Hours) -> Table:

@@ -8,11 +8,11 @@ from typing import Literal
 
 from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.plan._plan import Plan
+from prunnet_export.benchmarks.plan._prediction import FIGURES
 from prunnet_export.preprocessing import Preprocessing, size_text
 
 Kind = Literal["adapter", "train", "neither", "unknown"]
 _RISING = 0.01  # the gain of the curve's last step from which more images are worth having
-_NAMES = {"recall": "R@1, as a share of the teacher's own", "overlap": "overlap@10"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Verdict:
 def verdict(plan: Plan) -> Verdict:
     """The advice for the gate that the user will hold."""
     adapter, gate = plan.whole.over(plan.divisor), plan.gate
+    name = FIGURES[plan.figure] + (", as a share of the teacher's own" if plan.figure == "recall" else "")
     found = (
         f"the linear map reaches {adapter.value:.1%} ({adapter.low:.1%} to {adapter.high:.1%}); "
-        f"the gate is {gate:.1%} ({_NAMES[plan.figure]})"
+        f"the gate is {gate:.1%} ({name})"
     )
     doubt: tuple[str, ...] = ()
     if adapter.low < gate <= adapter.high:
@@ -42,7 +43,7 @@ def verdict(plan: Plan) -> Verdict:
     if adapter.value >= gate:
         lines = ("verdict: an adapter is enough", found, *doubt)
         return Verdict("adapter", (*lines, "a prunable network is still smaller and faster, at the capacities above"))
-    if plan.model is not None and any(one.widened for one in plan.predictions().values()):
+    if plan.trials_too_short:
         doubt = (*doubt, "the trials are too short to rely on the prediction: see --trial-minutes")
     if plan.model is None:
         lines = ("verdict: an adapter is not enough", found, "too few measured runs with this figure: see --runs")

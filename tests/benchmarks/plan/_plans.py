@@ -10,9 +10,14 @@ import numpy.typing as npt
 
 from prunnet_export.benchmarks.plan._runs import Figures, MeasuredRun, RunCell
 from prunnet_export.datasets import open_dataset
+from prunnet_export.training import MatchOptions
 from tests._inputs import array_split
 
 CAPACITIES = (1.0, 0.6, 0.4, 0.2, 0.1)
+OPTIONS = MatchOptions(
+    match="m", teacher_names=None, teacher_settings=None, teacher_options={}, views=0, label_weight=0.0
+)
+"""The options of a teacher that needs none."""
 
 
 def write_images(root: Path, *, classes: int = 8, per_class: int = 10) -> Path:

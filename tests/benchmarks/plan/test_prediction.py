@@ -102,6 +102,16 @@ def test_a_training_is_never_predicted_to_be_worse_than_its_trial(
     assert replace(case, steps=second).after_training(factor) == pytest.approx(max(longer, 0.003))
 
 
+@given(shorter=shares, longer=shares, steps=counts)
+def test_no_figure_is_outside_of_0_and_1(shorter: float, longer: float, steps: list[int]) -> None:
+    model = fitted(synthetic_runs(6, noise=0.3))
+    first, second = sorted(steps[:2])
+    own = 1 / 1.3
+    case = Case(shorter=shorter, longer=longer, shorter_steps=first, longer_steps=second, steps=steps[2], own=own)
+    one = model.predict(case)
+    assert 0 <= one.low * own <= one.value * own <= one.high * own <= 1 + 1e-9
+
+
 def test_verdicts_on_the_adapter_are_held_against_the_map_of_all_images() -> None:
     right = synthetic_runs(1)[0]
     figures = msgspec.structs.replace(right.adapter, recall=right.self_test)

@@ -15,14 +15,10 @@ from prunnet_export.benchmarks.plan._teacher import FileSource, Speed, Vectors, 
 from prunnet_export.datasets import ImageSplit, Labels, RetrievalData, open_dataset
 from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
-from prunnet_export.training import MatchOptions
 from prunnet_export.vectors import open_vectors
 from tests._inputs import array_split, tiny_recipe
-from tests.benchmarks.plan._plans import unit, write_images, write_vectors
+from tests.benchmarks.plan._plans import OPTIONS, unit, write_images, write_vectors
 
-OPTIONS = MatchOptions(
-    match="m", teacher_names=None, teacher_settings=None, teacher_options={}, views=0, label_weight=0.0
-)
 DATA = RetrievalData("d", array_split(400), array_split(40, seed=1), array_split(60, seed=2))
 
 

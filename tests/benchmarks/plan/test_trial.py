@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,16 +13,13 @@ from torch import Tensor
 from prunnet_export.benchmarks.plan import _trial
 from prunnet_export.benchmarks.plan._sample import take_sample
 from prunnet_export.benchmarks.plan._teacher import FileSource
-from prunnet_export.benchmarks.plan._trial import Trials, run_trials
+from prunnet_export.benchmarks.plan._trial import Progress, Trials, run_trials
 from prunnet_export.datasets import open_dataset
-from prunnet_export.training import MatchOptions, Recipe, Trainee
+from prunnet_export.training import Batch, Recipe, Trainee
 from prunnet_export.vectors import open_vectors
 from tests._inputs import tiny_recipe
-from tests.benchmarks.plan._plans import write_images, write_vectors
+from tests.benchmarks.plan._plans import OPTIONS, write_images, write_vectors
 
-OPTIONS = MatchOptions(
-    match="m", teacher_names=None, teacher_settings=None, teacher_options={}, views=0, label_weight=0.0
-)
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
 
 
@@ -43,12 +41,12 @@ def test_both_start_from_the_same_new_network(images: Path, changed: dict[str, o
     starts: list[tuple[int, list[Tensor], bool]] = []
     train = _trial._train
 
-    def spy(recipe: Recipe, trainee: Trainee, batches: object, steps: int, *rest: object) -> list[float]:
+    def spy(recipe: Recipe, trainee: Trainee, batches: Iterator[Batch], steps: int, *progress: Progress) -> list[float]:
         values = [parameter.detach().clone() for parameter in trainee.parameters()]
         stepped = {id(one) for group in trainee.optimizer.param_groups for one in group["params"]}
         assert stepped == {id(one) for one in trainee.parameters()}
         starts.append((steps, values, not trainee.optimizer.state))
-        seconds: list[float] = train(recipe, trainee, batches, steps, *rest)  # type: ignore[arg-type]
+        seconds = train(recipe, trainee, batches, steps, *progress)
         assert not torch.equal(values[0], trainee.parameters()[0])
         return seconds
 

@@ -30,6 +30,7 @@ def plan(whole: Estimate, shares: dict[float, float] | None, **changed: Any) -> 
         "figure": "recall",
         "model": None if shares is None else object(),
         "predictions": lambda: predictions,
+        "trials_too_short": False,
         "options": SimpleNamespace(weights=None),
         "source": SimpleNamespace(size=(224, 224)),
         "sample": SimpleNamespace(recipe=recipe, steps=100),
@@ -62,12 +63,11 @@ def test_an_interval_around_the_gate_is_said(low: float, high: float, unclear: b
     assert any("includes the gate" in line for line in lines) == unclear
 
 
-@pytest.mark.parametrize("widened", [True, False])
-def test_a_prediction_from_trials_that_are_too_short_is_doubted(widened: bool) -> None:
-    predictions = {1.0: Prediction(0.97, 0.9, 1, widened=widened)}
-    found = verdict(plan(Estimate(0.8, 0.78, 0.82), {}, model=object(), predictions=lambda: predictions))
+@pytest.mark.parametrize("short", [True, False])
+def test_a_prediction_from_trials_that_are_too_short_is_doubted(short: bool) -> None:
+    found = verdict(plan(Estimate(0.8, 0.78, 0.82), DENSE_PASSES, trials_too_short=short))
     assert found.kind == "train"
-    assert any("--trial-minutes" in line for line in found.lines) == widened
+    assert any("--trial-minutes" in line for line in found.lines) == short
 
 
 def test_what_helps_is_what_is_missing() -> None:
