@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from prunnet_export._console import script_errors
 from prunnet_export._errors import UsageError
+from prunnet_export._numbers import significant
 from prunnet_export.artifact import LoadedArtifact, load
 from prunnet_export.devices import fingerprint, photograph
 from prunnet_export.measuring import Ratio, percentile, ratio_of_pairs
@@ -52,7 +53,7 @@ class Compared:
     def __str__(self) -> str:
         ratio, (ours, hand) = self.ratio, ([percentile(one, 50) for one in (self.ours_ms, self.by_hand_ms)])
         text = "" if ratio is None else f"ratio {ratio.value:.3f} (95% {ratio.low:.3f} to {ratio.high:.3f}), "
-        medians = f"p50 {ours:.3g} ms by the artifact and {hand:.3g} ms by hand"
+        medians = f"p50 {significant(ours)} ms by the artifact and {significant(hand)} ms by hand"
         return (
             f"{text}{medians}, measured, n {len(self.ours_ms)} each in turns; cosine of both vectors {self.cosine:.6f}"
         )

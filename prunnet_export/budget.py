@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from prunnet_export._errors import InvalidInput, UsageError
+from prunnet_export._numbers import significant
 from prunnet_export.query import Query
 
 Amount = Annotated[float, msgspec.Meta(gt=0)]
@@ -42,7 +43,7 @@ class Limit:
 
     def __str__(self) -> str:
         verdict = f"{'within' if self.inside else 'over'} the budget of {self.allowed:g} {self.unit}"
-        return f"{self.name}: {self.label}{self.figure:.3g} {self.unit}, {verdict}"
+        return f"{self.name}: {self.label}{significant(self.figure)} {self.unit}, {verdict}"
 
 
 @dataclass(frozen=True)

@@ -82,3 +82,8 @@ def test_the_limit_that_is_nearest_says_how_much_is_used() -> None:
     assert budget.used(Figures(upper_ms=5, size_mb=3, peak_mb=None)) == 0.75
     assert budget.used(Figures(upper_ms=20, size_mb=3, peak_mb=None)) == 2
     assert Budget(ram_mb=100).used(Figures(upper_ms=5, size_mb=3, peak_mb=None)) == 0  # nothing is known of it
+
+
+def test_a_figure_above_a_thousand_is_not_rounded_to_its_limit() -> None:
+    (size,) = Budget(size_mb=1000).limits(Figures(upper_ms=None, size_mb=1004.6, peak_mb=None))
+    assert str(size) == "size: 1005 MB, over the budget of 1000 MB"

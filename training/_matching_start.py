@@ -19,6 +19,8 @@ from prunnet_export.training._recipe import Recipe
 from prunnet_export.training._trainee import Trainee, new_network, trainee_of
 from prunnet_export.training._weights_start import allocate_channels
 
+_OF_TYPICAL, _LEAST_STD = 0.01, 1e-6  # the standard deviation of a constant dimension
+
 
 def new_matching_trainee(
     recipe: Recipe,
@@ -124,7 +126,7 @@ def start_as_teacher(embedder: Embedder, *, length: float, mean: Vectors, std: V
         std: Their standard deviations, [dim].
     """
     _start_norm(embedder.norm, mean, std)
-    scale = torch.from_numpy(np.divide(1, std, out=np.zeros_like(std), where=std > 0))
+    scale = torch.from_numpy(1 / _without_zeros(std))
     with torch.no_grad():
         embedder.projector.weight.copy_(torch.diag(scale) / length)
         embedder.projector.bias.copy_(-torch.from_numpy(mean) * scale)
@@ -137,5 +139,15 @@ def _start_norm(norm: nn.BatchNorm1d, mean: Vectors, std: Vectors) -> None:
     """
     norm.reset_running_stats()
     with torch.no_grad():
-        norm.weight.copy_(torch.from_numpy(std) * math.sqrt(1 + norm.eps))
+        norm.weight.copy_(torch.from_numpy(_without_zeros(std)) * math.sqrt(1 + norm.eps))
         norm.bias.copy_(torch.from_numpy(mean))
+
+
+def _without_zeros(std: Vectors) -> Vectors:
+    """Standard deviations, those of 0 replaced by a small share of the others.
+
+    A dimension that is constant on the training images can vary on others: that of a feature after ReLU which no
+    training image activates. A factor of 0 in the norm would hold it constant for ever.
+    """
+    typical = float(np.sqrt(np.square(std, dtype=np.float64).mean()))
+    return np.where(std > 0, std, np.float32(max(_OF_TYPICAL * typical, _LEAST_STD)))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from prunnet_export._imports import installed_versions
-from prunnet_export._numbers import percent
+from prunnet_export._numbers import percent, significant
 from prunnet_export.benchmarks.plan._bootstrap import Estimate
 from prunnet_export.benchmarks.plan._hours import Hours, hours
 from prunnet_export.benchmarks.plan._plan import Plan
@@ -118,14 +118,13 @@ def _basis(plan: Plan) -> str:
 
 
 def _hours_table(cost: Hours) -> Table:
-    rows: list[tuple[Cell, ...]] = [
-        ("training", f"{cost.seconds_per_step:.3g} s a step", cost.n_steps, cost.steps, f"{cost.training_h:.2f}")
-    ]
+    step = f"{significant(cost.seconds_per_step)} s a step"
+    rows: list[tuple[Cell, ...]] = [("training", step, cost.n_steps, cost.steps, f"{cost.training_h:.2f}")]
     if cost.speed is not None:
         rows.append(
             (
                 "teacher's vectors",
-                f"{cost.speed.per_second:.3g} images/s, one process",
+                f"{significant(cost.speed.per_second)} images/s, one process",
                 cost.speed.n,
                 cost.vectors,
                 f"{cost.vectors_h:.2f}",

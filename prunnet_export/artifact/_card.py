@@ -140,7 +140,7 @@ def _latency(manifest: Manifest) -> str:
         next_step = ": on the device, `prunnet-export finish` measures and chooses again"
         lines.append(f"Not measured{next_step if manifest.alternatives or not manifest.built else ''}.")
     if manifest.latency.batch > 1:
-        rate = f"{manifest.latency.images_per_second:.4g} images per second"
+        rate = f"{significant(manifest.latency.images_per_second)} images per second"
         lines.append(f"{rate} (batch {manifest.latency.batch} / p50, {manifest.latency.terms()}).")
     if not manifest.latency.steady:
         lines.append(f"The samples scatter (cv {manifest.latency.cv:.1%}): the clocks were not steady.")

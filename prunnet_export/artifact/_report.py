@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from prunnet_export._numbers import significant
 from prunnet_export.artifact._manifest import Manifest
 from prunnet_export.artifact._verification import Gate, VerificationEntry
 from prunnet_export.budget import Budget, Figures
@@ -44,7 +45,9 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
 def budget_checks(budget: Budget, latency: LatencyReport, figures: Figures) -> list[Check]:
     """A check for each limit of a budget, given the latency and the other figures of a candidate."""
     limits = budget.limits(figures)
-    figures_text = [str(latency) if limit.name == "latency" else f"{limit.figure:.3g} {limit.unit}" for limit in limits]
+    figures_text = [
+        str(latency) if limit.name == "latency" else f"{significant(limit.figure)} {limit.unit}" for limit in limits
+    ]
     return [
         Check(f"{limit.name} budget", limit.inside, f"{text}, budget {limit.allowed:g} {limit.unit}")
         for limit, text in zip(limits, figures_text, strict=True)
@@ -64,8 +67,8 @@ def latency_rows(latency: LatencyReport) -> list[tuple[str, str]]:
     """The rows of a report that state a latency, and of batches also the images per second."""
     rows = [("latency", str(latency))]
     if latency.batch > 1:
-        rate = f"{latency.images_per_second:.4g} images per second (batch {latency.batch} / p50; {latency.source})"
-        rows.append(("throughput", rate))
+        rate = f"{significant(latency.images_per_second)} images per second"
+        rows.append(("throughput", f"{rate} (batch {latency.batch} / p50; {latency.source})"))
     return rows
 
 

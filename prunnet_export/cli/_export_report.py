@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prunnet_export._numbers import significant
 from prunnet_export._text import first_of
 from prunnet_export.artifact import (
     GalleryEntry,
@@ -66,10 +67,11 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
     if (dense := manifest.dense_latency) is not None:
         how = "in the same runs" if dense.source == "measured" else f"({dense.source})"
         ratio = f"in the most exact precision searched: {dense.p50_ms / latency.p50_ms:.2f}x"
-        rows.append(("dense", f"p50 {dense.p50_ms:.3g} ms {how}, {ratio}"))
-    rows.append(("size", f"{manifest.size_mb:.3g} MB"))
+        rows.append(("dense", f"p50 {significant(dense.p50_ms)} ms {how}, {ratio}"))
+    rows.append(("size", f"{significant(manifest.size_mb)} MB"))
     if manifest.memory is not None:
-        rows.append(("memory", f"{manifest.memory.peak_mb:.3g} MiB above the runtime ({manifest.memory.source})"))
+        peak = f"{significant(manifest.memory.peak_mb)} MiB above the runtime"
+        rows.append(("memory", f"{peak} ({manifest.memory.source})"))
     rows += _verification_rows(manifest)
     if manifest.verified_by is not None:
         engine = f"{manifest.verified_by.name} {manifest.verified_by.version}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prunnet_export._console import fail_line
 from prunnet_export._errors import GateFailed, UnknownName, Unreachable
+from prunnet_export._numbers import significant
 from prunnet_export.artifact import (
     REJECTED,
     Manifest,
@@ -53,7 +54,7 @@ def finish_artifact(artifact: Path, out: Path | None, *, threads: int | None, ou
                     ("chosen", str(cut)),
                     *latency_rows(finished.latency),
                     *(() if expected.emulated else (("expected", str(expected)),)),
-                    ("size", f"{finished.size_mb:.3g} MB"),
+                    ("size", f"{significant(finished.size_mb)} MB"),
                 ),
             ),
             *latency_tables(finished.latency),

@@ -12,6 +12,7 @@ import msgspec
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable
 from prunnet_export._files import read_bytes, storage_errors
 from prunnet_export._limits import ARRAYS_BYTES
+from prunnet_export._numbers import significant
 from prunnet_export.devices._address import parse_address
 from prunnet_export.devices._base import TIMEOUT_S, WORKER_ERRORS, Device, raise_again
 from prunnet_export.devices._connection import Connection, ConnectionLostError
@@ -132,7 +133,7 @@ class SshDevice(Device):
         stored = connection.put(name, content)
         if stored.error:
             raise Unreachable(
-                f"no room for {len(content) / 1e6:.3g} MB on {self.address}: {stored.error}",
+                f"no room for {significant(len(content) / 1e6)} MB on {self.address}: {stored.error}",
                 hint="free some space there and run the same command again",
             )
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import UnsupportedPrecision
-from prunnet_export._numbers import percent
+from prunnet_export._numbers import percent, significant
 from prunnet_export._text import first_of
 from prunnet_export.artifact import (
     REFERENCE_FILE,
@@ -186,7 +186,7 @@ class Export(BudgetSearch):
             return []
         kept = len(build.float_layers.kept)
         because = f", with {kept} layers in float" if kept else ""
-        times = f"p50 {own.p50_ms:.3g} and {theirs.p50_ms:.3g} ms"
+        times = f"p50 {significant(own.p50_ms)} and {significant(theirs.p50_ms)} ms"
         return [f"{candidate} is not faster than {exact} of the same capacity{because} ({times})"]
 
     def _warn_below_trained(self, candidate: Candidate) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunnet_export._numbers import significant
 from prunnet_export.artifact import FrontierEntry, Manifest, MemoryEntry, VerificationEntry
 from prunnet_export.budget import Budget, Figures
 from prunnet_export.building import Build
@@ -68,8 +69,8 @@ class Attempt:
     def why_nothing_fits(self, budget: Budget) -> str:
         """The reason of a rejection if no candidate fits; this attempt is the fastest candidate."""
         latency, memory = self.latency, self.memory
-        peak = "" if memory is None else f", {memory.peak_mb:.3g} MiB"
-        figures = f"up to {latency.upper_ms:.3g} ms, {self.build.size_mb:.3g} MB{peak}"
+        peak = "" if memory is None else f", {significant(memory.peak_mb)} MiB"
+        figures = f"up to {significant(latency.upper_ms)} ms, {significant(self.build.size_mb)} MB{peak}"
         how = "measured" if latency.source == "measured" else f"({latency.source})"
         fastest = f"the fastest {how} is {self.build.candidate}, p{budget.percentile:g} {figures}"
         return f"no capacity fits {budget}; {fastest}"

@@ -180,7 +180,7 @@ def test_memory_that_grows_after_the_search_is_rejected(workshop: Workshop, tmp_
     device = TableDevice(kilobytes, peak_mb=peak)
     outcome = workshop.export(Budget(ram_mb=2), device=device).run(tmp_path / "out")
     assert outcome.manifest.status == "rejected"
-    assert outcome.manifest.reasons == ["memory: 3 MiB, over the budget of 2 MiB"]
+    assert outcome.manifest.reasons == ["memory: 3.00 MiB, over the budget of 2 MiB"]
 
 
 def slower_when_confirmed(factor: float) -> TableDevice:
@@ -414,7 +414,7 @@ def test_int8_that_is_not_faster_is_not_chosen(
         assert outcome.manifest.subnetwork.precision == expected
         told = [line for line in caplog.messages if "is not faster than fp32 of the same capacity" in line]
         assert len(told) == 1  # of the first export
-        assert "p50 1 and 1 ms" in told[0]
+        assert "p50 1.00 and 1.00 ms" in told[0]
 
 
 def test_int8_may_be_needed_for_its_size(workshop: Workshop) -> None:

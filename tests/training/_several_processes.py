@@ -17,18 +17,15 @@ from prunnet_export._errors import InvalidInput, PrunnetError
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.training import _distributed
 from prunnet_export.training._distributed import Ranks, process_group
-from prunnet_export.training._loop import train
+from prunnet_export.training._loop import Progress, train
 from prunnet_export.training._recipe import Recipe
 from prunnet_export.training.data._arrays import ArraySplit
 from tests._inputs import array_split, retrieval_data, tiny_recipe
+from tests.training._killing import Killed, kill_at
 
 IMAGES = 60
 LONG: dict[str, object] = {"epochs": 10, "schedule": "cosine"}  # 50 steps
 SHORT: dict[str, object] = {"epochs": 2}
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
 
 
 class Broken(ArraySplit):
@@ -41,10 +38,14 @@ class Broken(ArraySplit):
 def main(folder: Path) -> None:
     with process_group() as ranks:
         losses: list[float] = []
+
+        def keep_loss(_step: int, _steps: int, metrics: dict[str, float]) -> None:
+            losses.append(metrics["loss_dense"])
+
         report = {
             "averaged": averaged(ranks),
             "agreed": [ended(lambda who=who: agree(ranks, who)) for who in ([], [0], [1], [0, 1])],  # type: ignore[misc]  # a lambda's default
-            "long": digest(run(ranks, folder / "long", LONG, losses=losses)),
+            "long": digest(run(ranks, folder / "long", LONG, progress=keep_loss)),
             "losses": losses,
             "short": digest(run(ranks, folder / "short", SHORT)),
             "resumed": resumed(ranks, folder / "resumed"),
@@ -66,16 +67,9 @@ def run(
     out: Path,
     changed: Mapping[str, object],
     *,
-    losses: list[float] | None = None,
-    kill_at: int | None = None,
+    progress: Progress = lambda _step, _steps, _metrics: None,
     resume: bool = False,
 ) -> nn.Module:
-    def progress(step: int, _steps: int, metrics: dict[str, float]) -> None:
-        if losses is not None:
-            losses.append(metrics["loss_dense"])
-        if step == kill_at:
-            raise Killed
-
     return train(
         recipe(changed),
         retrieval_data(IMAGES),
@@ -90,7 +84,7 @@ def run(
 def resumed(ranks: Ranks, out: Path) -> str:
     """As the short run, but killed in its second epoch."""
     try:
-        run(ranks, out, SHORT, kill_at=7)
+        run(ranks, out, SHORT, progress=kill_at(7))
     except Killed:
         return digest(run(ranks, out, SHORT, resume=True))
     raise AssertionError
