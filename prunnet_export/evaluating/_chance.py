@@ -5,11 +5,10 @@ If not, rows or labels of a gallery are in another order, or the network has lea
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.measuring import probability_of_hits
 from prunnet_export.relevance import Relevance
 
 _LEAST_QUERIES = 20  # of fewer, even a perfect search proves little
@@ -38,7 +37,7 @@ def check_better_than_chance(recall: float, relevance: Relevance, *, what: str |
         return
     chance = float(np.mean(relevance.counts() / gallery))
     least = min(_LEAST_FACTOR * chance, chance + _LEAST_GAIN * (1 - chance))
-    if recall > least and _probability_of_hits(round(recall * n), n, chance) < _UNLIKELY:
+    if recall > least and probability_of_hits(round(recall * n), n, chance) < _UNLIKELY:
         return
     figures = f"a relevant image first in {recall:.1%} of {n} cases, and a random search in {chance:.1%}"
     if what is None:
@@ -50,15 +49,3 @@ def check_better_than_chance(recall: float, relevance: Relevance, *, what: str |
         f"{what}: the teacher's own queries find {figures}; its rows or its labels are in another order",
         hint="write names, labels and vectors of the gallery again, all in one order",
     )
-
-
-def _probability_of_hits(hits: int, n: int, chance: float) -> float:
-    """P(Bin(n, chance) >= hits)."""
-    if not 0 < chance < 1:
-        return 1.0
-    logs = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(chance) + (n - k) * math.log1p(-chance)
-        for k in range(hits, n + 1)
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, logs))

@@ -2,7 +2,13 @@
 
 from prunnet_export.measuring._ratio import Ratio, ratio_of_groups, ratio_of_pairs
 from prunnet_export.measuring._report import UNSTEADY, LatencyReport, Milliseconds, Part, PartLatency, Source, summarise
-from prunnet_export.measuring._statistics import check_confidence, coefficient_of_variation, percentile, samples_needed
+from prunnet_export.measuring._statistics import (
+    check_confidence,
+    coefficient_of_variation,
+    percentile,
+    probability_of_hits,
+    samples_needed,
+)
 
 __all__ = [
     "UNSTEADY",
@@ -15,6 +21,7 @@ __all__ = [
     "check_confidence",
     "coefficient_of_variation",
     "percentile",
+    "probability_of_hits",
     "ratio_of_groups",
     "ratio_of_pairs",
     "samples_needed",

@@ -146,6 +146,19 @@ def coefficient_of_variation(samples: Sequence[float]) -> float:
     return _deviation(samples) / (math.fsum(samples) / len(samples))
 
 
+def probability_of_hits(hits: int, n: int, chance: float) -> float:
+    """P(Bin(n, chance) >= hits): how likely so many hits or more are in n independent trials.
+
+    Args:
+        hits: The number of hits, 0 to n.
+        n: The number of trials.
+        chance: The probability of a hit. At 0 and at 1 nothing is unlikely, and the result is 1.
+    """
+    if not 0 < chance < 1:
+        return 1.0
+    return math.fsum(_binomial(n, k, chance) for k in range(hits, n + 1))
+
+
 def _deviation(values: Sequence[float]) -> float:
     n = len(values)
     mean = math.fsum(values) / n

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.evaluating._chance import _probability_of_hits, check_better_than_chance
+from prunnet_export.evaluating._chance import check_better_than_chance
 from prunnet_export.relevance import ByLabel
 from tests._asserts import assert_one_line
 
@@ -65,10 +65,3 @@ def test_a_network_that_has_learned_nothing_is_named() -> None:
 
 def test_few_queries_prove_nothing() -> None:
     check_better_than_chance(0, data(10, 19), what="g.npy")
-
-
-def test_the_probability_of_hits() -> None:
-    assert _probability_of_hits(0, 30, 0.2) == pytest.approx(1)
-    assert _probability_of_hits(1, 3, 0.5) == pytest.approx(0.875)
-    assert _probability_of_hits(3, 3, 0.5) == pytest.approx(0.125)
-    assert _probability_of_hits(1, 3, 1) == 1

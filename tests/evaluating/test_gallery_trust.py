@@ -88,19 +88,48 @@ def faiss(kind: str, vectors: Vectors) -> Build:
     return build
 
 
-NOISE = 1e-3 * np.random.default_rng(1).normal(size=VECTORS.shape)
+def codes_of(vectors: Vectors) -> Build:
+    """A product quantiser of FAISS with names."""
+
+    def build(folder: Path) -> Path:
+        engine = pytest.importorskip("faiss")
+        index = engine.IndexPQ(DIM, 8, 6)
+        index.train(VECTORS)
+        index.add(vectors)
+        engine.write_index(index, str(folder / "g.faiss"))
+        (folder / "g.names.txt").write_text("\n".join(NAMES) + "\n")
+        return folder / "g.faiss"
+
+    return build
+
+
+def partly(other: Vectors, share: float) -> Vectors:
+    """The teacher's vectors, a share of them replaced by others."""
+    is_other = np.random.default_rng(3).permutation(N) < share * N
+    return np.where(is_other[:, None], other, VECTORS)
+
+
+def as_int8(vectors: Vectors) -> Build:
+    scale = float(VECTORS.max()) / 127
+    return npz(np.clip(np.rint(vectors / scale), -127, 127).astype(np.int8), scale=scale)
+
+
+NOISE = np.random.default_rng(1).normal(size=VECTORS.shape)
 HALF = np.arange(N) % 2 == 0
+SWAPPED = VECTORS[np.roll(np.arange(N), 60)]  # ten classes on
+OTHER_MODEL = RandomTeacher(seed=1)(IMAGES)
 
 HEALTHY: dict[str, tuple[Build, Metric | None]] = {
     "float32": (npz(VECTORS), None),
     "float16": (npz(VECTORS.astype(np.float16)), None),
-    "int8": (npz(np.rint(VECTORS / VECTORS.max() * 127).astype(np.int8), scale=float(VECTORS.max()) / 127), None),
+    "int8": (as_int8(VECTORS), None),
     "binary codes": (npz(SIGNS), None),
     "no names": (npy(VECTORS), None),
     "names beside": (npy(VECTORS, NAMES.tolist()), None),
     "Parquet": (parquet, None),
     "FAISS, inner product": (faiss("IndexFlatIP", unit(VECTORS)), None),
     "FAISS, L2": (faiss("IndexFlatL2", VECTORS), None),
+    "FAISS, product quantiser": (codes_of(VECTORS), "l2"),
     "normalised, searched by L2": (npz(unit(VECTORS), metric="l2"), None),
     "other lengths, searched by cosine": (npz(100 * VECTORS), "cosine"),
     "the first half of the dimensions": (npz(unit(VECTORS[:, : DIM // 2])), None),
@@ -112,12 +141,23 @@ HEALTHY: dict[str, tuple[Build, Metric | None]] = {
     "searched by dot product": (npz(VECTORS, metric="dot"), "dot"),
     "searched by L2": (npz(VECTORS), "l2"),
     "another order": (npz(VECTORS[ORDER], names=NAMES[ORDER], labels=CLASSES[ORDER]), None),
-    "another processor": (npz((VECTORS + NOISE).astype(np.float32)), None),
+    "another processor": (npz((VECTORS + 1e-3 * NOISE).astype(np.float32)), None),
+    "another decoder": (npz((VECTORS + 3e-2 * NOISE).astype(np.float32)), None),
     "one image changed": (npz(np.where(np.arange(N)[:, None] == 5, OTHER_IMAGES, VECTORS)), None),
 }
 
 FAULTY: dict[str, tuple[Build, Metric | None, str]] = {
-    "another model": (npz(RandomTeacher(seed=1)(IMAGES)), None, "another model"),
+    "another model": (npz(OTHER_MODEL), None, "another model"),
+    "a tenth of another model": (npz(partly(OTHER_MODEL, 0.1)), None, "24 have other .* another model"),
+    "a third of another model": (npz(partly(OTHER_MODEL, 0.33).astype(np.float16)), None, "those of another model"),
+    "a third of another model, int8": (as_int8(partly(OTHER_MODEL, 0.33)), None, "those of another model"),
+    "a tenth of the rows swapped": (npz(partly(SWAPPED, 0.1)), None, "the rows were mixed"),
+    "a third of the rows swapped": (npz(partly(SWAPPED, 0.33).astype(np.float16)), None, "the rows were mixed"),
+    "half of the rows swapped": (npz(partly(SWAPPED, 0.5)), None, "the rows were mixed"),
+    "a tenth of the codes swapped": (npz(np.packbits(partly(SWAPPED, 0.1) > 0, axis=1)), None, "the rows were mixed"),
+    "a third as BGR": (npz(partly(RandomTeacher(bgr=True)(IMAGES), 0.33)), None, "BGR in place of RGB"),
+    "binary codes of BGR": (npz(np.packbits(RandomTeacher(bgr=True)(IMAGES) > 0, axis=1)), None, "BGR in place of RGB"),
+    "shuffled rows, product quantiser": (codes_of(VECTORS[ORDER]), "l2", "have other vectors"),
     "another model, no names": (npy(RandomTeacher(seed=1)(IMAGES)), None, "no name in it .* another model"),
     "permuted dimensions": (npz(VECTORS[:, DIMENSIONS]), None, "dimensions are in another order"),
     "permuted dimensions, no names": (npy(VECTORS[:, DIMENSIONS]), None, "no name in it .* another order"),

@@ -16,6 +16,7 @@ from prunnet_export.measuring import (
     Part,
     coefficient_of_variation,
     percentile,
+    probability_of_hits,
     samples_needed,
     summarise,
 )
@@ -266,3 +267,10 @@ def test_images_per_second_are_those_of_whole_batches() -> None:
     )
     assert made.images_per_second == 2000
     assert "batch 8, scope compute" in str(made)
+
+
+def test_the_probability_of_hits() -> None:
+    assert probability_of_hits(0, 30, 0.2) == pytest.approx(1)
+    assert probability_of_hits(1, 3, 0.5) == pytest.approx(0.875)
+    assert probability_of_hits(3, 3, 0.5) == pytest.approx(0.125)
+    assert probability_of_hits(1, 3, 1) == 1

@@ -79,6 +79,13 @@ def test_a_fault_of_binary_codes_is_named(change: Change, reason: str) -> None:
     assert reason in found.reason
 
 
+def test_bits_of_images_that_were_preprocessed_otherwise_are_named() -> None:
+    expected = with_signs(300)
+    moved = expected + 0.6 * expected.std() * np.random.default_rng(0).normal(size=expected.shape)
+    verdict = same_vectors(expected, as_bits(moved.astype(np.float32)), "binary")
+    assert "probably another preprocessing" in verdict.reason
+
+
 def test_bits_of_centred_vectors_are_named() -> None:
     expected = features(1, 2)
     found = same_vectors(expected, as_bits(expected - expected.mean(0)), "binary")
@@ -117,8 +124,39 @@ def test_few_images_that_changed_are_counted() -> None:
     found[[3, 50]] = expected[[4, 51]]
     verdict = same_vectors(expected, found, "float32")
     assert not verdict.same
-    assert verdict.differing.tolist() == [3, 50]
-    assert "2 of 300 vectors" in verdict.reason
+    assert verdict.differing.tolist() == verdict.others.tolist() == [3, 50]
+    assert not verdict.reason
+
+
+@pytest.mark.parametrize(("stored", "store"), FORMS)
+@pytest.mark.parametrize(("change", "reason"), [(shuffled, "rows were mixed"), (rotated, "another model")])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_a_fault_of_a_part_is_named(stored: Stored, store: Change, change: Change, reason: str, share: float) -> None:
+    expected = with_signs(300) if stored == "binary" else features(1, 2)
+    is_wrong = np.random.default_rng(0).random(300) < share
+    found = store(np.where(is_wrong[:, None], change(expected), expected))
+    verdict = same_vectors(expected, found, stored)
+    assert not verdict.same
+    assert reason in verdict.reason
+    assert set(verdict.others.tolist()) <= set(np.flatnonzero(is_wrong).tolist())
+
+
+def test_another_processor_is_not_another_model() -> None:
+    expected = features(1, 2)
+    found = expected + 0.1 * expected.std() * np.random.default_rng(0).normal(size=expected.shape)
+    verdict = same_vectors(expected, found.astype(np.float32), "float32")
+    assert (verdict.same, verdict.reason, len(verdict.others)) == (False, "", 0)
+    assert len(verdict.differing) > 200
+    found[:30] = expected[30:60]
+    partly = same_vectors(expected, found.astype(np.float32), "float32")
+    assert "names and rows were mixed" in partly.reason or "the rows were mixed" in partly.reason
+
+
+def test_codes_that_only_share_a_mean_are_not_the_same() -> None:
+    expected = features(1, 2) + np.float32(0.1)  # every two vectors have a cosine above what coarse codes keep
+    verdict = same_vectors(expected, shuffled(expected), "faiss")
+    assert verdict.worst > verdict.tolerance
+    assert "rows were mixed" in verdict.reason
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
