@@ -20,7 +20,7 @@ from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn
 from prunnet_export.evaluating._given_gallery import open_gallery
 from prunnet_export.evaluating._held_out import without_queries
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of, query_inputs
-from prunnet_export.evaluating._own_gallery import check_own_labels
+from prunnet_export.evaluating._own_gallery import check_labels_of_names, check_own_labels
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.evaluating._torch import embed_in_torch, settling_inputs, settling_vectors, statistics_inputs
@@ -180,6 +180,7 @@ class Evidence:
             queries, relevance = self._in_given_gallery(queries, gallery.labels)
             if relevance is not None:
                 own = self.data.gallery
+                check_labels_of_names(gallery, (own,), data=self.data.name)
                 check_own_labels(gallery, own, lambda indices: embed(indices, own), data=self.data.name)
         images = SomeImages((self.data.query, queries))
         return TeacherSide(images, embed(queries, self.data.query), gallery, relevance)

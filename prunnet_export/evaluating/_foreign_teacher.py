@@ -13,6 +13,7 @@ from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn_of_unused_labels
 from prunnet_export.evaluating._held_out import held_out_images
+from prunnet_export.evaluating._own_gallery import check_labels_of_names
 from prunnet_export.evaluating._teacher_side import TeacherSide
 from prunnet_export.network_config import TEACHER_FILE, NetworkConfig
 from prunnet_export.teachers import TeacherSample, load_sample
@@ -49,12 +50,15 @@ def side_of_teacher(data: RetrievalData, sample: TeacherSample, gallery: Gallery
         most: Take at most so many queries.
 
     Raises:
-        InvalidInput: images are missing or have changed, or the gallery has no image that is relevant to a query.
+        InvalidInput: images are missing or have changed; the gallery has no image that is relevant to a query, or its
+            labels contradict its names.
     """
     held_out = held_out_images(data, sample, most=most)
     labelled = data.has_labels and data.judged is None
     if gallery is not None and gallery.labels is not None and not labelled:
         warn_of_unused_labels(data)
+    if gallery is not None and labelled:
+        check_labels_of_names(gallery, (data.train, data.query, data.gallery), data=data.name)
     searched = _training_vectors(data, sample, labelled=labelled) if gallery is None else gallery
     relevance = relevance_in_gallery(
         held_out.names,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,13 +13,16 @@ from prunnet_export.evaluating._gallery_labels import folders_of
 from prunnet_export.evaluating._images import Embeddings
 from prunnet_export.evaluating._sampling import evenly_spread
 from prunnet_export.relevance import Mask
-from prunnet_export.vectors import unit_vectors
+from prunnet_export.vectors import Names, unit_vectors
 
 _LOOKED_AT = 500
 _SAME = 0.999  # the cosine of two vectors of one image
 _ROWS = 5  # an image may be in the gallery several times, with several labels
 _LEAST = 10  # fewer common images prove nothing
 _DIFFERING = 0.05
+_NAMES = 10_000  # of more names, some from all over the gallery are looked at
+_IN_CLASS_FOLDERS = 0.5  # of fewer names, the folders that are also labels are a coincidence
+_HINT = "its labels have to be the data set's; leave them out to compare neighbours instead"
 
 
 def check_own_labels(gallery: Gallery, images: ImageSplit, embed: Callable[[Labels], Embeddings], *, data: str) -> None:
@@ -57,8 +60,54 @@ def check_own_labels(gallery: Gallery, images: ImageSplit, embed: Callable[[Labe
         raise InvalidInput(
             f"{gallery.entry.file or 'the gallery'}: {differing} of {common} images that it shares with {data} have"
             " other labels in it",
-            hint="its labels have to be the data set's; leave them out to compare neighbours instead",
+            hint=_HINT,
         )
+
+
+def check_labels_of_names(gallery: Gallery, splits: Sequence[ImageSplit], *, data: str) -> None:
+    """Check that the labels of a gallery are those of its names.
+
+    A label that is text has to be a folder of the image's name, if most names are in folders that are labels. A label
+    that is an integer has to be the class number that the data set gives the image of this name. Without names, or
+    with names that say no class, nothing is checked.
+
+    Args:
+        gallery: A gallery; its labels are those of the data set's classes.
+        splits: The images of the data set, with class numbers.
+        data: Name of the data set, for the message.
+
+    Raises:
+        InvalidInput: more than 5 % of these images have another label.
+    """
+    names, labels = gallery.names, gallery.labels
+    if names is None or labels is None:
+        return
+    if labels.dtype.kind in "iu":
+        same = [one for split in splits for one in _same_numbers(names, labels, split)]
+        than = f"in {data}"
+    else:
+        rows = evenly_spread(len(names), _NAMES).tolist()
+        words = set(map(str, np.unique(labels)))
+        folders = {row: set(folders_of(names[row])) for row in rows}
+        same = [str(labels[row]) in of_name for row, of_name in folders.items() if of_name & words]
+        than = "the folders of their names"
+        if len(same) < _IN_CLASS_FOLDERS * len(rows):
+            return
+    differing = len(same) - sum(same)
+    if len(same) >= _LEAST and differing > _DIFFERING * len(same):
+        raise InvalidInput(
+            f"{gallery.entry.file or 'the gallery'}: {differing} of {len(same)} images have other labels in it than"
+            f" {than}",
+            hint=_HINT,
+        )
+
+
+def _same_numbers(names: Names, labels: Labels, split: ImageSplit) -> list[bool]:
+    """For each image of a split that has a class and is in a gallery: is its label there its class number?"""
+    rows = names.find(split.relative_names)
+    found = (rows >= 0) & (split.labels >= 0)
+    same: list[bool] = (labels[rows[found]] == split.labels[found]).tolist()
+    return same
 
 
 def _told_apart(vectors: Embeddings, labels: Labels) -> Mask:

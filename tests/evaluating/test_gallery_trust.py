@@ -114,6 +114,11 @@ def as_int8(vectors: Vectors) -> Build:
     return npz(np.clip(np.rint(vectors / scale), -127, 127).astype(np.int8), scale=scale)
 
 
+def partly_shuffled(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(np.random.default_rng(3).permutation(N) < N / 3, labels[ORDER], labels)
+
+
+NEW_NAMES = [f"new/{row}.png" for row in range(N)]
 NOISE = np.random.default_rng(1).normal(size=VECTORS.shape)
 HALF = np.arange(N) % 2 == 0
 SWAPPED = VECTORS[np.roll(np.arange(N), 60)]  # ten classes on
@@ -168,9 +173,24 @@ FAULTY: dict[str, tuple[Build, Metric | None, str]] = {
     "a little other size": (npz(RandomTeacher(size=12)(IMAGES)), None, "another size"),
     "shuffled rows": (npz(VECTORS[ORDER]), None, "the rows were mixed"),
     "shuffled rows, labels alone": (npz(VECTORS[ORDER], labels=CLASSES, names=None), None, "a random search"),
-    "shuffled labels": (npz(VECTORS, labels=CLASSES[ORDER]), None, "a random search"),
-    "shuffled labels as numbers": (npz(VECTORS, labels=SPLIT.labels[ORDER]), None, "a random search"),
-    "labels of another data set": (npz(VECTORS, labels=SPLIT.labels + 1000), None, "relevant images of 0 of the"),
+    "shuffled labels": (npz(VECTORS, labels=CLASSES[ORDER]), None, "the folders of their names"),
+    "shuffled labels, new names": (npz(VECTORS, labels=CLASSES[ORDER], names=NEW_NAMES), None, "a random search"),
+    "shuffled labels as numbers": (npz(VECTORS, labels=SPLIT.labels[ORDER], names=NEW_NAMES), None, "a random search"),
+    "a third of the labels shuffled": (
+        npz(VECTORS, labels=partly_shuffled(CLASSES)),
+        None,
+        "the folders of their names",
+    ),
+    "a third of the numbers shuffled": (
+        npz(VECTORS, labels=partly_shuffled(SPLIT.labels)),
+        None,
+        "labels in it than in",
+    ),
+    "labels of another data set": (
+        npz(VECTORS, labels=SPLIT.labels + 1000, names=NEW_NAMES),
+        None,
+        "relevant images of 0 of the",
+    ),
     "longer": (npz(RandomTeacher(dim=DIM + 1)(IMAGES)), None, "the length 65, the teacher's have 64"),
     "shorter": (npz(RandomTeacher(dim=DIM // 2)(IMAGES)), None, "have other vectors"),
     "shorter, no names": (npy(VECTORS[:, : DIM // 2]), None, "the length 32, the teacher's have 64"),

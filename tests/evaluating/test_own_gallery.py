@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,8 @@ import pytest
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.evaluating import Embeddings, Gallery
-from prunnet_export.evaluating._own_gallery import check_own_labels
+from prunnet_export.evaluating._own_gallery import check_labels_of_names, check_own_labels
+from prunnet_export.vectors import Names
 from tests._asserts import assert_one_line
 from tests._inputs import array_split
 
@@ -88,3 +92,35 @@ def test_of_many_images_some_are_embedded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("prunnet_export.evaluating._own_gallery._LOOKED_AT", 20)
     with pytest.raises(InvalidInput, match="20 of 20"):
         check(with_wrong(COUNT))
+
+
+CLASSES = np.array([f"class-{label}" for label in IMAGES.labels])
+
+
+def check_names(labels: npt.NDArray[Any], names: Sequence[str] | None = None) -> None:
+    """Check labels by the names alone."""
+    known = Names(IMAGES.relative_names if names is None else names, Path("theirs.npz"))
+    gallery = replace(Gallery.in_memory(VECTORS, labels=labels, file="theirs.npz"), names=known)
+    check_labels_of_names(gallery, (IMAGES,), data="the data")
+
+
+def others(labels: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Labels of which the first ones are those of the next class."""
+    return np.where(np.arange(COUNT) < count, labels[(np.arange(COUNT) + 1) % COUNT], labels)
+
+
+@pytest.mark.parametrize("labels", [CLASSES, IMAGES.labels], ids=["text", "numbers"])
+def test_labels_have_to_be_those_of_the_names(labels: npt.NDArray[Any]) -> None:
+    check_names(others(labels, 5))
+    assert (others(labels, 30) != labels).sum() == 30
+    with pytest.raises(InvalidInput, match="30 of 100 images have other labels") as caught:
+        check_names(others(labels, 30))
+    assert_one_line(caught.value)
+
+
+def test_names_that_say_no_class_contradict_no_label() -> None:
+    elsewhere = [f"new/{index}.png" for index in range(COUNT)]
+    check_names(others(CLASSES, COUNT), elsewhere)
+    check_names(others(IMAGES.labels, COUNT), elsewhere)
+    few = [f"class-4/{index}.png" if index < 40 else name for index, name in enumerate(elsewhere)]
+    check_names(CLASSES, few)  # a folder that happens to be called as a label
