@@ -41,14 +41,15 @@ def open_gallery(
     """
     vectors = open_database(place) if isinstance(place, GalleryAddress) else open_vectors(place)
     some = _looked_at(vectors)
+    common = None
     if sample is None:
         _check_length(vectors, config)
     else:
-        check_is_teachers(vectors, some, sample)
+        common = check_is_teachers(vectors, some, sample)
     _check_maker(vectors, config)
     compared_by: Metric = metric or vectors.metric or "cosine"
     of_gallery = lengths([(0, some)])
-    check_metric(vectors, compared_by, of_gallery, sample)
+    check_metric(vectors, compared_by, of_gallery, sample, common)
     scale = 1.0
     if sample is not None and compared_by == "l2" and not of_gallery.are_unit:
         scale = lengths([(0, sample.embeddings)]).mean

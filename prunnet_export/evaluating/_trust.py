@@ -14,6 +14,7 @@ from prunnet_export.vectors import (
     Metric,
     StoredVectors,
     first_dimensions,
+    length_fault,
     lengths,
     metric_fault,
     same_distribution,
@@ -24,7 +25,9 @@ _LOG = logging.getLogger(__name__)
 _COMPARED = 2000  # vectors of each side
 
 
-def check_is_teachers(vectors: StoredVectors, some: Embeddings, sample: TeacherSample) -> None:
+def check_is_teachers(
+    vectors: StoredVectors, some: Embeddings, sample: TeacherSample
+) -> tuple[Embeddings, Embeddings] | None:
     """Check that a gallery is of a teacher.
 
     If the gallery and the sample have images in common, their vectors have to agree. If they have none, the vectors of
@@ -34,6 +37,10 @@ def check_is_teachers(vectors: StoredVectors, some: Embeddings, sample: TeacherS
         vectors: The gallery.
         some: float32 [k, p], vectors from all over the gallery.
         sample: The teacher's vectors of some images.
+
+    Returns:
+        The vectors of the images in common, float32 [k, p]: the teacher's first p numbers as the sample has them, and
+        the gallery's; None if there are none.
 
     Raises:
         InvalidInput: the vectors are not the teacher's; the message says why.
@@ -46,13 +53,15 @@ def check_is_teachers(vectors: StoredVectors, some: Embeddings, sample: TeacherS
             f"{vectors.file}: its vectors have the length {vectors.dim}, the teacher's have {sample.dim}{shorter}",
             hint="the gallery is of another model",
         )
-    if len(common):
-        found = vectors.take(rows[common])
-        for index, row in enumerate(rows[common].tolist()):
-            vectors.check_rows(found[index : index + 1], row)
-        _check_common(vectors, first_dimensions(sample.embeddings[common], vectors.dim), found)
-    else:
+    if not len(common):
         _check_distribution(vectors, some, sample)
+        return None
+    found = vectors.take(rows[common])
+    for index, row in enumerate(rows[common].tolist()):
+        vectors.check_rows(found[index : index + 1], row)
+    expected = sample.embeddings[common]
+    _check_common(vectors, first_dimensions(expected, vectors.dim), found)
+    return expected[:, : vectors.dim], found
 
 
 def _check_common(vectors: StoredVectors, expected: Embeddings, found: Embeddings) -> None:
@@ -85,7 +94,13 @@ def _check_distribution(vectors: StoredVectors, some: Embeddings, sample: Teache
     _LOG.warning("%s shares no name with the training; only the distribution was compared%s", vectors.file, unsure)
 
 
-def check_metric(vectors: StoredVectors, stated: Metric, of_gallery: Lengths, sample: TeacherSample | None) -> None:
+def check_metric(
+    vectors: StoredVectors,
+    stated: Metric,
+    of_gallery: Lengths,
+    sample: TeacherSample | None,
+    common: tuple[Embeddings, Embeddings] | None,
+) -> None:
     """Check that a metric is not contradicted by the file or by lengths.
 
     Unit vectors are ranked alike by every metric, so they contradict none.
@@ -95,6 +110,7 @@ def check_metric(vectors: StoredVectors, stated: Metric, of_gallery: Lengths, sa
         stated: The metric.
         of_gallery: The lengths of vectors from all over the gallery.
         sample: The teacher's vectors; None if the teacher is a dense network, which gives unit vectors.
+        common: The result of :func:`check_is_teachers`; None if nothing is in common.
 
     Raises:
         InvalidInput: something contradicts the metric.
@@ -102,6 +118,9 @@ def check_metric(vectors: StoredVectors, stated: Metric, of_gallery: Lengths, sa
     if of_gallery.are_unit:
         return
     of_teacher = Lengths(1, 1.0, 1.0, 1.0) if sample is None else lengths([(0, sample.embeddings)])
-    fault = metric_fault(stated, vectors.metric, of_gallery, of_teacher)
+    fault, hint = metric_fault(stated, vectors.metric, of_gallery, of_teacher), "give the service's --metric"
+    if fault is None and common is not None and not of_teacher.are_unit:
+        fault = length_fault(stated, *common, vectors.stored)
+        hint = "give the vectors as the teacher gave them, or --metric cosine if the service normalises them"
     if fault is not None:
-        raise InvalidInput(f"{vectors.file}: {fault}", hint="give the service's --metric")
+        raise InvalidInput(f"{vectors.file}: {fault}", hint=hint)

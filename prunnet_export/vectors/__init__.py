@@ -3,7 +3,7 @@
 from prunnet_export.vectors._arrays import read_arrays
 from prunnet_export.vectors._distribution import SameDistribution, same_distribution
 from prunnet_export.vectors._forms import Stored, first_dimensions, unit_vectors
-from prunnet_export.vectors._lengths import Lengths, lengths, metric_fault
+from prunnet_export.vectors._lengths import Lengths, length_fault, lengths, metric_fault
 from prunnet_export.vectors._metrics import METRICS, Metric, Vectors
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._nearest import Neighbours, nearest
@@ -25,6 +25,7 @@ __all__ = [
     "StoredVectors",
     "Vectors",
     "first_dimensions",
+    "length_fault",
     "lengths",
     "metric_fault",
     "nearest",

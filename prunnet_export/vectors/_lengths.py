@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunnet_export.vectors._forms import Stored
 from prunnet_export.vectors._metrics import Metric, Vectors
+from prunnet_export.vectors._same import are_few
 
 # float16 and int8 change the length of a unit vector by less.
 _UNIT = 0.02
+# Another processor, decoder or form changes the length of a vector by a smaller share. Binary codes have no lengths.
+_CHANGED: dict[Stored, float] = {"float32": 0.05, "float16": 0.05, "int8": 0.2, "faiss": 0.5}
 
 
 @dataclass(frozen=True)
@@ -71,4 +75,31 @@ def metric_fault(stated: Metric, of_file: Metric | None, gallery: Lengths, teach
             f"the metric is stated as l2, but the gallery's vectors have lengths of {span} and the teacher's of "
             f"{teacher.least:.3g} to {teacher.greatest:.3g}: only one of them is normalised"
         )
+    return None
+
+
+def length_fault(stated: Metric, expected: Vectors, found: Vectors, stored: Stored) -> str | None:
+    """What the lengths of the same images' vectors say against a metric that depends on them: a sentence, or None.
+
+    ``dot`` needs lengths in the teacher's proportions, ``l2`` the lengths themselves. A few images may have been
+    replaced, see :func:`prunnet_export.vectors.same_vectors`.
+
+    Args:
+        stated: The metric that the user states.
+        expected: float32 [n, d], the model's vectors as it gives them, not zero.
+        found: float32 [n, d], the gallery's vectors of the same images, not zero.
+        stored: How the gallery stores them.
+    """
+    if stated == "cosine" or stored not in _CHANGED:
+        return None
+    ratios = np.linalg.norm(found.astype(np.float64), axis=1) / np.linalg.norm(expected.astype(np.float64), axis=1)
+    usual, most = float(np.median(ratios)), _CHANGED[stored]
+    others = int((np.abs(ratios / usual - 1) > most).sum())
+    if not are_few(others, len(ratios)):
+        return (
+            f"the metric is stated as {stated}, but {others} of {len(ratios)} vectors have other lengths: they are "
+            f"{ratios.min():.3g} to {ratios.max():.3g} times as long as the teacher's"
+        )
+    if stated == "l2" and abs(usual - 1) > most:
+        return f"the metric is stated as l2, but the vectors are {usual:.3g} times as long as the teacher's"
     return None

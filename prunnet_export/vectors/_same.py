@@ -80,13 +80,18 @@ def same_vectors(expected: Vectors, found: Vectors, stored: Stored) -> SameVecto
     moved = len(differing) > _MOVED * len(found)
     if moved and not (stored in _EXACT and np.median(centred) >= _OTHER_DECODER):
         others = differing
-    elif probability_of_hits(len(others), len(found), _REPLACED) >= 1 - _SURE:
+    elif are_few(len(others), len(found)):
         return SameVectors(len(differing) == 0, worst, median, tolerance, differing, others, "")
     reason = ""
     if stored == "binary":
         reason = _binary_fault(expected[others], found[others], expected.mean(0), tolerance)
     reason = reason or diagnosis(compared, found, others, tolerance)
     return SameVectors(False, worst, median, tolerance, differing, others, reason)
+
+
+def are_few(others: int, count: int) -> bool:
+    """Whether so few of some images are other ones that they may have been replaced since the gallery was made."""
+    return probability_of_hits(others, count, _REPLACED) >= 1 - _SURE
 
 
 def _centred_cosines(expected: Vectors, found: Vectors) -> npt.NDArray[np.float64]:

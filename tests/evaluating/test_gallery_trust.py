@@ -121,6 +121,7 @@ def partly_shuffled(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 NEW_NAMES = [f"new/{row}.png" for row in range(N)]
 NOISE = np.random.default_rng(1).normal(size=VECTORS.shape)
 HALF = np.arange(N) % 2 == 0
+RESCALED = VECTORS * np.random.default_rng(5).uniform(0.2, 5, (N, 1)).astype(np.float32)
 SWAPPED = VECTORS[np.roll(np.arange(N), 60)]  # ten classes on
 OTHER_MODEL = RandomTeacher(seed=1)(IMAGES)
 
@@ -145,6 +146,10 @@ HEALTHY: dict[str, tuple[Build, Metric | None]] = {
     "other images with names": (npz(OTHER_IMAGES, names=[f"new/{name}" for name in NAMES]), None),
     "searched by dot product": (npz(VECTORS, metric="dot"), "dot"),
     "searched by L2": (npz(VECTORS), "l2"),
+    "int8, searched by L2": (as_int8(VECTORS), "l2"),
+    "all equally longer, searched by dot product": (npz(100 * VECTORS), "dot"),
+    "half of the dimensions, searched by L2": (npz(VECTORS[:, : DIM // 2]), "l2"),
+    "lengths at random, searched by cosine": (npz(RESCALED), "cosine"),
     "another order": (npz(VECTORS[ORDER], names=NAMES[ORDER], labels=CLASSES[ORDER]), None),
     "another processor": (npz((VECTORS + 1e-3 * NOISE).astype(np.float32)), None),
     "another decoder": (npz((VECTORS + 3e-2 * NOISE).astype(np.float32)), None),
@@ -199,6 +204,10 @@ FAULTY: dict[str, tuple[Build, Metric | None, str]] = {
     "codes of reversed bits": (npz(np.packbits(VECTORS > 0, axis=1, bitorder="little")), None, "in reverse order"),
     "searched by another metric": (npz(VECTORS, metric="dot"), "cosine", "stated as cosine, but the file says dot"),
     "FAISS for another metric": (faiss("IndexFlatL2", VECTORS), "dot", "stated as dot, but the file says l2"),
+    "lengths at random, dot product": (npz(RESCALED), "dot", "240 vectors have other lengths"),
+    "lengths at random, L2": (npz(RESCALED.astype(np.float16)), "l2", "have other lengths"),
+    "a tenth of the lengths at random": (npz(partly(RESCALED, 0.1)), "dot", "have other lengths"),
+    "all equally longer, L2": (npz(100 * VECTORS), "l2", "100 times as long as the teacher's"),
     "a zero": (npz(np.where(np.arange(N)[:, None] == 7, 0, VECTORS)), None, "vector 7 .* is zero"),
 }
 
@@ -248,5 +257,6 @@ def test_distances_to_a_gallery_that_only_one_side_normalises(evidence: Evidence
     give_teacher(folder, sample_of_split(SPLIT, unit(VECTORS)))
     normalised = replace(evidence, checkpoint=load_checkpoint(folder))
     opened(normalised, npz(VECTORS), "cosine", tmp_path)
+    opened(normalised, npz(VECTORS), "dot", tmp_path)  # nothing says which lengths the teacher's own vectors have
     with pytest.raises(InvalidInput, match="only one of them is normalised"):
         opened(normalised, npz(VECTORS), "l2", tmp_path)
