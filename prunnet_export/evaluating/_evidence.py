@@ -18,7 +18,7 @@ from prunnet_export.evaluating._foreign_teacher import LEAST_QUERIES, sample_of,
 from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._gallery_labels import relevance_in_gallery, warn_of_unused_labels
 from prunnet_export.evaluating._given_gallery import open_gallery
-from prunnet_export.evaluating._held_out import without_queries
+from prunnet_export.evaluating._held_out import without_changed, without_queries
 from prunnet_export.evaluating._images import ChosenImages, Embeddings, SomeImages, inputs_of, query_inputs
 from prunnet_export.evaluating._own_gallery import check_labels_of_names, check_own_labels
 from prunnet_export.evaluating._reference import Reference
@@ -92,17 +92,26 @@ class Evidence:
         """Give a cut network BatchNorm statistics and a projector of its own, in place.
 
         If the network has a teacher, and the images that it learned from are there, the projector is refitted to the
-        teacher's vectors of some of them, else to the dense network's outputs.
+        teacher's vectors of some of them, else to the dense network's outputs. Images that changed since the training
+        are left out; if most of them did, the dense network's outputs are taken.
 
         Raises:
             InvalidInput: there are too few training images, or one cannot be read.
         """
-        dense, (_, train), sample = self.checkpoint.network.embedder, self._train, self.sample
-        if sample is not None and _has_images_of(train, sample):
+        dense, (_, train), sample = self.checkpoint.network.embedder, self._train, self._settling
+        if sample is not None:
             images = partial(settling_inputs, train, sample, self.preprocessing)
             adapt(module, dense, images, partial(settling_vectors, sample))
         else:
             adapt(module, dense, self.statistics)
+
+    @cached_property
+    def _settling(self) -> TeacherSample | None:
+        """The teacher's vectors of training images that are there as they were; None if there are too few."""
+        train, sample = self._train[1], self.sample
+        if sample is None or not _has_images_of(train, sample):
+            return None
+        return without_changed(train, sample)
 
     @cached_property
     def _train(self) -> tuple[str, ImageSplit]:

@@ -1,4 +1,4 @@
-"""The images that a training with a teacher held out: the queries of a verification."""
+"""The images of a training with a teacher: those that it held out are the queries of a verification."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, RetrievalData
 from prunnet_export.evaluating._images import Embeddings, SomeImages
+from prunnet_export.network_config import LEAST_STATISTICS_IMAGES
 from prunnet_export.teachers import LEAST_HELD_OUT, TeacherSample
 
 _LOG = logging.getLogger(__name__)
@@ -80,6 +81,33 @@ def without_queries(train: ImageSplit, sample: TeacherSample) -> ImageSplit:
     return SomeImages((train, np.array(seen, np.int64)))
 
 
+def without_changed(train: ImageSplit, sample: TeacherSample) -> TeacherSample | None:
+    """The sample without training images that changed since the training; a warning counts them.
+
+    Args:
+        train: Images; all training images of the sample are among them.
+        sample: The teacher's vectors of training images, and of queries, which are not looked at.
+
+    Returns:
+        The sample; None if fewer than half of its training images, or fewer than two, are as they were.
+    """
+    rows = np.flatnonzero(~sample.is_query)
+    index_of = {name: index for index, name in enumerate(train.relative_names)}
+    images = SomeImages((train, np.array([index_of[sample.names[row]] for row in rows.tolist()], np.int64)))
+    changed = _changed(images, [sample.image_sha256[row] for row in rows.tolist()])
+    if not changed:
+        return sample
+    enough = len(rows) - len(changed) >= max(LEAST_STATISTICS_IMAGES, _LEAST_SHARE * len(rows))
+    _LOG.warning(
+        "%d of %d training images changed since the training, so %s: %s",
+        len(changed),
+        len(rows),
+        "no projector is refitted to their vectors" if enough else "none of their vectors is used",
+        images.names[changed[0]],
+    )
+    return sample.part(np.delete(np.arange(len(sample.names)), rows[changed])) if enough else None
+
+
 def _places(splits: Sequence[ImageSplit], wanted: set[str]) -> dict[str, tuple[int, int]]:
     """The number of the first split that has a wanted name, and its index there."""
     places: dict[str, tuple[int, int]] = {}
@@ -90,14 +118,18 @@ def _places(splits: Sequence[ImageSplit], wanted: set[str]) -> dict[str, tuple[i
     return places
 
 
-def _check_unchanged(images: ImageSplit, expected: Sequence[str]) -> None:
-    changed = [
-        images.names[index]
-        for index, digest in enumerate(expected)
-        if hashlib.sha256(images.encoded(index)).hexdigest() != digest
+def _changed(images: ImageSplit, expected: Sequence[str]) -> list[int]:
+    """The indices of images that are not those of the expected SHA-256 sums."""
+    return [
+        index for index, digest in enumerate(expected) if hashlib.sha256(images.encoded(index)).hexdigest() != digest
     ]
+
+
+def _check_unchanged(images: ImageSplit, expected: Sequence[str]) -> None:
+    changed = _changed(images, expected)
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InvalidInput(
-            f"{changed[0]}{more} changed since the training", hint="restore the images, or train again on the new ones"
+            f"{images.names[changed[0]]}{more} changed since the training",
+            hint="restore the images, or train again on the new ones",
         )

@@ -44,6 +44,11 @@ class TeacherSample:
         pairs = zip(self.names, self.is_query.tolist(), strict=True)
         return frozenset(name for name, is_query in pairs if is_query == queries)
 
+    def part(self, rows: npt.NDArray[np.int64]) -> TeacherSample:
+        """The sample with only some of its images, int64 [k]."""
+        names, hashes = (tuple(these[row] for row in rows.tolist()) for these in (self.names, self.image_sha256))
+        return TeacherSample(names, self.embeddings[rows], self.is_query[rows], hashes)
+
 
 def save_sample(sample: TeacherSample, file: Path) -> None:
     """Write a sample as ``.npz``. It has ``names`` and ``embeddings``, so it is a file of vectors too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,4 +224,43 @@ def test_without_the_images_of_the_training_it_is_refitted_to_the_dense_network(
     [chosen] = find_pattern("channel", 2).subnetworks(network, [0.4])
     expected = materialise(network, chosen)
     adapt(expected, network.embedder, others.statistics)
+    assert_same_tensors(module.state_dict(), expected.state_dict())
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_training_images_that_changed_are_not_refitted_to(
+    count: int, evidence: Evidence, network: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = OTHERS[:count]
+    pixels = SPLIT._images.copy()
+    pixels[changed] = glyphs(classes=20, seed=1)._images[changed]
+    other = replace(evidence, data=in_one_tree(NamedSplit(pixels, SPLIT.labels)))
+    with caplog.at_level(logging.WARNING):
+        first, again = settled(other), settled(other)
+    warnings = [record for record in caplog.records if "changed since" in record.getMessage()]
+    assert [record.getMessage().split(":")[0] for record in warnings] == (
+        [f"{count} of 80 training images changed since the training, so no projector is refitted to their vectors"]
+        if count
+        else []
+    )
+    give_teacher(network, SAMPLE.part(np.setdiff1d(np.arange(len(SPLIT)), changed)))
+    expected = settled(replace(evidence, checkpoint=load_checkpoint(network)))
+    for module in (first, again):
+        assert_same_tensors(module.state_dict(), expected.state_dict())
+
+
+def test_if_most_training_images_changed_it_is_refitted_to_the_dense_network(
+    evidence: Evidence, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = OTHERS[:41]
+    pixels = SPLIT._images.copy()
+    pixels[changed] = glyphs(classes=20, seed=1)._images[changed]
+    other = replace(evidence, data=in_one_tree(NamedSplit(pixels, SPLIT.labels)))
+    with caplog.at_level(logging.WARNING):
+        module = settled(other)
+    assert "41 of 80 training images changed since the training, so none of their vectors is used" in caplog.text
+    network = other.checkpoint.network
+    [chosen] = find_pattern("channel", 2).subnetworks(network, [0.4])
+    expected = materialise(network, chosen)
+    adapt(expected, network.embedder, other.statistics)
     assert_same_tensors(module.state_dict(), expected.state_dict())
