@@ -45,7 +45,6 @@ def nearest(
     metric: Metric,
     *,
     own: npt.NDArray[np.int64] | None = None,
-    rerank: StoredVectors | None = None,
     oversampling: int = OVERSAMPLING,
     rows_at_once: int | None = None,
 ) -> Neighbours:
@@ -56,8 +55,8 @@ def nearest(
     of queries in one pass, concatenate them.
 
     A gallery of binary codes is searched as services do it: the ``k * oversampling`` codes with the fewest bits that
-    differ from the signs of the query are scored again, the query itself with the codes as 1 and -1, or with the full
-    vectors of ``rerank``. This is the one search that is not exact.
+    differ from the signs of the query are scored again, the query itself with the codes as 1 and -1. This is the one
+    search that is not exact.
 
     Args:
         queries: float32 [n, d].
@@ -65,13 +64,11 @@ def nearest(
         k: How many to find, at least 1.
         metric: ``cosine``, ``dot`` or ``l2``.
         own: int64 [n], the row that is the query itself and is left out, or -1.
-        rerank: The full vectors of a gallery of binary codes, in the same order.
         oversampling: How many times k codes are scored again.
         rows_at_once: How many rows of the gallery are compared at once; None chooses.
 
     Raises:
-        InvalidInput: queries and gallery have different lengths; a query or a row of the gallery is zero or not finite;
-            ``rerank`` has other rows than the gallery.
+        InvalidInput: queries and gallery have different lengths; a query or a row of the gallery is zero or not finite.
     """
     if not isinstance(gallery, StoredVectors):
         gallery = vectors_in_memory(gallery, Path("the gallery"))
@@ -85,17 +82,10 @@ def nearest(
     left_out = np.full(len(queries), -1, np.int64) if own is None else own.astype(np.int64)
     if gallery.stored != "binary":
         return _stream(queries, gallery, k, metric, own=left_out, rows_at_once=rows_at_once)
-    full = gallery if rerank is None else rerank
-    if (full.count, full.dim) != (gallery.count, gallery.dim):
-        raise InvalidInput(
-            f"{full.file} has {full.count} vectors of {full.dim} dimensions, {gallery.file} {gallery.count} of "
-            f"{gallery.dim}",
-            hint="the full vectors have to be those of the binary codes, in the same order",
-        )
     # With signs, d - 2 * (bits that differ) is the dot product.
     signs = np.where(queries > 0, 1, -1).astype(np.float32)
     near = _stream(signs, gallery, k * oversampling, "dot", own=left_out, rows_at_once=rows_at_once)
-    return _rescored(queries, near.indices, full, k, metric)
+    return _rescored(queries, near.indices, gallery, k, metric)
 
 
 def _stream(

@@ -117,30 +117,21 @@ def test_int8_rows_are_scored_as_what_they_mean() -> None:
     np.testing.assert_array_equal(found.indices, expected[0])
 
 
-@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 4), st.sampled_from(METRICS), st.booleans())
-def test_binary_codes_are_found_by_bits_and_scored_again(
-    seed: int, k: int, oversampling: int, metric: Metric, full: bool
-) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 4), st.sampled_from(METRICS))
+def test_binary_codes_are_found_by_bits_and_scored_again(seed: int, k: int, oversampling: int, metric: Metric) -> None:
     rows, queries = numbers(40, seed=seed), numbers(5, seed=seed + 1)
     codes = np.packbits(rows > 0, axis=1)
-    vectors = open_vectors_in_memory(rows) if full else None
     own = np.array([-1, 3, 0, 7, -1])
-    found = nearest(queries, codes, k, metric, own=own, oversampling=oversampling, rerank=vectors, rows_at_once=9)
+    found = nearest(queries, codes, k, metric, own=own, oversampling=oversampling, rows_at_once=9)
     signs = np.where(rows > 0, 1, -1)
     differ = ((queries > 0)[:, None] != (rows > 0)[None]).sum(-1)
     near = full_sort(-differ.astype(np.float32), min(k * oversampling, 40), own)[0]
-    scores = all_scores(queries, rows if full else signs, metric)
+    scores = all_scores(queries, signs, metric)
     for query in range(5):
         candidates = np.sort(near[query][near[query] >= 0])
         order = candidates[np.argsort(-scores[query, candidates], kind="stable")][:k]
         assert found.indices[query, : len(order)].tolist() == order.tolist()
         np.testing.assert_allclose(found.scores[query, : len(order)], scores[query, order], rtol=1e-5, atol=1e-6)
-
-
-def open_vectors_in_memory(rows: npt.NDArray[np.float32]) -> Any:
-    from prunnet_export.vectors._stored import vectors_in_memory
-
-    return vectors_in_memory(rows, Path("full"))
 
 
 @pytest.mark.parametrize("bad", [np.nan, 0])
@@ -156,9 +147,3 @@ def test_rows_without_a_direction_are_refused(bad: float) -> None:
 def test_other_lengths_are_refused() -> None:
     with pytest.raises(InvalidInput, match="16 dimensions, the queries have 8"):
         nearest(numbers(2, 8), numbers(), 3, "dot")
-
-
-def test_full_vectors_of_other_rows_are_refused() -> None:
-    codes = np.packbits(numbers() > 0, axis=1)
-    with pytest.raises(InvalidInput, match="49 vectors of 16 dimensions, the gallery 50 of 16"):
-        nearest(numbers(2), codes, 3, "dot", rerank=open_vectors_in_memory(numbers(49)))
