@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._distributed import ALONE, Ranks, ranks_of_environment
     from prunnet_export.training._held_out import held_out
-    from prunnet_export.training._images import images_digest
+    from prunnet_export.training._images import check_images, images_digest
     from prunnet_export.training._integration import Grams, Integration, conflict_aware, orders
     from prunnet_export.training._loop import reestimate_dense_batchnorm, train
     from prunnet_export.training._match import Match, match
@@ -51,7 +51,7 @@ else:
             "_device": ("choose_device",),
             "_distributed": ("ALONE", "Ranks", "ranks_of_environment"),
             "_held_out": ("held_out",),
-            "_images": ("images_digest",),
+            "_images": ("check_images", "images_digest"),
             "_integration": ("Grams", "Integration", "conflict_aware", "orders"),
             "_loop": ("reestimate_dense_batchnorm", "train"),
             "_match": ("Match", "match"),
@@ -95,6 +95,7 @@ __all__ = [
     "Trainee",
     "TrainingBatches",
     "centred_cosines",
+    "check_images",
     "choose_device",
     "conflict_aware",
     "held_out",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import RetrievalData
 from prunnet_export.evaluating import evenly_spread
+from prunnet_export.training._recipe import Recipe
 
 _LOOKED_AT = 64  # images of a split whose contents count
 
@@ -32,3 +33,39 @@ def images_digest(data: RetrievalData, *, whole: bool = False) -> str:
             with suppress(InvalidInput):
                 digest.update(hashlib.sha256(split.encoded(index)).digest())
     return digest.hexdigest()
+
+
+def check_images(
+    data: RetrievalData, recipe: Recipe, *, label_weight: float | None = None, images: int | None = None
+) -> None:
+    """Refuse images that a recipe cannot train on. A teacher may embed for hours, so this is asked before.
+
+    Args:
+        data: The data set.
+        recipe: The recipe.
+        label_weight: Weight of the labels beside a teacher; None if the run has no teacher and learns from labels only.
+        images: Number of images to learn from; None if it is that of all training images.
+
+    Raises:
+        InvalidInput: there are no images, or no labels and the recipe needs them, or too few images for a batch; or a
+            batch cannot be divided among the processes.
+    """
+    _ = recipe.micro_batch
+    if len(data.train) == 0:
+        raise InvalidInput(
+            f"{data.name} has no images to train on", hint="it has only test images; train on another set"
+        )
+    if not data.has_labels and label_weight is None:
+        raise InvalidInput(
+            f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
+        )
+    if not data.has_labels and label_weight:
+        raise InvalidInput(
+            f"{data.name} has no labels for --label-weight",
+            hint="leave --label-weight out, or sort the images into a folder per class",
+        )
+    images = len(data.train) if images is None else images
+    if images < recipe.batch_size:
+        raise InvalidInput(
+            f"{images} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
+        )

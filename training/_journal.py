@@ -33,21 +33,36 @@ def begin_run(
             a new run starts from weights, and no file of them is given.
         StorageError: the folder cannot be written.
     """
+    check_folder(out, resume=resume)
     recipe_file = out / RECIPE_FILE
     if not recipe_file.exists():
-        _refuse_network(out)
         if recipe.weights_sha256 is not None and weights is None:
             raise InvalidInput("the recipe starts from weights, and no file is given", hint="give the file of weights")
         replace_file(out / METRICS_FILE, b"")
         save_state(out, trainee, steps_done=0, steps=steps)
         # The recipe is written last, so that a folder with a recipe always has a state too.
         _write_recipe(recipe, recipe_file)
-    elif not resume:
-        raise InvalidInput(f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out")
     else:
         _refuse_other_recipe(recipe, recipe_file)
     for name in (RECIPE_FILE, METRICS_FILE, STATE_FILE, WEIGHTS_FILE, CONFIG_FILE):
         remove_leftovers(out / name)
+
+
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Refuse a folder whose run or network would be replaced.
+
+    Raises:
+        InvalidInput: the folder holds a run that is not to be resumed, or a network without its run.
+    """
+    if (out / RECIPE_FILE).exists():
+        if not resume:
+            raise InvalidInput(
+                f"{out} already holds a run", hint="add --resume to go on with it, or choose another --out"
+            )
+        return
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        if (out / name).exists():
+            raise InvalidInput(f"{out / name} exists without its run", hint="choose another --out, or move it away")
 
 
 def weights_of_run(out: Path) -> str | None:
@@ -58,13 +73,6 @@ def weights_of_run(out: Path) -> str | None:
     """
     file = out / RECIPE_FILE
     return _read_recipe(file).weights_sha256 if file.exists() else None
-
-
-def _refuse_network(out: Path) -> None:
-    """Refuse a folder with a network from another source, because the end of the run would replace it."""
-    for name in (WEIGHTS_FILE, CONFIG_FILE):
-        if (out / name).exists():
-            raise InvalidInput(f"{out / name} exists without its run", hint="choose another --out, or move it away")
 
 
 def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:

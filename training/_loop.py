@@ -27,6 +27,7 @@ from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.teachers import save_sample
 from prunnet_export.training._batches import TrainingBatches
 from prunnet_export.training._distributed import ALONE, Ranks
+from prunnet_export.training._images import check_images
 from prunnet_export.training._journal import LOCK_FILE, RECIPE_FILE, Journal, begin_run
 from prunnet_export.training._match import Match
 from prunnet_export.training._matching_start import new_matching_trainee
@@ -185,24 +186,16 @@ def _batches(
         raise InvalidInput(
             f"a recipe for {recipe.processes} process(es) on {ranks.world_size}", hint="start as many as it says"
         )
-    micro_batch = recipe.micro_batch
-    if not data.has_labels and (recipe.match is None or recipe.match.label_weight):
-        raise InvalidInput(
-            f"{data.name} has no labels to train with", hint="sort the images into a folder per class, or give --match"
-        )
-    if len(data.train) == 0:
-        raise InvalidInput(
-            f"{data.name} has no images to train on", hint="it has only test images; train on another set"
-        )
-    images = len(data.train) if match is None else len(match.targets.rows)
-    if images < recipe.batch_size:
-        raise InvalidInput(
-            f"{images} training images do not fill one batch of {recipe.batch_size}", hint="lower --batch-size"
-        )
+    check_images(
+        data,
+        recipe,
+        label_weight=None if recipe.match is None else recipe.match.label_weight,
+        images=None if match is None else len(match.targets.rows),
+    )
     return TrainingBatches(
         data.train,
         recipe.preprocessing,
-        batch_size=micro_batch,
+        batch_size=recipe.micro_batch,
         seed=recipe.seed,
         flip=data.flip,
         workers=workers,

@@ -135,11 +135,16 @@ def open_match(
         progress: Called with the finished images, all images and a text while it embeds.
 
     Raises:
-        InvalidInput: the teacher cannot be read, or its vectors do not fit to the images.
+        InvalidInput: the recipe cannot be trained on these images, the teacher cannot be read, or its vectors do not
+            fit to the images.
     """
+    from prunnet_export.training._held_out import held_out
+    from prunnet_export.training._images import check_images
     from prunnet_export.training._match_file import match_file
     from prunnet_export.training._match_model import match_model
 
+    learned = int((~held_out(data.train.relative_names)).sum())
+    check_images(data, recipe, label_weight=options.label_weight, images=learned)
     file = vector_file(options)
     if file is not None:
         match = match_file(file, data.train, names=options.teacher_names)

@@ -134,12 +134,14 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._images import images_digest
-    from prunnet_export.training._journal import RECIPE_FILE, weights_of_run
+    from prunnet_export.training._journal import RECIPE_FILE, check_folder, weights_of_run
     from prunnet_export.training._loop import train
 
     limit_torch_threads()
     recipe, out = msgspec.structs.replace(options.recipe, processes=ranks.world_size), options.out
     with ranks.sharing_failures():
+        if ranks.rank == 0:
+            check_folder(out, resume=options.resume)  # before hours of reading images and of embedding
         if options.weights is not None:
             with reading_errors(options.weights):
                 recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))

@@ -25,7 +25,7 @@ from prunnet_export.datasets import RetrievalData, open_dataset
 from prunnet_export.devices import fingerprint
 from prunnet_export.network_config import read_config
 from prunnet_export.patterns import check_capacity, find_pattern
-from prunnet_export.training import ALONE, Recipe, choose_device, keep_freed_memory
+from prunnet_export.training import ALONE, Recipe, check_images, choose_device, keep_freed_memory
 
 _LOG = logging.getLogger(__name__)
 
@@ -152,6 +152,5 @@ def _checked(options: PlanOptions) -> tuple[Recipe, RetrievalData]:
     for pattern in recipe.patterns:
         find_pattern(pattern)
     data = open_dataset(recipe.data.place, layout=recipe.data.layout, seed=recipe.data.seed)
-    if options.match.label_weight and not data.has_labels:
-        raise InvalidInput(f"{data.name} has no labels", hint="leave --label-weight out")
+    check_images(data, recipe, label_weight=options.match.label_weight)
     return recipe, data

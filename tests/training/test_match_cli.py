@@ -134,7 +134,9 @@ def test_tar_shards_without_labels_are_images_too(
     assert ran.code == 0, ran.err
     assert set(load_sample(tmp_path / "run" / TEACHER_FILE).names) == set(renamed)
     assert_error(train("--out", tmp_path / "other", images=shards), 2)
-    assert_error(train("--match", file, "--label-weight", "1", "--out", tmp_path / "other", images=shards), 2)
+    refused = train("--match", file, "--label-weight", "1", "--out", tmp_path / "other", images=shards)
+    assert_error(refused, 2)
+    assert "leave --label-weight out" in refused.err
 
 
 def test_weights_are_their_own_teacher(train: Train, tmp_path: Path) -> None:
@@ -208,6 +210,15 @@ class TestRefused:
         np.save(tmp_path / "bare.npy", np.ones((4, 3), np.float32))
         refused("which image", "--match", tmp_path / "bare.npy")
         refused("missing.npz", "--match", tmp_path / "missing.npz")
+
+    @pytest.mark.parametrize("name", ["recipe.json", "network.safetensors"])
+    def test_a_folder_of_another_run_before_the_teacher_is_opened(
+        self, train: Train, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / name).write_bytes(b"precious")
+        ran = train("--match", "nowhere.onnx", "--out", tmp_path)
+        assert_error(ran, 2)
+        assert "already holds a run" in ran.err or "without its run" in ran.err
 
     def test_another_teacher_at_a_resume(
         self, train: Train, tmp_path: Path, vectors: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
