@@ -55,6 +55,8 @@ class OnnxTeacher(Teacher):
             channels=settings.channels or "rgb",
             output=self._output,
             pool=settings.pool,
+            # The usual layout is left out, so that caches and runs from before it was a part stay valid.
+            **({"layout": "nhwc"} if self._input.channels_last else {}),
         )
         self.dim = self._probe()
 

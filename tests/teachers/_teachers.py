@@ -83,7 +83,8 @@ def onnx_teacher(
 ) -> Path:
     """Write a model: per-colour mean, times a matrix [3, 5]. Its outputs are chosen from those by name:
 
-    ``vector`` [b, 5], ``map`` [b, 3, h, w] (or channels last), ``tokens`` [b, h * w, 3], ``classes`` int64 [b].
+    ``vector`` [b, 5], ``map`` [b, 3, h, w] (or channels last), ``nchw`` [b, 3, h, w], ``tokens`` [b, h * w, 3],
+    ``classes`` int64 [b].
     """
     onnx = pytest.importorskip("onnx")
     helper, to_tensor = onnx.helper, onnx.numpy_helper.from_array
@@ -102,7 +103,13 @@ def onnx_teacher(
         ("Transpose", ["sequence"], ["tokens"], {"perm": [0, 2, 1]}),
         ("ArgMax", ["vector"], ["classes"], {"axis": 1, "keepdims": 0}),
     ]
-    shapes: dict[str, Any] = {"vector": [batch, 5], "map": axes, "tokens": [batch, "tokens", 3], "classes": [batch]}
+    shapes: dict[str, Any] = {
+        "vector": [batch, 5],
+        "map": axes,
+        "nchw": [batch, 3, side, wide],
+        "tokens": [batch, "tokens", 3],
+        "classes": [batch],
+    }
     matrix = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float16 if float16 else np.float32)
     graph = helper.make_graph(
         [helper.make_node(kind, source, target, **options) for kind, source, target, options in steps],
