@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -70,6 +71,47 @@ class TeacherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return msgspec.structs.replace(base, **self.given())
 
 
+_WANTED = {
+    "resize": "a side in pixels, or height and width",
+    "crop": "a side in pixels, or height and width",
+    "fit": "crop, squash or pad",
+    "mean": "three numbers, one for each colour",
+    "std": "three numbers above 0, one for each colour",
+    "range": "1 or 255",
+    "channels": "rgb or bgr",
+    "interpolation": "bilinear or bicubic",
+    "layout": "nchw or nhwc",
+    "output": "the name of an output, a text",
+    "pool": "average or first-token",
+    "weights": "the path of a file, a text",
+}
+_SHOWN = 80  # characters of a wrong value
+
+
+def make_settings(values: Mapping[str, object], *, where: str, texts: bool = False) -> TeacherSettings:
+    """Settings from values that a user wrote.
+
+    Args:
+        values: The values by key.
+        where: Where they are written, for messages.
+        texts: Whether numbers may be written as texts.
+
+    Raises:
+        InvalidInput: a key is unknown, or a value is of another kind or out of range.
+    """
+    for key, value in values.items():
+        if key not in _WANTED:
+            raise InvalidInput(f"{where}: unknown field {key[:_SHOWN]!r}", hint=f"known keys: {', '.join(_WANTED)}")
+        try:
+            msgspec.convert({key: value}, TeacherSettings, strict=not texts)
+        except msgspec.ValidationError:
+            written = ",".join(map(str, value)) if texts and isinstance(value, list) else value
+            raise InvalidInput(f"{where}: {key} is {repr(written)[:_SHOWN]}", hint=f"{key} is {_WANTED[key]}") from None
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: {error.message}", hint=error.hint) from None
+    return msgspec.convert(dict(values), TeacherSettings, strict=not texts)
+
+
 def read_teacher_settings(file: Path) -> TeacherSettings:
     """The settings in a TOML file. A relative path of ``weights`` is relative to the folder of the file.
 
@@ -77,14 +119,15 @@ def read_teacher_settings(file: Path) -> TeacherSettings:
         InvalidInput: the file cannot be read or parsed, has an unknown key, or a value is out of range.
     """
     table = read_toml(file, hint="correct the file of the teacher's settings")
-    try:
-        settings = msgspec.convert(table, TeacherSettings)
-    except (msgspec.ValidationError, InvalidInput) as error:
-        known = ", ".join(TeacherSettings.__struct_fields__)
-        raise InvalidInput(f"{file}: {error}", hint=f"known keys: {known}") from None
+    settings = make_settings(table, where=str(file))
     if settings.weights is None:
         return settings
     return msgspec.structs.replace(settings, weights=str(file.parent / settings.weights))
+
+
+def is_onnx(spec: str) -> bool:
+    """Whether a teacher is given by an ONNX file."""
+    return spec.lower().endswith(".onnx")
 
 
 def teacher_settings(spec: str, *, given: TeacherSettings, file: Path | None = None) -> TeacherSettings:
@@ -98,7 +141,7 @@ def teacher_settings(spec: str, *, given: TeacherSettings, file: Path | None = N
     Raises:
         InvalidInput: for the reasons of :func:`read_teacher_settings`.
     """
-    beside = Path(spec).with_suffix(".toml") if spec.endswith(".onnx") else None
+    beside = Path(spec).with_suffix(".toml") if is_onnx(spec) else None
     if file is None and beside is not None and beside.is_file():
         file = beside
     return given if file is None else given.over(read_teacher_settings(file))

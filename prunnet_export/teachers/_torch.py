@@ -93,15 +93,16 @@ class TimmTeacher(_TorchTeacher):
             raise InvalidInput(f"timm:{architecture} takes no setting {name}", hint=f"leave out {name}")
         from prunnet_export.network import load_weights
 
+        self.preprocessing, self.bicubic = _timm_preprocessing(architecture, settings)
         if settings.weights is None:
             raise InvalidInput(
-                f"timm:{architecture} has no weights here", hint="give their file as the setting weights"
+                f"timm:{architecture} has no weights here",
+                hint="give their file: --teacher-option weights=FILE, or the key weights of the settings",
             )
         weights = Path(settings.weights)
         if not weights.is_file():
             raise InvalidInput(f"{weights}: no such file of weights", hint="check the path")
         self.name = architecture
-        self.preprocessing, self.bicubic = _timm_preprocessing(architecture, settings)
         # The projector of this embedder is not used: its features are the vectors.
         embedder: Embedder = build_embedder(architecture, dim=1, preprocessing=self.preprocessing).eval()
         load_weights(embedder, weights)

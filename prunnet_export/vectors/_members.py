@@ -18,6 +18,11 @@ _LONGEST_HEADER = 64 * 2**10
 _MAGIC = 8  # bytes of the magic number with the version
 _ENCRYPTED = 1
 
+
+class PythonObjectsError(ValueError):
+    """An array holds Python objects, which are not read because reading them executes code."""
+
+
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
@@ -85,7 +90,8 @@ def read_header(opened: BinaryIO) -> tuple[Header, int]:
     """The shape, the order and the dtype of the array that begins here, and the length of the header in bytes.
 
     Raises:
-        ValueError: it is no header, is longer than a header can be, or the array holds Python objects.
+        PythonObjectsError: the array holds Python objects.
+        ValueError: it is no header, is longer than a header can be, or a length is negative.
     """
     start = opened.read(_MAGIC)
     version = npy_format.read_magic(io.BytesIO(start))
@@ -99,8 +105,10 @@ def read_header(opened: BinaryIO) -> tuple[Header, int]:
         shape, fortran, dtype = read(header)
     except Exception as error:  # noqa: BLE001  # numpy lets errors of tokenize through
         raise ValueError(f"its header is damaged ({error})") from None
-    if dtype.hasobject or any(side < 0 for side in shape):
-        raise ValueError("it holds Python objects, or has a negative length")
+    if dtype.hasobject:
+        raise PythonObjectsError("it holds Python objects")
+    if any(side < 0 for side in shape):
+        raise ValueError("it has a negative length")
     return (shape, fortran, dtype), len(start) + len(length) + count
 
 

@@ -18,13 +18,20 @@ from prunnet_export._text import printable
 from prunnet_export.vectors._arrays import one_line
 from prunnet_export.vectors._fields import checked_labels, checked_metric, checked_network, checked_scale
 from prunnet_export.vectors._forms import INT8_SCALE, Scale, as_float32, dim_of, form_of
-from prunnet_export.vectors._members import checked_members, read_header, read_member, size_of
+from prunnet_export.vectors._members import PythonObjectsError, checked_members, read_header, read_member, size_of
 from prunnet_export.vectors._metrics import Vectors
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._stored import ArrayRows, Rows, StoredVectors, check_shape, vectors_in_memory
 
 _EXPECTED = "save vectors with numpy.save, or with numpy.savez as `embeddings`"
-_PARTS = ("names", "labels", "metric", "network", "scale")
+_PARTS = {
+    "names": "texts: numpy.array(names, dtype=str)",
+    "labels": "integers or texts",
+    "metric": "one text",
+    "network": "one text",
+    "scale": "positive numbers",
+}
+_NUMBERS = "numbers: numpy.array(vectors, dtype=numpy.float32), all of one length"
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 _MOST_TEXT = 16 * 2**10  # bytes of the longest name or label
 _MOST_OF_ONE = 2**20  # bytes of a part that is one text, or a number for each dimension
@@ -89,6 +96,8 @@ def open_npy(file: Path) -> StoredVectors:
     """
     try:
         return _in_place(file, 0, INT8_SCALE)
+    except PythonObjectsError:
+        raise InvalidInput(f"{file} holds Python objects", hint=f"save {_NUMBERS}") from None
     except (ValueError, EOFError) as error:
         raise InvalidInput(f"{file} is not a readable .npy ({one_line(error)})", hint=_EXPECTED) from None
 
@@ -101,11 +110,13 @@ def open_npz(file: Path) -> StoredVectors:
     Raises:
         InvalidInput: it is corrupt, empty, holds no vectors, or its parts do not fit together.
     """
+    part = "embeddings"
     try:
         with open_regular(file) as opened, zipfile.ZipFile(opened) as archive:
             members = checked_members(archive, size_of(opened))
             count, parts = _count(archive, members), {}
             for name in _PARTS:
+                part = name
                 if name in members:
                     most = _MOST_TEXT * (count + 1) if name in {"names", "labels"} else _MOST_OF_ONE
                     parts[name] = read_member(archive, members[name], at_most=min(most, ARRAYS_BYTES))
@@ -113,6 +124,10 @@ def open_npz(file: Path) -> StoredVectors:
             vectors = _embeddings(archive, members.get("embeddings"), file, scale)
     except InvalidInput:
         raise
+    except PythonObjectsError:
+        raise InvalidInput(
+            f"{file}: `{part}` holds Python objects", hint=f"save it as {_PARTS.get(part, _NUMBERS)}"
+        ) from None
     except Exception as error:  # noqa: BLE001  # numpy, zipfile, zlib and tokenize raise many types on bad bytes
         raise InvalidInput(f"{file} is not a readable .npz ({one_line(error)})", hint=_EXPECTED) from None
     return StoredVectors(

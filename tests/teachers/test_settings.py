@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prunnet_export import InvalidInput
-from prunnet_export.teachers import TeacherSettings, read_teacher_settings, teacher_settings
+from prunnet_export.teachers import TeacherSettings, make_settings, read_teacher_settings, teacher_settings
 
 ALL = """
 resize = 256
@@ -69,6 +69,23 @@ def test_other_values_are_refused(tmp_path: Path, text: str, says: str) -> None:
         read_teacher_settings(file)
     assert "teacher.toml" in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("key", TeacherSettings.__struct_fields__)
+def test_every_wrong_value_is_told_what_is_wanted(key: str, texts: bool) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make_settings({key: {"a": "table"}}, where="here", texts=texts)
+    assert caught.value.message == f"here: {key} is {{'a': 'table'}}"
+    assert caught.value.hint.startswith(f"{key} is ")
+
+
+def test_numbers_of_the_command_line_are_texts() -> None:
+    given = make_settings({"mean": ["0.5", "0.4", "1e-3"], "range": "255"}, where="here", texts=True)
+    assert given == TeacherSettings(mean=(0.5, 0.4, 0.001), range=255)
+    with pytest.raises(InvalidInput, match=r"here: mean is '0\.5,0\.5'") as caught:
+        make_settings({"mean": ["0.5", "0.5"]}, where="here", texts=True)
+    assert caught.value.hint == "mean is three numbers, one for each colour"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

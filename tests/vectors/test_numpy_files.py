@@ -101,6 +101,18 @@ def test_parts_that_are_wrong_are_refused(tmp_path: Path, parts: dict[str, Any])
     assert_one_line(caught.value)
 
 
+@pytest.mark.parametrize("part", ["embeddings", "names", "labels", "metric", "network", "scale"])
+def test_a_part_of_python_objects_is_named(tmp_path: Path, part: str) -> None:
+    parts = {"embeddings": numbers(2), part: np.array([["a"], [1, 2]], object)}
+    np.savez(tmp_path / "g.npz", **parts)  # type: ignore[arg-type]  # the arrays are the keywords
+    with pytest.raises(InvalidInput, match=f"g.npz: `{part}` holds Python objects") as caught:
+        open_vectors(tmp_path / "g.npz")
+    assert caught.value.hint.startswith("save it as ")
+    np.save(tmp_path / "g.npy", parts[part])
+    with pytest.raises(InvalidInput, match=r"g\.npy holds Python objects"):
+        open_vectors(tmp_path / "g.npy")
+
+
 def test_repeated_names_are_counted(tmp_path: Path) -> None:
     np.savez(tmp_path / "g.npz", embeddings=numbers(5), names=np.array(["a", "b", "a", "b", "a"]))
     with pytest.raises(InvalidInput, match=r"2 names are there more than once, e\.g\. (a 3|b 2) times"):
