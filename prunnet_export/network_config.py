@@ -19,7 +19,7 @@ WEIGHTS_FILE = "network.safetensors"
 TEACHER_FILE = "teacher.npz"
 DEMO = Path(__file__).parent / "network" / "demo"  # the network that is used if none is given
 STATISTICS_IMAGES = 2000  # BatchNorm statistics are taken on at most this many images
-MOST_DIMENSIONS = 8192  # of an embedding
+LEAST_DIMENSIONS, MOST_DIMENSIONS = 2, 8192  # of an embedding; the direction of one number means nothing
 LEAST_STATISTICS_IMAGES = 2  # one image has no variance
 
 BackboneOption = bool | int | float | list[int | float]
@@ -57,7 +57,7 @@ class TeacherEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         name: Name of its file or architecture, without folders.
         kind: ``vectors`` if only its vectors are known, else the kind of the model: ``onnx``, ``network``, ``timm``,
             or ``self`` for the network's own backbone with the weights that the training started from.
-        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        sha256: SHA-256 of the file of vectors and of names beside it, or of the model and its preprocessing.
         sample_sha256: SHA-256 of ``teacher.npz``, which holds some of its vectors.
     """
 

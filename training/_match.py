@@ -13,7 +13,7 @@ import numpy.typing as npt
 from prunnet_export._errors import InvalidInput
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.network import statistics_batches
-from prunnet_export.network_config import TeacherEntry, TeacherKind
+from prunnet_export.network_config import LEAST_DIMENSIONS, MOST_DIMENSIONS, TeacherEntry, TeacherKind
 from prunnet_export.teachers import LEAST_HELD_OUT, TeacherSample
 from prunnet_export.training._batches import Targets
 from prunnet_export.training._held_out import IMAGES_PER_HELD_OUT, held_out
@@ -37,7 +37,7 @@ class Match:
         sample: The vectors that travel with the network.
         name: Name of the teacher's file or architecture, without folders.
         kind: See :class:`TeacherEntry`.
-        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        sha256: SHA-256 of the file of vectors and of names beside it, or of the model and its preprocessing.
         mean: Mean of the unit vectors of the images to learn from, float32 [d].
         std: Their standard deviation in each dimension, float32 [d].
     """
@@ -88,7 +88,8 @@ def match(
         views: See :class:`Targets`.
 
     Raises:
-        InvalidInput: too few images, or an image of the sample cannot be read.
+        InvalidInput: there are too few images; an image of the sample cannot be read; or the vectors are too short, too
+            long, or all the same.
     """
     names = split.relative_names
     rows = np.flatnonzero(known)
@@ -116,8 +117,33 @@ def match(
         image_sha256=tuple(hashlib.sha256(split.encoded(int(row))).hexdigest() for row in chosen),
     )
     targets = UnitTargets(take, rows, views=views, dim=vectors.shape[1])
+    check_length(name, targets.dim)
     mean, std = _moments(targets)
+    # It is the mean of 1 - cos of two images. A search in float32 cannot tell them apart below this.
+    if np.square(std, dtype=np.float64).sum() <= np.finfo(np.float32).eps:
+        raise InvalidInput(
+            f"the vectors of {name} are the same for all images, apart from rounding",
+            hint="check the teacher and its preprocessing, and how the vectors were saved",
+        )
     return Match(targets, sample, name, kind, sha256, mean, std)
+
+
+def check_length(name: str, dim: int) -> None:
+    """Refuse vectors of a length that an embedding cannot have.
+
+    Raises:
+        InvalidInput: they are too short or too long.
+    """
+    if dim < LEAST_DIMENSIONS:
+        raise InvalidInput(
+            f"the vectors of {name} have {dim} dimension",
+            hint="vectors are compared by their direction, and one number has none; give a teacher with more",
+        )
+    if dim > MOST_DIMENSIONS:
+        raise InvalidInput(
+            f"the vectors of {name} have {dim} dimensions",
+            hint=f"an embedding has at most {MOST_DIMENSIONS}; give a teacher with fewer",
+        )
 
 
 def join(names: Sequence[str], known: Names, *, file: str) -> Labels:
@@ -129,9 +155,10 @@ def join(names: Sequence[str], known: Names, *, file: str) -> Labels:
         file: The file, for messages.
 
     Raises:
-        InvalidInput: the file has a vector of no image.
+        InvalidInput: the file has a vector of no image, or one vector for two images.
     """
     rows = known.find(names)
+    _refuse_shared(names, rows, file)
     missing = np.flatnonzero(rows < 0)
     if len(missing) == len(rows):
         raise InvalidInput(
@@ -146,6 +173,18 @@ def join(names: Sequence[str], known: Names, *, file: str) -> Labels:
             "%d of %d images have no vector in %s and are left out: %s%s", len(missing), len(rows), file, few, more
         )
     return rows
+
+
+def _refuse_shared(names: Sequence[str], rows: Labels, file: str) -> None:
+    """Refuse two images with one vector. Their names differ in the Unicode form of their accents."""
+    found, counts = np.unique(rows[rows >= 0], return_counts=True)
+    for row in found[counts > 1][:1]:
+        first, second = (ascii(names[int(index)]) for index in np.flatnonzero(rows == row)[:2])
+        raise InvalidInput(
+            f"{file} has one vector for two images, {first} and {second}: their names differ only in how accents are"
+            " written",
+            hint="remove or rename one of the images, or give each a vector of its own",
+        )
 
 
 def _moments(targets: Targets) -> tuple[Vectors, Vectors]:

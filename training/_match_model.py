@@ -8,7 +8,7 @@ import numpy as np
 
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.teachers import Teacher, teacher_vectors
-from prunnet_export.training._match import Match, Vectors, match
+from prunnet_export.training._match import Match, Vectors, check_length, match
 
 
 def match_model(
@@ -34,10 +34,11 @@ def match_model(
         progress: Called with the finished images, all images and a text.
 
     Raises:
-        InvalidInput: an image cannot be read, or a vector is zero or not finite.
+        InvalidInput: an image cannot be read, or a vector is zero or not finite; see also :func:`match`.
         StorageError: there is no room for the vectors.
         Unreachable: a process ended.
     """
+    check_length(teacher.name, teacher.dim)  # before it embeds
     cache = teacher_vectors(
         teacher,
         split,

@@ -11,13 +11,12 @@ import click
 import msgspec
 
 from prunnet_export._errors import InvalidInput, UsageError
-from prunnet_export.network_config import MOST_DIMENSIONS
 from prunnet_export.preprocessing import parse_size
 from prunnet_export.training._recipe import MatchSettings, Recipe
 
 if TYPE_CHECKING:
     from prunnet_export.datasets import RetrievalData
-    from prunnet_export.teachers import Teacher, TeacherSettings
+    from prunnet_export.teachers import Teacher
     from prunnet_export.training._match import Match
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,13 +47,14 @@ def match_options(command: F) -> F:
         click.option(
             "--match",
             metavar="TEACHER",
-            help="Answer a gallery that TEACHER made: a file of its vectors (.npz, .npy, .parquet, FAISS), an .onnx"
-            " file, a folder that prunnet-train wrote, timm:ARCHITECTURE, or self, the backbone with its --weights.",
+            help="Answer a gallery that TEACHER made: a file or folder of its vectors (.npz, .npy, .parquet, FAISS,"
+            " .safetensors), an .onnx file, a folder that prunnet-train wrote, timm:ARCHITECTURE, or self, the backbone"
+            " with its --weights.",
         ),
         click.option(
             "--teacher-names",
             type=click.Path(path_type=Path),
-            help="Names of the vectors in an .npy, one a line.  [default: the file beside it]",
+            help="Names of the vectors, one a line, e.g. of an .npy.  [default: the file beside it]",
         ),
         click.option(
             "--teacher-settings",
@@ -162,16 +162,7 @@ def open_match(
 
 
 def with_teacher(recipe: Recipe, match: Match, options: MatchOptions) -> Recipe:
-    """The recipe of a run that learns from a teacher. Its embedding is as long as the teacher's vectors.
-
-    Raises:
-        InvalidInput: the vectors are longer than an embedding can be.
-    """
-    if match.targets.dim > MOST_DIMENSIONS:
-        raise InvalidInput(
-            f"the vectors of {match.name} have {match.targets.dim} dimensions",
-            hint=f"an embedding has at most {MOST_DIMENSIONS}; give a teacher with fewer",
-        )
+    """The recipe of a run that learns from a teacher. Its embedding is as long as the teacher's vectors."""
     chosen = MatchSettings(
         teacher=match.name,
         kind=match.kind,
@@ -188,9 +179,10 @@ def vector_file(options: MatchOptions) -> Path | None:
     Raises:
         InvalidInput: an option does not go together with this kind of teacher.
     """
+    from prunnet_export.teachers import TIMM
     from prunnet_export.training._match_file import is_vector_file
 
-    if not is_vector_file(options.match):
+    if options.match == SELF or options.match.startswith(TIMM) or not is_vector_file(options.match):
         if options.teacher_names is not None:
             raise InvalidInput(f"{options.match} is a model and needs no names", hint="leave --teacher-names out")
         return None
@@ -214,7 +206,7 @@ def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> T
         InvalidInput: the teacher cannot be loaded, or a setting does not apply to it.
         UnknownName: timm has no such architecture.
     """
-    from prunnet_export.teachers import open_teacher, teacher_settings
+    from prunnet_export.teachers import make_settings, open_teacher, teacher_settings
     from prunnet_export.training._self_teacher import SelfTeacher, check_weights
 
     if options.match == SELF:
@@ -224,20 +216,10 @@ def open_model(options: MatchOptions, recipe: Recipe, weights: Path | None) -> T
                 hint="leave --teacher-settings and --teacher-option out; --crop-px, --mean and --std say it",
             )
         return SelfTeacher(recipe, check_weights(weights))
-    given = _settings(options.teacher_options)
+    given = make_settings(options.teacher_options, where="--teacher-option", texts=True)
     return open_teacher(
         options.match, settings=teacher_settings(options.match, given=given, file=options.teacher_settings)
     )
-
-
-def _settings(options: dict[str, Any]) -> TeacherSettings:
-    from prunnet_export.teachers import TeacherSettings
-
-    try:
-        return msgspec.convert(options, TeacherSettings, strict=False)
-    except msgspec.ValidationError as error:
-        known = ", ".join(TeacherSettings.__struct_fields__)
-        raise InvalidInput(f"--teacher-option: {error}", hint=f"known keys: {known}") from None
 
 
 def _parse_options(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from prunnet_export._errors import InvalidInput
 from prunnet_export._stored_paths import stored_path
 from prunnet_export.cli import backbone_options, number_list, size
-from prunnet_export.network_config import MOST_DIMENSIONS, DataSource
+from prunnet_export.network_config import LEAST_DIMENSIONS, MOST_DIMENSIONS, DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size, sides
 from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
 
@@ -123,7 +123,7 @@ def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
             "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
         ),
         backbone_options,
-        recipe_option("embedding_dim", type=click.IntRange(2, MOST_DIMENSIONS)),
+        recipe_option("embedding_dim", type=click.IntRange(LEAST_DIMENSIONS, MOST_DIMENSIONS)),
         click.option(
             "--crop-px",
             metavar="SIZE",

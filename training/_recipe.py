@@ -92,7 +92,7 @@ class MatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         teacher: Name of its file or architecture, without folders.
         kind: See :class:`TeacherEntry`.
-        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        sha256: SHA-256 of the file of vectors and of names beside it, or of the model and its preprocessing.
         views: Number of versions of each image of which the teacher's vectors are known; see :class:`Targets`.
         label_weight: Weight of the cross-entropy of the class labels; 0 ignores the labels.
     """

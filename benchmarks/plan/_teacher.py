@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export._files import sha256
 from prunnet_export._text import shown
 from prunnet_export.datasets import ImageSplit, Labels
 from prunnet_export.evaluating import SomeImages
 from prunnet_export.network_config import TeacherKind
 from prunnet_export.teachers import Teacher, teacher_vectors
 from prunnet_export.training import MatchOptions, Recipe, open_model, vector_file
-from prunnet_export.vectors import StoredVectors, open_vectors
+from prunnet_export.vectors import StoredVectors, identity_of, open_vectors
 
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -46,7 +45,7 @@ class VectorSource(ABC):
     Attributes:
         name: Name of the teacher's file or architecture, without folders.
         kind: The kind of teacher.
-        sha256: SHA-256 of the file of vectors, or of the model and its preprocessing.
+        sha256: SHA-256 of the file of vectors and of names beside it, or of the model and its preprocessing.
         size: Height and width of the image that the teacher sees, pixels; None if it is not known.
     """
 
@@ -88,7 +87,8 @@ class FileSource(VectorSource):
         if not isinstance(stored.file, Path):
             raise TypeError(f"{stored.file} is no file")
         self._stored, self._names = stored, stored.names
-        self.name, self.kind, self.sha256, self.size = shown(stored.file.name), "vectors", sha256(stored.file), None
+        self.name, self.kind, self.size = shown(stored.file.absolute().name), "vectors", None
+        self.sha256 = identity_of(stored)
 
     def known(self, split: ImageSplit) -> npt.NDArray[np.bool_]:
         """See :class:`VectorSource`."""

@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 
 from prunnet_export._errors import InvalidInput
+from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.preprocessing import size_text
-from prunnet_export.teachers._settings import TeacherSettings
+from prunnet_export.teachers._settings import TeacherSettings, is_onnx
 from prunnet_export.teachers._teacher import Teacher
+from prunnet_export.vectors import KINDS
 
 _log = logging.getLogger(__name__)
 
 TIMM = "timm:"
+_TEACHERS = f"a model is an .onnx file, a folder that prunnet-train wrote, or {TIMM}NAME; vectors are in {KINDS}"
 
 
 def open_teacher(spec: str, *, settings: TeacherSettings, threads: int | None = None) -> Teacher:
@@ -56,17 +59,15 @@ def _load(spec: str, place: str, settings: TeacherSettings, threads: int | None)
     if settings.weights is not None:
         raise InvalidInput(f"{spec} has its own weights", hint=f"weights are for {TIMM}ARCHITECTURE only")
     if Path(place).is_dir():
+        if not (Path(place) / CONFIG_FILE).exists():
+            raise InvalidInput(f"teacher {spec} holds no network and no vectors", hint=_TEACHERS)
         from prunnet_export.teachers._torch import NetworkTeacher
 
         return NetworkTeacher(Path(place), settings, threads=threads)
     if not Path(place).is_file():
-        raise InvalidInput(
-            f"teacher {spec}: no such file or folder", hint=f"give an .onnx file, a network's folder, or {TIMM}NAME"
-        )
-    if not spec.endswith(".onnx"):
-        raise InvalidInput(
-            f"teacher {spec} is no model", hint=f"models are .onnx files, networks' folders, and {TIMM}NAME"
-        )
+        raise InvalidInput(f"teacher {spec}: no such file or folder", hint=_TEACHERS)
+    if not is_onnx(spec):
+        raise InvalidInput(f"teacher {spec} holds no model and no vectors", hint=_TEACHERS)
     from prunnet_export.teachers._onnx import OnnxTeacher
 
     return OnnxTeacher(Path(place), settings, threads=threads)

@@ -7,12 +7,13 @@ from prunnet_export.vectors._lengths import Lengths, length_fault, lengths, metr
 from prunnet_export.vectors._metrics import METRICS, Metric, Vectors
 from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._nearest import Neighbours, nearest
-from prunnet_export.vectors._open import open_vectors
+from prunnet_export.vectors._open import holds_vectors, open_vectors
 from prunnet_export.vectors._same import SameVectors, same_vectors
-from prunnet_export.vectors._shards import sha256_of, shard_name
+from prunnet_export.vectors._shards import KINDS, identity_of, sha256_of, shard_name
 from prunnet_export.vectors._stored import Rows, StoredVectors
 
 __all__ = [
+    "KINDS",
     "METRICS",
     "Lengths",
     "Metric",
@@ -25,6 +26,8 @@ __all__ = [
     "StoredVectors",
     "Vectors",
     "first_dimensions",
+    "holds_vectors",
+    "identity_of",
     "length_fault",
     "lengths",
     "metric_fault",

@@ -107,7 +107,7 @@ def read_names(file: Path) -> Names:
     """
     try:
         content = read_bytes(file, at_most=LIST_BYTES)
-        listed = parse_json(content) if file.suffix == ".json" else _lines(content)
+        listed = parse_json(content) if file.suffix.lower() == ".json" else _lines(content)
     except ValueError as error:
         raise InvalidInput(f"{file} is no list of names ({error})", hint="one name a line, or a JSON list") from None
     if not isinstance(listed, list):

@@ -20,6 +20,8 @@ from prunnet_export.vectors._names import Names
 from prunnet_export.vectors._stored import Rows, StoredVectors
 
 _ENDINGS = frozenset({".npy", ".npz", ".parquet", ".safetensors", ".faiss", ".index"})
+KINDS = ".npy, .npz, .parquet or .safetensors files, FAISS indexes, or folders of them"
+"""The files of vectors that are read, for messages."""
 _OF = re.compile(r"-(\d+)-of-(\d+)(?=\.)")
 _HINT = "a folder holds the files of one gallery: of one model, one form and one metric"
 
@@ -29,6 +31,11 @@ def shard_name(number: int, count: int) -> str:
     return f"part-{number:05d}-of-{count:05d}.npz"
 
 
+def has_ending(file: Path) -> bool:
+    """Whether the name of a file ends as those of files of vectors do, in capitals or not."""
+    return file.suffix.lower() in _ENDINGS
+
+
 def shard_files(folder: Path) -> list[Path]:
     """The files of vectors in a folder, by their names; hidden files and lists of names are left out.
 
@@ -36,7 +43,7 @@ def shard_files(folder: Path) -> list[Path]:
         InvalidInput: there are none, or their names ``-1-of-3`` say that some are missing or of another gallery.
     """
     with reading_errors(folder):
-        files = sorted(one for one in folder.iterdir() if one.suffix in _ENDINGS and not one.name.startswith("."))
+        files = sorted(one for one in folder.iterdir() if has_ending(one) and not one.name.startswith("."))
     if not files:
         known = ", ".join(sorted(_ENDINGS))
         raise InvalidInput(f"{folder} holds no files of vectors", hint=f"known: {known}")
@@ -65,6 +72,24 @@ def sha256_of(place: Path) -> str:
         return sha256(place)
     lines = (f"{file.name} {sha256(file)}\n" for file in shard_files(place))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def identity_of(vectors: StoredVectors) -> str:
+    """The SHA-256 of vectors and of the names that they have. If the file holds both, it is that of the file.
+
+    Raises:
+        InvalidInput: the file cannot be read.
+    """
+    if not isinstance(vectors.file, Path):
+        raise TypeError(f"{vectors.file} is no file")
+    with reading_errors(vectors.file):
+        whole = sha256_of(vectors.file)
+    if vectors.names is None or not vectors.names_beside:
+        return whole
+    digest = hashlib.sha256(f"{whole}\n".encode())
+    for name in vectors.names:
+        digest.update(name.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
 
 
 def open_shards(folder: Path, opener: Callable[[Path], StoredVectors]) -> StoredVectors:
@@ -103,6 +128,7 @@ def open_shards(folder: Path, opener: Callable[[Path], StoredVectors]) -> Stored
         _joined(labels, folder),
         first.metric,
         first.network,
+        names_beside=any(part.names_beside for part in parts),
     )
 
 

@@ -73,6 +73,7 @@ class StoredVectors:
         labels: int64 [n], an array of n texts, or None.
         metric: The metric that the file states, or None.
         network: SHA-256 of the weights of the network that made them, or None.
+        names_beside: Whether the names are in another file than the vectors.
     """
 
     file: Path | GalleryAddress
@@ -84,6 +85,7 @@ class StoredVectors:
     labels: npt.NDArray[np.int64] | npt.NDArray[np.str_] | None = None
     metric: Metric | None = None
     network: str | None = None
+    names_beside: bool = False
 
     def rows(self, start: int, stop: int) -> Vectors:
         """The vectors from ``start`` to before ``stop``, as stored, not normalised: float32 [stop - start, d].
@@ -158,7 +160,7 @@ class StoredVectors:
                 f"{file or self.file} has {len(names)} names for the {self.count} vectors of {self.file}",
                 hint="one name for each vector, in their order; rename the file if it is no list of names",
             )
-        return self if names is None else replace(self, names=names)
+        return self if names is None else replace(self, names=names, names_beside=file is not None)
 
 
 def vectors_in_memory(array: npt.NDArray[Any], file: Path, *, scale: Scale = INT8_SCALE) -> StoredVectors:

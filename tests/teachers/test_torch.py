@@ -99,10 +99,12 @@ def test_sides_are_those_of_timm(weights: Path) -> None:
 
 def test_what_timm_teachers_refuse(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = TeacherSettings(weights=str(weights))
-    with pytest.raises(UnknownName, match="resnet10x"):
-        open_teacher("timm:resnet10x", settings=given)
-    with pytest.raises(InvalidInput, match="no weights"):
+    for settings in (given, TeacherSettings()):
+        with pytest.raises(UnknownName, match="resnet10x"):
+            open_teacher("timm:resnet10x", settings=settings)
+    with pytest.raises(InvalidInput, match="no weights") as caught:
         open_teacher("timm:resnet10t", settings=TeacherSettings())
+    assert "--teacher-option weights=FILE" in caught.value.hint
     with pytest.raises(InvalidInput, match=r"none\.pth"):
         open_teacher("timm:resnet10t", settings=TeacherSettings(weights="none.pth"))
     with pytest.raises(InvalidInput, match="takes no setting output"):
@@ -123,7 +125,7 @@ def test_other_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no such file"):
         open_teacher(str(tmp_path / "none.onnx"), settings=TeacherSettings())
     (tmp_path / "vectors.npy").write_bytes(b"")
-    with pytest.raises(InvalidInput, match="is no model"):
+    with pytest.raises(InvalidInput, match="no model and no vectors"):
         open_teacher(str(tmp_path / "vectors.npy"), settings=TeacherSettings())
     with pytest.raises(InvalidInput, match="its own weights"):
         open_teacher(str(tmp_path), settings=TeacherSettings(weights="w.pth"))

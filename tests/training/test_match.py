@@ -24,7 +24,7 @@ def names(*texts: str) -> Names:
     return Names(texts, Path("their.npz"))
 
 
-def matched(known: Labels | None = None) -> Match:
+def matched(known: Labels | None = None, *, vectors: Vectors = VECTORS) -> Match:
     chosen = np.ones(N, np.bool_)
     if known is not None:
         chosen[:] = False
@@ -33,7 +33,7 @@ def matched(known: Labels | None = None) -> Match:
     def take(rows: Labels, views: Labels) -> Vectors:
         assert len(rows) == len(views)
         assert chosen[rows].all()
-        return VECTORS[rows]
+        return vectors[rows]
 
     return match(take, chosen, SPLIT, name="their.parquet", kind="vectors", sha256="0" * 64)
 
@@ -84,6 +84,25 @@ def test_too_few_images_are_refused() -> None:
 def test_too_few_images_for_an_export_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     matched(np.arange(40))
     assert "40 images with vectors are too few to verify an export: it needs 20 held-out images, so 80" in caplog.text
+
+
+@pytest.mark.parametrize("noise", [0, 1e-7, 1e-5])
+def test_vectors_that_are_all_the_same_are_refused(noise: float) -> None:
+    same = VECTORS[0] * np.linspace(0.5, 2, N)[:, None]
+    vectors = (same * (1 + noise * np.random.default_rng(1).normal(size=same.shape))).astype(np.float32)
+    with pytest.raises(InvalidInput, match=r"their\.parquet are the same for all images"):
+        matched(vectors=vectors)
+
+
+def test_vectors_that_differ_a_little_are_kept() -> None:
+    noise = np.random.default_rng(1).normal(size=VECTORS.shape)
+    assert matched(vectors=(VECTORS[0] * (1 + 1e-2 * noise)).astype(np.float32)).std.max() > 0
+
+
+@pytest.mark.parametrize(("dim", "message"), [(1, "have 1 dimension"), (8193, "have 8193 dimensions")])
+def test_vectors_that_are_too_short_or_too_long_are_refused(dim: int, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        matched(vectors=np.random.default_rng(0).normal(size=(N, dim)).astype(np.float32))
 
 
 def test_vectors_are_joined_by_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 from prunnet_export.network import build_embedder, load_checkpoint
 from prunnet_export.network_config import TEACHER_FILE
 from prunnet_export.preprocessing import Preprocessing
-from prunnet_export.teachers import load_sample
+from prunnet_export.teachers import load_sample, open_teacher, read_teacher_settings
 from prunnet_export.training.cli import command
 from tests._asserts import assert_same_tensors
 from tests._cli import Ran, assert_error, call, environment, tiny_network
 from tests._inputs import array_split, randomise
+from tests.teachers._teachers import onnx_teacher
 
 __all__ = ["environment", "tiny_network"]
 
@@ -71,15 +72,27 @@ def write(folder: Path, kind: str, vectors: dict[str, np.ndarray[tuple[int], np.
     file = folder / f"their.{kind}"
     if kind == "npz":
         np.savez(file, names=np.array(names), embeddings=rows)
+    elif kind == "NPZ":
+        write(folder, "npz", vectors).rename(file)
     elif kind == "npy":
         np.save(file, rows.astype(np.float16))
         (folder / "their.names.txt").write_text("\n".join(names) + "\n")
+    elif kind == "faiss":
+        faiss = pytest.importorskip("faiss")
+        index = faiss.IndexFlatIP(DIM)
+        index.add(rows)
+        faiss.write_index(index, str(file))
+        (folder / "their.names.txt").write_text("\n".join(names) + "\n")
+    elif kind == "folder":
+        file.mkdir()
+        for part in (slice(0, 30), slice(30, None)):
+            np.savez(file / f"{part.start}.npz", names=np.array(names[part]), embeddings=rows[part])
     else:
         pq.write_table(pa.table({"name": names, "embedding": list(rows)}), file)
     return file
 
 
-@pytest.mark.parametrize("kind", ["npz", "npy", "parquet"])
+@pytest.mark.parametrize("kind", ["npz", "NPZ", "npy", "parquet", "faiss", "folder"])
 def test_files_of_vectors_train_a_network_of_their_length(
     train: Train, tmp_path: Path, kind: str, vectors: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
 ) -> None:
@@ -94,6 +107,36 @@ def test_files_of_vectors_train_a_network_of_their_length(
     assert set(sample.names) == set(vectors)
     for name, vector in zip(sample.names, sample.embeddings, strict=True):
         np.testing.assert_allclose(vector, vectors[name], rtol=1e-3, atol=1e-3)
+
+
+def test_the_names_of_vectors_may_lie_elsewhere_and_others_are_refused_at_a_resume(
+    train: Train, tmp_path: Path, vectors: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
+) -> None:
+    file = write(tmp_path, "npy", vectors)
+    listed = (tmp_path / "their.names.txt").rename(tmp_path / "elsewhere.list")
+    options = ("--match", file, "--teacher-names", listed, "--out", tmp_path / "run")
+    assert train(*options).code == 0
+    assert train(*options, "--resume").code == 0
+    listed.write_text("\n".join(reversed(listed.read_text().split())))
+    ran = train(*options, "--resume")
+    assert_error(ran, 2)
+    assert "the run to resume was started with match" in ran.err
+
+
+@pytest.mark.parametrize("way", ["options", "settings"])
+def test_an_onnx_file_is_a_teacher_with_its_settings(train: Train, tmp_path: Path, way: str) -> None:
+    model, file = onnx_teacher(tmp_path / "m.onnx", side="side", outputs=["map"]), tmp_path / "m.settings"
+    file.write_text('crop = [8, 12]\nmean = [0.5, 0.4, 0.3]\nstd = [1, 2, 3]\npool = "average"\n')
+    texts = ("crop=8x12", "mean=0.5,0.4,0.3", "std=1,2,3", "pool=average")
+    given: dict[str, list[str | Path]] = {
+        "options": [word for text in texts for word in ("--teacher-option", text)],
+        "settings": ["--teacher-settings", file],
+    }
+    ran = train("--match", model, *given[way], "--out", tmp_path / "run")
+    assert ran.code == 0, ran.err
+    teacher = load_checkpoint(tmp_path / "run").config.teacher
+    assert teacher is not None
+    assert teacher.sha256 == open_teacher(str(model), settings=read_teacher_settings(file)).identity
 
 
 def test_the_order_of_the_vectors_does_not_matter_and_some_may_be_missing(
@@ -193,6 +236,8 @@ class TestRefused:
         refused("needs no names", "--match", tiny_network, "--teacher-names", file)
         refused("no weights", "--match", "self")
         refused("unknown field", "--match", tiny_network, "--teacher-option", "side=16")
+        refused("three numbers", "--match", "m.onnx", "--teacher-option", "mean=0.5")
+        refused("unknown architecture of timm", "--match", "timm:resnetXX")
         refused("KEY=VALUE", "--match", tiny_network, "--teacher-option", "crop")
 
     def test_vectors_that_cannot_be_used(
@@ -210,6 +255,14 @@ class TestRefused:
         np.save(tmp_path / "bare.npy", np.ones((4, 3), np.float32))
         refused("which image", "--match", tmp_path / "bare.npy")
         refused("missing.npz", "--match", tmp_path / "missing.npz")
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "notes.txt").write_text("no vectors")
+        for place in ("notes", "notes.txt", "nowhere"):
+            refused("vectors are in .npy, .npz, .parquet or .safetensors", "--match", tmp_path / place)
+        same = {name: np.arange(1, 4, dtype=np.float32) for name in vectors}
+        refused("the same for all images", "--match", write(tmp_path, "npz", same))
+        short = {name: vector[:1] for name, vector in vectors.items()}
+        refused("have 1 dimension", "--match", write(tmp_path, "npz", short))
 
     @pytest.mark.parametrize("name", ["recipe.json", "network.safetensors"])
     def test_a_folder_of_another_run_before_the_teacher_is_opened(

@@ -32,7 +32,7 @@ def only_for_tests() -> RetrievalData:
 
 @pytest.mark.parametrize("teacher", ["their.npz", "their.onnx", "self"])
 @pytest.mark.parametrize(
-    ("data", "label_weight", "batch_size", "message", "hint"),
+    "refused",
     [
         (only_for_tests(), 0.0, 12, "ROxford has no images to train on", "another set"),
         (replace(retrieval_data(), has_labels=False), 1.0, 12, "no labels for --label-weight", "leave --label-weight"),
@@ -42,14 +42,10 @@ def only_for_tests() -> RetrievalData:
     ],
 )
 def test_images_that_do_not_fit_are_refused_before_the_teacher_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
-    teacher: str,
-    data: RetrievalData,
-    label_weight: float,
-    batch_size: int,
-    message: str,
-    hint: str,
+    monkeypatch: pytest.MonkeyPatch, teacher: str, refused: tuple[RetrievalData, float, int, str, str]
 ) -> None:
+    data, label_weight, batch_size, message, hint = refused
+
     def opened(_options: MatchOptions) -> Path:
         raise AssertionError("the teacher is opened")
 
