@@ -23,6 +23,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+_LISTED, _CLOSE = 50, 3  # known names that a hint lists; those that it lists if there are more
+
 
 class PrunnetError(Exception):
     """An error that is shown as one line and one hint.
@@ -71,9 +73,13 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = get_close_matches(name, known, n=1)
+        close = get_close_matches(name, known, n=_CLOSE)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        hint += f"known: {', '.join(known) if known else 'none is installed'}"
+        if len(known) > _LISTED:  # such as the architectures of timm, which would fill the terminal
+            some = close or known[:_CLOSE]
+            hint += f"known: {', '.join(some)} and {len(known) - len(some)} others"
+        else:
+            hint += f"known: {', '.join(known) if known else 'none is installed'}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 
