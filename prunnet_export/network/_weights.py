@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _KERNEL_RANK = 4
+_MOST_LOGGED = 1000  # names of a file that does not fit; a hostile file can have any number
 # The architectures that are compared with a file that does not fit, for the hint.
 _COMMON = (
     "resnet18", "resnet34", "resnet50", "resnet101", "mobilenetv2_100", "mobilenetv3_small_100",
@@ -32,8 +33,8 @@ def load_weights(embedder: Embedder, file: Path) -> None:
     """Start the backbone of an embedder from a file of weights. The projector and the norm after it are left alone.
 
     The file is safetensors, or was written by ``torch.save``. It has the names of timm, of torchvision, of a run of
-    this package, or of a library that lists the same tensors in the same order. Heads are left out. Log lines say how
-    the tensors were matched, and what was left out.
+    this package, or of a library that lists the same tensors in the same order. Averaged weights are preferred to those
+    that they are averages of. Heads are left out. Log lines say how the tensors were matched, and what was left out.
 
     Args:
         embedder: The embedder; its backbone is changed in place, completely or not at all.
@@ -49,8 +50,11 @@ def load_weights(embedder: Embedder, file: Path) -> None:
         raise _does_not_fit(file, match, tensors)
     prepared = {name: _prepared(name, tensor, file) for name, tensor in match.tensors.items()}
     backbone.load_state_dict({**backbone.state_dict(), **prepared})
+    below = f", below {match.prefix}" if match.prefix else ""
     left_out = f"; left out: {first_of(list(match.left_out))}" if match.left_out else ""
-    _log.info("%s: %d tensors matched %s%s", file, len(prepared), match.how, left_out)
+    _log.info("%s: %d tensors matched %s%s%s", file, len(prepared), match.how, below, left_out)
+    if match.averages_left is not None:
+        _log.warning("%s: the averaged weights below %s do not fit, so others are taken", file, match.averages_left)
     _compare_standardisation(embedder)
 
 
@@ -82,8 +86,8 @@ def _does_not_fit(file: Path, match: Match, tensors: Mapping[str, Tensor]) -> In
                 hint="give the size that the weights were trained at as --crop-px",
             )
     shapes = [f"{name} {found} instead of {wanted}" for name, (found, wanted) in match.other_shapes.items()]
-    parts = [
-        f"{len(names)} {kind} ({first_of(list(names))})"
+    mismatches = [
+        (kind, names)
         for kind, names in (
             ("tensor(s) missing", match.missing),
             ("unexpected", match.unexpected),
@@ -91,6 +95,9 @@ def _does_not_fit(file: Path, match: Match, tensors: Mapping[str, Tensor]) -> In
         )
         if names
     ]
+    for kind, names in mismatches:  # an error is one line, which has room for a few
+        _log.info("%s: %d %s: %s", file, len(names), kind, first_of(names, _MOST_LOGGED))
+    parts = [f"{len(names)} {kind} ({first_of(names)})" for kind, names in mismatches]
     fitting = _architectures_that_fit(tensors)
     hint = (
         f"the weights fit --backbone {', '.join(fitting)}"

@@ -17,16 +17,14 @@ from prunnet_export._files import open_regular, read_bytes, reading_errors
 from prunnet_export._imports import require
 from prunnet_export._limits import WEIGHTS_BYTES
 from prunnet_export.network._torch_file import check_torch_file
+from prunnet_export.network._weights_names import AVERAGES
 
 _log = logging.getLogger(__name__)
 
-# Entries of a training checkpoint that hold weights. Averages (EMA, and DINO's teacher, which is one) come first,
-# because they find more than the weights that they are averages of.
-_CONTAINERS = (
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher",
-    "state_dict", "model_state_dict", "model", "module", "student",
-)  # fmt: skip
-_DEEPEST = 4  # a mapping can hold itself
+# Entries of a training checkpoint that hold weights. Averages come first, because they find more than the weights that
+# they are averages of.
+_CONTAINERS = (*AVERAGES, "state_dict", "model_state_dict", "model", "module", "params", "student")
+_DEEPEST = 4  # entries in entries
 _HINT = "save only the tensors: torch.save(model.state_dict(), FILE), or safetensors.torch.save_file"
 
 
@@ -87,12 +85,19 @@ def _read_torch(file: Path) -> object:
         ) from None
 
 
-def _named_tensors(content: object, entries: tuple[str, ...] = ()) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors of a mapping, and the names of the nested entries that lead to them."""
-    if not isinstance(content, Mapping) or len(entries) > _DEEPEST:
+def _named_tensors(
+    content: object, entries: tuple[str, ...] = (), empty: set[int] | None = None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors of a mapping, and the names of the nested entries that lead to them.
+
+    A mapping can hold itself many times, so each is looked through once: ``empty`` has those that were begun.
+    """
+    empty = set() if empty is None else empty
+    if not isinstance(content, Mapping) or len(entries) > _DEEPEST or id(content) in empty:
         return {}, entries
+    empty.add(id(content))
     for name in _CONTAINERS:
-        tensors, path = _named_tensors(content.get(name), (*entries, name))
+        tensors, path = _named_tensors(content.get(name), (*entries, name), empty)
         if tensors:
             return tensors, path
     found = {

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 
 from torch import Tensor, nn
 
-from prunnet_export.network._weights_names import readings
+from prunnet_export.network._weights_names import AVERAGES, readings
 
-# What wrappers and larger models put before the names of a backbone.
+_AVERAGES = tuple(f"{name}." for name in AVERAGES)
+# What trainers, wrappers and larger models put before the names of a backbone.
 _PREFIXES = (
+    *_AVERAGES,
     "module.", "model.", "backbone.", "encoder.", "_orig_mod.", "visual.", "trunk.", "base_model.",
-    "network.", "embedder.",
+    "network.", "embedder.", "state_dict.", "online_model.", "student.",
 )  # fmt: skip
 _LONGEST = 100  # characters of nested prefixes; names in a hostile file may have any length
+_MOST_VIEWS = 100  # a hostile file can have any number of nestings
 _HEAD = re.compile(
     r"^(_fc|fc|classifier|head|heads|head_dist|last_linear|logits|projection|projector|mlp_head|linear_head"
     r"|projection_head|contrastive_head|dino_head|ibot_head)(\.|$)"
@@ -31,6 +34,8 @@ class Match:
 
     Attributes:
         how: How the names were matched.
+        prefix: What the names of the file that fit begin with, e.g. ``ema_model.module.``.
+        averages_left: What the names of averaged weights begin with, if the file has some that do not fit.
         tensors: The tensors that fit, by their name in the backbone, of its shapes.
         missing: Names of the backbone that have no tensor.
         unexpected: Names of the file that the backbone does not have, heads aside.
@@ -40,6 +45,8 @@ class Match:
 
     how: str
     tensors: dict[str, Tensor]
+    prefix: str = ""
+    averages_left: str | None = None
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     other_shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
@@ -55,24 +62,33 @@ def match_weights(tensors: Mapping[str, Tensor], backbone: nn.Module) -> Match:
     """The first complete match of a file's tensors, else the one in which most tensors fit.
 
     Names are tried first: as they are, without prefixes, and as timm converts them. If no names fit, the order does,
-    if every tensor has the same kind and shape as the one at its place. Integers, such as counts of batches, are
-    computed and not learned, so they are ignored.
+    if every tensor has the same kind and shape as the one at its place. Averaged weights are tried before those that
+    they are averages of. Integers, such as counts of batches, are computed and not learned, so they are ignored.
     """
     expected = {name: tensor for name, tensor in backbone.state_dict().items() if tensor.is_floating_point()}
     best = Match("by name", {}, missing=list(expected), unexpected=list(tensors))
-    views = list(_views(tensors))
+    views = sorted(islice(_views(tensors), _MOST_VIEWS), key=lambda view: not _is_averaged(view[0]))
     for prefix, inside in views:
         outside = [name for name in tensors if not name.startswith(prefix)]
         for how, named in readings(inside, backbone):
             match = _by_name(how, named, expected, outside)
             if match.complete:
-                return match
+                return _chosen(match, prefix, views)
             best = max(best, match, key=lambda one: (len(one.tensors), -len(one.unexpected)))
     for prefix, inside in views:
         paired = _by_order(inside, expected, [name for name in tensors if not name.startswith(prefix)])
         if paired is not None:
-            return paired
+            return _chosen(paired, prefix, views)
     return best
+
+
+def _is_averaged(prefix: str) -> bool:
+    return any(f"{part}." in _AVERAGES for part in prefix.split("."))
+
+
+def _chosen(match: Match, prefix: str, views: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Match:
+    passed_over = None if _is_averaged(prefix) else next((one for one, _ in views if _is_averaged(one)), None)
+    return replace(match, prefix=prefix, averages_left=passed_over)
 
 
 def _is_learned(tensor: Tensor) -> bool:

@@ -14,6 +14,15 @@ from torch import Tensor, nn
 
 _Names = dict[str, Tensor]
 
+# What trainers call averages of weights (EMA, SWA, and DINO's teacher, which is one): an entry of a checkpoint, or the
+# start of each name. The first of them are timm's, torchvision's and ema-pytorch's.
+AVERAGES = (
+    "state_dict_ema", "model_ema", "ema_model", "ema_state_dict", "ema", "ema_model_state_dict",
+    "model_ema_state_dict", "model_state_dict_ema", "params_ema", "ema_weights", "ema_net", "net_ema", "ema_network",
+    "ema_backbone", "backbone_ema", "ema_encoder", "encoder_ema", "averaged_model", "swa_model", "swa_state_dict",
+    "teacher", "teacher_model", "teacher_backbone",
+)  # fmt: skip
+
 # Modules of timm keep their converter of foreign checkpoints under one of these names; the first is the usual one.
 _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 _POSITIONS = "pos"  # in the names of what timm resamples: pos_embed and relative_position_bias_table

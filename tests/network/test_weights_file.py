@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prunnet_export._errors import InvalidInput
-from prunnet_export.network._weights_file import read_weights
+from prunnet_export.network._weights_file import _CONTAINERS, _named_tensors, read_weights
 from tests._asserts import assert_one_line, assert_same_tensors
 
 NAMED = {"b.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2, dtype=torch.float16)}
@@ -63,6 +63,10 @@ def test_the_order_is_that_of_the_file(tmp_path: Path) -> None:
         ("student", None),
         ("state_dict_ema", "state_dict"),
         ("model_ema", "model"),
+        ("ema_model", "model"),
+        ("ema_model_state_dict", "model_state_dict"),
+        ("params_ema", "params"),
+        ("params", None),
         ("ema", "model_state_dict"),
         ("teacher", "student"),
     ],
@@ -150,6 +154,20 @@ def test_a_checkpoint_that_holds_itself_ends(tmp_path: Path) -> None:
     content["model"] = content
     torch.save(content, tmp_path / "weights.pth")
     assert_refused(tmp_path / "weights.pth", "holds no named tensors")
+
+
+def test_entries_that_hold_each_other_many_times_are_looked_through_once() -> None:
+    class Counting(dict[str, object]):
+        reads = 0
+
+        def get(self, key: str, default: object = None) -> object:
+            Counting.reads += 1
+            return super().get(key, default)
+
+    content = Counting()
+    content.update(dict.fromkeys(_CONTAINERS, content))
+    assert _named_tensors(content) == ({}, ())
+    assert Counting.reads == len(_CONTAINERS)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
