@@ -12,6 +12,7 @@ from prunnet_export._limits import SETTINGS_BYTES, SMALL_MEMBER, WEIGHTS_BYTES
 from prunnet_export._pickle_codes import check_pickle
 
 _PICKLE = "data.pkl"
+_PROTOCOL = b"\x80"  # the first byte of a pickle of protocol 2 or later
 _OLD_PICKLES = 5  # magic number, version, system, tensors, keys of the storages
 _MOST_PICKLE = 16 * SETTINGS_BYTES
 
@@ -42,6 +43,21 @@ def check_torch_file(file: Path) -> bool:
                         raise ValueError(f"{member.filename[:40]} is too large")
                     check_pickle(archive.read(member))
         return True
+
+
+def is_plain_pickle(file: Path) -> bool:
+    """Whether a file is one whole pickle and nothing else. It is looked through, and never executed.
+
+    Pickles of protocols 0 and 1, which no Python 3 writes by itself, do not count: any text may look like one.
+    """
+    try:
+        with open_regular(file) as opened:
+            if os.fstat(opened.fileno()).st_size > WEIGHTS_BYTES or not opened.peek(1).startswith(_PROTOCOL):  # type: ignore[attr-defined]  # it is buffered
+                return False
+            check_pickle(opened)
+            return not opened.read(1)
+    except Exception:  # noqa: BLE001  # pickletools raises errors of many types on foreign bytes
+        return False
 
 
 def _check_old(opened: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from prunnet_export._errors import InvalidInput
 from prunnet_export._files import open_regular, read_bytes, reading_errors
 from prunnet_export._imports import require
 from prunnet_export._limits import WEIGHTS_BYTES
-from prunnet_export.network._torch_file import check_torch_file
+from prunnet_export.network._torch_file import check_torch_file, is_plain_pickle
 from prunnet_export.network._weights_names import AVERAGES
 
 _log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ def _read_torch(file: Path) -> object:
             raise InvalidInput(f"{file} asks to execute {named[1]}, which is refused", hint=_HINT) from None
         if "TorchScript" in str(error):
             raise InvalidInput(f"{file} is a TorchScript archive, which holds code", hint=_HINT) from None
+        if is_plain_pickle(file):
+            raise InvalidInput(f"{file} is a plain pickle, which is never executed", hint=_HINT) from None
         raise InvalidInput(
             f"{file} is neither a safetensors file nor one that torch.save wrote",
             hint=f"it may be truncated; else {_HINT}",

@@ -308,10 +308,13 @@ def test_a_name_of_endless_prefixes_ends(tmp_path: Path) -> None:
 
 
 def test_a_file_of_many_nestings_is_compared_in_few_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[object] = []
-    monkeypatch.setattr(
-        "prunnet_export.network._weights_match.readings", lambda inside, _: compared.append(inside) or [("", inside)]
-    )
+    compared: list[Named] = []
+
+    def readings(inside: Named, _: nn.Module) -> list[tuple[str, Named]]:
+        compared.append(inside)
+        return [("by name", inside)]
+
+    monkeypatch.setattr("prunnet_export.network._weights_match.readings", readings)
     nested = ["".join(parts) + "weight" for parts in product(("ema.", "model.", "module."), repeat=6)]
     assert_refused(embedder(), saved(tmp_path, {name: torch.zeros(2) for name in nested}), r"1 unexpected \(weight\)")
     assert len(compared) <= 100

@@ -110,10 +110,22 @@ def test_a_pickle_that_wants_to_execute_is_refused(tmp_path: Path, zipped: bool)
 
 
 def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
-    for protocol, message in ((2, "asks to execute"), (4, "neither a safetensors file")):
-        (tmp_path / "weights.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "executed"), protocol=protocol))
-        assert_refused(tmp_path / "weights.pth", message)
+    file = tmp_path / "weights.pth"
+    for protocol, message in ((2, "asks to execute"), (4, "is a plain pickle, which is never executed")):
+        file.write_bytes(pickle.dumps(Bomb(tmp_path / "executed"), protocol=protocol))
+        assert "truncated" not in assert_refused(file, message).hint
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_plain_pickle_is_told_from_a_damaged_file(tmp_path: Path, protocol: int) -> None:
+    file = tmp_path / "weights.pth"
+    whole = pickle.dumps({"a": list(range(100))}, protocol=protocol)
+    file.write_bytes(whole)
+    assert "state_dict()" in assert_refused(file, "is a plain pickle, which is never executed").hint
+    for damaged in (whole[:-5], whole + b"x"):
+        file.write_bytes(damaged)
+        assert "truncated" in assert_refused(file, "neither a safetensors file").hint
 
 
 def test_a_whole_module_is_refused(tmp_path: Path) -> None:

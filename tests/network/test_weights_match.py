@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -42,7 +43,8 @@ def test_ema_pytorch_and_torchvision_write_what_is_read(tmp_path: Path) -> None:
     load_weights(whole, saved(tmp_path, state))
     assert_loaded(whole, source)
 
-    model = timm.create_model("resnet18", num_classes=5, **TINY_RESNET)
+    options: dict[str, Any] = dict(TINY_RESNET)
+    model = timm.create_model("resnet18", num_classes=5, **options)
     model.load_state_dict(source)
     averaged = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     randomise(model, seed=2)
