@@ -12,11 +12,13 @@ from prunnet_export._errors import InvalidInput
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The least values that the verification gates accept.
 
+    The teacher is the model that made the gallery: the dense network itself, or another model.
+
     Attributes:
         parity: Worst cosine between the exported file and the torch subnetwork; None is the default of the precision.
-        recall: Cross-test R@1, as a share of the dense network's self-test R@1.
-        overlap: Mean share of nearest neighbours that the dense network finds too; used if there are no labels.
-        spread: Spread of the embeddings, as a share of the dense network's.
+        recall: Cross-test R@1, as a share of the teacher's self-test R@1; used if there are labels.
+        overlap: Mean share of the teacher's nearest neighbours that are found too; used if there are no labels.
+        spread: Spread of the embeddings, as a share of the teacher's.
 
     Raises:
         InvalidInput: a threshold is not finite.

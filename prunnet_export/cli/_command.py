@@ -112,20 +112,22 @@ DEFAULTS = Thresholds()
     type=click.FloatRange(0, 2),
     default=DEFAULTS.recall,
     show_default=True,
-    help="Least cross-test R@1, as a share of the dense R@1.",
+    help="Least R@1 in the teacher's gallery, as a share of the R@1 of the teacher's self-test, if there are labels."
+    " The teacher is the dense network, if the network was not trained to match another.",
 )
 @click.option(
     "--min-parity",
     type=click.FloatRange(-1, 1),
-    help="Least cosine to torch, on the worst image.  [default: 0.999 for fp32]",
+    help="Least cosine to torch, on the worst image."
+    "  [default: 0.999 for fp32 and fp16, 0.995 for bf16, 0.99 for int8]",
 )
 @click.option(
     "--min-overlap",
     type=click.FloatRange(0, 1),
     default=DEFAULTS.overlap,
     show_default=True,
-    help="Least share of the 10 nearest that the artifact finds too, if there are no labels; the lower end of its 95%"
-    " interval counts.",
+    help="Least share of the teacher's 10 nearest that the artifact finds too, if there are no labels; the lower end"
+    " of its 95% interval counts.",
 )
 @click.option(
     "--channel-multiple",

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import click
 import pytest
 
 from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
 from prunnet_export.cli._options import FORMATS
+from prunnet_export.precision import BF16, FP16, FP32, INT8
 from prunnet_export.reports._render import OUTPUT_FORMATS
 from tests._cli import assert_error, call, shell
 
@@ -39,6 +42,15 @@ def test_help_imports_neither_torch_nor_a_runtime(name: str, option: str, enviro
     modules = set(json.loads(ran.err))
     assert "click" in modules
     assert not modules & {*HEAVY, "numpy", "PIL"}
+
+
+def test_the_help_of_the_gates_says_whose_gallery_it_is_and_every_default() -> None:
+    texts = {one.name: one.help for one in export.params if isinstance(one, click.Option) and one.help is not None}
+    assert "the R@1 of the teacher's self-test" in texts["min_recall"]
+    assert "the teacher's 10 nearest" in texts["min_overlap"]
+    for precision in (FP32, FP16, BF16, INT8):
+        [part] = [one for one in re.split(",|default:", texts["min_parity"]) if precision.name in one]
+        assert f"{precision.parity:g} for" in part
 
 
 def test_a_broken_plug_in_is_shown_and_breaks_nothing_else(
