@@ -11,6 +11,7 @@ from prunnet_export._documents import decode_json
 from prunnet_export._errors import InvalidInput
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import SETTINGS_BYTES
+from prunnet_export._numbers import percent
 from prunnet_export._stored_paths import path_from_stored
 from prunnet_export.preprocessing import Preprocessing
 
@@ -97,8 +98,24 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         patterns, capacities = self.training.get("patterns"), self.training.get("capacities")
         if not isinstance(patterns, list) or not isinstance(capacities, list) or pattern not in patterns:
             return None
-        numbers = [one for one in capacities if isinstance(one, float)]
+        numbers = [one for one in capacities if isinstance(one, float) and 0 < one <= 1]
         return min(numbers, default=None)
+
+
+def below_trained(subnetwork: object, capacity: float, smallest: float | None) -> str | None:
+    """A warning if a subnetwork is smaller than all that its network was trained at, else None.
+
+    Args:
+        subnetwork: What is printed for it.
+        capacity: Its capacity.
+        smallest: The smallest trained capacity of its pattern; None if that is not known.
+    """
+    if smallest is None or capacity >= smallest:
+        return None
+    return (
+        f"{subnetwork} is below {percent(smallest)}, the smallest capacity that this network was trained at; it may"
+        " find far less, and a training with smaller --capacities helps"
+    )
 
 
 def read_config(folder: Path) -> NetworkConfig:

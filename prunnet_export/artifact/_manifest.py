@@ -66,6 +66,7 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         weights_total: Number of prunable weights of the dense network.
         widths: Number of channels of each layer, if the pattern cuts channels; else null.
         float_layers: Layers that stay in float in INT8, because they lose too much there.
+        smallest_trained: The smallest capacity of the pattern that the training had; null if it is not known.
     """
 
     pattern: str
@@ -77,6 +78,7 @@ class SubnetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights_total: Count
     widths: dict[str, Positive] | None = None
     float_layers: list[str] = []
+    smallest_trained: Capacity | None = None
 
     def __str__(self) -> str:
         return f"{self.pattern} {self.capacity:.1%} {self.precision}"

@@ -33,7 +33,7 @@ def export_report(outcome: Outcome, chosen: NetworkChoice) -> Report:
     return Report(
         title=f"prunnet-export {manifest.target}",
         tables=(
-            _result_table(manifest, chosen),
+            _result_table(outcome, chosen),
             *latency_tables(manifest.latency),
             frontier_table(manifest),
             *([threshold_table(manifest.verification)] if manifest.verification.match_thresholds else []),
@@ -54,8 +54,8 @@ def _next_command(outcome: Outcome) -> str:
     return f"next: deploy {outcome.folder}/{manifest.entry} as it is; its latency is to be measured there"
 
 
-def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
-    latency = manifest.latency
+def _result_table(outcome: Outcome, chosen: NetworkChoice) -> Table:
+    manifest, latency = outcome.manifest, outcome.manifest.latency
     rows: list[tuple[str, str]] = [
         ("network", f"{manifest.network.name} ({manifest.network.backbone}; {chosen.because})"),
         ("device", "not here" if manifest.device is None else str(manifest.device)),
@@ -73,6 +73,8 @@ def _result_table(manifest: Manifest, chosen: NetworkChoice) -> Table:
         peak = f"{significant(manifest.memory.peak_mb)} MiB above the runtime"
         rows.append(("memory", f"{peak} ({manifest.memory.source})"))
     rows += _verification_rows(manifest)
+    if outcome.no_threshold is not None:
+        rows.append(("thresholds", f"none: {outcome.no_threshold}"))
     if manifest.verified_by is not None:
         engine = f"{manifest.verified_by.name} {manifest.verified_by.version}"
         rows.append(("verified by", f"{engine}, because {manifest.runtime.name} does not run here"))

@@ -6,9 +6,12 @@ match above a threshold needs another threshold for the student's queries.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from prunnet_export._errors import UsageError
 from prunnet_export.artifact import MatchThreshold
 from prunnet_export.vectors import Metric
 
@@ -16,6 +19,28 @@ RATES = (1e-2, 1e-3, 1e-4)
 _LEAST_ACCEPTED = 10  # fewer accepted pairs say little about a rate
 
 Scores = npt.NDArray[np.float32]
+
+
+def check_threshold(asked: float, metric: Metric) -> None:
+    """Raise UsageError if no pair can have this similarity, or for ``l2`` this distance."""
+    least, largest = {"cosine": (-1.0, 1.0), "dot": (-math.inf, math.inf), "l2": (0.0, math.inf)}[metric]
+    if not (math.isfinite(asked) and least <= asked <= largest):
+        what = "distance of l2" if metric == "l2" else f"similarity of {metric}"
+        usual = {"cosine": "a number from -1 to 1", "dot": "a finite number", "l2": "a finite number from 0"}[metric]
+        raise UsageError(f"--teacher-threshold {asked:g} is no {what}", hint=f"give {usual}")
+
+
+def why_no_threshold(teacher: Scores, metric: Metric, *, asked: float | None = None) -> str | None:
+    """Why :func:`match_thresholds` gives none for these similarities; None if it gives some."""
+    counts, pairs = _accepted(teacher, metric, asked), len(teacher)
+    if max(counts) >= _LEAST_ACCEPTED:
+        return None
+    if asked is None:
+        return f"{pairs:,} wrong pairs are too few for a threshold; the rate {RATES[0]:g} needs about 1,000"
+    return (
+        f"the teacher accepts {counts[0]} of {pairs:,} wrong pairs at {asked:g}, too few for a threshold; at least"
+        f" {_LEAST_ACCEPTED} are needed"
+    )
 
 
 def match_thresholds(
@@ -34,10 +59,8 @@ def match_thresholds(
     Returns:
         An entry for each rate at which at least 10 pairs are accepted.
     """
-    sign = -1 if metric == "l2" else 1
-    pairs = len(teacher)
-    counts = [round(rate * pairs) for rate in RATES] if asked is None else [int((teacher >= sign * asked).sum())]
-    accepted = [count for count in counts if count >= _LEAST_ACCEPTED]
+    sign, pairs = _sign(metric), len(teacher)
+    accepted = [count for count in _accepted(teacher, metric, asked) if count >= _LEAST_ACCEPTED]
     if not accepted:
         return []
     places = [pairs - count for count in accepted]
@@ -51,3 +74,15 @@ def match_thresholds(
         )
         for count, of_teacher, of_artifact in zip(accepted, *found, strict=True)
     ]
+
+
+def _accepted(teacher: Scores, metric: Metric, asked: float | None) -> list[int]:
+    """The number of pairs that are accepted at the teacher's threshold, or at each of the usual rates."""
+    if asked is None:
+        return [round(rate * len(teacher)) for rate in RATES]
+    return [int((teacher >= _sign(metric) * asked).sum())]
+
+
+def _sign(metric: Metric) -> int:
+    """Of a distance, so that more is more similar."""
+    return -1 if metric == "l2" else 1

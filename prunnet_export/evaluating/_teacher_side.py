@@ -16,7 +16,7 @@ from prunnet_export.evaluating._chance import check_better_than_chance
 from prunnet_export.evaluating._excerpt import ARTIFACT_NEIGHBOURS, one_relevant_row
 from prunnet_export.evaluating._gallery import Gallery
 from prunnet_export.evaluating._images import Embeddings, SomeImages
-from prunnet_export.evaluating._match_thresholds import Scores, match_thresholds
+from prunnet_export.evaluating._match_thresholds import Scores, match_thresholds, why_no_threshold
 from prunnet_export.evaluating._metric import similarities
 from prunnet_export.evaluating._metrics import retrieval_metrics
 from prunnet_export.evaluating._reference import Reference
@@ -116,6 +116,10 @@ class TeacherSide:
         metric = self.gallery.entry.metric
         scores = similarities(searching(artifact, self.gallery.entry, from_artifact=True), embeddings, metric)
         return match_thresholds(teacher, scores[wrong], metric, asked=asked)
+
+    def why_no_threshold(self, *, asked: float | None = None) -> str | None:
+        """Why :meth:`match_thresholds` gives none, whatever the artifact; None if it gives some."""
+        return why_no_threshold(self._wrong_pairs[2], self.gallery.entry.metric, asked=asked)
 
     @cached_property
     def _rows_of_teacher(self) -> Indices:

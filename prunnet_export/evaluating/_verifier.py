@@ -16,6 +16,7 @@ from prunnet_export.devices import Device
 from prunnet_export.evaluating._evidence import Evidence
 from prunnet_export.evaluating._gates import BYTES_IMAGES, Expected, Observed, verify
 from prunnet_export.evaluating._images import Embeddings
+from prunnet_export.evaluating._match_thresholds import check_threshold
 from prunnet_export.evaluating._model import ModelOnDevice
 from prunnet_export.evaluating._reference import Reference
 from prunnet_export.evaluating._teacher_side import TeacherSide
@@ -48,6 +49,17 @@ class Verifier:
     threads: int | None
     by_twin: bool = False
     match_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if no match can have the threshold."""
+        if self.match_threshold is not None:
+            gallery = self.evidence.gallery
+            check_threshold(self.match_threshold, "cosine" if gallery is None else gallery.entry.metric)
+
+    @cached_property
+    def no_threshold(self) -> str | None:
+        """Why a verification has no thresholds of a match, whatever the build; None if it has some."""
+        return self.side.why_no_threshold(asked=self.match_threshold)
 
     @cached_property
     def side(self) -> TeacherSide:

@@ -36,6 +36,7 @@ from prunnet_export.evaluating import (
     verify_again,
 )
 from prunnet_export.finishing._candidates import Candidate, MeasuredCandidate, alternative_files, stored_candidates
+from prunnet_export.network_config import below_trained
 from prunnet_export.runtimes import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -132,7 +133,13 @@ class Finish:
         candidates = stored_candidates(self.manifest)
         if self.device.emulated:
             candidates = [one for one in candidates if not one.home]
+        warning: str | None = None
         for index, candidate in enumerate(candidates):
+            cut = candidate.subnetwork
+            if warning is None:  # once: those after it are smaller still
+                warning = below_trained(cut, cut.capacity, cut.smallest_trained)
+                if warning is not None:
+                    _LOG.warning("%s", warning)
             try:
                 one = self._build(candidate, artifact, temporary / str(index))
             except (InvalidInput, Unreachable) as error:  # it may be too large to build, so try the next one

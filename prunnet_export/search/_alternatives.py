@@ -9,6 +9,7 @@ import numpy as np
 
 from prunnet_export.artifact import ALTERNATIVES, AlternativeEntry
 from prunnet_export.building import Candidate
+from prunnet_export.network_config import NetworkConfig
 from prunnet_export.search._manifest import subnetwork_entry
 from prunnet_export.search._outcome import Attempt
 
@@ -28,13 +29,16 @@ def alternatives_to(chosen: Candidate, rungs: Sequence[Candidate]) -> list[Candi
     return found
 
 
-def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multiple: int) -> AlternativeEntry:
+def save_alternative(
+    attempt: Attempt, folder: Path, name: str, config: NetworkConfig, *, channel_multiple: int
+) -> AlternativeEntry:
     """Copy a candidate into an artifact, with its torch embeddings. The artifact has the rest of its reference.
 
     Args:
         attempt: The candidate, verified on the host, with a predicted latency.
         folder: Folder of the artifact.
         name: Name of the alternative's folder in the artifact.
+        config: The configuration of its network.
         channel_multiple: Kept widths are multiples of this.
 
     Raises:
@@ -50,7 +54,7 @@ def save_alternative(attempt: Attempt, folder: Path, name: str, *, channel_multi
     return AlternativeEntry(
         entry=f"{home}/{build.names[0]}",
         reference=f"{home}/{EMBEDDINGS}",
-        subnetwork=subnetwork_entry(build, channel_multiple=channel_multiple),
+        subnetwork=subnetwork_entry(build, config, channel_multiple=channel_multiple),
         latency=attempt.latency,
         size_mb=build.size_mb,
         verification=verification,

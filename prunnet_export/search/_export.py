@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from prunnet_export._errors import UnsupportedPrecision
-from prunnet_export._numbers import percent, significant
+from prunnet_export._numbers import significant
 from prunnet_export._text import first_of
 from prunnet_export.artifact import (
     REFERENCE_FILE,
@@ -24,6 +24,7 @@ from prunnet_export.artifact import (
 from prunnet_export.building import Build, Candidate
 from prunnet_export.evaluating import Evidence, Reference, Verifier, save_golden, save_reference
 from prunnet_export.measuring import LatencyReport
+from prunnet_export.network_config import below_trained
 from prunnet_export.patterns import find_pattern
 from prunnet_export.runtimes import find_runtime
 from prunnet_export.search._alternatives import alternatives_to, save_alternative
@@ -91,6 +92,8 @@ class Export(BudgetSearch):
         """
         with ArtifactWriter(destination) as writer:
             _ = self._verifier.side  # bad images and a bad gallery are found before the search, which takes minutes
+            if self.match_threshold is not None and self._verifier.no_threshold is not None:
+                _LOG.warning("%s", self._verifier.no_threshold)
             fitting = self._search()
             return self._choose(writer, fitting) if fitting else self._reject_all(writer)
 
@@ -140,8 +143,10 @@ class Export(BudgetSearch):
 
         return Choices(ladders, rank)
 
-    def _accuracies(self, fitting: Iterable[Candidate]) -> dict[Candidate, float]:
+    def _accuracies(self, fitting: Collection[Candidate]) -> dict[Candidate, float]:
         """The accuracy of each candidate that can be verified here."""
+        for candidate in fitting:  # before any work: to verify them all takes minutes
+            self._warn_below_trained(candidate)
         scores: dict[Candidate, float] = {}
         unverified: UnsupportedPrecision | None = None
         for candidate in fitting:
@@ -192,15 +197,10 @@ class Export(BudgetSearch):
     def _warn_below_trained(self, candidate: Candidate) -> None:
         """Warn once for each pattern."""
         smallest = self.checkpoint.config.smallest_trained(candidate.pattern)
-        if smallest is None or candidate.capacity >= smallest or candidate.pattern in self._warned:
-            return
-        self._warned.add(candidate.pattern)
-        _LOG.warning(
-            "%s is below %s, the smallest capacity that this network was trained at; it may find far less, and a"
-            " training with smaller --capacities helps",
-            candidate,
-            percent(smallest),
-        )
+        warning = below_trained(candidate, candidate.capacity, smallest)
+        if warning is not None and candidate.pattern not in self._warned:
+            self._warned.add(candidate.pattern)
+            _LOG.warning("%s", warning)
 
     def _verified(self, attempt: Attempt) -> Attempt:
         """The attempt with its verification; failed gates are added to the reasons."""
@@ -264,7 +264,7 @@ class Export(BudgetSearch):
             device=self._timing().fingerprint(),
             golden=save_golden(writer.folder, self._verifier.tested(attempt.build), self.evidence.preprocessing),
         )
-        return Outcome(writer.finish(manifest), manifest, hint)
+        return Outcome(writer.finish(manifest), manifest, hint, self._verifier.no_threshold)
 
     def _save_reference(self, reference: Reference, others: Iterable[Reference], file: Path) -> None:
         """Write what the artifact is verified again with, and no more of the images than was asked for."""
@@ -289,7 +289,9 @@ class Export(BudgetSearch):
             [latency] = self._measure([build], runs=0, samples=0, seconds=0)
             attempt = self._verified(Attempt(build, latency, latency, None, []))
             if not attempt.reasons and attempt.reference is not None:
-                entry = save_alternative(attempt, writer.folder, str(index), channel_multiple=self.channel_multiple)
+                entry = save_alternative(
+                    attempt, writer.folder, str(index), self.checkpoint.config, channel_multiple=self.channel_multiple
+                )
                 found.append(entry)
                 references.append(attempt.reference)
         return found, references

@@ -64,7 +64,7 @@ def compose_manifest(
             embedding_dim=config.embedding_dim,
             teacher=config.teacher,
         ),
-        subnetwork=subnetwork_entry(build, channel_multiple=channel_multiple),
+        subnetwork=subnetwork_entry(build, config, channel_multiple=channel_multiple),
         preprocessing=config.preprocessing,
         budget=budget,
         latency=latency,
@@ -83,8 +83,8 @@ def compose_manifest(
     )
 
 
-def subnetwork_entry(build: Build, *, channel_multiple: int) -> SubnetworkEntry:
-    """The manifest's entry of a compiled candidate."""
+def subnetwork_entry(build: Build, config: NetworkConfig, *, channel_multiple: int) -> SubnetworkEntry:
+    """The manifest's entry of a compiled candidate of the network with this configuration."""
     candidate, subnetwork = build.candidate, build.candidate.subnetwork
     return SubnetworkEntry(
         pattern=subnetwork.pattern,
@@ -96,4 +96,5 @@ def subnetwork_entry(build: Build, *, channel_multiple: int) -> SubnetworkEntry:
         weights_total=subnetwork.total,
         widths=subnetwork.widths(),
         float_layers=list(build.float_layers.kept),
+        smallest_trained=config.smallest_trained(subnetwork.pattern),
     )

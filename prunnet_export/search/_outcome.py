@@ -84,8 +84,10 @@ class Outcome:
         folder: Folder of the artifact, verified or rejected.
         manifest: Manifest of the artifact.
         hint: Options that would fit, if no candidate is inside the budget.
+        no_threshold: Why there are no thresholds of a match; None if there are some.
     """
 
     folder: Path
     manifest: Manifest
     hint: str = ""
+    no_threshold: str | None = None

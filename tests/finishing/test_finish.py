@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from prunnet_export._errors import InvalidInput, Unreachable, UsageError
-from prunnet_export.artifact import REFERENCE_FILE, Manifest, load, read_manifest, verify_files
+from prunnet_export._numbers import percent
+from prunnet_export.artifact import REFERENCE_FILE, Manifest, SubnetworkEntry, load, read_manifest, verify_files
 from prunnet_export.budget import Budget
 from prunnet_export.datasets import open_dataset
 from prunnet_export.devices import Device
@@ -120,6 +122,32 @@ def test_a_slow_device_steps_down(predicted: Path, tmp_path: Path) -> None:
     assert [entry.inside for entry in after.frontier] == [True] + [False] * len(before.alternatives)
     assert folder == tmp_path / "finished"
     assert read_manifest(predicted) == before  # the source does not change
+
+
+def test_a_device_that_steps_down_below_the_smallest_trained_capacity_warns_before_it_builds(
+    predicted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = read_manifest(predicted)
+    cuts = [manifest.subnetwork, *(other.subnetwork for other in manifest.alternatives)]
+    capacities = sorted(cut.capacity for cut in cuts)
+    untrained, trained = capacities[0], capacities[1]
+    assert untrained < trained
+
+    def of(entry: SubnetworkEntry) -> SubnetworkEntry:
+        return msgspec.structs.replace(entry, smallest_trained=trained)
+
+    others = [msgspec.structs.replace(one, subnetwork=of(one.subnetwork)) for one in manifest.alternatives]
+    manifest = msgspec.structs.replace(manifest, subnetwork=of(manifest.subnetwork), alternatives=others)
+    with caplog.at_level(logging.INFO):
+        finisher(predicted, TableDevice(lambda _size, _: 1e4), manifest).run(tmp_path / "slow")
+    said = f"{untrained:.1%} fp32 is below {percent(trained)}, the smallest capacity"
+    [warned] = [index for index, line in enumerate(caplog.messages) if "the smallest capacity" in line]
+    assert said in caplog.messages[warned]
+    built = [line for line in caplog.messages[:warned] if line.startswith("building ")]
+    assert len(built) == len(capacities) - 1
+    caplog.clear()
+    finisher(predicted, TableDevice(lambda _size, _: 1e-4), manifest).run(tmp_path / "fast")
+    assert "smallest capacity" not in caplog.text
 
 
 def test_a_device_that_is_too_slow_for_all_rejects(predicted: Path) -> None:

@@ -14,6 +14,8 @@ from prunnet_export._lock import FolderLock
 from prunnet_export.artifact import REFERENCE_FILE, Manifest, load, read_manifest, verify_files
 from prunnet_export.budget import Budget
 from prunnet_export.building import Build, Candidate
+from prunnet_export.cli._context import NetworkChoice
+from prunnet_export.cli._export_report import export_report
 from prunnet_export.devices._protocol import LatencyRequest
 from prunnet_export.evaluating import load_reference
 from prunnet_export.runtimes import FloatLayers
@@ -86,6 +88,26 @@ def test_a_cut_below_the_smallest_trained_capacity_is_warned_about_once(
     assert len(found) == warned
 
 
+def test_the_warning_comes_before_accuracies_are_measured(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    training: dict[str, Any] = {"patterns": ["channel"], "capacities": [0.8, 0.3]}
+    config = msgspec.structs.replace(workshop.checkpoint.config, training=training)
+    workshop.checkpoint = replace(workshop.checkpoint, config=config)
+    export = workshop.export(Budget(latency_ms=1), select="accuracy")
+    export.budget = Budget(latency_ms=1000 * between(export, 3))
+    warned_before: list[bool] = []
+
+    def accuracy(candidate: Candidate) -> float:
+        warned_before.append(any("below 30%" in line for line in caplog.messages))
+        return candidate.capacity
+
+    monkeypatch.setattr(export, "_accuracy", accuracy)
+    manifest = export.run(tmp_path / "out").manifest
+    assert warned_before == [True] * len(warned_before) != []
+    assert manifest.subnetwork.smallest_trained == 0.3
+
+
 def test_the_largest_that_fits_is_chosen(workshop: Workshop, tmp_path: Path) -> None:
     export = workshop.export(Budget(latency_ms=1))
     export.budget = Budget(latency_ms=1000 * between(export, 3))
@@ -101,6 +123,27 @@ def test_the_largest_that_fits_is_chosen(workshop: Workshop, tmp_path: Path) -> 
     assert manifest.memory is not None
     assert manifest.memory.peak_mb > 0
     assert_nothing_left(tmp_path, "out")
+
+
+@pytest.mark.parametrize("asked", [0.99999, None])
+def test_too_few_pairs_for_a_threshold_are_said(
+    asked: float | None, workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export = workshop.export(Budget(latency_ms=1e6), match_threshold=asked)
+    export.evidence = export._verifier.evidence = replace(export.evidence, max_queries=5, max_gallery=20)
+    outcome = export.run(tmp_path / "out")
+    assert outcome.manifest.verification.match_thresholds == []
+    assert outcome.no_threshold is not None
+    assert "wrong pairs" in outcome.no_threshold
+    early = [record.levelname for record in caplog.records if record.getMessage() == outcome.no_threshold]
+    assert early == ([] if asked is None else ["WARNING"])
+    choice = NetworkChoice(tmp_path, "tiny", "it is the test's")
+    assert ("thresholds", f"none: {outcome.no_threshold}") in export_report(outcome, choice).tables[0].rows
+
+
+def test_an_impossible_threshold_is_refused_before_anything_works(workshop: Workshop) -> None:
+    with pytest.raises(UsageError, match="--teacher-threshold nan is no similarity of cosine"):
+        workshop.export(Budget(latency_ms=1), match_threshold=float("nan"))
 
 
 def test_the_frontier_is_what_was_measured(workshop: Workshop, tmp_path: Path) -> None:
