@@ -24,7 +24,7 @@ demo: runs/demo/config.json ## Train on the glyphs, export for both x86 targets,
 # A run that was interrupted goes on where it was.
 runs/demo/config.json: | $(STAMP)
 	$(BIN)/prunnet-train glyphs --backbone-option channels=16,32,64,128 --embedding-dim 128 \
-	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 3 --schedule cosine \
+	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 3 \
 	  --out runs/demo --resume
 
 test: $(STAMP) types ## Run the linter, the type checker and the default tests
@@ -83,7 +83,7 @@ schema: $(STAMP) ## Write the manifest's JSON Schema
 demo-network: $(STAMP) ## Train the demo network that ships in the package again (about ten minutes)
 	rm -rf runs/demo-network
 	$(BIN)/prunnet-train glyphs --backbone-option channels=16,32,64,128 --embedding-dim 128 \
-	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 8 --schedule cosine \
+	  --crop-px 56 --resize-px 64 --batch-size 64 --epochs 8 \
 	  --capacities 0.6,0.4,0.2,0.1 --half-precision-checkpoint --out runs/demo-network
 	cp runs/demo-network/network.safetensors runs/demo-network/config.json prunnet_export/network/demo/
 

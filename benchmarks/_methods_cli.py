@@ -13,6 +13,7 @@ from prunnet_export.cli import number_list, output_options
 from prunnet_export.network_config import DataSource
 from prunnet_export.training import (
     match_options,
+    optimization,
     recipe_option,
     recipe_options,
     take_match_options,
@@ -39,7 +40,7 @@ def comparison_options(kind: str) -> Callable[[Command], Command]:
         click.option(
             "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds: 0, 1, ..."
         ),
-        recipe_options(schedule="cosine"),
+        recipe_options,
         recipe_option(
             "capacities",
             "--train-capacities",
@@ -75,7 +76,7 @@ def comparison_options(kind: str) -> Callable[[Command], Command]:
     return add
 
 
-def take_settings(data: str, layout: str | None, fields: dict[str, Any]) -> Settings:
+def take_settings(data: str, layout: str | None, fields: dict[str, Any], *, match: bool) -> Settings:
     """The settings of a comparison from its options; those of the preprocessing are taken out of ``fields``."""
     from prunnet_export.benchmarks.methods import Settings
 
@@ -83,7 +84,7 @@ def take_settings(data: str, layout: str | None, fields: dict[str, Any]) -> Sett
         data=DataSource(source=stored_path(data), layout=layout),
         preprocessing=take_preprocessing(fields, data=data, layout=layout),
         widths="by cost",
-        **fields,
+        **fields | optimization(fields, match=match, weights=False),
     )
 
 
@@ -125,7 +126,7 @@ def methods(
     from prunnet_export.benchmarks._methods_table import MethodsOptions, methods_table
 
     options = MethodsOptions(
-        settings=take_settings(data, layout, fields),
+        settings=take_settings(data, layout, fields, match=match is not None),
         methods=tuple(name.strip() for name in methods.split(",")),
         seeds=seeds,
         match=match,

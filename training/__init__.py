@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prunnet_export.training._matching import Matching, centred_cosines
     from prunnet_export.training._matching_start import new_matching_trainee, start_matching
     from prunnet_export.training._objectives import Objective
+    from prunnet_export.training._optimization import optimization
     from prunnet_export.training._options import (
         recipe_option,
         recipe_options,
@@ -68,6 +69,7 @@ else:
             "_matching": ("Matching", "centred_cosines"),
             "_matching_start": ("new_matching_trainee", "start_matching"),
             "_objectives": ("Objective",),
+            "_optimization": ("optimization",),
             "_options": ("recipe_option", "recipe_options", "take_preprocessing", "take_recipe", "weights_options"),
             "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
@@ -109,6 +111,7 @@ __all__ = [
     "new_trainee",
     "open_match",
     "open_model",
+    "optimization",
     "orders",
     "ranks_of_environment",
     "recipe_option",

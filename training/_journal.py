@@ -65,14 +65,14 @@ def check_folder(out: Path, *, resume: bool) -> None:
             raise InvalidInput(f"{out / name} exists without its run", hint="choose another --out, or move it away")
 
 
-def weights_of_run(out: Path) -> str | None:
-    """The ``weights_sha256`` of the run in a folder; None if there is no run, or if it started at random.
+def recipe_of_run(out: Path) -> Recipe | None:
+    """The recipe of the run in a folder; None if there is no run.
 
     Raises:
         InvalidInput: the recipe of the run cannot be read.
     """
     file = out / RECIPE_FILE
-    return _read_recipe(file).weights_sha256 if file.exists() else None
+    return _read_recipe(file) if file.exists() else None
 
 
 def _refuse_other_recipe(recipe: Recipe, file: Path) -> None:

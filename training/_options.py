@@ -14,7 +14,16 @@ from prunnet_export._stored_paths import stored_path
 from prunnet_export.cli import backbone_options, number_list, size
 from prunnet_export.network_config import LEAST_DIMENSIONS, MOST_DIMENSIONS, DataSource
 from prunnet_export.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, Size, sides
-from prunnet_export.training._recipe import Optimizer, Recipe, Schedule
+from prunnet_export.training._optimization import LEARNING_RATE_OF_WEIGHTS, OPTIMIZER_OF_MATCH, optimization
+from prunnet_export.training._recipe import (
+    LEARNING_RATE,
+    OPTIMIZER,
+    SCHEDULE,
+    WEIGHT_DECAY,
+    Optimizer,
+    Recipe,
+    Schedule,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
@@ -66,17 +75,20 @@ def _channels(context: click.Context, option: click.Parameter, text: str) -> tup
     return values
 
 
-def take_recipe(options: dict[str, Any], *, data: str) -> Recipe:
+def take_recipe(options: dict[str, Any], *, data: str, match: bool, before: Recipe | None = None) -> Recipe:
     """Take the options of a recipe, and those of its images, out of a command's options.
 
     Args:
         options: The options of :func:`recipe_options` and :func:`weights_options`, ``layout``, and more of its fields.
         data: The data set.
+        match: Whether the run has a teacher.
+        before: The recipe of the run that is resumed. What the user does not say about the optimization is as there.
 
     Raises:
         InvalidInput: a number is not finite, or the crop does not fit.
     """
     layout = options.pop("layout")
+    options.update(optimization(options, match=match, weights=options["weights"] is not None, before=before))
     return Recipe(
         data=DataSource(source=stored_path(data), layout=layout, seed=options["seed"]),
         preprocessing=take_preprocessing(options, data=data, layout=layout),
@@ -116,8 +128,15 @@ def _enlarged(crop: Size) -> Size:
     return round(height * 8 / 7), round(width * 8 / 7)
 
 
-def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
-    """The options of every command that trains: fields of the recipe, ``crop_px``, ``resize_px`` and ``fit``."""
+def _by_optimizer(values: dict[Optimizer, float]) -> str:
+    return ", ".join(f"{value:g} ({name})" for name, value in values.items())
+
+
+def recipe_options(command: F) -> F:
+    """Add the options of every command that trains: fields of the recipe, ``crop_px``, ``resize_px`` and ``fit``.
+
+    Those of the optimizer are None if the user does not give them; see :func:`optimization`.
+    """
     options = (
         recipe_option(
             "backbone", help="A timm architecture, resnet18-no-maxpool, or the backbone of an installed package."
@@ -160,15 +179,33 @@ def recipe_options(*, schedule: Schedule) -> Callable[[F], F]:
             help="Weight of the distance to the dense embedding in a subnetwork's loss.",
         ),
         recipe_option("batch_size", type=click.IntRange(2), help="Images in a step, of all processes together."),
-        recipe_option("optimizer", type=click.Choice(get_args(Optimizer))),
-        recipe_option("learning_rate", type=click.FloatRange(0, min_open=True)),
-        recipe_option("schedule", type=click.Choice(get_args(Schedule)), default=schedule),
-        recipe_option("weight_decay", type=click.FloatRange(0)),
+        recipe_option(
+            "optimizer",
+            type=click.Choice(get_args(Optimizer)),
+            default=None,
+            help=f"sgd has momentum 0.9.  [default: {OPTIMIZER}; with --match {OPTIMIZER_OF_MATCH}]",
+        ),
+        recipe_option(
+            "learning_rate",
+            type=click.FloatRange(0, min_open=True),
+            default=None,
+            help=f"The highest learning rate.  [default: {_by_optimizer(LEARNING_RATE)}; with --weights"
+            f" {_by_optimizer(LEARNING_RATE_OF_WEIGHTS)}]",
+        ),
+        recipe_option(
+            "schedule",
+            type=click.Choice(get_args(Schedule)),
+            default=None,
+            help="How the learning rate falls: along a cosine, or to a tenth after each quarter of the steps."
+            f"  [default: {SCHEDULE}]",
+        ),
+        recipe_option(
+            "weight_decay",
+            type=click.FloatRange(0),
+            default=None,
+            help=f"Weight decay of weights and scores.  [default: {_by_optimizer(WEIGHT_DECAY)}]",
+        ),
     )
-
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+    for option in reversed(options):
+        command = option(command)
+    return command

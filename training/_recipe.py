@@ -15,6 +15,11 @@ from prunnet_export.preprocessing import Preprocessing
 Optimizer = Literal["sgd", "adamw"]
 Rule = Literal["progressive", "last-conflict", "sum"]
 Schedule = Literal["step", "cosine"]
+# Without a teacher, from random weights; other runs have other defaults: _optimization.py.
+OPTIMIZER: Optimizer = "sgd"
+LEARNING_RATE: dict[Optimizer, float] = {"sgd": 0.1, "adamw": 0.004}
+SCHEDULE: Schedule = "cosine"
+WEIGHT_DECAY: dict[Optimizer, float] = {"sgd": 5e-4, "adamw": 0.05}
 _MIN_MICRO_BATCH = 2  # because BatchNorm cannot normalise a single embedding
 
 
@@ -48,10 +53,10 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     backbone_options: dict[str, BackboneOption] = {}
     embedding_dim: int = 256
     batch_size: int = 128
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 0.1
-    schedule: Schedule = "step"
-    weight_decay: float = 5e-4
+    optimizer: Optimizer = OPTIMIZER
+    learning_rate: float = LEARNING_RATE[OPTIMIZER]
+    schedule: Schedule = SCHEDULE
+    weight_decay: float = WEIGHT_DECAY[OPTIMIZER]
     channel_multiple: int = 8
     random_capacities: int = 0
     dense_first: float = 0.0

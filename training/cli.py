@@ -56,7 +56,7 @@ class TrainOptions:
 )
 @match_options
 @weights_options
-@recipe_options(schedule="step")
+@recipe_options
 @recipe_option(
     "patterns",
     "--pattern",
@@ -103,9 +103,13 @@ def command(
     Several processes train together where torchrun starts them:
     torchrun --no-python --nproc-per-node 2 prunnet-train DATA
     """
+    out = out or Path("runs") / Path(data).resolve().name
     match = take_match_options(context, options)
-    recipe = take_recipe(options, data=data)
-    chosen = TrainOptions(recipe=recipe, match=match, out=out or Path("runs") / Path(data).resolve().name, **options)
+    before = _recipe_to_resume(out) if options["resume"] else None
+    recipe = take_recipe(options, data=data, match=match is not None, before=before)
+    if before is not None and options["weights"] is None:
+        recipe = msgspec.structs.replace(recipe, weights_sha256=before.weights_sha256)
+    chosen = TrainOptions(recipe=recipe, match=match, out=out, **options)
 
     from prunnet_export.training._distributed import process_group
 
@@ -116,6 +120,12 @@ def command(
         if _has_peers():
             _silence_repeated_error(error)
         raise
+
+
+def _recipe_to_resume(out: Path) -> Recipe | None:
+    from prunnet_export.training._journal import recipe_of_run  # needs torch
+
+    return recipe_of_run(out)
 
 
 def main() -> None:
@@ -134,7 +144,7 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
     from prunnet_export.training._allocator import keep_freed_memory
     from prunnet_export.training._device import choose_device
     from prunnet_export.training._images import images_digest
-    from prunnet_export.training._journal import RECIPE_FILE, check_folder, weights_of_run
+    from prunnet_export.training._journal import RECIPE_FILE, check_folder
     from prunnet_export.training._loop import train
 
     limit_torch_threads()
@@ -145,8 +155,6 @@ def _train(options: TrainOptions, ranks: Ranks) -> None:
         if options.weights is not None:
             with reading_errors(options.weights):
                 recipe = msgspec.structs.replace(recipe, weights_sha256=sha256(options.weights))
-        elif options.resume:
-            recipe = msgspec.structs.replace(recipe, weights_sha256=weights_of_run(out))
         device = choose_device(options.device, ranks)
         for capacity in recipe.capacities:
             check_capacity(capacity)

@@ -55,7 +55,7 @@ def peers(
     from prunnet_export.benchmarks.peers._command import PeersOptions, peers_table
 
     options = PeersOptions(
-        settings=take_settings(data, layout, fields),
+        settings=take_settings(data, layout, fields, match=False),
         seeds=seeds,
         targets=targets,
         device=device,

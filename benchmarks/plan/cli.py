@@ -25,7 +25,7 @@ from prunnet_export.training import (
 @click.option("--layout", help="Layout of IMAGES, if the tool should not guess it.")
 @match_options
 @weights_options
-@recipe_options(schedule="step")
+@recipe_options
 @recipe_option(
     "patterns",
     "--pattern",
@@ -101,7 +101,7 @@ def plan(
     match: MatchOptions | None = take_match_options(context, options)
     if match is None:
         raise click.UsageError("plan is about a teacher: add --match TEACHER")
-    recipe = take_recipe(options, data=data)
+    recipe = take_recipe(options, data=data, match=True)
     return plan_command(PlanOptions(recipe=recipe, match=match, runs=runs or RUNS, **options))
 
 

@@ -67,6 +67,7 @@ def test_one_table_of_nested_and_students(compare: Compare, tmp_path: Path, tiny
     assert [row["row"] for row in report["rows"]] == ["nested", "csd", "regression-equal-cost"]
     settings = report["settings"]
     assert settings["embedding_dim"] == DIM
+    assert settings["optimizer"] == "adamw"  # the default with a teacher
     assert settings["match"]["teacher"] == tiny_network.name
     assert len(settings["match"]["sha256"]) == 64
     for row in report["rows"]:

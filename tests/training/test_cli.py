@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -90,6 +91,25 @@ def test_starts_from_weights_and_is_resumed_without_their_file(
     assert f"was started with weights_sha256 = {digest}, not " in refused.err
     Path("weights.pth").unlink()
     assert trained("--resume").code == 0
+
+
+def test_a_run_is_resumed_with_the_optimization_that_it_began_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def trained(*more: str) -> Ran:
+        return call(capfd, command, {}, data, *TINY[:-2], "--epochs", "1", "--out", "run", *more)
+
+    assert trained("--schedule", "step", "--optimizer", "adamw", "--weight-decay", "0.01").code == 0
+    assert trained("--resume").code == 0
+    refused = trained("--resume", "--weight-decay", "0.02")
+    assert refused.code == 2
+    assert "was started with weight_decay = 0.01, not 0.02" in refused.err
+    training = json.loads(Path("run/recipe.json").read_text())
+    assert training["optimizer"] == "adamw"
+    assert training["learning_rate"] == 0.004  # that of adamw
+    assert training["schedule"] == "step"
 
 
 def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
