@@ -21,6 +21,7 @@ from prunnet_export._console import script_errors
 from prunnet_export._documents import parse_json
 from prunnet_export._files import read_bytes
 from prunnet_export._limits import SETTINGS_BYTES
+from prunnet_export.benchmarks._methods_runs import SETTINGS_FILE
 from prunnet_export.benchmarks.plan._runs import read_runs
 
 RECALL = 0.95  # of the teacher's own, which the gate with labels asks for
@@ -88,12 +89,16 @@ def _reached_text(one: Fit) -> str:
 def galleries(folder: Path) -> Mapping[str, Sequence[Points]]:
     """The points of each run, by its gallery: those of ``prunnet-bench methods --match`` and those of the plan."""
     found: dict[str, list[Points]] = defaultdict(list)
-    for file in sorted(folder.glob("*-teacher/*-[0-9]*.json")):
-        run = parse_json(read_bytes(file, at_most=SETTINGS_BYTES))
-        cells = [*run["trained"], *run["refitted"]]
-        found[file.parent.name].append(
-            np.array([(cell["overlap"], cell["cross_r1"] / run["teacher_r1"]) for cell in cells])
-        )
+    names: dict[str, str] = {}  # by teacher: comparisons with the same one have the same gallery
+    for settings in sorted(folder.glob(f"*/{SETTINGS_FILE}")):
+        match = parse_json(read_bytes(settings, at_most=SETTINGS_BYTES)).get("match")
+        if match is None:
+            continue
+        gallery = names.setdefault(match["sha256"], settings.parent.name)
+        for file in sorted(settings.parent.glob("*-[0-9]*.json")):
+            run = parse_json(read_bytes(file, at_most=SETTINGS_BYTES))
+            cells = [*run["trained"], *run["refitted"]]
+            found[gallery].append(np.array([(cell["overlap"], cell["cross_r1"] / run["teacher_r1"]) for cell in cells]))
     for planned in read_runs(_PLANNED):
         for figures in ([cell.longer for cell in planned.cells], [cell.measured for cell in planned.cells]):
             found[f"{planned.data}, teacher {planned.teacher}"].append(
