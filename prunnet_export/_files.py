@@ -57,7 +57,7 @@ def reading_errors(path: Path) -> Iterator[None]:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="check the path and its permissions") from None
 
 
-def open_regular(file: str | os.PathLike[str], *, follow_links: bool = True) -> BinaryIO:
+def open_regular(file: str | os.PathLike[str], *, follow_links: bool = True) -> io.BufferedReader:
     """A regular file, opened for reading. A named pipe or a device is refused, because reading it may never end.
 
     Args:

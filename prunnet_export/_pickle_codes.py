@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickletools
+import warnings
 from typing import BinaryIO
 
 _NAMES = {"GLOBAL", "INST", "PERSID"}
@@ -20,9 +21,11 @@ def check_pickle(content: bytes | BinaryIO) -> None:
     Args:
         content: The pickle; what follows it in a file is not looked at, and the file is left at that place.
     """
-    for count, (code, argument, _position) in enumerate(pickletools.genops(content)):
-        if code.name in _PUTS and isinstance(argument, int) and not 0 <= argument <= count:
-            raise ValueError(f"it remembers a value as number {argument}, after {count} codes")
-        # torch searches its own message with a pattern that takes quadratic time for a long name.
-        if code.name in _NAMES and len(str(argument)) > _LONGEST_NAME:
-            raise ValueError("it holds a name that is too long")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of an unknown escape in a text
+        for count, (code, argument, _position) in enumerate(pickletools.genops(content)):
+            if code.name in _PUTS and isinstance(argument, int) and not 0 <= argument <= count:
+                raise ValueError(f"it remembers a value as number {argument}, after {count} codes")
+            # torch searches its own message with a pattern that takes quadratic time for a long name.
+            if code.name in _NAMES and len(str(argument)) > _LONGEST_NAME:
+                raise ValueError("it holds a name that is too long")

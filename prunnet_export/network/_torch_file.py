@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
 
 from prunnet_export._files import open_regular
 from prunnet_export._limits import SETTINGS_BYTES, SMALL_MEMBER, WEIGHTS_BYTES
@@ -52,17 +52,17 @@ def is_plain_pickle(file: Path) -> bool:
     """
     try:
         with open_regular(file) as opened:
-            if os.fstat(opened.fileno()).st_size > WEIGHTS_BYTES or not opened.peek(1).startswith(_PROTOCOL):  # type: ignore[attr-defined]  # it is buffered
+            if os.fstat(opened.fileno()).st_size > WEIGHTS_BYTES or not opened.peek(1).startswith(_PROTOCOL):
                 return False
             check_pickle(opened)
             return not opened.read(1)
-    except Exception:  # noqa: BLE001  # pickletools raises errors of many types on foreign bytes
+    except (MemoryError, OSError, OverflowError, ValueError):  # of a length that no file has, or of foreign bytes
         return False
 
 
-def _check_old(opened: BinaryIO) -> None:
+def _check_old(opened: io.BufferedReader) -> None:
     """Check the pickles at the start of a file as torch wrote it before version 1.6, as far as it has them."""
     for _ in range(_OLD_PICKLES):
-        if not opened.peek(1):  # type: ignore[attr-defined]  # it is buffered
+        if not opened.peek(1):
             return
         check_pickle(opened)

@@ -103,8 +103,8 @@ def test_parts_that_are_wrong_are_refused(tmp_path: Path, parts: dict[str, Any])
 
 @pytest.mark.parametrize("part", ["embeddings", "names", "labels", "metric", "network", "scale"])
 def test_a_part_of_python_objects_is_named(tmp_path: Path, part: str) -> None:
-    parts = {"embeddings": numbers(2), part: np.array([["a"], [1, 2]], object)}
-    np.savez(tmp_path / "g.npz", **parts)  # type: ignore[arg-type]  # the arrays are the keywords
+    parts: dict[str, Any] = {"embeddings": numbers(2), part: np.array([["a"], [1, 2]], object)}
+    np.savez(tmp_path / "g.npz", **parts)
     with pytest.raises(InvalidInput, match=f"g.npz: `{part}` holds Python objects") as caught:
         open_vectors(tmp_path / "g.npz")
     assert caught.value.hint.startswith("save it as ")
