@@ -65,8 +65,8 @@ def store_settings(folder: Path, settings: Settings, methods: Sequence[str], see
     missing = next((run for run in runs if not run.exists()), None)
     if missing is not None and stored.widths != settings.widths:
         raise InvalidInput(
-            f"{missing} is missing. The runs of this folder have {stored.widths} widths; "
-            f"new ones get widths {settings.widths}",
+            f"{missing} is missing. The runs of this folder have the widths {stored.widths!r}; "
+            f"new ones get {settings.widths!r}",
             hint="choose another --out",
         )
     difference = settings.difference(msgspec.structs.replace(stored, widths=settings.widths))

@@ -40,7 +40,8 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
         match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
         widths: How channel cuts of random weights are made. Files of older versions do not say it; theirs are taken
-            for uniform. New networks are cut by cost; see :func:`prunnet_export.patterns.allocate_by_cost`.
+            for uniform. Later ones were cut "by cost". New networks are cut by cost, with more features for the
+            embedding; see :func:`prunnet_export.patterns.allocate_by_cost`.
     """
 
     steps: int
@@ -50,7 +51,7 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     max_gallery: int
     student_capacities: tuple[float, ...] | None = None
     match: MatchSettings | None = None
-    widths: Literal["uniform", "by cost"] = "uniform"
+    widths: Literal["uniform", "by cost", "by cost, more features"] = "uniform"
 
     @property
     def students(self) -> tuple[float, ...]:

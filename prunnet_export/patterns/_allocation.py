@@ -16,19 +16,22 @@ from torch import Tensor
 from prunnet_export.network import PrunableNetwork
 from prunnet_export.patterns._costs import unit_costs
 from prunnet_export.patterns._effects import squared_effects
+from prunnet_export.patterns._groups import ChannelGroup
 from prunnet_export.patterns._plan import ChannelPlan
 from prunnet_export.patterns.channel import Channel
 
 _BATCHES = 5  # of about 100 images
 _ROUNDS = 40
+_FEATURE_COST = 0.25  # the embedding has at most as many independent numbers as there are features
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
 
 
 def allocate_by_cost(network: PrunableNetwork) -> None:
     """Give the ``channel`` cuts of a network with random weights their widths: cheap groups stay wider.
 
-    The *cost* of a group is its share of the prunable weights plus its share of the multiplications. Where the most
-    expensive group keeps the ratio r of its units, a group of cost c keeps r^sqrt(c / the largest cost).
+    The *cost* of a group is its share of the prunable weights plus its share of the multiplications. The features that
+    the projector reads count a quarter of it. If r is the ratio that a group of the largest cost would keep (the costs
+    before the quarter), then a group of cost c keeps r^sqrt(c / the largest cost).
 
     Args:
         network: The network. Its ranks change; see :meth:`PrunableNetwork.set_unit_ranks`.
@@ -38,15 +41,23 @@ def allocate_by_cost(network: PrunableNetwork) -> None:
     """
     plan = Channel().plan(network)
     costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
+    exponents = [
+        math.sqrt(cost / max(costs) * (_FEATURE_COST if _is_read_by_projector(group) else 1))
+        for cost, group in zip(costs, plan.groups, strict=True)
+    ]
     # The logarithm of the ratio r at which half of the unit is kept; the ratio itself could underflow to 0.
     _rank(
         network,
         plan,
         [
-            -((torch.arange(group.units, dtype=torch.float64) + 0.5) / group.units).log() / math.sqrt(cost / max(costs))
-            for group, cost in zip(plan.groups, costs, strict=True)
+            -((torch.arange(group.units, dtype=torch.float64) + 0.5) / group.units).log() / exponent
+            for group, exponent in zip(plan.groups, exponents, strict=True)
         ],
     )
+
+
+def _is_read_by_projector(group: ChannelGroup) -> bool:
+    return any(axis.tensor == "projector.weight" for axis in group.axes)
 
 
 def allocate(network: PrunableNetwork, batches: Iterable[Tensor], *, seed: int = 0) -> None:

@@ -181,7 +181,7 @@ def test_runs_of_older_widths_are_shown_and_get_no_new_ones_beside_them(compare:
     assert figures(compare("--methods=dense", "--output-format=json")) == first
     ran = compare("--methods=dense", "--seeds=2")
     assert_error(ran, 2)
-    assert "dense-1.json is missing. The runs of this folder have uniform widths; new ones get" in ran.err
+    assert "dense-1.json is missing. The runs of this folder have the widths 'uniform'; new ones get" in ran.err
     assert not (tmp_path / "runs" / "dense-1").exists()
 
 

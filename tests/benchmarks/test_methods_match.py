@@ -91,7 +91,7 @@ def test_runs_of_older_widths_get_no_new_ones_beside_them(compare: Compare, tmp_
     assert document(compare("--methods=nested", "--output-format=json")) == first
     ran = compare("--methods=nested,csd")
     assert ran.code == 2
-    assert "csd-0.json is missing. The runs of this folder have uniform widths; new ones get" in ran.err
+    assert "csd-0.json is missing. The runs of this folder have the widths 'uniform'; new ones get" in ran.err
     assert set(tree(tmp_path / "runs")) == {"settings.json", "nested-0.json"}
 
 

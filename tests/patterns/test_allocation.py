@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from prunnet_export._errors import InvalidInput
 from prunnet_export.network import PrunableNetwork
-from prunnet_export.patterns import allocate, allocate_by_cost, find_pattern, materialise
+from prunnet_export.patterns import _allocation, allocate, allocate_by_cost, find_pattern, materialise
 from prunnet_export.patterns._costs import unit_costs
 from prunnet_export.patterns._effects import squared_effects
+from prunnet_export.patterns._groups import ChannelGroup
+from prunnet_export.patterns._plan import ChannelPlan
 from prunnet_export.patterns.channel import Channel
 from tests._asserts import assert_nested, assert_one_line, assert_same_tensors
 from tests._inputs import images, prunable, tiny_resnet
@@ -72,23 +74,43 @@ def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacit
     network = by_cost(backbone)
     plan = Channel().plan(network)
     costs = group_costs(network)
-    exponents = [math.sqrt(cost / max(costs)) for cost in costs]
+    exponents = [
+        math.sqrt(cost / max(costs)) * (0.5 if group is features(plan) else 1)
+        for cost, group in zip(costs, plan.groups, strict=True)
+    ]
     [widths] = Channel(1).widths(network, [capacity])
-    dearest = exponents.index(1)
+    steepest = exponents.index(max(exponents))
     # Widths are whole numbers, so they say only between which two numbers the common ratio lies.
-    low, high = ((widths[dearest] + off) / plan.full[dearest] for off in (-0.5, 0.5))
+    low, high = (((widths[steepest] + off) / plan.full[steepest]) ** (1 / exponents[steepest]) for off in (-0.5, 0.5))
     for width, full, exponent in zip(widths, plan.full, exponents, strict=True):
         assert full * low**exponent - 0.5 <= width <= full * high**exponent + 0.5 or width == 1
+
+
+def features(plan: ChannelPlan) -> ChannelGroup:
+    """The channels from which the projector computes the embedding."""
+    [group] = [group for group in plan.groups if any(axis.tensor.startswith("projector") for axis in group.axes)]
+    return group
 
 
 def test_a_cheaper_group_stays_wider() -> None:
     network = by_cost()
     plan = Channel().plan(network)
     costs = group_costs(network)
+    costs[plan.groups.index(features(plan))] /= 4
     [widths] = Channel(1).widths(network, [0.3])
     ratios = [width / full for width, full in zip(widths, plan.full, strict=True)]
     assert [costs[index] for index in sorted(range(len(costs)), key=lambda one: -ratios[one])] == sorted(costs)
     assert max(ratios) > 1.5 * min(ratios)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "regnetx_002", "mobilenetv3_small_100", "vit_tiny_patch16_224"])
+def test_small_cuts_keep_features_for_the_embedding(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, name = by_cost(backbone), features(Channel().plan(by_cost(backbone))).name
+    monkeypatch.setattr(_allocation, "_FEATURE_COST", 1)
+    by_cost_alone = prunable(backbone, crop=64)
+    allocate_by_cost(by_cost_alone)
+    for capacity in (0.2, 0.1, 0.05):
+        assert widths_of(network, capacity)[name] > 1.1 * widths_of(by_cost_alone, capacity)[name]
 
 
 def test_costs_change_nothing_but_the_ranks() -> None:
