@@ -183,13 +183,13 @@ def recipe_options(command: F) -> F:
             "optimizer",
             type=click.Choice(get_args(Optimizer)),
             default=None,
-            help=f"sgd has momentum 0.9.  [default: {OPTIMIZER}; with --match {OPTIMIZER_OF_MATCH}]",
+            help=f"sgd has momentum 0.9.  [default: {OPTIMIZER}; with a teacher {OPTIMIZER_OF_MATCH}]",
         ),
         recipe_option(
             "learning_rate",
             type=click.FloatRange(0, min_open=True),
             default=None,
-            help=f"The highest learning rate.  [default: {_by_optimizer(LEARNING_RATE)}; with --weights"
+            help=f"The highest learning rate.  [default: {_by_optimizer(LEARNING_RATE)}; from weights that exist"
             f" {_by_optimizer(LEARNING_RATE_OF_WEIGHTS)}]",
         ),
         recipe_option(
