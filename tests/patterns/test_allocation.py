@@ -75,7 +75,7 @@ def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacit
     plan = Channel().plan(network)
     costs = group_costs(network)
     exponents = [
-        math.sqrt(cost / max(costs)) * (0.5 if group is features(plan) else 1)
+        math.sqrt(cost / max(costs)) * (0.7 if group is features(plan) else 1)
         for cost, group in zip(costs, plan.groups, strict=True)
     ]
     [widths] = Channel(1).widths(network, [capacity])
@@ -96,7 +96,7 @@ def test_a_cheaper_group_stays_wider() -> None:
     network = by_cost()
     plan = Channel().plan(network)
     costs = group_costs(network)
-    costs[plan.groups.index(features(plan))] /= 4
+    costs[plan.groups.index(features(plan))] *= 0.7**2
     [widths] = Channel(1).widths(network, [0.3])
     ratios = [width / full for width, full in zip(widths, plan.full, strict=True)]
     assert [costs[index] for index in sorted(range(len(costs)), key=lambda one: -ratios[one])] == sorted(costs)
@@ -106,11 +106,11 @@ def test_a_cheaper_group_stays_wider() -> None:
 @pytest.mark.parametrize("backbone", ["resnet18", "regnetx_002", "mobilenetv3_small_100", "vit_tiny_patch16_224"])
 def test_small_cuts_keep_features_for_the_embedding(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, name = by_cost(backbone), features(Channel().plan(by_cost(backbone))).name
-    monkeypatch.setattr(_allocation, "_FEATURE_COST", 1)
+    monkeypatch.setattr(_allocation, "_FEATURE_EXPONENT", 1)
     by_cost_alone = prunable(backbone, crop=64)
     allocate_by_cost(by_cost_alone)
     for capacity in (0.2, 0.1, 0.05):
-        assert widths_of(network, capacity)[name] > 1.1 * widths_of(by_cost_alone, capacity)[name]
+        assert widths_of(network, capacity)[name] > 1.05 * widths_of(by_cost_alone, capacity)[name]
 
 
 def test_costs_change_nothing_but_the_ranks() -> None:
