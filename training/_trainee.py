@@ -96,7 +96,7 @@ def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
         scores="random" if recipe.weights_sha256 is None else "weights",
     )
     if recipe.weights_sha256 is None and recipe.cuts_channels:
-        allocate_by_cost(network)
+        allocate_by_cost(network, matching=recipe.match is not None)
     return network
 
 

@@ -40,8 +40,8 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
         match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
         widths: How channel cuts of random weights are made. Files of older versions do not say it; theirs are taken
-            for uniform. Later ones were cut "by cost". New networks are cut by cost, with more features for the
-            embedding; see :func:`prunnet_export.patterns.allocate_by_cost`.
+            for uniform. New networks are cut by cost, and those that match a teacher keep more features; see
+            :func:`prunnet_export.patterns.allocate_by_cost`.
     """
 
     steps: int

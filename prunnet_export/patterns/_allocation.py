@@ -22,19 +22,23 @@ from prunnet_export.patterns.channel import Channel
 
 _BATCHES = 5  # of about 100 images
 _ROUNDS = 40
-_FEATURE_EXPONENT = 0.7  # the embedding has at most as many independent numbers as there are features
+_FEATURE_EXPONENT = 0.7
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
 
 
-def allocate_by_cost(network: PrunableNetwork) -> None:
+def allocate_by_cost(network: PrunableNetwork, *, matching: bool = False) -> None:
     """Give the ``channel`` cuts of a network with random weights their widths: cheap groups stay wider.
 
     The *cost* of a group is its share of the prunable weights plus its share of the multiplications. A group of cost c
-    keeps the ratio r^sqrt(c / the largest cost) of its units, with the same r for all groups. The features that the
-    projector reads stay wider: their exponent is 0.7 times this.
+    keeps the ratio r^sqrt(c / the largest cost) of its units, with the same r for all groups.
+
+    An embedding has at most as many independent numbers as the projector reads features. Labels let a network learn an
+    embedding that needs few. A teacher's vectors are given. So in a network that matches them the features stay wider:
+    their exponent is 0.7 times this.
 
     Args:
         network: The network. Its ranks change; see :meth:`PrunableNetwork.set_unit_ranks`.
+        matching: Whether the network learns the vectors of a teacher.
 
     Raises:
         UnsupportedPattern: no channel can be cut.
@@ -42,7 +46,7 @@ def allocate_by_cost(network: PrunableNetwork) -> None:
     plan = Channel().plan(network)
     costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
     exponents = [
-        math.sqrt(cost / max(costs)) * (_FEATURE_EXPONENT if _is_read_by_projector(group) else 1)
+        math.sqrt(cost / max(costs)) * (_FEATURE_EXPONENT if matching and _is_read_by_projector(group) else 1)
         for cost, group in zip(costs, plan.groups, strict=True)
     ]
     # The logarithm of the ratio r at which half of the unit is kept; the ratio itself could underflow to 0.

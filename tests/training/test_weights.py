@@ -15,10 +15,10 @@ from prunnet_export.evaluating import statistics_inputs
 from prunnet_export.network import load_checkpoint, scores_from
 from prunnet_export.network_config import BackboneOption
 from prunnet_export.patterns import allocate_by_cost
-from prunnet_export.training import _trainee
+from prunnet_export.training import MatchSettings, _trainee
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._trainee import new_trainee
+from prunnet_export.training._trainee import new_network, new_trainee
 from prunnet_export.training._weights_start import start_from_weights
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import randomise, retrieval_data, tiny_recipe, tiny_resnet
@@ -83,6 +83,14 @@ def test_channel_cuts_of_random_weights_have_the_widths_of_their_costs(tmp_path:
     assert not train(only_zeros, retrieval_data(), tmp_path / "zeros").unit_ranks()
 
 
+def test_a_network_that_matches_a_teacher_keeps_more_features() -> None:
+    match = MatchSettings(teacher="their.npz", kind="vectors", sha256="0" * 64)
+    network, new = new_network(tiny_recipe(match=match)), tiny_resnet(crop=16)
+    allocate_by_cost(new, matching=True)
+    assert_same_tensors(network.unit_ranks(), new.unit_ranks())
+    assert not torch.equal(*(torch.cat(list(one.unit_ranks().values())) for one in (new, new_network(tiny_recipe()))))
+
+
 @pytest.mark.parametrize("patterns", [("unstructured", "channel"), ("channel+2:4",)])
 def test_every_recipe_with_fewer_channels_has_widths(patterns: tuple[str, ...]) -> None:
     assert new_trainee(tiny_recipe(patterns=patterns, capacities=(0.4,)), classes=2).network.unit_ranks()
@@ -91,7 +99,7 @@ def test_every_recipe_with_fewer_channels_has_widths(patterns: tuple[str, ...]) 
 def test_a_run_of_before_keeps_its_uniform_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its state has no ranks, and it ends as it would have ended then."""
     with monkeypatch.context() as before:
-        before.setattr(_trainee, "allocate_by_cost", lambda _network: None)
+        before.setattr(_trainee, "allocate_by_cost", lambda _network, **_options: None)
         whole = train(tiny_recipe(), retrieval_data(), tmp_path / "whole")
         with pytest.raises(Killed):
             train(tiny_recipe(), retrieval_data(), tmp_path / "cut", progress=kill_at(2))

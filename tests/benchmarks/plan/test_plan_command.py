@@ -94,7 +94,7 @@ def test_a_network_with_the_widths_of_before_is_refused(
 ) -> None:
     same, run = (vectors.with_name("images"), f"--match={vectors}", *SMALL), tmp_path / "run"
     with monkeypatch.context() as before:
-        before.setattr(_trainee, "allocate_by_cost", lambda _network: None)
+        before.setattr(_trainee, "allocate_by_cost", lambda _network, **_options: None)
         assert call(capfd, train, environment, *same, f"--out={run}").code == 0
     ran = call(capfd, bench, environment, "plan", *same, *BRIEF, "--images=60", f"--network={run}")
     assert ran.code == 2
