@@ -99,11 +99,11 @@ def without_changed(train: ImageSplit, sample: TeacherSample) -> TeacherSample |
         return sample
     enough = len(rows) - len(changed) >= max(LEAST_STATISTICS_IMAGES, _LEAST_SHARE * len(rows))
     _LOG.warning(
-        "%d of %d training images changed since the training, so %s: %s",
+        "%d of %d training images changed since the training, %s among them; projectors are refitted %s",
         len(changed),
         len(rows),
-        "no projector is refitted to their vectors" if enough else "none of their vectors is used",
         images.names[changed[0]],
+        "without them" if enough else "to the dense network instead of the teacher's vectors",
     )
     return sample.part(np.delete(np.arange(len(sample.names)), rows[changed])) if enough else None
 
