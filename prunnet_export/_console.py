@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -23,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prunnet_export._ending import run_command
 from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
+from prunnet_export._interrupts import raise_interrupts, was_interrupted
 from prunnet_export._start import stop_at_once
 from prunnet_export._streams import discard, escape_the_rest, open_missing_streams
 from prunnet_export._text import printable
@@ -112,7 +111,7 @@ def run(command: click.Command, *, name: str, extra: str, report: ReportError | 
         report: Prints an error on stdout, for programs.
     """
     try:
-        _catch_signals()
+        raise_interrupts()
         open_missing_streams()
         escape_the_rest()
         with log_to_stderr():
@@ -133,6 +132,7 @@ def run(command: click.Command, *, name: str, extra: str, report: ReportError | 
             _print_report(lambda: report(name, message, hint, code))
         if isinstance(error, OSError):  # stdout may be the cause
             discard(sys.stdout)
+    stop_at_once()  # while Python ends, a Ctrl-C would show a traceback
     sys.exit(code)
 
 
@@ -158,14 +158,14 @@ def describe_error(error: BaseException, name: str, extra: str) -> tuple[str, st
         name: Name of the command, for messages.
         extra: The extra that installs the modules which the command imports and a base install lacks.
     """
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and not was_interrupted():
         error = MissingExtra(error.name or "a module", extra)
     if isinstance(error, PrunnetError):
         return error.message, error.hint, error.exit_code
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else name
         return error.format_message(), f"{command} --help lists the options", UsageError.exit_code
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, KeyboardInterrupt | click.Abort) or (was_interrupted() and not isinstance(error, OSError)):
         return "interrupted", "no half-written file is left; run the same command again", EXIT_INTERRUPTED
     if isinstance(error, OSError):
         file = error.filename or "a file or the output"
@@ -176,15 +176,6 @@ def describe_error(error: BaseException, name: str, extra: str) -> tuple[str, st
         return "memory ran out", "close other programs, or use a smaller batch or image", Unreachable.exit_code
     hint = "this is a bug; run again with --debug and report the traceback"
     return f"internal error: {type(error).__name__}: {line}", hint, EXIT_BUG
-
-
-def _catch_signals() -> None:
-    """Raise KeyboardInterrupt at Ctrl-C, at a request to stop, and if the terminal closes."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell sets SIG_IGN for a command in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _interrupt)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup sets SIG_IGN
-        signal.signal(signal.SIGHUP, _interrupt)
 
 
 @contextmanager
@@ -223,7 +214,3 @@ def _one_safe_line(message: str) -> str:
 
 def _shows_progress() -> bool:
     return sys.stderr.isatty() and not os.environ.get("CI")
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

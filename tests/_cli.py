@@ -133,9 +133,11 @@ def call(
 def signals_kept() -> Iterator[None]:
     """Give the handlers back that a command sets."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    hook = sys.unraisablehook
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

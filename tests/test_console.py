@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -152,6 +153,48 @@ def test_what_the_terminal_cannot_hold_is_an_escape(tmp_path: Path) -> None:
         capture_output=True, check=False, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"\xe9 \\u0142\n", b"warning: \\u0142\n")
+
+
+def test_an_interrupt_that_a_destructor_loses_comes_again(tmp_path: Path) -> None:
+    ran = run_with_signals("class Late:\n    __del__ = lambda self: interrupt()\nLate(); time.sleep(60)", tmp_path)
+    assert (ran.returncode, ran.stdout) == (130, "")
+    lines = ran.stderr.strip().splitlines()  # click ends the line on which the terminal shows ^C
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"]
+    assert lines[0] == "error: interrupted"
+
+
+def test_other_errors_of_destructors_are_shown(tmp_path: Path) -> None:
+    ran = run_with_signals("class Bad:\n    __del__ = lambda self: 1 / 0\nBad(); click.echo('result')", tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "result\n")
+    assert "ZeroDivisionError" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "error", ["RecursionError()", "ModuleNotFoundError('half', name='half')", "ImportError('half')"]
+)
+def test_an_error_that_an_interrupt_became_is_an_interrupt(error: str, tmp_path: Path) -> None:
+    ran = run_with_signals(f"try: interrupt()\nexcept KeyboardInterrupt: raise {error}", tmp_path)
+    assert (ran.returncode, ran.stderr.splitlines()[0]) == (130, "error: interrupted")
+
+
+@pytest.mark.parametrize(("error", "code"), [("OSError(28, 'No space left')", 2), ("Unreachable('gone', hint='')", 3)])
+def test_an_error_that_says_what_is_wrong_keeps_its_line(error: str, code: int, tmp_path: Path) -> None:
+    ran = run_with_signals(f"try: interrupt()\nexcept KeyboardInterrupt: raise {error}", tmp_path)
+    assert ran.returncode == code
+    assert "interrupted" not in ran.stderr
+
+
+def run_with_signals(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command with this body in a process of its own. There ``interrupt()`` is a Ctrl-C."""
+    source = (
+        "import signal, sys, time; import click; from prunnet_export._console import run\n"
+        "from prunnet_export._errors import Unreachable\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a shell may have started the tests in the background
+        "def interrupt(): signal.raise_signal(signal.SIGINT)\n"
+        f"@click.command()\ndef command():\n{textwrap.indent(body, '    ')}\n"
+        "sys.argv = ['command']; run(command, name='command', extra='host')"
+    )
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd=folder)
 
 
 def test_a_byte_that_is_not_utf8_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
