@@ -20,7 +20,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prunnet_export._ending import run_command
-from prunnet_export._errors import MissingExtra, PrunnetError, StorageError, Unreachable, UsageError, is_out_of_memory
+from prunnet_export._errors import (
+    Interrupted,
+    MissingExtra,
+    PrunnetError,
+    StorageError,
+    Unreachable,
+    UsageError,
+    is_out_of_memory,
+)
 from prunnet_export._interrupts import raise_interrupts, was_interrupted
 from prunnet_export._start import stop_at_once
 from prunnet_export._streams import discard, escape_the_rest, open_missing_streams
@@ -158,14 +166,16 @@ def describe_error(error: BaseException, name: str, extra: str) -> tuple[str, st
         name: Name of the command, for messages.
         extra: The extra that installs the modules which the command imports and a base install lacks.
     """
-    if isinstance(error, ModuleNotFoundError) and not was_interrupted():
+    if was_interrupted() and not isinstance(error, Interrupted):
+        error = KeyboardInterrupt()  # other code made its own error of it, e.g. an engine that was being imported
+    if isinstance(error, ModuleNotFoundError):
         error = MissingExtra(error.name or "a module", extra)
     if isinstance(error, PrunnetError):
         return error.message, error.hint, error.exit_code
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else name
         return error.format_message(), f"{command} --help lists the options", UsageError.exit_code
-    if isinstance(error, KeyboardInterrupt | click.Abort) or (was_interrupted() and not isinstance(error, OSError)):
+    if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", "no half-written file is left; run the same command again", EXIT_INTERRUPTED
     if isinstance(error, OSError):
         file = error.filename or "a file or the output"

@@ -37,7 +37,7 @@ def raise_interrupts() -> None:
 
 
 def was_interrupted() -> bool:
-    """Whether such a signal came. Then another error may be what the interrupt left half done, e.g. an import."""
+    """Whether such a signal came. Other code may have made another error of it, or lost it."""
     return bool(_came)
 
 

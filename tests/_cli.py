@@ -17,6 +17,7 @@ import click
 import pytest
 import torch
 
+from prunnet_export import _interrupts
 from prunnet_export._console import run as run_to_the_end
 from prunnet_export.cli import print_failure
 from prunnet_export.network import PrunableNetwork, build_embedder, save_checkpoint
@@ -133,11 +134,10 @@ def call(
 def signals_kept() -> Iterator[None]:
     """Give the handlers back that a command sets."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    hook = sys.unraisablehook
     try:
-        yield
+        with patch.object(sys, "unraisablehook", sys.unraisablehook), patch.object(_interrupts, "_came", []):
+            yield
     finally:
-        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
