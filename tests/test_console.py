@@ -169,9 +169,7 @@ def test_other_errors_of_destructors_are_shown(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in ran.stderr
 
 
-@pytest.mark.parametrize(
-    "error", ["RecursionError", "OSError", "functools.partial(Unreachable, hint='')"]
-)
+@pytest.mark.parametrize("error", ["RecursionError", "OSError", "functools.partial(Unreachable, hint='')"])
 def test_an_error_that_other_code_makes_of_an_interrupt(error: str, tmp_path: Path) -> None:
     ran = run_with_signals(f"try: interrupt()\nexcept KeyboardInterrupt: raise {error}('made of it')", tmp_path)
     assert (ran.returncode, ran.stderr.splitlines()[0]) == (130, "error: interrupted")
