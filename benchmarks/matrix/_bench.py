@@ -14,6 +14,7 @@ import msgspec
 
 from prunnet_export._console import describe_error
 from prunnet_export._errors import GateFailed, Unreachable
+from prunnet_export._interrupts import was_interrupted
 from prunnet_export._stored_paths import stored_path
 from prunnet_export._text import shown
 from prunnet_export.artifact import Manifest, manifest_checks, manifest_skips, restore
@@ -43,7 +44,9 @@ class Bench:
         begin = time.monotonic()
         try:
             result = self._run(cell)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # one cell does not end the others
+        except (Exception, SystemExit) as error:  # one cell does not end the others
+            if was_interrupted():  # an engine made its own error of the interrupt
+                raise KeyboardInterrupt from error
             message, hint, code = describe_error(error, cell.name, "host")
             # A machine that is not there is skipped. An engine that crashes is an error.
             skipped = isinstance(error, Unreachable) and self._absence(cell) is not None

@@ -16,12 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from types import FrameType
-from typing import NoReturn
 
 from prunnet_export._child import call_in_child
 from prunnet_export._errors import Unreachable
-from prunnet_export._interrupts import block_interrupts
+from prunnet_export._interrupts import block_interrupts, raise_interrupts
 from prunnet_export.benchmarks._results import Result
 from prunnet_export.benchmarks.matrix._cells import Cell
 
@@ -160,9 +158,7 @@ class _Sender(logging.Handler):
 def serve(connection: Connection) -> None:
     """Run the cells that arrive, until the other process closes the connection or ends."""
     with suppress(KeyboardInterrupt):
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), _interrupt)
+        raise_interrupts()
         os.dup2(2, 1)  # an engine that prints must not change the report on stdout
         logger = logging.getLogger("prunnet_export")
         logger.addHandler(_Sender(connection))
@@ -175,7 +171,3 @@ def serve(connection: Connection) -> None:
             while True:
                 connection.send(bench.run(connection.recv()))
     sys.stderr.flush()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

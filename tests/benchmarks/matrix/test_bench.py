@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from prunnet_export._errors import InvalidInput, MissingExtra, Unreachable
+from prunnet_export._interrupts import raise_interrupts
 from prunnet_export.artifact import Manifest, Unchecked
 from prunnet_export.benchmarks._results import CheckEntry, Result
 from prunnet_export.benchmarks.matrix import _bench
@@ -17,6 +20,7 @@ from prunnet_export.benchmarks.matrix._cells import Cell
 from prunnet_export.devices import Device
 from prunnet_export.devices._protocol import Reply, Request
 from prunnet_export.search import Outcome
+from tests._cli import signals_kept
 
 MakeCell = Callable[..., Cell]
 BOARD = ("board", "ssh://board")
@@ -94,6 +98,21 @@ def test_an_interrupt_is_no_result(make_cell: MakeCell, monkeypatch: pytest.Monk
     monkeypatch.setattr(_bench, "restore", failing(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         Bench().run(make_cell())
+
+
+def test_an_error_that_an_engine_makes_of_an_interrupt_is_no_result(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(*_args: object) -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("initialization failed")
+
+    monkeypatch.setattr(_bench, "restore", engine)
+    with signals_kept():
+        raise_interrupts()
+        with pytest.raises(KeyboardInterrupt):
+            Bench().run(make_cell())
 
 
 def test_a_rejected_export_fails_even_if_it_is_inside_now(manifest: Manifest, tmp_path: Path) -> None:
