@@ -12,7 +12,13 @@ from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
 from prunnet_export.patterns import find_pattern, materialise
-from prunnet_export.training import Recipe, SubnetworkGradients, allocate_widths, new_trainee, reestimate_dense_batchnorm
+from prunnet_export.training import (
+    Recipe,
+    SubnetworkGradients,
+    allocate_widths,
+    new_trainee,
+    reestimate_dense_batchnorm,
+)
 
 
 @dataclass(frozen=True)
