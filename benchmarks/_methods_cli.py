@@ -83,7 +83,7 @@ def take_settings(data: str, layout: str | None, fields: dict[str, Any], *, matc
     return Settings(
         data=DataSource(source=stored_path(data), layout=layout),
         preprocessing=take_preprocessing(fields, data=data, layout=layout),
-        widths="by cost, more features" if match else "by cost",
+        widths="by cost and rank",
         **fields | optimization(fields, match=match, weights=False),
     )
 

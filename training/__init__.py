@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from prunnet_export.training._recipe import CommonSettings, MatchSettings, Recipe
     from prunnet_export.training._step import Gradients, SubnetworkGradients, take_step
-    from prunnet_export.training._trainee import Trainee, new_network, new_optimizer, new_trainee
+    from prunnet_export.training._trainee import Trainee, allocate_widths, new_network, new_optimizer, new_trainee
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -73,7 +73,7 @@ else:
             "_options": ("recipe_option", "recipe_options", "take_preprocessing", "take_recipe", "weights_options"),
             "_recipe": ("CommonSettings", "MatchSettings", "Recipe"),
             "_step": ("Gradients", "SubnetworkGradients", "take_step"),
-            "_trainee": ("Trainee", "new_network", "new_optimizer", "new_trainee"),
+            "_trainee": ("Trainee", "allocate_widths", "new_network", "new_optimizer", "new_trainee"),
         },
     )
 
@@ -96,6 +96,7 @@ __all__ = [
     "Targets",
     "Trainee",
     "TrainingBatches",
+    "allocate_widths",
     "centred_cosines",
     "check_images",
     "choose_device",

@@ -63,19 +63,20 @@ def new_trainee(
         InvalidInput: the backbone cannot be built, the weights do not fit it, or the file is another one.
         UnsupportedPattern: the recipe trains channel cuts, and no channel can be cut.
     """
-    network = new_network(recipe, weights)
+    network = new_network(recipe, weights, classes=classes)
     objective = Classification(nn.Linear(recipe.embedding_dim, classes), bfloat16=recipe.bfloat16)
     return trainee_of(recipe, network, objective, device)
 
 
-def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
+def new_network(recipe: Recipe, weights: Path | None = None, *, classes: int | None = None) -> PrunableNetwork:
     """A new network on the CPU, in training mode. It also seeds torch's global generator.
 
-    A network with random weights that trains channel cuts has their widths already; see :func:`allocate_by_cost`.
+    A network with random weights that trains channel cuts has their widths already; see :func:`allocate_widths`.
 
     Args:
         recipe: The recipe.
         weights: The file that ``recipe.weights_sha256`` names. It can be left out if a saved state follows.
+        classes: Number of classes. It can be left out if the recipe has a teacher.
 
     Raises:
         UnknownName: there is no such backbone.
@@ -96,8 +97,29 @@ def new_network(recipe: Recipe, weights: Path | None = None) -> PrunableNetwork:
         scores="random" if recipe.weights_sha256 is None else "weights",
     )
     if recipe.weights_sha256 is None and recipe.cuts_channels:
-        allocate_by_cost(network, matching=recipe.match is not None)
+        allocate_widths(network, recipe, classes=classes)
     return network
+
+
+def allocate_widths(network: PrunableNetwork, recipe: Recipe, *, classes: int | None) -> None:
+    """Give the channel cuts of a network with random weights the widths of the recipe; see :func:`allocate_by_cost`.
+
+    The vectors of a teacher are given, so all numbers of the embedding count as independent. Labels only need an
+    embedding that keeps the classes apart. Training drives the means of K classes towards the corners of a simplex,
+    which has K - 1 dimensions (Papyan et al., PNAS 2020).
+
+    Args:
+        network: The network. Its ranks change.
+        recipe: The recipe, with at least one capacity.
+        classes: Number of classes; not used if the recipe has a teacher.
+
+    Raises:
+        UnsupportedPattern: no channel can be cut.
+    """
+    rank = recipe.embedding_dim
+    if recipe.match is None and classes is not None:
+        rank = min(rank, max(classes - 1, 1))
+    allocate_by_cost(network, rank=rank, smallest=min(recipe.capacities), multiple=recipe.channel_multiple)
 
 
 def trainee_of(

@@ -40,7 +40,7 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         student_capacities: Capacities of methods with one network for each capacity; None takes ``train_capacities``.
         match: The teacher whose gallery the queries search; None if each method makes a gallery of its own.
         widths: How channel cuts of random weights are made. Files of older versions do not say it; theirs are taken
-            for uniform. New networks are cut by cost, and those that match a teacher keep more features; see
+            for uniform. In new networks they follow from costs and the rank that embeddings need; see
             :func:`prunnet_export.patterns.allocate_by_cost`.
     """
 
@@ -51,7 +51,7 @@ class Settings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     max_gallery: int
     student_capacities: tuple[float, ...] | None = None
     match: MatchSettings | None = None
-    widths: Literal["uniform", "by cost", "by cost, more features"] = "uniform"
+    widths: Literal["uniform", "by cost", "by cost and rank"] = "uniform"
 
     @property
     def students(self) -> tuple[float, ...]:

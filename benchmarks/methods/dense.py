@@ -11,8 +11,14 @@ from torch import nn
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.network import Embedder, PrunableNetwork, load_checkpoint, save_checkpoint
 from prunnet_export.network_config import CONFIG_FILE
-from prunnet_export.patterns import allocate_by_cost, find_pattern, materialise
-from prunnet_export.training import Recipe, SubnetworkGradients, new_trainee, reestimate_dense_batchnorm
+from prunnet_export.patterns import find_pattern, materialise
+from prunnet_export.training import (
+    Recipe,
+    SubnetworkGradients,
+    allocate_widths,
+    new_trainee,
+    reestimate_dense_batchnorm,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Dense(Method):
         recipe = bench.settings.recipe(seed)
         new_trainee(recipe, classes=bench.classes)  # a backbone that cannot be cut is refused before the training
         run = dense_run(bench, seed)
-        allocate_by_cost(run.network)
+        allocate_widths(run.network, recipe, classes=bench.classes)
         cuts = cut_subnetworks(run.network, recipe, "channel", bench.settings.capacities)
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)
 

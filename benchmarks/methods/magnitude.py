@@ -14,7 +14,8 @@ from prunnet_export._numbers import percent
 from prunnet_export.benchmarks.methods._base import Bench, Method, Trained
 from prunnet_export.benchmarks.methods.dense import dense_run
 from prunnet_export.network import Embedder, PrunableNetwork
-from prunnet_export.patterns import Channel, allocate_by_cost
+from prunnet_export.patterns import Channel
+from prunnet_export.training import allocate_widths
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Magnitude(Method):
         """See :class:`Method`."""
         multiple = bench.settings.channel_multiple
         run = dense_run(bench, seed)
-        allocate_by_cost(run.network)
+        allocate_widths(run.network, bench.settings.recipe(seed), classes=bench.classes)
         reached = Channel(multiple).reachable(run.network, bench.settings.capacities)
         cuts = {one: prune_by_magnitude(run.network, one, channel_multiple=multiple) for one in reached}
         return Trained(run.network.embedder, {self.name: cuts}, run.seconds, cost=1)

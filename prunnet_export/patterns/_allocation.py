@@ -26,29 +26,41 @@ _FEATURE_EXPONENT = 0.7
 _SPREAD = 0.5  # a group's scores are scaled to between 1 - this and 1 + this times their mean
 
 
-def allocate_by_cost(network: PrunableNetwork, *, matching: bool = False) -> None:
+def allocate_by_cost(network: PrunableNetwork, *, rank: int, smallest: float, multiple: int = 8) -> None:
     """Give the ``channel`` cuts of a network with random weights their widths: cheap groups stay wider.
 
     The *cost* of a group is its share of the prunable weights plus its share of the multiplications. A group of cost c
     keeps the ratio r^sqrt(c / the largest cost) of its units, with the same r for all groups.
 
-    An embedding has at most as many independent numbers as the projector reads features. Labels let a network learn an
-    embedding that needs few. A teacher's vectors are given. So in a network that matches them the features stay wider:
-    their exponent is 0.7 times this.
+    An embedding has at most as many independent numbers as the projector reads features. If the smallest cut would
+    keep fewer features than the embedding needs, the features stay wider: their exponent is 0.7 times this.
 
     Args:
         network: The network. Its ranks change; see :meth:`PrunableNetwork.set_unit_ranks`.
-        matching: Whether the network learns the vectors of a teacher.
+        rank: How many independent numbers the embedding needs, at least 1.
+        smallest: The smallest capacity that is trained. Below the narrowest cut it counts as that one.
+        multiple: Kept widths are multiples of this many channels.
 
     Raises:
         UnsupportedPattern: no channel can be cut.
     """
-    plan = Channel().plan(network)
+    channel = Channel(multiple)
+    plan = channel.plan(network)
     costs = [cost * group.units for cost, group in zip(unit_costs(network, plan), plan.groups, strict=True)]
-    exponents = [
-        math.sqrt(cost / max(costs)) * (_FEATURE_EXPONENT if matching and _is_read_by_projector(group) else 1)
-        for cost, group in zip(costs, plan.groups, strict=True)
-    ]
+    exponents = [math.sqrt(cost / max(costs)) for cost in costs]
+    _rank_by_exponents(network, plan, exponents)
+    [widths] = channel.widths(network, [max(smallest, plan.narrowest(multiple))])
+    features = [_is_read_by_projector(group) for group in plan.groups]
+    kept = sum(
+        width * group.unit_width for width, group, read in zip(widths, plan.groups, features, strict=True) if read
+    )
+    if kept < rank:
+        factors = [_FEATURE_EXPONENT if read else 1 for read in features]
+        _rank_by_exponents(network, plan, [one * factor for one, factor in zip(exponents, factors, strict=True)])
+
+
+def _rank_by_exponents(network: PrunableNetwork, plan: ChannelPlan, exponents: Sequence[float]) -> None:
+    """Set the ranks with which each group keeps the ratio r^exponent of its units, with the same r for all groups."""
     # The logarithm of the ratio r at which half of the unit is kept; the ratio itself could underflow to 0.
     _rank(
         network,

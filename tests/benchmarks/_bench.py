@@ -71,5 +71,5 @@ def forget_widths(runs: Path) -> None:
     """Make the settings of finished runs those of an older version, which did not say how wide the cuts are."""
     file = runs / "settings.json"
     settings = json.loads(file.read_bytes())
-    assert settings.pop("widths") == ("by cost, more features" if settings["match"] else "by cost")
+    assert settings.pop("widths") == "by cost and rank"
     file.write_text(json.dumps(settings))

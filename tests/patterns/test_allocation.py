@@ -56,10 +56,13 @@ def test_nested_at_any_two_capacities(one: float, other: float, multiple: int) -
             assert width % multiple == 0 or width == widths_of(allocated(), 1)[name]
 
 
+FEW, MANY = 1, 100_000  # independent numbers that an embedding needs
+
+
 @cache
-def by_cost(backbone: str = "resnet18", crop: int = 64, *, matching: bool = False) -> PrunableNetwork:
+def by_cost(backbone: str = "resnet18", crop: int = 64, *, rank: int = FEW) -> PrunableNetwork:
     network = prunable(backbone, crop=crop)
-    allocate_by_cost(network, matching=matching)
+    allocate_by_cost(network, rank=rank, smallest=0.05)
     return network
 
 
@@ -76,13 +79,13 @@ def features(plan: ChannelPlan) -> ChannelGroup:
 
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
 @pytest.mark.parametrize("capacity", [0.6, 0.2, 0.05])
-@pytest.mark.parametrize("matching", [False, True])
-def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacity: float, matching: bool) -> None:
-    network = by_cost(backbone, matching=matching)
+@pytest.mark.parametrize("rank", [FEW, MANY])
+def test_a_group_keeps_a_ratio_that_follows_from_its_cost(backbone: str, capacity: float, rank: int) -> None:
+    network = by_cost(backbone, rank=rank)
     plan = Channel().plan(network)
     costs = group_costs(network)
     exponents = [
-        math.sqrt(cost / max(costs)) * (0.7 if matching and group is features(plan) else 1)
+        math.sqrt(cost / max(costs)) * (0.7 if rank == MANY and group is features(plan) else 1)
         for cost, group in zip(costs, plan.groups, strict=True)
     ]
     [widths] = Channel(1).widths(network, [capacity])
@@ -104,18 +107,39 @@ def test_a_cheaper_group_stays_wider() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "regnetx_002", "mobilenetv3_small_100", "vit_tiny_patch16_224"])
-def test_a_network_that_matches_a_teacher_keeps_more_features(backbone: str) -> None:
-    ours, labelled = by_cost(backbone, matching=True), by_cost(backbone)
-    name = features(Channel().plan(ours)).name
+def test_a_network_whose_embedding_needs_many_numbers_keeps_more_features(backbone: str) -> None:
+    many, few = by_cost(backbone, rank=MANY), by_cost(backbone)
+    name = features(Channel().plan(many)).name
     for capacity in (0.2, 0.1, 0.05):
-        assert widths_of(ours, capacity)[name] > 1.05 * widths_of(labelled, capacity)[name]
+        assert widths_of(many, capacity)[name] > 1.05 * widths_of(few, capacity)[name]
+
+
+@pytest.mark.parametrize("smallest", [0.05, 0.2])
+@pytest.mark.parametrize("multiple", [4, 8])
+def test_more_features_are_kept_where_the_smallest_cut_has_fewer_than_the_embedding_needs(
+    smallest: float, multiple: int
+) -> None:
+    network = prunable("resnet18", crop=64)
+    name = features(Channel().plan(network)).name
+    allocate_by_cost(network, rank=FEW, smallest=smallest, multiple=multiple)
+    kept = widths_of(network, smallest, multiple)[name]
+    allocate_by_cost(network, rank=kept, smallest=smallest, multiple=multiple)
+    assert widths_of(network, smallest, multiple)[name] == kept
+    allocate_by_cost(network, rank=kept + 1, smallest=smallest, multiple=multiple)
+    assert widths_of(network, smallest, multiple)[name] > kept
+
+
+def test_a_capacity_below_the_narrowest_cut_counts_as_that_one() -> None:
+    network = prunable("resnet18", crop=64)
+    allocate_by_cost(network, rank=FEW, smallest=1e-9)
+    assert_same_tensors(network.unit_ranks(), by_cost().unit_ranks())
 
 
 def test_costs_change_nothing_but_the_ranks() -> None:
     network, before = prunable("resnet18", crop=64).train(), prunable("resnet18", crop=64)
     torch.manual_seed(3)
     expected = torch.get_rng_state()
-    allocate_by_cost(network)
+    allocate_by_cost(network, rank=MANY, smallest=0.05)
     assert torch.equal(torch.get_rng_state(), expected)  # else the classifier would start in another way
     assert network.training
     assert_same_tensors(network.scores(), before.scores())
@@ -181,7 +205,7 @@ def test_the_scale_of_the_scores_stays(backbone: str) -> None:
 
 def test_a_group_of_one_unit_has_a_rank_by_cost() -> None:
     network = prunable("vit_tiny_patch16_224", crop=32, options={"depth": 1, "num_heads": 1})
-    allocate_by_cost(network)
+    allocate_by_cost(network, rank=MANY, smallest=0.05)
     assert Channel(1).widths(network, [0.3])
 
 

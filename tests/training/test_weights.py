@@ -18,7 +18,7 @@ from prunnet_export.patterns import allocate_by_cost
 from prunnet_export.training import MatchSettings, _trainee
 from prunnet_export.training._loop import train
 from prunnet_export.training._recipe import Recipe
-from prunnet_export.training._trainee import new_network, new_trainee
+from prunnet_export.training._trainee import allocate_widths, new_network, new_trainee
 from prunnet_export.training._weights_start import start_from_weights
 from tests._asserts import assert_one_line, assert_same_tensors
 from tests._inputs import randomise, retrieval_data, tiny_recipe, tiny_resnet
@@ -76,19 +76,32 @@ def test_channel_cuts_of_weights_have_widths_of_their_own(file: Path, tmp_path: 
 
 def test_channel_cuts_of_random_weights_have_the_widths_of_their_costs(tmp_path: Path) -> None:
     trained, new = train(tiny_recipe(epochs=1), retrieval_data(), tmp_path / "random"), tiny_resnet(crop=16)
-    allocate_by_cost(new)
+    allocate_widths(new, tiny_recipe(), classes=4)
     assert_same_tensors(trained.unit_ranks(), new.unit_ranks())
     assert_same_tensors(load_checkpoint(tmp_path / "random").network.unit_ranks(), new.unit_ranks())
     only_zeros = tiny_recipe(epochs=1, patterns=("unstructured",))
     assert not train(only_zeros, retrieval_data(), tmp_path / "zeros").unit_ranks()
 
 
-def test_a_network_that_matches_a_teacher_keeps_more_features() -> None:
+def test_the_rank_of_embeddings_follows_from_the_classes_or_the_teacher() -> None:
     match = MatchSettings(teacher="their.npz", kind="vectors", sha256="0" * 64)
-    network, new = new_network(tiny_recipe(match=match)), tiny_resnet(crop=16)
-    allocate_by_cost(new, matching=True)
-    assert_same_tensors(network.unit_ranks(), new.unit_ranks())
-    assert not torch.equal(*(torch.cat(list(one.unit_ranks().values())) for one in (new, new_network(tiny_recipe()))))
+    recipe = tiny_recipe(capacities=(0.6, 0.3), channel_multiple=2, embedding_dim=64)
+    expected = {}
+    for rank in (1, 3, 23, 64):
+        new = tiny_resnet(crop=16)
+        allocate_by_cost(new, rank=rank, smallest=0.3, multiple=2)
+        expected[rank] = torch.cat(list(new.unit_ranks().values()))
+    assert torch.equal(expected[1], expected[3])
+    assert torch.equal(expected[23], expected[64])
+    assert not torch.equal(expected[3], expected[23])
+    for network, rank in (
+        (new_network(recipe, classes=1), 1),
+        (new_network(recipe, classes=4), 3),
+        (new_network(recipe, classes=24), 23),
+        (new_network(recipe, classes=1000), 64),
+        (new_network(tiny_recipe(capacities=(0.6, 0.3), channel_multiple=2, embedding_dim=64, match=match)), 64),
+    ):
+        assert torch.equal(torch.cat(list(network.unit_ranks().values())), expected[rank])
 
 
 @pytest.mark.parametrize("patterns", [("unstructured", "channel"), ("channel+2:4",)])
