@@ -17,6 +17,7 @@ import msgspec
 from prunnet_export._console import progress_bar, run
 from prunnet_export._errors import Interrupted, PeerFailed
 from prunnet_export._files import reading_errors, sha256
+from prunnet_export._interrupts import was_interrupted
 from prunnet_export._text import shown
 from prunnet_export.cli import number_list
 from prunnet_export.training._match_options import MatchOptions, match_options, open_match, take_match_options
@@ -227,6 +228,6 @@ def _silence_repeated_error(error: BaseException) -> None:
     # torchrun sends signals to the other processes as soon as one has ended, and these must not print anything.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
+    interrupted = was_interrupted() or isinstance(error, KeyboardInterrupt | Interrupted)
     prints = _is_first_process() if interrupted else not isinstance(error, PeerFailed)
     sys.stderr = sys.__stderr__ if prints else io.StringIO()

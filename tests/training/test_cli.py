@@ -18,7 +18,7 @@ from prunnet_export._files import sha256
 from prunnet_export.network import load_checkpoint
 from prunnet_export.training.cli import command, main
 from tests._asserts import assert_same_tensors
-from tests._cli import Ran, call
+from tests._cli import Ran, call, signals_kept
 from tests._inputs import tiny_resnet, write_folder
 
 ROOT = Path(__file__).parents[2]
@@ -175,13 +175,8 @@ def test_bad_usage(
     filled = [argument.format(data=data) for argument in arguments]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["prunnet-train", *filled[:1], *(TINY if filled else []), *filled[1:]])
-    # In this process, for speed; main() answers SIGTERM, which is given back.
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as exited:
-            main()
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    with signals_kept(), pytest.raises(SystemExit) as exited:  # in this process, for speed
+        main()
     assert isinstance(exited.value.code, int)
     assert_error(Process([], exited.value.code, *capfd.readouterr()), message, hint)
     assert not list(tmp_path.iterdir())
