@@ -14,30 +14,33 @@ from prunnet_export.runtimes import Runtime
 from tests._asserts import assert_one_line
 
 _BROKEN = """
-import os
 from prunnet_export.runtimes.onnxruntime import OnnxRuntime
 from prunnet_export.target import Target
-def boom(*_): raise eval(os.environ["RAISED"])
-if os.environ["WHERE"] == "import": boom()
+WHERE = __name__.removeprefix("broken_")
+def boom(*_): raise SystemExit(0)
+if WHERE == "import": boom()
 class Engine(OnnxRuntime):
-    __module__ = "theirs"
+    __module__ = __name__
     def __init__(self):
-        if os.environ["WHERE"] == "init": boom()
+        if WHERE == "init": boom()
     version = boom
-TARGET = 3 if os.environ["WHERE"] == "type" else Target("theirs", "x", "theirs", ("channel",), ("fp32",), 8, "s")
+TARGET = 3 if WHERE == "type" else Target(__name__, "x", __name__, ("channel",), ("fp32",), 8, "s")
 """
+_WHERE = ("import", "type", "init", "version")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four installed packages, each broken at another place."""
     site = tmp_path_factory.mktemp("site")
-    (site / "theirs.py").write_text(_BROKEN)
-    info = site / "theirs-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[prunnet_export.targets]\ntheirs = theirs:TARGET\n[prunnet_export.runtimes]\ntheirs = theirs:Engine\n"
-    )
+    for name in (f"broken_{where}" for where in _WHERE):
+        (site / f"{name}.py").write_text(_BROKEN)
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            f"[prunnet_export.targets]\n{name} = {name}:TARGET\n[prunnet_export.runtimes]\n{name} = {name}:Engine\n"
+        )
     return site
 
 
@@ -71,28 +74,28 @@ def test_the_methods_of_a_foreign_class_are_guarded_and_ours_are_not() -> None:
     assert guarded(ours, Runtime, "", "") is ours
 
 
-@pytest.mark.parametrize("where", ["import", "type", "init", "version"])
-def test_a_broken_package_is_named_and_the_survey_goes_on(site: Path, where: str) -> None:
-    survey, export = (
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                f"import sys; sys.path.insert(0, {str(site)!r})\nfrom prunnet_export.cli import main\nmain()",
-                *arguments,
-            ],
-            env={"RAISED": "SystemExit(0)", "WHERE": where, "PATH": "", "HOME": str(site)},
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for arguments in (["--list-targets"], ["--target", "theirs", "--budget-ms", "5"])
+def export(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    source = f"import sys; sys.path.insert(0, {str(site)!r})\nfrom prunnet_export.cli import main\nmain()"
+    return subprocess.run(
+        [sys.executable, "-c", source, *arguments],
+        env={"PATH": "", "HOME": str(site)},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def test_the_survey_lists_broken_packages_and_goes_on(site: Path) -> None:
+    survey = export(site, "--list-targets")
     assert survey.returncode == 0
-    assert {"theirs", "x86-onnxruntime"} <= {
-        line.split("|")[1].strip() for line in survey.stdout.splitlines() if "|" in line
-    }
-    assert export.returncode == 2
-    assert [line.partition(":")[0] for line in export.stderr.splitlines()] == ["error", "hint"]
-    assert "theirs 1.0" in export.stderr
+    listed = {line.split("|")[1].strip() for line in survey.stdout.splitlines() if "|" in line}
+    assert {*(f"broken_{where}" for where in _WHERE), "x86-onnxruntime"} <= listed
+
+
+@pytest.mark.parametrize("where", _WHERE)
+def test_a_broken_package_is_named(site: Path, where: str) -> None:
+    ran = export(site, "--target", f"broken_{where}", "--budget-ms", "5")
+    assert ran.returncode == 2
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
+    assert f"broken_{where} 1.0" in ran.stderr

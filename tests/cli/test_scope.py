@@ -12,6 +12,7 @@ import pytest
 
 import prunnet_export
 from prunnet_export.artifact import read_manifest
+from prunnet_export.benchmarks.cli import command as bench
 from prunnet_export.cli._command import command as export
 from prunnet_export.devices import photograph
 from prunnet_export.query import Query
@@ -30,7 +31,19 @@ def run(environment: Environment, capfd: pytest.CaptureFixture[str]) -> Run:
     return lambda *args: call(capfd, export, environment, *args)
 
 
-def test_the_budget_of_a_whole_query(environment: Environment, tmp_path: Path) -> None:
+@pytest.fixture
+def run_bench(environment: Environment, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``prunnet-bench`` in this process."""
+    return lambda *args: call(capfd, bench, environment, *args)
+
+
+@pytest.fixture
+def tiny(tiny_network: Path, tiny_data: Path) -> tuple[str, ...]:
+    """The options of an export of an untrained network."""
+    return (f"--network={tiny_network}", f"--data={tiny_data}", "--min-recall=0")
+
+
+def test_the_budget_of_a_whole_query(environment: Environment, run_bench: Run, tmp_path: Path) -> None:
     place, whole = tmp_path / "dist", ("--scope=end-to-end", "--photo-px=600x800")
     ran = shell(
         environment,
@@ -53,7 +66,7 @@ def test_the_budget_of_a_whole_query(environment: Environment, tmp_path: Path) -
     assert "Scope `end-to-end`: from the bytes of a JPEG photograph of 600 x 800" in card
     assert "| decode |" in card
 
-    again = shell(environment, "prunnet-bench", "latency", place, "--output-format=json")
+    again = run_bench("latency", place, "--output-format=json")
     assert again.code == 0, again.err
     [measured] = json.loads(again.out)["artifacts"]
     assert (measured["latency"]["scope"], measured["latency"]["photo_px"]) == ("end-to-end", [600, 800])
@@ -61,21 +74,15 @@ def test_the_budget_of_a_whole_query(environment: Environment, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", ["x86-onnxruntime", "x86-openvino", "x86-mnn"])
-def test_the_budget_of_a_batch(
-    target: str, environment: Environment, tiny_network: Path, tiny_data: Path, tmp_path: Path
-) -> None:
-    place, source = tmp_path / "dist", FEW_IMAGES  # the demo network
-    if target != "x86-onnxruntime":
-        source = (f"--network={tiny_network}", f"--data={tiny_data}", "--min-recall=0")
-    ran = shell(
-        environment,
-        *("prunnet-export", f"--target={target}", "--batch-size=8", *ONE_CANDIDATE, *source, f"--out={place}"),
-    )
+def test_the_budget_of_a_batch(target: str, run: Run, run_bench: Run, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    place = tmp_path / "dist"
+    source = FEW_IMAGES if target == "x86-onnxruntime" else tiny  # the demo network, and another one
+    ran = run(f"--target={target}", "--batch-size=8", *ONE_CANDIDATE, *source, f"--out={place}")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["latency"]["batch"] == read_manifest(place).budget.query.batch_size == 8
     assert "Each latency is of a batch of 8 images." in (place / "README.md").read_text(encoding="utf-8")
 
-    again = shell(environment, "prunnet-bench", place)
+    again = run_bench(place)
     assert again.code == 0, again.err
     assert "batch 8, scope compute" in again.out
     assert "images/s" in again.out
@@ -103,13 +110,11 @@ def test_what_cannot_be_measured_is_refused(words: tuple[str, ...], message: str
     assert hint in ran.err
 
 
-def test_a_batch_is_predicted_from_the_limits_of_the_target(
-    run: Run, tiny_network: Path, tiny_data: Path, tmp_path: Path
-) -> None:
+def test_a_batch_is_predicted_from_the_limits_of_the_target(run: Run, tiny: tuple[str, ...], tmp_path: Path) -> None:
     place = tmp_path / "dist"
     ran = run(
-        *("--target=raspberry-pi-5", "--device=predicted", "--batch-size=8", "--budget-ms=1000", "--min-recall=0"),
-        *("--precision=fp32", f"--network={tiny_network}", f"--data={tiny_data}", f"--out={place}"),
+        *("--target=raspberry-pi-5", "--device=predicted", "--batch-size=8", "--budget-ms=1000"),
+        *("--precision=fp32", *tiny, f"--out={place}"),
     )
     assert ran.code == 0, ran.err
     latency = read_manifest(place).latency
