@@ -7,6 +7,7 @@ rich reads ``NO_COLOR``. No progress is shown if ``CI`` is set.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ ReportError = Callable[[str, str, str, int], None]
 
 EXIT_INTERRUPTED = 130
 EXIT_BUG = 70
+_LINKS_IN_A_CIRCLE = "Symlink loop from "  # how Path.resolve() begins its RuntimeError before Python 3.13
 
 
 class _StderrConsole(Console):
@@ -168,6 +170,8 @@ def describe_error(error: BaseException, name: str, extra: str) -> tuple[str, st
     """
     if was_interrupted() and not isinstance(error, Interrupted):
         error = KeyboardInterrupt()  # other code made its own error of it, e.g. an engine that was being imported
+    if isinstance(error, RuntimeError) and str(error).startswith(_LINKS_IN_A_CIRCLE):
+        error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(error).removeprefix(_LINKS_IN_A_CIRCLE).strip("'"))
     if isinstance(error, ModuleNotFoundError):
         error = MissingExtra(error.name or "a module", extra)
     if isinstance(error, PrunnetError):

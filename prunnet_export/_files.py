@@ -184,7 +184,7 @@ def copy_files(places: Mapping[Path, Path], *, inside: Path) -> None:
     """
     home = inside.resolve()
     for source, place in places.items():
-        if not place.resolve().is_relative_to(home):
+        if not Path(os.path.realpath(place)).is_relative_to(home):
             raise InvalidInput(f"{place} leads out of {inside}", hint="do not use these files")
         place.parent.mkdir(parents=True, exist_ok=True)
         with open_regular(source) as opened, place.open("wb") as made:

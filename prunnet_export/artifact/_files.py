@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,8 @@ def inside(folder: Path, name: str) -> Path:
     Raises:
         InvalidInput: it is missing or not a regular file, or a link leads out of the folder.
     """
-    file, home = (Path(folder) / name).resolve(), Path(folder).resolve()
+    # Not Path.resolve(): before Python 3.13 it raises RuntimeError if links lead in a circle.
+    file, home = (Path(os.path.realpath(place)) for place in (Path(folder) / name, folder))
     if not file.is_relative_to(home):
         raise InvalidInput(f"{Path(folder) / name}: leads out of the artifact", hint="do not use this artifact")
     if not file.is_file():

@@ -75,7 +75,7 @@ def _is_regular(file: Path) -> bool:
 def _read_inside(file: Path, base: Path) -> bytes:
     """The contents of a regular file in ``base``. A link to another file in ``base`` is followed."""
     with reading_errors(file):
-        place = file.resolve(strict=True)
+        place = Path(os.path.realpath(file, strict=True))  # Path.resolve() raises no OSError if links lead in a circle
     if not place.is_relative_to(base.resolve()):
         raise InvalidInput(f"{file}: leads out of the model's folder", hint="do not use this model")
     return _read_regular(place)

@@ -294,6 +294,16 @@ def test_a_link_out_of_the_folder_is_not_followed(manifest: Manifest, tmp_path: 
         verify_files(folder, replace(manifest, files=hash_files(folder)))
 
 
+def test_links_in_a_circle_are_a_missing_file(manifest: Manifest, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"model")
+    named = replace(manifest, files=hash_files(tmp_path))
+    file.unlink()
+    file.symlink_to("model.onnx")
+    with pytest.raises(InvalidInput, match=r"model\.onnx: missing"):
+        verify_files(tmp_path, named)
+
+
 def test_a_link_within_the_folder_is_fine(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"model")
     (tmp_path / "model.onnx").symlink_to("blob")

@@ -285,6 +285,16 @@ def test_data_sets(kind: str, run: Run, tiny_data: Path, tmp_path: Path, place: 
     assert not tree(place)
 
 
+@pytest.mark.parametrize("option", ["--network", "--out"])
+def test_links_in_a_circle(option: str, run: Run, place: Path) -> None:
+    loop = place / "loop"
+    loop.symlink_to("loop")
+    ran = run(option, loop)
+    assert_error(ran, 2)
+    assert f"cannot use {loop}: Too many levels of symbolic links" in ran.err
+    assert tree(place) == ["loop"]
+
+
 def test_an_unknown_layout(run: Run, place: Path) -> None:
     ran = run("--layout=foldr")
     assert_error(ran, 2)

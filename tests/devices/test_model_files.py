@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prunnet_export._errors import InvalidInput
+from prunnet_export._errors import InvalidInput, PrunnetError
 from prunnet_export.devices._model_files import read_model
 
 
@@ -45,6 +45,12 @@ def test_the_names_are_relative_to_the_folder_of_all_files(artifact: Path) -> No
 def test_a_listed_link_that_leads_out_is_refused(name: str, artifact: Path) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: leads out"):
         read_model(artifact / "model.onnx", [artifact / "model.onnx", artifact / name])
+
+
+def test_a_listed_link_in_a_circle_is_refused(artifact: Path) -> None:
+    (artifact / "loop").symlink_to("loop")
+    with pytest.raises(PrunnetError, match="loop"):
+        read_model(artifact / "model.onnx", [artifact / "model.onnx", artifact / "loop"])
 
 
 @pytest.mark.parametrize("name", ["model.fifo", "sub"])
