@@ -15,7 +15,7 @@ import pytest
 from prunnet_export._console import run
 from prunnet_export._errors import MissingExtra, Unreachable
 from prunnet_export._imports import require
-from tests._cli import command_file, signals_kept
+from tests._cli import SECONDS, command_file, signals_kept
 
 
 def end_of(error: BaseException, capfd: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
@@ -156,7 +156,8 @@ def test_what_the_terminal_cannot_hold_is_an_escape(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_that_a_destructor_loses_comes_again(tmp_path: Path) -> None:
-    ran = run_with_signals("class Late:\n    __del__ = lambda self: interrupt()\nLate(); time.sleep(60)", tmp_path)
+    # The command waits for a signal, so it ends only if the lost one comes again.
+    ran = run_with_signals("class Late:\n    __del__ = lambda self: interrupt()\nLate(); signal.pause()", tmp_path)
     assert (ran.returncode, ran.stdout) == (130, "")
     lines = ran.stderr.strip().splitlines()  # click ends the line on which the terminal shows ^C
     assert [line.partition(":")[0] for line in lines] == ["error", "hint"]
@@ -184,14 +185,16 @@ def test_an_interrupt_that_says_more_keeps_its_line(tmp_path: Path) -> None:
 def run_with_signals(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command with this body in a process of its own. There ``interrupt()`` is a Ctrl-C."""
     source = (
-        "import functools, signal, sys, time; import click; from prunnet_export._console import run\n"
+        "import functools, signal, sys; import click; from prunnet_export._console import run\n"
         "from prunnet_export._errors import Interrupted, Unreachable\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a shell may have started the tests in the background
         "def interrupt(): signal.raise_signal(signal.SIGINT)\n"
         f"@click.command()\ndef command():\n{textwrap.indent(body, '    ')}\n"
         "sys.argv = ['command']; run(command, name='command', extra='host')"
     )
-    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd=folder)
+    return subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd=folder, timeout=SECONDS
+    )
 
 
 def test_a_byte_that_is_not_utf8_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
